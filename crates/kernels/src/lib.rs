@@ -1,0 +1,8 @@
+//! Vectorised arithmetic for small recurrent networks.
+//!
+//! Functions over slices and matrix views: the only crate of the workspace that
+//! knows lanes, tiles and `unsafe`. It allocates nothing in a hot path, does no
+//! I/O, and does not know what a network is.
+
+pub mod activation;
+pub mod lanes;
