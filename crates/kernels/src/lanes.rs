@@ -6,10 +6,10 @@
 
 use std::array;
 
-#[cfg(target_feature = "avx512f")]
-pub use wide::{f32x16 as Lanes, i32x16 as IntLanes};
 #[cfg(not(target_feature = "avx512f"))]
 pub use wide::{f32x8 as Lanes, i32x8 as IntLanes};
+#[cfg(target_feature = "avx512f")]
+pub use wide::{f32x16 as Lanes, i32x16 as IntLanes};
 
 /// How many `f32` one [`Lanes`] holds: 16 with AVX-512F, else 8.
 pub const LANES: usize = size_of::<Lanes>() / size_of::<f32>();
@@ -52,8 +52,6 @@ pub(crate) fn store_partial(target: &mut [f32], value: Lanes) {
 /// 1.0 in the first `width` lanes of `BLOCKS` consecutive vectors, 0.0 behind.
 pub(crate) fn prefix_mask<const BLOCKS: usize>(width: usize) -> [Lanes; BLOCKS] {
     array::from_fn(|block| {
-        Lanes::new(array::from_fn(|lane| {
-            if block * LANES + lane < width { 1.0 } else { 0.0 }
-        }))
+        Lanes::new(array::from_fn(|lane| if block * LANES + lane < width { 1.0 } else { 0.0 }))
     })
 }

@@ -3,6 +3,16 @@
 //! Functions over slices and matrix views: the only crate of the workspace that
 //! knows lanes, tiles and `unsafe`. It allocates nothing in a hot path, does no
 //! I/O, and does not know what a network is.
+//!
+//! Legend, here and in every crate above: T steps, B batch, I inputs, H hidden
+//! units, O outputs. Arrays are row-major and time-major: a sequence is `[T, B, I]`.
+//!
+//! The lanes are chosen when the crate is built, from the target features: build
+//! with `-C target-cpu=native` (the workspace does), and check with
+//! [`cpu::missing_features`] before the first call on another machine.
 
 pub mod activation;
+pub mod buffer;
+pub mod cpu;
 pub mod lanes;
+pub mod recurrent;

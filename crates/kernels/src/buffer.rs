@@ -1,0 +1,67 @@
+//! A buffer of `f32` that begins on a cache line.
+//!
+//! Rows of a multiple of 16 values then never straddle two lines, and two buffers
+//! never share one. It is a vector of vectors, so it needs no `unsafe` of its own.
+
+use std::ops::{Deref, DerefMut};
+
+const LINE: usize = 16; // values in 64 bytes
+
+/// A growable, 64-byte-aligned slice of `f32`.
+#[derive(Clone, Debug, Default)]
+pub struct Buffer {
+    lines: Vec<wide::f32x16>,
+    len: usize,
+}
+
+impl Buffer {
+    /// A buffer of `len` zeros.
+    pub fn zeros(len: usize) -> Self {
+        Self { lines: vec![wide::f32x16::ZERO; len.div_ceil(LINE)], len }
+    }
+
+    /// Makes the length `len`. Keeps what is there, fills with zeros what is new,
+    /// and allocates only to grow beyond the largest length so far.
+    pub fn resize(&mut self, len: usize) {
+        let old = self.len;
+        self.lines.resize(len.div_ceil(LINE), wide::f32x16::ZERO);
+        self.len = len;
+        if len > old {
+            self[old..].fill(0.0);
+        }
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &bytemuck::cast_slice(&self.lines)[..self.len]
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_aligned_zeroed_and_keeps_its_contents() {
+        for len in [0, 1, 15, 16, 17, 100] {
+            let mut buffer = Buffer::zeros(len);
+            assert_eq!(buffer.as_ptr() as usize % 64, 0);
+            assert_eq!(&*buffer, vec![0.0; len]);
+            buffer.fill(1.0);
+            buffer.resize(len / 2);
+            buffer.resize(len + 20);
+            let ones = len / 2;
+            assert!(buffer[..ones].iter().all(|&v| v == 1.0));
+            assert!(buffer[ones..].iter().all(|&v| v == 0.0), "what is new must be zero");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Weights survive the way to bytes and back, and hostile bytes are refused.
+
+use model::{Config, Parameters, weights};
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+fn network(inputs: usize, hidden: usize, outputs: usize) -> Parameters {
+    let config = Config::new(inputs, hidden, outputs).unwrap();
+    Parameters::uniform(config, &mut Xoshiro256PlusPlus::seed_from_u64(7))
+}
+
+#[test]
+fn weights_come_back_bit_for_bit_under_pytorch_names_and_shapes() {
+    for (inputs, hidden, outputs) in [(2, 16, 1), (1, 1, 1), (3, 17, 5)] {
+        let parameters = network(inputs, hidden, outputs);
+        let bytes = weights::to_bytes(&parameters);
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(file.tensor("weight_ih_l0").unwrap().shape(), [hidden, inputs]);
+        assert_eq!(file.tensor("weight_hh_l0").unwrap().shape(), [hidden, hidden]);
+        assert_eq!(file.tensor("head.weight").unwrap().shape(), [outputs, hidden]);
+        let again = weights::from_bytes(parameters.config(), &bytes).unwrap();
+        assert_eq!(parameters.arena(), again.arena());
+    }
+}
+
+#[test]
+fn weight_hh_has_the_target_unit_in_its_rows() {
+    let mut parameters = network(1, 2, 1);
+    let values = [[0.5, 0.25], [1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]; // w_in, w_rec, w_rec, w_out
+    let mut rows = values.iter();
+    parameters.for_each_row_mut(|row| row.copy_from_slice(rows.next().unwrap()));
+    let bytes = weights::to_bytes(&parameters);
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let floats = |name: &str| -> Vec<f32> {
+        let data = file.tensor(name).unwrap().data().to_vec();
+        data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+    };
+    assert_eq!(floats("weight_hh_l0"), [1.0, 3.0, 2.0, 4.0]);
+    assert_eq!(floats("weight_ih_l0"), [0.5, 0.25]);
+    assert_eq!(floats("head.weight"), [5.0, 6.0]);
+}
+
+#[test]
+fn weights_of_another_size_are_refused_by_tensor_and_shape() {
+    let bytes = weights::to_bytes(&network(2, 16, 1));
+    let text = |inputs, hidden, outputs| {
+        let config = Config::new(inputs, hidden, outputs).unwrap();
+        weights::from_bytes(config, &bytes).unwrap_err().to_string()
+    };
+    assert_eq!(
+        text(2, 8, 1),
+        "tensor `weight_ih_l0` is F32 [16, 2], the network's configuration asks for F32 [8, 2]"
+    );
+    assert!(text(2, 16, 3).contains("`head.weight` is F32 [1, 16]"));
+}
+
+#[test]
+fn a_weight_that_is_not_finite_is_refused_by_place() {
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut parameters = network(2, 3, 1);
+        parameters.for_each_row_mut(|row| row[2] = value);
+        let bytes = weights::to_bytes(&parameters);
+        let text = weights::from_bytes(parameters.config(), &bytes).unwrap_err().to_string();
+        assert!(text.contains("`weight_ih_l0`") && text.contains("index 4"), "{text}");
+    }
+}
+
+#[test]
+fn missing_and_foreign_tensors_are_named() {
+    let config = Config::new(1, 1, 1).unwrap();
+    let value = 1.0_f32.to_le_bytes();
+    let file = |names: &[&str]| {
+        let view = || {
+            safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1, 1], &value)
+                .unwrap()
+        };
+        safetensors::serialize(names.iter().map(|name| (*name, view())), None).unwrap()
+    };
+    let text = |names: &[&str]| weights::from_bytes(config, &file(names)).unwrap_err().to_string();
+    assert!(text(&["weight_ih_l0", "weight_hh_l0"]).contains("no tensor `head.weight`"));
+    let all = ["weight_ih_l0", "weight_hh_l0", "head.weight", "bias_ih_l0"];
+    assert!(text(&all).contains("`bias_ih_l0`"));
+    assert!(weights::from_bytes(config, &file(&all[..3])).is_ok());
+}
+
+proptest! {
+    #[test]
+    fn no_truncation_is_read_and_none_panics(cut in 0_usize..1_600) {
+        let parameters = network(2, 16, 1);
+        let bytes = weights::to_bytes(&parameters);
+        prop_assume!(cut < bytes.len());
+        prop_assert!(weights::from_bytes(parameters.config(), &bytes[..cut]).is_err());
+    }
+
+    #[test]
+    fn mutated_headers_never_panic(at in 0_usize..400, value: u8) {
+        let parameters = network(2, 16, 1);
+        let mut bytes = weights::to_bytes(&parameters);
+        let at = at % bytes.len();
+        bytes[at] = value;
+        let _ = weights::from_bytes(parameters.config(), &bytes);
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+        prop_assert!(weights::from_bytes(Config::new(2, 16, 1).unwrap(), &bytes).is_err());
+    }
+}
