@@ -16,3 +16,4 @@ pub mod buffer;
 pub mod cpu;
 pub mod lanes;
 pub mod recurrent;
+pub mod vector;

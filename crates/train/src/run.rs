@@ -1,0 +1,335 @@
+//! The run folder: what a training was asked, how it went, and what it learned.
+//!
+//! ```text
+//! config.toml         what was asked: see RunConfig
+//! metrics.jsonl       how it went: an object a line, see Metrics
+//! curve.svg           the same as a picture (drawn by the caller)
+//! model.safetensors   what it learned; its presence says that the run is finished
+//! ```
+//!
+//! A file is written beside its place, synced, and renamed into it, so that no crash
+//! leaves half a file under a final name.
+
+use crate::Error;
+use crate::task::Addition;
+use model::{Config, Parameters, weights};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// The largest batch: its activations at 64 bits still fit in memory.
+pub const MOST_BATCH: usize = 1 << 16;
+
+/// Examples between two lines of metrics, and two lines on the screen.
+pub const INTERVAL: u64 = 500;
+
+const CONFIG: &str = "config.toml";
+const METRICS: &str = "metrics.jsonl";
+const METRICS_UNFINISHED: &str = "metrics.jsonl.unfinished";
+const CURVE: &str = "curve.svg";
+const MODEL: &str = "model.safetensors";
+
+/// What a training was asked to do. The default is the lab's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// The task; there is one, `addition`.
+    pub task: Task,
+    /// T, the digits of a sum.
+    pub bits: u32,
+    /// H, the hidden units.
+    pub hidden: usize,
+    /// Examples to train on.
+    pub examples: u64,
+    /// The step of SGD.
+    pub learning_rate: f32,
+    /// B, the examples averaged to one update.
+    pub batch: usize,
+    /// What all randomness comes from.
+    pub seed: u64,
+}
+
+/// The tasks there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// See [`Addition`].
+    Addition,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            task: Task::Addition,
+            bits: 8,
+            hidden: 16,
+            examples: 10_000,
+            learning_rate: 0.1,
+            batch: 1,
+            seed: 0,
+        }
+    }
+}
+
+/// How one interval of examples went.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Examples seen at its end.
+    pub examples: u64,
+    /// The mean loss `½ Σ_t (y − o)²` of an example in it.
+    pub loss: f64,
+    /// The mean error `Σ_t |y − o|` of an example in it.
+    pub error: f64,
+    /// Seconds of training up to its end, without printing and evaluation.
+    pub seconds: f64,
+}
+
+/// A folder for one run.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// Makes `root/0001`, `root/0002`, … whichever is the next number.
+    ///
+    /// # Errors
+    /// If the folder cannot be made.
+    pub fn create_next(root: &Path) -> Result<Self, Error> {
+        fs::create_dir_all(root).map_err(Error::file("make the folder", root))?;
+        let mut number = numbered(root)?.last().map_or(1, |(number, _)| number + 1);
+        loop {
+            let path = root.join(format!("{number:04}"));
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Self { path }),
+                // another process was faster
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(Error::file("make the folder", path)(error)),
+            }
+        }
+    }
+
+    /// Makes the folder `path`, or takes it if it is empty or `force` is given; then
+    /// only the files of a run are written over, and only when the new ones are whole.
+    ///
+    /// # Errors
+    /// [`Error::NotEmpty`], or if the folder cannot be made or read.
+    pub fn create(path: &Path, force: bool) -> Result<Self, Error> {
+        fs::create_dir_all(path).map_err(Error::file("make the folder", path))?;
+        let mut entries = fs::read_dir(path).map_err(Error::file("read the folder", path))?;
+        if !force && entries.next().is_some() {
+            return Err(Error::NotEmpty(path.to_owned()));
+        }
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// The finished run with the highest number in `root`.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`] if there is none.
+    pub fn latest(root: &Path) -> Result<Self, Error> {
+        let runs = if root.exists() { numbered(root)? } else { Vec::new() };
+        let finished = runs.into_iter().rfind(|(_, path)| path.join(MODEL).exists());
+        finished.map(|(_, path)| Self { path }).ok_or_else(|| Error::NoRun(root.to_owned()))
+    }
+
+    /// The finished run in `path`.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`] if there is none.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        if path.join(MODEL).exists() {
+            Ok(Self { path: path.to_owned() })
+        } else {
+            Err(Error::NoRun(path.to_owned()))
+        }
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Starts the metrics, in a file that gets its final name when it is finished.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn start_metrics(&self) -> Result<MetricsFile, Error> {
+        let unfinished = self.path.join(METRICS_UNFINISHED);
+        let file = File::create(&unfinished).map_err(Error::file("write", &unfinished))?;
+        Ok(MetricsFile { unfinished, file: BufWriter::new(file) })
+    }
+
+    /// Ends a run: its configuration, metrics, picture and weights, these last, for
+    /// they say that the run is finished.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn finish(
+        &self,
+        config: &RunConfig,
+        metrics: MetricsFile,
+        curve: &str,
+        parameters: &Parameters,
+    ) -> Result<(), Error> {
+        let config = toml::to_string(config).expect("a flat table of numbers and one name");
+        self.write(CONFIG, config.as_bytes())?;
+        metrics.finish(&self.path.join(METRICS))?;
+        self.write(CURVE, curve.as_bytes())?;
+        self.write(MODEL, &weights::to_bytes(parameters))
+    }
+
+    /// What the run was asked.
+    ///
+    /// # Errors
+    /// If the file cannot be read or makes no sense.
+    pub fn config(&self) -> Result<RunConfig, Error> {
+        let path = self.path.join(CONFIG);
+        let text = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
+        toml::from_str(&text)
+            .map_err(|error| Error::Content { path, reason: format!("makes no sense: {error}") })
+    }
+
+    /// What the run learned; the weights must fit the configuration beside them.
+    ///
+    /// # Errors
+    /// If a file cannot be read or makes no sense, or the two do not fit.
+    pub fn load(&self) -> Result<(RunConfig, Parameters), Error> {
+        let config = self.config()?;
+        let content = |name, error: &dyn std::error::Error| Error::Content {
+            path: self.path.join(name),
+            reason: format!("cannot be used: {error}"),
+        };
+        Addition::new(config.bits).map_err(|error| content(CONFIG, &error))?;
+        let sizes = Config::new(Addition::INPUTS, config.hidden, Addition::OUTPUTS)
+            .map_err(|error| content(CONFIG, &error))?;
+        let path = self.path.join(MODEL);
+        let bytes = fs::read(&path).map_err(Error::file("read", &path))?;
+        let parameters =
+            weights::from_bytes(sizes, &bytes).map_err(|error| content(MODEL, &error))?;
+        Ok((config, parameters))
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        write_whole(&self.path.join(name), bytes)
+    }
+}
+
+/// Writes `bytes` to a file beside `path`, syncs it, and renames it to `path`.
+///
+/// # Errors
+/// If one of these fails; then `path` is as it was.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let write = || {
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        make_readable(file.as_file())?;
+        file.persist(path)?;
+        sync_folder(folder)
+    };
+    write().map_err(Error::file("write", path))
+}
+
+/// A temporary file is made for its owner alone; a result is for whoever may read the folder.
+#[cfg(unix)]
+fn make_readable(file: &File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn make_readable(_: &File) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// A rename is on the disk when its folder is.
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// The folders in `root` whose names are numbers, in ascending order.
+fn numbered(root: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
+    let mut runs = Vec::new();
+    for entry in fs::read_dir(root).map_err(Error::file("read the folder", root))? {
+        let entry = entry.map_err(Error::file("read the folder", root))?;
+        if let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+            runs.push((number, entry.path()));
+        }
+    }
+    runs.sort();
+    Ok(runs)
+}
+
+/// Metrics that are being written, flushed line by line.
+#[derive(Debug)]
+pub struct MetricsFile {
+    unfinished: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl MetricsFile {
+    /// Adds a line.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn push(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        let line = serde_json::to_string(metrics).expect("a flat object of numbers");
+        writeln!(self.file, "{line}")
+            .and_then(|()| self.file.flush())
+            .map_err(Error::file("write", &self.unfinished))
+    }
+
+    fn finish(self, path: &Path) -> Result<(), Error> {
+        self.file.get_ref().sync_all().map_err(Error::file("write", &self.unfinished))?;
+        fs::rename(&self.unfinished, path).map_err(Error::file("write", path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_survives_the_way_to_toml_and_back() {
+        let config = RunConfig { seed: 1 << 40, learning_rate: 0.123_456_79, ..Default::default() };
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(toml::from_str::<RunConfig>(&text).unwrap(), config);
+        assert!(text.contains("task = \"addition\""), "{text}");
+    }
+
+    #[test]
+    fn folders_are_numbered_and_the_latest_finished_run_is_found() {
+        let root = tempfile::tempdir().unwrap();
+        let runs = root.path().join("runs");
+        assert!(matches!(RunFolder::latest(&runs), Err(Error::NoRun(_))));
+        let first = RunFolder::create_next(&runs).unwrap();
+        fs::create_dir(runs.join("0009")).unwrap();
+        fs::create_dir(runs.join("notes")).unwrap();
+        let tenth = RunFolder::create_next(&runs).unwrap();
+        assert!(tenth.path().ends_with("0010"));
+        assert!(matches!(RunFolder::latest(&runs), Err(Error::NoRun(_))));
+        fs::write(first.path().join(MODEL), "").unwrap();
+        assert_eq!(RunFolder::latest(&runs).unwrap().path(), first.path());
+        fs::write(tenth.path().join(MODEL), "").unwrap();
+        assert_eq!(RunFolder::latest(&runs).unwrap().path(), tenth.path());
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("taken");
+        fs::create_dir(&target).unwrap(); // a file cannot be renamed over a folder
+        assert!(write_whole(&target, b"new").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let file = folder.path().join("file");
+        write_whole(&file, b"old").unwrap();
+        write_whole(&file, b"new").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+    }
+}

@@ -1,0 +1,5 @@
+//! Tasks: where sequences and their targets come from.
+
+mod addition;
+
+pub use addition::{Addition, Pair};
