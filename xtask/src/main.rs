@@ -1,1 +1,76 @@
-fn main() {}
+//! `cargo xtask`: the commands of Carry, one file each. Each parses, calls, shows.
+
+#![forbid(unsafe_code)]
+
+mod add;
+mod chart;
+mod ci;
+mod output;
+mod replay;
+mod train;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Recurrent neural networks on the CPU, trained as fast as the machine allows.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Train(train::Args),
+    Add(add::Args),
+    Replay(replay::Args),
+    Ci(ci::Args),
+}
+
+fn main() -> ExitCode {
+    // First of all, and before any code that the compiler may have vectorised: can
+    // this CPU run this binary?
+    let missing = kernels::cpu::missing_features();
+    if missing.is_empty() { start() } else { refuse(&missing) }
+}
+
+#[inline(never)]
+fn refuse(missing: &[&str]) -> ExitCode {
+    eprintln!(
+        "error: this binary was built for a CPU with {}, which this one lacks; build it on this \
+         machine, or with RUSTFLAGS=\"-C target-cpu=x86-64-v3\" (or x86-64)",
+        missing.join(", ")
+    );
+    ExitCode::FAILURE
+}
+
+/// Exit codes: 0 for success, 1 for failure, 2 for wrong usage.
+#[inline(never)]
+fn start() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Train(args) => train::run(args),
+        Command::Add(args) => add::run(args),
+        Command::Replay(args) => replay::run(args),
+        Command::Ci(args) => ci::run(args),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(if is_usage(&error) { 2 } else { 1 })
+    })
+}
+
+/// Is it the command line that must change?
+fn is_usage(error: &anyhow::Error) -> bool {
+    use ::train::Error::{Batch, Bits, LearningRate, Model, NotEmpty};
+    matches!(
+        error.downcast_ref(),
+        Some(
+            Batch(_)
+                | Bits(_)
+                | LearningRate(_)
+                | NotEmpty(_)
+                | Model(model::Error::Zero(_) | model::Error::TooLarge { .. })
+        )
+    )
+}
