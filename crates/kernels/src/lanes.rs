@@ -5,6 +5,7 @@
 //! [`crate::cpu`] for what happens on a CPU that lacks the build's features.
 
 use std::array;
+use wide::f32x8;
 
 #[cfg(not(target_feature = "avx512f"))]
 pub use wide::{f32x8 as Lanes, i32x8 as IntLanes};
@@ -47,6 +48,26 @@ pub(crate) fn load_partial(values: &[f32]) -> Lanes {
 #[inline]
 pub(crate) fn store_partial(target: &mut [f32], value: Lanes) {
     target.copy_from_slice(&value.to_array()[..target.len()]);
+}
+
+/// The vector's groups of eight lanes: one, or two where [`LANES`] is 16.
+#[inline(always)]
+pub(crate) fn eights(value: Lanes) -> [f32x8; LANES / 8] {
+    bytemuck::cast(value)
+}
+
+/// The vector made of these groups of eight lanes; what does not fit is left out.
+#[inline(always)]
+pub(crate) fn from_eights(low: f32x8, high: f32x8) -> Lanes {
+    #[cfg(target_feature = "avx512f")]
+    {
+        bytemuck::cast([low, high])
+    }
+    #[cfg(not(target_feature = "avx512f"))]
+    {
+        let _ = high;
+        low
+    }
 }
 
 /// 1.0 in the first `width` lanes of `BLOCKS` consecutive vectors, 0.0 behind.

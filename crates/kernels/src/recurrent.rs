@@ -32,8 +32,10 @@
 //! What this is not: layers, gates and large matrices; a hidden state above a few
 //! hundred units wants packed products.
 
-use crate::activation::{sigmoid, sigmoid_lanes};
-use crate::lanes::{LANES, Lanes, load, prefix_mask, store};
+use crate::activation::sigmoid_lanes;
+use crate::lanes::{LANES, Lanes, eights, from_eights, load, prefix_mask, store};
+use std::array;
+use wide::f32x8;
 
 /// Rows of hidden units are padded to a multiple of this many values (64 bytes),
 /// in every build alike. The padding of weights is zero, and stays zero.
@@ -114,8 +116,9 @@ pub fn forward(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mut [f32],
     // SAFETY: the checks above are the lengths that `Scan` asks for.
     unsafe { scan(pass, |_, z| sigmoid_lanes(z)) };
     // SAFETY: the checks above.
-    unsafe { project(sizes, Rows::new(h, sizes.stride()), weights.w_out, y) };
-    sigmoid(y);
+    unsafe {
+        outputs(sizes, Rows::new(h, sizes.stride()), Rows::new(weights.w_out, sizes.stride()), y)
+    };
 }
 
 /// Carries `dy` `[T, B, O]`, the gradient before the output's sigmoid, back through
@@ -145,15 +148,20 @@ pub fn backward(
     check("dw_rec", gradients.w_rec.len(), sizes.hidden * stride);
     check("dw_out", gradients.w_out.len(), sizes.outputs * stride);
 
-    // SAFETY: the checks above.
-    unsafe { transpose(sizes.hidden, weights.w_rec, scratch.w_rec_t) };
+    if !is_held(sizes) {
+        // SAFETY: the checks above.
+        unsafe { transpose(sizes.hidden, weights.w_rec, scratch.w_rec_t) };
+    }
     let h_rows = Rows::new(h, stride);
     let pass = Scan {
         input: Rows::new(dy, sizes.outputs),
         inputs: sizes.outputs,
         input_weights: Rows::new(weights.w_out, stride),
         state: scratch.dz.as_mut_ptr(),
-        state_weights: Rows::new(scratch.w_rec_t, stride),
+        state_weights: Rows::new(
+            if is_held(sizes) { weights.w_rec } else { scratch.w_rec_t },
+            stride,
+        ),
         sizes,
         backwards: true,
     };
@@ -231,127 +239,239 @@ struct Scan {
     backwards: bool,
 }
 
-/// Chooses the instance of [`scan_with`] for the number of hidden units.
+/// Chooses how to run a [`Scan`] by the number of hidden units.
 /// `finish` gets the offset of a vector in `state`, and the vector.
 ///
 /// # Safety
 /// The arrays in `pass` have the shapes written there.
 #[inline(always)]
 unsafe fn scan(pass: Scan, finish: impl Fn(usize, Lanes) -> Lanes + Copy) {
-    // <vectors a tile, rows of W held in registers, accumulators for a single row>
+    let Sizes { batch, hidden, .. } = pass.sizes;
     // SAFETY: the caller's.
     unsafe {
-        match pass.sizes.hidden {
-            1..=4 => scan_with::<1, 4, 4>(pass, finish),
-            5..=8 => scan_with::<1, 8, 8>(pass, finish),
-            9..=16 if LANES == 16 => scan_with::<1, 16, 8>(pass, finish),
-            hidden if hidden <= LANES => scan_with::<1, 0, 8>(pass, finish),
-            hidden if hidden <= 2 * LANES => scan_with::<2, 0, 4>(pass, finish),
-            _ => scan_with::<4, 0, 2>(pass, finish),
+        match hidden {
+            1..=8 if batch == 1 => scan_held::<8>(pass, finish),
+            9..=16 if batch == 1 && LANES == 16 => scan_held::<LANES>(pass, finish),
+            _ if hidden <= LANES => scan_tiles::<1, 8>(pass, finish),
+            _ if hidden <= 2 * LANES => scan_tiles::<2, 4>(pass, finish),
+            _ => scan_tiles::<4, 2>(pass, finish),
         }
     }
 }
 
-/// The time loop, over tiles of `N` vectors; the first `HELD` rows of W (all there
-/// are, and zeros) stay in registers, or none if `HELD` is 0.
+const fn is_held(sizes: Sizes) -> bool {
+    sizes.batch == 1 && sizes.hidden <= LANES
+}
+
+/// The time loop of a single sequence whose units fit one vector: W, filled up with
+/// zeros to `HELD` (4, 8 or 16) rows, stays in registers.
 ///
 /// # Safety
-/// As [`scan`]; `HELD` is 0 or `H ≤ HELD ≤ S` and `H ≤ N·LANES`.
+/// As [`scan`]; B is 1 and `H ≤ HELD ≤ LANES`.
+unsafe fn scan_held<const HELD: usize>(pass: Scan, finish: impl Fn(usize, Lanes) -> Lanes + Copy) {
+    let Sizes { steps, hidden, .. } = pass.sizes;
+    let stride = pass.sizes.stride();
+    // SAFETY: W has H ≤ HELD rows.
+    let weights: [Lanes; HELD] = unsafe {
+        if pass.backwards {
+            held_columns(pass.state_weights, hidden)
+        } else {
+            held_rows(pass.state_weights, hidden)
+        }
+    };
+    for step in 0..steps {
+        let t = if pass.backwards { steps - 1 - step } else { step };
+        // SAFETY: row t of the input has `inputs` values, and U as many rows.
+        let mut sum = unsafe { input_part(&pass, t, 0) };
+        if step > 0 {
+            let before = if pass.backwards { t + 1 } else { t - 1 };
+            let state = pass.state.wrapping_add(before * stride);
+            // SAFETY: a row of the state has S ≥ HELD values.
+            let value = |k| Lanes::splat(unsafe { *state.add(k) });
+            let mut sums = [Lanes::ZERO; 8];
+            for k in 0..8 {
+                sums[k] = value(k) * weights[k];
+            }
+            sums[0] += sum;
+            for k in 8..HELD {
+                sums[k - 8] = value(k).mul_add(weights[k], sums[k - 8]);
+            }
+            sum = ((sums[0] + sums[4]) + (sums[2] + sums[6]))
+                + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+        }
+        // SAFETY: row t of the state has a vector.
+        unsafe { store(pass.state.add(t * stride), finish(t * stride, sum)) };
+    }
+}
+
+static ZEROS: [f32; 16] = [0.0; 16];
+
+/// The `count` rows of `weights`, then zeros.
+///
+/// # Safety
+/// The rows have at least LANES values.
 #[inline(always)]
-unsafe fn scan_with<const N: usize, const HELD: usize, const SPLIT: usize>(
+unsafe fn held_rows<const HELD: usize>(weights: Rows, count: usize) -> [Lanes; HELD] {
+    let mut held = [Lanes::ZERO; HELD];
+    for k in 0..HELD {
+        let row = if k < count { weights.at(k) } else { ZEROS.as_ptr() };
+        // SAFETY: the caller's, or 16 zeros.
+        held[k] = unsafe { load(row) };
+    }
+    held
+}
+
+/// The first `HELD` columns of the `count` rows of `weights`: 8 or, with 16 lanes, 16.
+///
+/// # Safety
+/// The rows have at least `HELD` values.
+#[inline(always)]
+unsafe fn held_columns<const HELD: usize>(weights: Rows, count: usize) -> [Lanes; HELD] {
+    let block = |first: usize, column: usize| {
+        let mut rows = [f32x8::ZERO; 8];
+        for k in 0..8 {
+            let row = if first + k < count {
+                weights.at(first + k).wrapping_add(column)
+            } else {
+                ZEROS.as_ptr()
+            };
+            // SAFETY: the caller's, or 16 zeros.
+            rows[k] = unsafe { row.cast::<f32x8>().read_unaligned() };
+        }
+        f32x8::transpose(rows)
+    };
+    let mut held = [Lanes::ZERO; HELD];
+    for column in (0..HELD).step_by(8) {
+        let low = block(0, column);
+        if HELD == 8 {
+            for k in 0..8 {
+                held[k] = from_eights(low[k], f32x8::ZERO);
+            }
+        } else {
+            let high = block(8, column);
+            for k in 0..8 {
+                held[column + k] = from_eights(low[k], high[k]);
+            }
+        }
+    }
+    held
+}
+
+/// `Σ_k input[row, k]·U[k, ·]`, for vector `n` of the columns.
+///
+/// # Safety
+/// As [`scan`]; `row < T·B` and `(n + 1)·LANES ≤ S`.
+#[inline(always)]
+unsafe fn input_part(pass: &Scan, row: usize, n: usize) -> Lanes {
+    let mut sum = Lanes::ZERO;
+    for k in 0..pass.inputs {
+        // SAFETY: as asked of the caller.
+        let (value, weights) =
+            unsafe { (*pass.input.at(row).add(k), load(pass.input_weights.at(k).add(n * LANES))) };
+        sum = Lanes::splat(value).mul_add(weights, sum);
+    }
+    sum
+}
+
+/// The time loop over tiles of up to 4 rows × `N` vectors, W read from memory; the sum
+/// over H of a single row is split over `SPLIT` accumulators.
+///
+/// # Safety
+/// As [`scan`].
+#[inline(never)]
+unsafe fn scan_tiles<const N: usize, const SPLIT: usize>(
     pass: Scan,
     finish: impl Fn(usize, Lanes) -> Lanes + Copy,
 ) {
     let Sizes { steps, batch, hidden, .. } = pass.sizes;
+    let stride = pass.sizes.stride();
     let vectors = hidden.div_ceil(LANES);
-    let mut held = [[Lanes::ZERO; N]; HELD];
-    for (row, weights) in held.iter_mut().enumerate().take(hidden) {
-        for (n, vector) in weights.iter_mut().enumerate() {
-            // SAFETY: row < H, and a row of S values has N vectors.
-            *vector = unsafe { load(pass.state_weights.at(row).add(n * LANES)) };
-        }
-    }
     for step in 0..steps {
         let t = if pass.backwards { steps - 1 - step } else { step };
         let before = if pass.backwards { t + 1 } else { t.wrapping_sub(1) };
-        let previous = (step > 0).then(|| Rows {
-            start: pass.state.wrapping_add(before * batch * pass.sizes.stride()),
-            stride: pass.sizes.stride(),
-        });
-        let mut row = 0;
-        // SAFETY: rows below B and vectors below those of H, as `tile` asks.
-        unsafe {
-            while batch - row >= 4 {
-                let mut n = 0;
-                while vectors - n >= N {
-                    tile::<4, N, HELD, 1>(&pass, t, row, n, previous, &held, finish);
+        let previous = (step > 0)
+            .then(|| Rows { start: pass.state.wrapping_add(before * batch * stride), stride });
+        let mut n = 0;
+        while n < vectors {
+            // SAFETY: rows below B and vectors below those of H, as `tile` asks.
+            unsafe {
+                if vectors - n >= N {
+                    column::<N, SPLIT>(&pass, t, n, previous, finish);
                     n += N;
-                }
-                while n < vectors {
-                    tile::<4, 1, 0, 2>(&pass, t, row, n, previous, &[], finish);
+                } else {
+                    column::<1, 8>(&pass, t, n, previous, finish);
                     n += 1;
                 }
-                row += 4;
-            }
-            while row < batch {
-                let mut n = 0;
-                while vectors - n >= N {
-                    tile::<1, N, HELD, SPLIT>(&pass, t, row, n, previous, &held, finish);
-                    n += N;
-                }
-                while n < vectors {
-                    tile::<1, 1, 0, 8>(&pass, t, row, n, previous, &[], finish);
-                    n += 1;
-                }
-                row += 1;
             }
         }
     }
 }
 
-/// `R` rows × `N` vectors of one step, from row `row` and vector `first` on, the
-/// sum over H split over `SPLIT` accumulators.
+/// One step of all B rows, `N` vectors of their columns from vector `first` on.
+///
+/// # Safety
+/// As [`scan`]; `(first + N)·LANES ≤ S`.
+#[inline(always)]
+unsafe fn column<const N: usize, const SPLIT: usize>(
+    pass: &Scan,
+    t: usize,
+    first: usize,
+    previous: Option<Rows>,
+    finish: impl Fn(usize, Lanes) -> Lanes + Copy,
+) {
+    let batch = pass.sizes.batch;
+    let mut row = 0;
+    // SAFETY: row + R ≤ B.
+    unsafe {
+        while batch - row >= 4 {
+            tile::<4, N, 1>(pass, t, row, first, previous, finish);
+            row += 4;
+        }
+        while row < batch {
+            tile::<1, N, SPLIT>(pass, t, row, first, previous, finish);
+            row += 1;
+        }
+    }
+}
+
+/// `R` rows × `N` vectors of one step, from row `row` and vector `first` on.
 ///
 /// # Safety
 /// As [`scan`]; `row + R ≤ B` and `(first + N)·LANES ≤ S`.
 #[inline(always)]
-unsafe fn tile<const R: usize, const N: usize, const HELD: usize, const SPLIT: usize>(
+unsafe fn tile<const R: usize, const N: usize, const SPLIT: usize>(
     pass: &Scan,
     t: usize,
     row: usize,
     first: usize,
     previous: Option<Rows>,
-    held: &[[Lanes; N]; HELD],
     finish: impl Fn(usize, Lanes) -> Lanes,
 ) {
     let at = t * pass.sizes.batch + row;
     let mut sums = [[[Lanes::ZERO; N]; R]; SPLIT];
     // SAFETY: as asked of the caller: every row is in its array and every vector in its row.
     unsafe {
-        let input_weights = |k, n| load(pass.input_weights.at(k).add((first + n) * LANES));
-        accumulate(&mut sums, pass.input.from(at), pass.inputs, input_weights);
+        sums[0] = array::from_fn(|r| array::from_fn(|n| input_part(pass, at + r, first + n)));
         if let Some(previous) = previous {
             let state = previous.from(row);
-            if HELD > 0 {
-                accumulate(&mut sums, state, HELD, |k: usize, n: usize| held[k][n]);
-            } else {
-                let weights = |k, n| load(pass.state_weights.at(k).add((first + n) * LANES));
-                accumulate(&mut sums, state, pass.sizes.hidden, weights);
-            }
-        }
-        let mut width = SPLIT;
-        while width > 1 {
-            width /= 2;
-            for s in 0..width {
-                for r in 0..R {
-                    for n in 0..N {
-                        sums[s][r][n] += sums[s + width][r][n];
-                    }
+            let weights = pass.state_weights.start.wrapping_add(first * LANES);
+            let weights = Rows { start: weights, ..pass.state_weights };
+            let hidden = pass.sizes.hidden;
+            let mut k = 0;
+            while k + SPLIT <= hidden {
+                for (s, sums) in sums.iter_mut().enumerate() {
+                    add_products(sums, state, weights, k + s);
                 }
+                k += SPLIT;
+            }
+            while k < hidden {
+                add_products(&mut sums[0], state, weights, k);
+                k += 1;
             }
         }
-        for (r, sums) in sums[0].iter().enumerate() {
-            for (n, &sum) in sums.iter().enumerate() {
+        for r in 0..R {
+            for n in 0..N {
+                let sum = tree_sum(array::from_fn::<_, SPLIT, _>(|s| sums[s][r][n]));
                 let offset = (at + r) * pass.sizes.stride() + (first + n) * LANES;
                 store(pass.state.add(offset), finish(offset, sum));
             }
@@ -359,59 +479,110 @@ unsafe fn tile<const R: usize, const N: usize, const HELD: usize, const SPLIT: u
     }
 }
 
-/// `sums[·][r][n] += Σ_k values[r][k]·weights(k, n)`, `k` dealt out over the accumulators.
+/// `sums[r][n] += values[r][k]·weights[k][n]`
 ///
 /// # Safety
-/// `values` has `R` rows of at least `count` values.
+/// `values` has `R` rows of more than `k` values, and row `k` of `weights` `N` vectors.
 #[inline(always)]
-unsafe fn accumulate<const R: usize, const N: usize, const SPLIT: usize>(
-    sums: &mut [[[Lanes; N]; R]; SPLIT],
+unsafe fn add_products<const R: usize, const N: usize>(
+    sums: &mut [[Lanes; N]; R],
     values: Rows,
-    count: usize,
-    weights: impl Fn(usize, usize) -> Lanes,
+    weights: Rows,
+    k: usize,
 ) {
-    let add = |sums: &mut [[Lanes; N]; R], k: usize| {
-        for (r, sums) in sums.iter_mut().enumerate() {
-            // SAFETY: r < R and k < count.
-            let value = Lanes::splat(unsafe { *values.at(r).add(k) });
-            for (n, sum) in sums.iter_mut().enumerate() {
-                *sum = value.mul_add(weights(k, n), *sum);
-            }
+    // SAFETY: as asked of the caller.
+    let weights: [Lanes; N] = array::from_fn(|n| unsafe { load(weights.at(k).add(n * LANES)) });
+    for (r, sums) in sums.iter_mut().enumerate() {
+        // SAFETY: r < R.
+        let value = Lanes::splat(unsafe { *values.at(r).add(k) });
+        for (sum, weight) in sums.iter_mut().zip(weights) {
+            *sum = value.mul_add(weight, *sum);
         }
-    };
-    let mut k = 0;
-    while k + SPLIT <= count {
-        for (s, sums) in sums.iter_mut().enumerate() {
-            add(sums, k + s);
-        }
-        k += SPLIT;
-    }
-    for (s, sums) in sums.iter_mut().enumerate().take(count - k) {
-        add(sums, k + s);
     }
 }
 
-/// `y[row, o] = Σ_j h[row, j]·w_out[o, j]`; the weights' zero padding hides that of `h`.
+/// The sum of a power of two of vectors, in pairs.
+#[inline(always)]
+fn tree_sum<const COUNT: usize>(mut values: [Lanes; COUNT]) -> Lanes {
+    let mut width = COUNT / 2;
+    while width > 0 {
+        for k in 0..width {
+            values[k] += values[k + width];
+        }
+        width /= 2;
+    }
+    values[0]
+}
+
+/// `y[row, o] = σ(Σ_j h[row, j]·w_out[o, j])`; the weights' zero padding hides that of `h`.
+///
+/// The lanes run along the units, and the sums are wanted across them: eight rows are
+/// summed at once, by transposing their products in registers.
 ///
 /// # Safety
 /// `h` has T·B rows of S values, `w_out` O rows of S values, `y` T·B·O values.
-#[inline(always)]
-unsafe fn project(sizes: Sizes, h: Rows, w_out: &[f32], y: &mut [f32]) {
-    let w_out = Rows::new(w_out, sizes.stride());
-    let vectors = sizes.hidden.div_ceil(LANES);
-    for row in 0..sizes.rows() {
-        for output in 0..sizes.outputs {
-            let mut sum = Lanes::ZERO;
-            for n in 0..vectors {
-                // SAFETY: as asked of the caller; vectors·LANES ≤ S.
-                let (h, w) = unsafe {
-                    (load(h.at(row).add(n * LANES)), load(w_out.at(output).add(n * LANES)))
-                };
-                sum = h.mul_add(w, sum);
+unsafe fn outputs(sizes: Sizes, h: Rows, w_out: Rows, y: &mut [f32]) {
+    let (rows, outputs) = (sizes.rows(), sizes.outputs);
+    for first in (0..rows).step_by(GROUP) {
+        let count = GROUP.min(rows - first);
+        for output in 0..outputs {
+            // SAFETY: `first + count` ≤ T·B.
+            let sums = unsafe {
+                if count == GROUP {
+                    dots(sizes, h.from(first), w_out.at(output))
+                } else {
+                    let mut sums = [0.0; GROUP];
+                    for (row, sum) in sums.iter_mut().enumerate().take(count) {
+                        *sum = dot(sizes, h.at(first + row), w_out.at(output)).reduce_add();
+                    }
+                    f32x8::new(sums)
+                }
+            };
+            let values = eights(sigmoid_lanes(from_eights(sums, f32x8::ZERO)))[0].to_array();
+            match y.get_mut(first..first + GROUP) {
+                Some(y) if outputs == 1 => y.copy_from_slice(&values),
+                _ => {
+                    for (row, value) in values.into_iter().enumerate().take(count) {
+                        y[(first + row) * outputs + output] = value;
+                    }
+                }
             }
-            y[row * sizes.outputs + output] = sum.reduce_add();
         }
     }
+}
+
+/// Rows that [`outputs`] sums at once: `wide` transposes eight by eight.
+const GROUP: usize = 8;
+
+/// The dot products of `weights` with [`GROUP`] rows.
+///
+/// # Safety
+/// There are so many rows, and they and `weights` have S values.
+#[inline(always)]
+unsafe fn dots(sizes: Sizes, rows: Rows, weights: *const f32) -> f32x8 {
+    let mut products = [f32x8::ZERO; GROUP];
+    for row in 0..GROUP {
+        // SAFETY: the caller's.
+        let parts = eights(unsafe { dot(sizes, rows.at(row), weights) });
+        products[row] = if LANES == 16 { parts[0] + parts[1 % parts.len()] } else { parts[0] };
+    }
+    let [a, b, c, d, e, f, g, h] = f32x8::transpose(products);
+    ((a + e) + (c + g)) + ((b + f) + (d + h))
+}
+
+/// The products of two rows of S values, summed up to one vector.
+///
+/// # Safety
+/// Both have S values.
+#[inline(always)]
+unsafe fn dot(sizes: Sizes, row: *const f32, weights: *const f32) -> Lanes {
+    let mut sum = Lanes::ZERO;
+    for n in 0..sizes.hidden.div_ceil(LANES) {
+        // SAFETY: the vectors of H ≤ S values.
+        let (h, w) = unsafe { (load(row.add(n * LANES)), load(weights.add(n * LANES))) };
+        sum = h.mul_add(w, sum);
+    }
+    sum
 }
 
 /// `to[j, i] = from[i, j]` for i, j < H, zero in the padding of `to`.
@@ -483,7 +654,7 @@ unsafe fn outer_sums(rows: usize, left: Columns, right: Rows, hidden: usize, sum
 ///
 /// # Safety
 /// As [`outer_sums`], and `m + M ≤ left.count`.
-#[inline(always)]
+#[inline(never)]
 unsafe fn outer_tiles<const M: usize>(
     rows: usize,
     left: Columns,
@@ -494,7 +665,8 @@ unsafe fn outer_tiles<const M: usize>(
 ) {
     for column in (0..hidden).step_by(LANES) {
         let mut acc = [Lanes::ZERO; M];
-        for n in 0..rows {
+        // The last rows first: backwards in time, they are the first to be ready.
+        for n in (0..rows).rev() {
             // SAFETY: row n is there, and column + LANES ≤ S.
             let right = unsafe { load(right.at(n).add(column)) };
             for (k, acc) in acc.iter_mut().enumerate() {
