@@ -6,3 +6,4 @@
 
 pub mod activation;
 pub mod lanes;
+pub mod reference;
