@@ -37,7 +37,7 @@ pub const TABLE: [Row; 3] = [
     Row {
         name: "exp",
         bound_fma: 1.0,
-        bound_plain: 1.1,
+        bound_plain: 1.0,
         flushed_below: 0.0,
         range: [0.0, f32::INFINITY],
         odd: false,
@@ -61,7 +61,7 @@ pub const TABLE: [Row; 3] = [
     Row {
         name: "tanh",
         bound_fma: 2.0,
-        bound_plain: 3.0,
+        bound_plain: 2.5,
         flushed_below: 0.0,
         range: [-1.0, 1.0],
         odd: true,
