@@ -4,7 +4,10 @@
 //! AVX-512F, else `wide::f32x8`. There is no run-time dispatch here; see
 //! [`crate::cpu`] for what happens on a CPU that lacks the build's features.
 
-use std::array;
+#[cfg(target_feature = "avx512f")]
+use std::arch::x86_64;
+#[cfg(target_feature = "avx512f")]
+use std::mem;
 use wide::f32x8;
 
 #[cfg(not(target_feature = "avx512f"))]
@@ -39,15 +42,80 @@ pub(crate) unsafe fn store(target: *mut f32, value: Lanes) {
 /// Loads `values` (at most [`LANES`] of them) and fills the other lanes with zero.
 #[inline]
 pub(crate) fn load_partial(values: &[f32]) -> Lanes {
-    let mut lanes = [0.0; LANES];
-    lanes[..values.len()].copy_from_slice(values);
-    Lanes::new(lanes)
+    debug_assert!(values.len() <= LANES);
+    #[cfg(target_feature = "avx512f")]
+    // SAFETY: a lane whose mask bit is clear is not read, and the first
+    // `values.len()` are in the slice; `Lanes` and `__m512` are the same bytes.
+    unsafe {
+        let mask = !(!0u32 << values.len()) as u16;
+        mem::transmute(x86_64::_mm512_maskz_loadu_ps(mask, values.as_ptr()))
+    }
+    #[cfg(not(target_feature = "avx512f"))]
+    {
+        let mut lanes = [0.0; LANES];
+        lanes[..values.len()].copy_from_slice(values);
+        Lanes::new(lanes)
+    }
 }
 
 /// Stores the first `target.len()` (at most [`LANES`]) lanes.
 #[inline]
 pub(crate) fn store_partial(target: &mut [f32], value: Lanes) {
+    debug_assert!(target.len() <= LANES);
+    #[cfg(target_feature = "avx512f")]
+    // SAFETY: a lane whose mask bit is clear is not written, and the first
+    // `target.len()` are in the slice; `Lanes` and `__m512` are the same bytes.
+    unsafe {
+        let mask = !(!0u32 << target.len()) as u16;
+        x86_64::_mm512_mask_storeu_ps(
+            target.as_mut_ptr(),
+            mask,
+            mem::transmute::<Lanes, x86_64::__m512>(value),
+        );
+    }
+    #[cfg(not(target_feature = "avx512f"))]
     target.copy_from_slice(&value.to_array()[..target.len()]);
+}
+
+/// `x · 2ⁿ` for integral n in [−150, 128] and |x| in [0.5, 2]: one rounding where the
+/// result is subnormal, ∞ where it is too large.
+#[inline(always)]
+pub(crate) fn scale_by_power_of_two(x: Lanes, n: Lanes) -> Lanes {
+    #[cfg(target_feature = "avx512f")]
+    // SAFETY: the build has AVX-512F; `Lanes` and `__m512` are the same bytes.
+    unsafe {
+        mem::transmute(x86_64::_mm512_scalef_ps(
+            mem::transmute::<Lanes, x86_64::__m512>(x),
+            mem::transmute::<Lanes, x86_64::__m512>(n),
+        ))
+    }
+    // No exponent field holds such an n, but two hold its halves. Adding the magic
+    // number rounds to an integer and leaves its exponent field in the low bits.
+    #[cfg(not(target_feature = "avx512f"))]
+    {
+        let magic = Lanes::splat(12_583_039.0); // 1.5·2²³ + 127
+        let power = |shifted: Lanes| -> Lanes {
+            bytemuck::cast(bytemuck::cast::<Lanes, IntLanes>(shifted) << 23)
+        };
+        let half = n * Lanes::HALF + magic;
+        let rest = n - (half - magic) + magic;
+        x * power(half) * power(rest)
+    }
+}
+
+/// `1 / x` to a relative error of 2⁻¹⁴ or better, for normal x and 1/x: to be refined.
+#[inline(always)]
+pub(crate) fn reciprocal_estimate(x: Lanes) -> Lanes {
+    #[cfg(target_feature = "avx512f")]
+    // SAFETY: the build has AVX-512F; `Lanes` and `__m512` are the same bytes.
+    unsafe {
+        mem::transmute(x86_64::_mm512_rcp14_ps(mem::transmute::<Lanes, x86_64::__m512>(x)))
+    }
+    // The estimate of narrower vectors has 12 bits, too few for one refinement.
+    #[cfg(not(target_feature = "avx512f"))]
+    {
+        Lanes::ONE / x
+    }
 }
 
 /// The vector's groups of eight lanes: one, or two where [`LANES`] is 16.
@@ -70,9 +138,18 @@ pub(crate) fn from_eights(low: f32x8, high: f32x8) -> Lanes {
     }
 }
 
-/// 1.0 in the first `width` lanes of `BLOCKS` consecutive vectors, 0.0 behind.
-pub(crate) fn prefix_mask<const BLOCKS: usize>(width: usize) -> [Lanes; BLOCKS] {
-    array::from_fn(|block| {
-        Lanes::new(array::from_fn(|lane| if block * LANES + lane < width { 1.0 } else { 0.0 }))
-    })
+/// 1.0 in the first `width` (at most [`LANES`]) lanes, 0.0 behind.
+#[inline]
+pub(crate) fn prefix_mask(width: usize) -> Lanes {
+    static ONES_THEN_ZEROS: [f32; 2 * LANES] = {
+        let mut values = [0.0; 2 * LANES];
+        let mut k = 0;
+        while k < LANES {
+            values[k] = 1.0;
+            k += 1;
+        }
+        values
+    };
+    let (window, _) = ONES_THEN_ZEROS[LANES - width..].split_first_chunk().expect("LANES values");
+    Lanes::new(*window)
 }

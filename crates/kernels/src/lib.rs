@@ -16,4 +16,5 @@ pub mod buffer;
 pub mod cpu;
 pub mod lanes;
 pub mod recurrent;
+pub mod reference;
 pub mod vector;

@@ -596,7 +596,7 @@ unsafe fn transpose(hidden: usize, from: &[f32], to: &mut [f32]) {
     let stride = row_stride(hidden);
     for i in (0..hidden).step_by(BLOCK) {
         for j in (0..hidden).step_by(BLOCK) {
-            let rows = std::array::from_fn(|k| {
+            let rows = array::from_fn(|k| {
                 if i + k < hidden {
                     // SAFETY: row i + k < H, and j + 8 ≤ S as both are multiples of 8.
                     unsafe {
@@ -676,7 +676,7 @@ unsafe fn outer_tiles<const M: usize>(
             }
         }
         if hidden - column < LANES {
-            let [mask] = prefix_mask(hidden - column);
+            let mask = prefix_mask(hidden - column);
             for acc in &mut acc {
                 *acc *= mask;
             }

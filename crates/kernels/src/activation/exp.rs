@@ -1,0 +1,81 @@
+//! `e^x`, and the reduction and polynomial that `tanh` shares with it.
+//!
+//! ```text
+//! n = round(x / ln 2)     r = x − n·ln 2, |r| ≤ ln 2 / 2     e^x = 2ⁿ · (1 + expm1(r))
+//! ```
+//!
+//! 1. `x` is clamped just beyond overflow and underflow, the operands ordered so
+//!    that NaN passes; from there on nothing is special.
+//! 2. `n` falls out of adding a magic number so large that its unit in the last
+//!    place is 1: a fused multiply-add and a subtraction instead of a rounding
+//!    and a conversion.
+//! 3. `r` in two steps (Cody and Waite), the first exact.
+//! 4. `expm1(r)` by a minimax polynomial, half Estrin, half Horner: 16 cycles deep
+//!    for one multiplication more than Horner's 28. The 1 is added last, so the sum
+//!    has one full rounding.
+//! 5. The scaling by `2ⁿ` rounds only a subnormal result, and overflows by itself.
+//!
+//! Floor: 16 operations of 512 bits (the scaling is two) on the two ports that
+//! have them, 8 cycles for 16 values: 0.14 ns a value at 3.5 GHz.
+
+use super::{map, map_into};
+use crate::lanes::{Lanes, scale_by_power_of_two};
+
+/// 1.5·2²³: the unit in the last place of a sum with it is 1.
+const MAGIC: f32 = 12_582_912.0;
+/// [`MAGIC`] + 127: the low bits of a sum `n + BIASED_MAGIC` are the exponent
+/// field of `2ⁿ`, one shift away from its place.
+pub(super) const BIASED_MAGIC: f32 = 12_583_039.0;
+/// ln 2 = `LN2_HI` + `LN2_LO`; the first has 15 significant bits, so that a product
+/// with an integer below 2⁹ is exact with or without fused multiply-add.
+pub(super) const LN2_HI: f32 = 0.693_145_75;
+pub(super) const LN2_LO: f32 = 1.428_606_8e-6;
+
+/// `e^x` of each lane.
+#[inline(always)]
+pub fn exp_lanes(x: Lanes) -> Lanes {
+    const HIGHEST: f32 = 89.0; // e^88.73 is the first beyond f32
+    const LOWEST: f32 = -104.0; // e^−103.98 rounds to zero
+    let splat = Lanes::splat;
+
+    let x = splat(LOWEST).fast_max(splat(HIGHEST).fast_min(x));
+    let n = x.mul_add(splat(std::f32::consts::LOG2_E), splat(MAGIC)) - splat(MAGIC);
+    let r = n.mul_neg_add(splat(LN2_HI), x);
+    let r = n.mul_neg_add(splat(LN2_LO), r);
+    scale_by_power_of_two(expm1_reduced(r) + splat(1.0), n)
+}
+
+/// `e^r − 1` for |r| ≤ ln 2 / 2.
+///
+/// `r + r²·(C0 + … + C5·r⁵)`, minimax in the error relative to r (Lawson's
+/// iteration, coefficients rounded to f32 one after another): 4.3e-10.
+#[inline(always)]
+pub(super) fn expm1_reduced(r: Lanes) -> Lanes {
+    const C0: f32 = 0.5;
+    const C1: f32 = 0.166_666_67;
+    const C2: f32 = 0.041_666_49;
+    const C3: f32 = 0.008_333_207;
+    const C4: f32 = 0.001_393_266_6;
+    const C5: f32 = 0.000_199_451_07;
+    let splat = Lanes::splat;
+
+    let r2 = r * r;
+    let c01 = r.mul_add(splat(C1), splat(C0));
+    let c23 = r.mul_add(splat(C3), splat(C2));
+    let c45 = r.mul_add(splat(C5), splat(C4));
+    let c = r2.mul_add(r2.mul_add(c45, c23), c01);
+    c.mul_add(r2, r)
+}
+
+/// `x[i] ← e^{x[i]}`, in place, at any length.
+pub fn exp(x: &mut [f32]) {
+    map(x, exp_lanes);
+}
+
+/// `y[i] ← e^{x[i]}`, at any length.
+///
+/// # Panics
+/// If `x` and `y` differ in length.
+pub fn exp_into(x: &[f32], y: &mut [f32]) {
+    map_into(x, y, exp_lanes);
+}

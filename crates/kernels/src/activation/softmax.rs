@@ -1,0 +1,132 @@
+//! Softmax and log-sum-exp over the rows of a row-major `[rows, columns]`.
+//!
+//! ```text
+//! m = max x     softmax(x)_j = e^{x_j − m} / Σ e^{x_k − m}     lse(x) = m + ln Σ e^{x_k − m}
+//! ```
+//!
+//! 1. The largest exponent is 0: nothing overflows, and the sum is at least 1.
+//! 2. The lanes beyond the end of a row hold −∞: they never are the maximum and add
+//!    e^{−∞} = 0 to the sum.
+//!
+//! The rows may lie `stride` apart in a larger buffer; what lies between them is
+//! neither read nor written.
+
+use super::{exp_lanes, map};
+use crate::lanes::{LANES, Lanes, load_partial, store_partial};
+
+/// Softmax of each row, in place: `x[i, ·] ← e^{x[i, ·]} / Σ_j e^{x[i, j]}`.
+///
+/// An entry −∞ has weight 0 exactly. A row that holds NaN or ∞, or nothing but −∞,
+/// has no softmax: all its values become NaN.
+///
+/// # Panics
+/// If `stride < columns`, or the last row ends beyond `x`.
+pub fn softmax_rows(x: &mut [f32], rows: usize, columns: usize, stride: usize) {
+    check(x.len(), rows, columns, stride);
+    for row in 0..rows {
+        softmax_row(&mut x[row * stride..][..columns]);
+    }
+}
+
+/// Softmax of each row of `x` into the same place of `y`, of the same shape and stride.
+///
+/// Values as [`softmax_rows`]; of `y`, only the rows are written.
+///
+/// # Panics
+/// If `stride < columns`, or the last row ends beyond `x` or `y`.
+pub fn softmax_rows_into(x: &[f32], y: &mut [f32], rows: usize, columns: usize, stride: usize) {
+    check(x.len(), rows, columns, stride);
+    check(y.len(), rows, columns, stride);
+    for row in 0..rows {
+        let y = &mut y[row * stride..][..columns];
+        y.copy_from_slice(&x[row * stride..][..columns]); // into L1, where the passes are
+        softmax_row(y);
+    }
+}
+
+/// `out[i] ← ln Σ_j e^{x[i, j]}` of each row.
+///
+/// −∞ for a row of nothing but −∞ and for an empty row, ∞ for a row that holds ∞, NaN
+/// for a row that holds NaN.
+///
+/// # Panics
+/// If `out` is not `rows` long, `stride < columns`, or the last row ends beyond `x`.
+pub fn log_sum_exp_rows(x: &[f32], rows: usize, columns: usize, stride: usize, out: &mut [f32]) {
+    check(x.len(), rows, columns, stride);
+    assert_eq!(out.len(), rows, "one log-sum-exp a row");
+    for (row, out) in out.iter_mut().enumerate() {
+        let x = &x[row * stride..][..columns];
+        let max = row_max(x);
+        // Where the maximum is infinite, it already is the answer and comes back as
+        // ln ∞ or ln 0; subtracting it would make NaN.
+        let shift = if max.is_finite() { max } else { 0.0 };
+        let mut sum = Lanes::ZERO;
+        for_each_padded(x, |x| sum += exp_lanes(x - Lanes::splat(shift)));
+        *out = (f64::from(shift) + f64::from(sum.reduce_add()).ln()) as f32;
+    }
+}
+
+fn softmax_row(x: &mut [f32]) {
+    let max = Lanes::splat(row_max(x));
+    let mut sum = Lanes::ZERO;
+    let (full, tail) = x.as_chunks_mut::<LANES>();
+    for chunk in full {
+        let value = exp_lanes(Lanes::new(*chunk) - max);
+        sum += value;
+        *chunk = value.to_array();
+    }
+    if !tail.is_empty() {
+        let value = exp_lanes(load_padded(tail) - max);
+        sum += value;
+        store_partial(tail, value);
+    }
+    let reciprocal = Lanes::splat(1.0 / sum.reduce_add());
+    map(x, |x| x * reciprocal);
+}
+
+/// The largest value of `x`, −∞ of none; of NaN it takes no notice.
+fn row_max(x: &[f32]) -> f32 {
+    let mut max = Lanes::splat(f32::NEG_INFINITY);
+    // x64 returns the second operand where one is NaN.
+    for_each_padded(x, |x| max = x.fast_max(max));
+    max.to_array().into_iter().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// Calls `f` on the vectors of `x`, the last filled up with −∞.
+#[inline(always)]
+fn for_each_padded(x: &[f32], mut f: impl FnMut(Lanes)) {
+    let (full, tail) = x.as_chunks::<LANES>();
+    for chunk in full {
+        f(Lanes::new(*chunk));
+    }
+    if !tail.is_empty() {
+        f(load_padded(tail));
+    }
+}
+
+/// Loads fewer than [`LANES`] values and fills the other lanes with −∞.
+#[inline(always)]
+fn load_padded(values: &[f32]) -> Lanes {
+    /// Behind LANES zeros, LANES times −∞: a window of it pads any tail.
+    static PADDING: [f32; 2 * LANES] = {
+        let mut padding = [0.0; 2 * LANES];
+        let mut lane = LANES;
+        while lane < 2 * LANES {
+            padding[lane] = f32::NEG_INFINITY;
+            lane += 1;
+        }
+        padding
+    };
+    let mut window = [0.0; LANES];
+    window.copy_from_slice(&PADDING[LANES - values.len()..][..LANES]);
+    load_partial(values) + Lanes::new(window)
+}
+
+fn check(len: usize, rows: usize, columns: usize, stride: usize) {
+    assert!(stride >= columns, "rows of {columns} columns overlap at a stride of {stride}");
+    let end = rows.checked_sub(1).map_or(0, |last| last * stride + columns);
+    assert!(
+        len >= end,
+        "[{rows}, {columns}] at a stride of {stride} needs {end} values, the buffer has {len}"
+    );
+}

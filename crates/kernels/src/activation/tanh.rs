@@ -1,0 +1,73 @@
+//! The hyperbolic tangent and its way back.
+//!
+//! ```text
+//! 2|x| = n·ln 2 + r, |r| ≤ ln 2 / 2     v = 2^−n     q = e^r − 1
+//! tanh |x| = (e^{2|x|} − 1) / (e^{2|x|} + 1) = (q + (1 − v)) / (q + (1 + v))
+//! ```
+//!
+//! 1. The sign is taken off and put back, so oddness is exact; |x| is clamped where
+//!    the result has become 1, the operands ordered so that NaN passes.
+//! 2. Divided through by `2ⁿ`: for small x (n = 0) the numerator is `q` itself, and
+//!    the relative accuracy of `q` is that of the result. `1 ± v` are exact, or too
+//!    near 1 to matter.
+//! 3. `n`, `r` and `q` as in `exp`.
+//! 4. The quotient is estimated and corrected once by its remainder
+//!    `numerator − y·(q + (1 + v))`, taken in two fused steps so that the rounding of
+//!    the denominator never enters. That is what brings 2.8 ULP down to 2.0.
+//!
+//! Floor: 27 operations of 512 bits (the estimate is three) on two ports, 13.5 cycles
+//! for 16 values: 0.24 ns a value at 3.5 GHz.
+//!
+//! There is no second, faster tier: without the correction (2.8 ULP) 5% of the time
+//! is saved, with a rational function of degree 9/8 (4.5 ULP) 22%.
+
+use super::exp::{BIASED_MAGIC, LN2_HI, LN2_LO, expm1_reduced};
+use super::{map, map_into, zip_map};
+use crate::lanes::{IntLanes, Lanes, reciprocal_estimate};
+
+/// `tanh(x)` of each lane.
+#[inline(always)]
+pub fn tanh_lanes(x: Lanes) -> Lanes {
+    const HIGHEST: f32 = 9.1; // tanh rounds to 1 from 9.02 on
+    let splat = Lanes::splat;
+
+    let a = splat(HIGHEST).fast_min(x.abs());
+    let shifted = a.mul_neg_add(splat(2.0 * std::f32::consts::LOG2_E), splat(BIASED_MAGIC));
+    let minus_n = shifted - splat(BIASED_MAGIC);
+    let v: Lanes = bytemuck::cast(bytemuck::cast::<Lanes, IntLanes>(shifted) << 23);
+    let r = minus_n.mul_add(splat(LN2_HI), a + a);
+    let r = minus_n.mul_add(splat(LN2_LO), r);
+    let q = expm1_reduced(r);
+
+    let numerator = q + (splat(1.0) - v);
+    let one_plus_v = splat(1.0) + v;
+    let reciprocal = reciprocal_estimate(q + one_plus_v);
+    let estimate = numerator * reciprocal;
+    let remainder = estimate.mul_neg_add(q, estimate.mul_neg_add(one_plus_v, numerator));
+    let magnitude = remainder.mul_add(reciprocal, estimate);
+    magnitude | (x & splat(-0.0))
+}
+
+/// `x[i] ← tanh(x[i])`, in place, at any length.
+pub fn tanh(x: &mut [f32]) {
+    map(x, tanh_lanes);
+}
+
+/// `y[i] ← tanh(x[i])`, at any length.
+///
+/// # Panics
+/// If `x` and `y` differ in length.
+pub fn tanh_into(x: &[f32], y: &mut [f32]) {
+    map_into(x, y, tanh_lanes);
+}
+
+/// `dy[i] ← dy[i] · (1 − y[i]²)`: from the gradient of the output `y = tanh(x)` to
+/// that of the input, since `tanh′ = 1 − tanh²`.
+///
+/// Evaluated as `(1 − y)·(1 + y)`, which keeps its relative accuracy where y is near 1.
+///
+/// # Panics
+/// If `y` and `dy` differ in length.
+pub fn tanh_backward(y: &[f32], dy: &mut [f32]) {
+    zip_map(y, dy, |y, dy| dy * ((Lanes::ONE - y) * (Lanes::ONE + y)));
+}
