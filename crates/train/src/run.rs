@@ -297,13 +297,15 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
-/// The folders in `root` whose names are numbers, in ascending order.
+/// The folders in `root` whose names are numbers below 2^32 (a longer row of digits is
+/// somebody else's name), in ascending order.
 fn numbered(root: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
     let mut runs = Vec::new();
     for entry in fs::read_dir(root).map_err(Error::file("read the folder", root))? {
         let entry = entry.map_err(Error::file("read the folder", root))?;
-        if let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
-            runs.push((number, entry.path()));
+        let number = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        if let Some(number) = number {
+            runs.push((u64::from(number), entry.path()));
         }
     }
     runs.sort();
@@ -358,6 +360,7 @@ mod tests {
         let first = RunFolder::create_next(&runs).unwrap();
         fs::create_dir(runs.join("0009")).unwrap();
         fs::create_dir(runs.join("notes")).unwrap();
+        fs::create_dir(runs.join(u64::MAX.to_string())).unwrap();
         let tenth = RunFolder::create_next(&runs).unwrap();
         assert!(tenth.path().ends_with("0010"));
         assert!(matches!(RunFolder::latest(&runs), Err(Error::NoRun(_))));
