@@ -342,6 +342,7 @@ unsafe fn tile<const R: usize, const N: usize, const HELD: usize, const SPLIT: u
         let mut width = SPLIT;
         while width > 1 {
             width /= 2;
+            #[allow(clippy::needless_range_loop)] // plain indices unroll to registers
             for s in 0..width {
                 for r in 0..R {
                     for n in 0..N {
@@ -438,7 +439,7 @@ unsafe fn transpose(hidden: usize, from: &[f32], to: &mut [f32]) {
             for (k, row) in f32x8::transpose(rows).into_iter().enumerate().take(hidden - j) {
                 // SAFETY: row j + k < H, and i + 8 ≤ S.
                 unsafe {
-                    to.as_mut_ptr().add((j + k) * stride + i).cast::<f32x8>().write_unaligned(row)
+                    to.as_mut_ptr().add((j + k) * stride + i).cast::<f32x8>().write_unaligned(row);
                 };
             }
         }
