@@ -75,7 +75,7 @@ fn exit() -> ! {
     std::process::exit(1)
 }
 
-/// The features of [`BUILT_WITH`] that are on, for a line in a report.
+/// The features that this binary was built with, for a line in a report.
 pub fn build_features() -> Vec<&'static str> {
     BUILT_WITH.iter().filter(|feature| feature.built).map(|feature| feature.name).collect()
 }

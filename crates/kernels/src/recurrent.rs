@@ -12,7 +12,7 @@
 //! ```
 //!
 //! where `dy[t]` is the gradient before the output's sigmoid. Both directions are
-//! one loop, [`scan`]: `state[t] = finish(input[t]·U + state[t ∓ 1]·W)`.
+//! one loop, `scan`: `state[t] = finish(input[t]·U + state[t ∓ 1]·W)`.
 //!
 //! At batch 1 the cost is the latency of that chain and not its arithmetic:
 //!
@@ -256,7 +256,7 @@ unsafe fn scan(pass: Scan, finish: impl Fn(usize, Lanes) -> Lanes + Copy) {
 /// are, and zeros) stay in registers, or none if `HELD` is 0.
 ///
 /// # Safety
-/// As [`scan`]; `HELD` is 0 or `H ≤ HELD ≤ S` and `H ≤ N·LANES`.
+/// As `scan`; `HELD` is 0 or `H ≤ HELD ≤ S` and `H ≤ N·LANES`.
 #[inline(always)]
 unsafe fn scan_with<const N: usize, const HELD: usize, const SPLIT: usize>(
     pass: Scan,
@@ -313,7 +313,7 @@ unsafe fn scan_with<const N: usize, const HELD: usize, const SPLIT: usize>(
 /// sum over H split over `SPLIT` accumulators.
 ///
 /// # Safety
-/// As [`scan`]; `row + R ≤ B` and `(first + N)·LANES ≤ S`.
+/// As `scan`; `row + R ≤ B` and `(first + N)·LANES ≤ S`.
 #[inline(always)]
 unsafe fn tile<const R: usize, const N: usize, const HELD: usize, const SPLIT: usize>(
     pass: &Scan,
