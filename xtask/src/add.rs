@@ -24,11 +24,11 @@ Examples:
   cargo xtask add 53 74 --run runs/0001 --json")]
 pub struct Args {
     /// A whole number in decimal digits, of any length
-    #[arg(value_name = "A", value_parser = decimal, allow_hyphen_values = true)]
+    #[arg(value_name = "A", value_parser = decimal, allow_negative_numbers = true)]
     a: BigUint,
 
     /// A whole number in decimal digits, of any length
-    #[arg(value_name = "B", value_parser = decimal, allow_hyphen_values = true)]
+    #[arg(value_name = "B", value_parser = decimal, allow_negative_numbers = true)]
     b: BigUint,
 
     /// The run whose network adds [default: the latest under runs/]

@@ -29,20 +29,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // First of all, and before any code that the compiler may have vectorised: can
-    // this CPU run this binary?
-    let missing = kernels::cpu::missing_features();
-    if missing.is_empty() { start() } else { refuse(&missing) }
-}
-
-#[inline(never)]
-fn refuse(missing: &[&str]) -> ExitCode {
-    eprintln!(
-        "error: this binary was built for a CPU with {}, which this one lacks; build it on this \
-         machine, or with RUSTFLAGS=\"-C target-cpu=x86-64-v3\" (or x86-64)",
-        missing.join(", ")
-    );
-    ExitCode::FAILURE
+    // First of all, and before any code that the compiler may have vectorised.
+    kernels::cpu::refuse_if_lacking();
+    start()
 }
 
 /// Exit codes: 0 for success, 1 for failure, 2 for wrong usage.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 use train::evaluate::{Score, evaluate};
-use train::run::{INTERVAL, MOST_BATCH, Metrics, RunConfig, RunFolder, Task};
+use train::run::{MOST_BATCH, Metrics, RunConfig, RunFolder, Task};
 use train::strategy::{Serial, Totals};
 use train::study::{SeedResult, train_seeds};
 
@@ -37,15 +37,17 @@ pub struct Args {
     task: TaskName,
 
     /// T, the digits of a sum, 1 to 64; operands have one less
-    #[arg(long, default_value_t = 8, value_parser = value_parser!(u32).range(1..=64))]
+    #[arg(long, default_value_t = 8, value_parser = value_parser!(u32).range(1..=64),
+          allow_negative_numbers = true)]
     bits: u32,
 
     /// H, the hidden units, at least 1
-    #[arg(long, default_value_t = 16, value_parser = positive)]
+    #[arg(long, default_value_t = 16, value_parser = positive, allow_negative_numbers = true)]
     hidden: usize,
 
     /// Examples to train on, at least 1
-    #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u64).range(1..),
+          allow_negative_numbers = true)]
     examples: u64,
 
     /// Learning rate: the step of SGD, above 0
@@ -53,11 +55,11 @@ pub struct Args {
     lr: f32,
 
     /// B, the examples whose gradients are averaged to one update
-    #[arg(long, default_value_t = 1, value_parser = batch)]
+    #[arg(long, default_value_t = 1, value_parser = batch, allow_negative_numbers = true)]
     batch: usize,
 
     /// The number that all randomness comes from; the same seed gives the same bits
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
 
     /// Train once for each seed FROM..TO (TO excluded), over all cores; keeps no run folder
@@ -92,8 +94,12 @@ fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("at least 1 is needed".to_owned()),
         Ok(number) => Ok(number),
-        Err(_) => Err("a whole number, at least 1, is needed".to_owned()),
+        Err(error) => Err(format!("{error}; a whole number, at least 1, is needed")),
     }
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("a whole number from 0 to {} is needed", u64::MAX))
 }
 
 fn batch(text: &str) -> Result<usize, String> {
@@ -162,7 +168,7 @@ fn one(args: &Args, config: &RunConfig) -> anyhow::Result<ExitCode> {
         if !args.quiet {
             progress.line(row(done, &serial, config.bits));
         }
-        let rest = (config.examples - done - batch).min(INTERVAL.saturating_sub(batch));
+        let rest = (config.examples - done - batch).min(config.interval() - batch);
         let start = Instant::now();
         interval += serial.train(rest);
         seconds += start.elapsed().as_secs_f64();
@@ -207,14 +213,13 @@ fn one(args: &Args, config: &RunConfig) -> anyhow::Result<ExitCode> {
             "examples": config.examples,
             "bits": config.bits,
             "hidden": config.hidden,
-            "batch": config.batch,
             "seed": config.seed,
             "seconds": seconds,
             "ns_per_example": ns_per_example,
             "loss": loss,
             "sums_correct": score.correct,
             "sums_total": score.total,
-            "run": path,
+            "run": path.display().to_string(),
         });
         line(object.to_string());
     }

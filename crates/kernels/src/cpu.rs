@@ -1,25 +1,90 @@
 //! Does this CPU have the instructions that this binary was built for?
 //!
 //! The kernels choose their lanes at build time, so a binary built with AVX-512
-//! and started on a machine without it would die of an illegal instruction. A
-//! program calls [`missing_features`] before anything else, and says so instead.
+//! and started on a machine without it would die of an illegal instruction. It
+//! says so instead: [`refuse_if_lacking`] runs before `main`.
+//!
+//! `main` itself would be too late: link-time optimisation compiles the standard
+//! library anew, for the features of the build, and its start-up code too. And what
+//! runs here must itself do with the instructions that every x86-64 has, though it
+//! is compiled for more: scalar arithmetic on a static table, `cpuid`, and calls to
+//! the C library; no copies of structures, no collections, no formatting, all of
+//! which become vector moves. `.ci/run` starts the binary on emulated old CPUs.
 //!
 //! The standard library's detection cannot be used: it answers `true` at compile
 //! time for every feature that the build turns on, which are just the ones asked.
 
 /// The features that this binary was built with and this CPU (or its operating
-/// system, which must save the wide registers) lacks; empty when all is well.
-pub fn missing_features() -> Vec<&'static str> {
+/// system, which must save the wide registers) lacks; none when all is well.
+#[inline]
+pub fn missing_features() -> impl Iterator<Item = &'static str> {
     missing(&BUILT_WITH, detected)
 }
 
-/// The features of [`BUILT_WITH`] that are on, for a line in a report.
+/// Ends the process with exit code 1 and a line on standard error if a feature is
+/// missing. On Linux and macOS it has run before `main`, in every program that this
+/// crate is linked into; a `main` that calls it first makes sure that it is, and
+/// serves the other systems as well as it can.
+pub extern "C" fn refuse_if_lacking() {
+    let mut lacking = false;
+    for name in missing_features() {
+        say(if lacking { ", " } else { "error: this binary was built for a CPU with " });
+        say(name);
+        lacking = true;
+    }
+    if lacking {
+        say(", which this one lacks; build it on this machine, or with \
+             RUSTFLAGS=\"-C target-cpu=x86-64-v3\" (or x86-64)\n");
+        exit();
+    }
+}
+
+/// The C library calls the functions in this section before `main`, in the order of
+/// the sections' numbers: this one before those of the standard library.
+#[cfg(all(target_arch = "x86_64", any(target_os = "linux", target_os = "macos")))]
+#[used]
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array.00050"))]
+#[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]
+static BEFORE_MAIN: extern "C" fn() = refuse_if_lacking;
+
+/// Writes to standard error past the standard library, which has not started yet.
+#[cfg(unix)]
+fn say(text: &str) {
+    unsafe extern "C" {
+        fn write(file: i32, bytes: *const u8, count: usize) -> isize;
+    }
+    // SAFETY: `text` is valid for reads of its length.
+    let _ = unsafe { write(2, text.as_ptr(), text.len()) };
+}
+
+#[cfg(unix)]
+fn exit() -> ! {
+    unsafe extern "C" {
+        safe fn _exit(code: i32) -> !;
+    }
+    _exit(1)
+}
+
+#[cfg(not(unix))]
+fn say(text: &str) {
+    eprint!("{text}");
+}
+
+#[cfg(not(unix))]
+fn exit() -> ! {
+    std::process::exit(1)
+}
+
+/// The features that this binary was built with, for a line in a report.
 pub fn build_features() -> Vec<&'static str> {
     BUILT_WITH.iter().filter(|feature| feature.built).map(|feature| feature.name).collect()
 }
 
-fn missing(features: &[Feature], detected: impl Fn(&Feature) -> bool) -> Vec<&'static str> {
-    features.iter().filter(|f| f.built && !detected(f)).map(|f| f.name).collect()
+fn missing(
+    features: &[Feature],
+    detected: impl Fn(&Feature) -> bool,
+) -> impl Iterator<Item = &'static str> {
+    features.iter().filter(move |f| f.built && !detected(f)).map(|f| f.name)
 }
 
 /// Where `cpuid` reports a feature: leaf and sub-leaf, register, bit.
@@ -70,7 +135,7 @@ const AMD: (u32, u32) = (0x8000_0001, 0);
 /// The features that `rustc` may use by itself in a `target-cpu` build: Intel's
 /// Software Developer's Manual, volume 2, CPUID.
 #[rustfmt::skip]
-const BUILT_WITH: [Feature; 37] = [
+static BUILT_WITH: [Feature; 37] = [
     feature("sse3", cfg!(target_feature = "sse3"), BASE, Ecx, 0, Nothing),
     feature("pclmulqdq", cfg!(target_feature = "pclmulqdq"), BASE, Ecx, 1, Nothing),
     feature("ssse3", cfg!(target_feature = "ssse3"), BASE, Ecx, 9, Nothing),
@@ -162,15 +227,15 @@ mod tests {
 
     #[test]
     fn the_machine_that_runs_the_tests_lacks_nothing() {
-        assert_eq!(missing_features(), Vec::<&str>::new());
+        assert_eq!(missing_features().collect::<Vec<_>>(), [""; 0]);
     }
 
     #[test]
     fn what_was_built_in_and_is_not_there_is_named() {
         let built = |name, built| feature(name, built, BASE, Ecx, 0, Nothing);
         let features = [built("avx2", true), built("fma", true), built("avx512f", false)];
-        assert_eq!(missing(&features, |f| f.name == "fma"), ["avx2"]);
-        assert_eq!(missing(&features, |_| true), [""; 0]);
+        let missing = |have| missing(&features, have).collect::<Vec<_>>();
+        assert_eq!(missing(|f: &Feature| f.name == "fma"), ["avx2"]);
     }
 
     #[test]

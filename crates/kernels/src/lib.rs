@@ -9,7 +9,7 @@
 //!
 //! The lanes are chosen when the crate is built, from the target features: build
 //! with `-C target-cpu=native` (the workspace does), and check with
-//! [`cpu::missing_features`] before the first call on another machine.
+//! [`cpu::refuse_if_lacking`], which ends the process on a CPU without them.
 
 pub mod activation;
 pub mod buffer;

@@ -34,7 +34,7 @@ pub enum Error {
     Model(#[from] model::Error),
 
     /// A file could not be read or written.
-    #[error("cannot {action} {path}: {source}", path = path.display())]
+    #[error("cannot {action} {path}", path = path.display())]
     File {
         /// What was tried.
         action: &'static str,

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! A file is written beside its place, synced, and renamed into it, so that no crash
-//! leaves half a file under a final name.
+//! leaves half a file under a final name, nor the weights of one run beside the
+//! configuration of another.
 
 use crate::Error;
 use crate::task::Addition;
@@ -17,11 +18,12 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
 
 /// The largest batch: its activations at 64 bits still fit in memory.
 pub const MOST_BATCH: usize = 1 << 16;
 
-/// Examples between two lines of metrics, and two lines on the screen.
+/// Examples between two lines of metrics, and two lines on the screen, at batch 1.
 pub const INTERVAL: u64 = 500;
 
 const CONFIG: &str = "config.toml";
@@ -69,6 +71,14 @@ impl Default for RunConfig {
             batch: 1,
             seed: 0,
         }
+    }
+}
+
+impl RunConfig {
+    /// Examples between two lines of metrics: [`INTERVAL`], rounded up to whole batches, so
+    /// that only the last batch of a run can be smaller than the others.
+    pub fn interval(&self) -> u64 {
+        INTERVAL.next_multiple_of(self.batch.max(1) as u64)
     }
 }
 
@@ -162,7 +172,9 @@ impl RunFolder {
     }
 
     /// Ends a run: its configuration, metrics, picture and weights, these last, for
-    /// they say that the run is finished.
+    /// they say that the run is finished. The weights of a run that is written over go
+    /// first, so that no crash leaves them beside another configuration; and they go
+    /// only when all that is new is on the disk.
     ///
     /// # Errors
     /// If a file cannot be written.
@@ -174,10 +186,15 @@ impl RunFolder {
         parameters: &Parameters,
     ) -> Result<(), Error> {
         let config = toml::to_string(config).expect("a flat table of numbers and one name");
-        self.write(CONFIG, config.as_bytes())?;
-        metrics.finish(&self.path.join(METRICS))?;
-        self.write(CURVE, curve.as_bytes())?;
-        self.write(MODEL, &weights::to_bytes(parameters))
+        let config = Staged::write(&self.path.join(CONFIG), config.as_bytes())?;
+        let curve = Staged::write(&self.path.join(CURVE), curve.as_bytes())?;
+        let model = Staged::write(&self.path.join(MODEL), &weights::to_bytes(parameters))?;
+        metrics.sync()?;
+        remove_if_there(&model.path)?;
+        config.rename()?;
+        metrics.rename(&self.path.join(METRICS))?;
+        curve.rename()?;
+        model.rename()
     }
 
     /// What the run was asked.
@@ -210,10 +227,6 @@ impl RunFolder {
             weights::from_bytes(sizes, &bytes).map_err(|error| content(MODEL, &error))?;
         Ok((config, parameters))
     }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        write_whole(&self.path.join(name), bytes)
-    }
 }
 
 /// Writes `bytes` to a file beside `path`, syncs it, and renames it to `path`.
@@ -221,19 +234,50 @@ impl RunFolder {
 /// # Errors
 /// If one of these fails; then `path` is as it was.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let folder = match path.parent() {
+    Staged::write(path, bytes)?.rename()
+}
+
+/// A file that is whole and on the disk, beside its place; dropped, it is gone.
+struct Staged {
+    path: PathBuf,
+    file: NamedTempFile,
+}
+
+impl Staged {
+    fn write(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        let write = || {
+            let mut file = NamedTempFile::new_in(folder_of(path))?;
+            file.write_all(bytes)?;
+            make_readable(file.as_file())?;
+            file.as_file().sync_all()?;
+            Ok(Self { path: path.to_owned(), file })
+        };
+        write().map_err(Error::file("write", path))
+    }
+
+    fn rename(self) -> Result<(), Error> {
+        let rename = || {
+            self.file.persist(&self.path)?;
+            sync_folder(folder_of(&self.path))
+        };
+        rename().map_err(Error::file("write", &self.path))
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
+    }
+}
+
+fn remove_if_there(path: &Path) -> Result<(), Error> {
+    let remove = || match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_folder(folder_of(path)),
     };
-    let write = || {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        make_readable(file.as_file())?;
-        file.persist(path)?;
-        sync_folder(folder)
-    };
-    write().map_err(Error::file("write", path))
+    remove().map_err(Error::file("remove", path))
 }
 
 /// A temporary file is made for its owner alone; a result is for whoever may read the folder.
@@ -253,13 +297,15 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
-/// The folders in `root` whose names are numbers, in ascending order.
+/// The folders in `root` whose names are numbers below 2^32 (a longer row of digits is
+/// somebody else's name), in ascending order.
 fn numbered(root: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
     let mut runs = Vec::new();
     for entry in fs::read_dir(root).map_err(Error::file("read the folder", root))? {
         let entry = entry.map_err(Error::file("read the folder", root))?;
-        if let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
-            runs.push((number, entry.path()));
+        let number = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        if let Some(number) = number {
+            runs.push((u64::from(number), entry.path()));
         }
     }
     runs.sort();
@@ -285,8 +331,11 @@ impl MetricsFile {
             .map_err(Error::file("write", &self.unfinished))
     }
 
-    fn finish(self, path: &Path) -> Result<(), Error> {
-        self.file.get_ref().sync_all().map_err(Error::file("write", &self.unfinished))?;
+    fn sync(&self) -> Result<(), Error> {
+        self.file.get_ref().sync_all().map_err(Error::file("write", &self.unfinished))
+    }
+
+    fn rename(self, path: &Path) -> Result<(), Error> {
         fs::rename(&self.unfinished, path).map_err(Error::file("write", path))
     }
 }
@@ -311,6 +360,7 @@ mod tests {
         let first = RunFolder::create_next(&runs).unwrap();
         fs::create_dir(runs.join("0009")).unwrap();
         fs::create_dir(runs.join("notes")).unwrap();
+        fs::create_dir(runs.join(u64::MAX.to_string())).unwrap();
         let tenth = RunFolder::create_next(&runs).unwrap();
         assert!(tenth.path().ends_with("0010"));
         assert!(matches!(RunFolder::latest(&runs), Err(Error::NoRun(_))));

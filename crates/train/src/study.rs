@@ -2,8 +2,8 @@
 
 use crate::Error;
 use crate::evaluate::{Score, evaluate};
-use crate::run::{INTERVAL, RunConfig};
-use crate::strategy::Serial;
+use crate::run::RunConfig;
+use crate::strategy::{Serial, Totals};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use std::time::Instant;
 pub struct SeedResult {
     /// The seed.
     pub seed: u64,
-    /// The mean loss over the last [`INTERVAL`] examples.
+    /// The mean loss of an example in the last interval of [`RunConfig::interval`].
     pub loss: f64,
     /// The sums that the trained network spelled right.
     pub score: Score,
@@ -22,26 +22,29 @@ pub struct SeedResult {
 }
 
 /// Trains `config` once for every seed in `seeds`, over all cores; the results stand
-/// in the order of the seeds. `done` is called as each ends, in any order.
+/// in the order of the seeds. `finished` is called as each ends, in any order.
 ///
 /// # Errors
 /// If `config` makes no sense, or a training diverges.
 pub fn train_seeds(
     config: &RunConfig,
     seeds: Range<u64>,
-    done: impl Fn() + Sync,
+    finished: impl Fn() + Sync,
 ) -> Result<Vec<SeedResult>, Error> {
     let train = |seed| {
         let mut serial = Serial::new(&RunConfig { seed, ..config.clone() })?;
         let start = Instant::now();
-        let last = config.examples.min(INTERVAL);
-        serial.train(config.examples - last);
-        let totals = serial.train(last);
+        // interval by interval, as a single training does: the same batches, the same bits
+        let (mut done, mut last) = (0, Totals::default());
+        while done < config.examples {
+            last = serial.train(config.interval().min(config.examples - done));
+            done += last.examples;
+        }
         let seconds = start.elapsed().as_secs_f64();
         serial.check_finite(config.examples)?;
         let score = evaluate(&serial.task(), serial.parameters(), seed);
-        done();
-        Ok(SeedResult { seed, loss: totals.loss / totals.examples as f64, score, seconds })
+        finished();
+        Ok(SeedResult { seed, loss: last.loss / last.examples as f64, score, seconds })
     };
     seeds.into_par_iter().map(train).collect()
 }

@@ -5,6 +5,7 @@
 //! order, the `errors` `Σ_t |y − o|` that a float64 program saw, and the `final` weights.
 
 use crate::Error;
+use crate::optimizer::Sgd;
 use crate::run::RunConfig;
 use crate::strategy::Serial;
 use crate::task::{Addition, Pair};
@@ -79,6 +80,7 @@ impl Trace {
         let task = Addition::new(self.bits).map_err(|error| format!("cannot be used: {error}"))?;
         Config::new(Addition::INPUTS, self.hidden, Addition::OUTPUTS)
             .map_err(|error| format!("cannot be used: {error}"))?;
+        Sgd::new(self.learning_rate as f32).map_err(|error| format!("cannot be used: {error}"))?;
         if self.pairs.len() != self.errors.len() {
             return Err(format!(
                 "holds {} pairs but {} errors; each example needs one of both",

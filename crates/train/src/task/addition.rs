@@ -80,7 +80,7 @@ impl Addition {
             pairs.len(),
             self.bits
         );
-        let digit = |number: u64, t: usize| (number >> t & 1) as u8 as f32;
+        let digit = |number: u64, t: usize| f32::from((number >> t & 1) as u8);
         for (n, pair) in pairs.iter().enumerate() {
             let sum = pair.sum();
             for t in 0..self.steps() {

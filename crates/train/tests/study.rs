@@ -1,0 +1,63 @@
+//! Many seeds: each trains as it would alone, and the lab's recipe succeeds as often as it should.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use train::evaluate::evaluate;
+use train::run::RunConfig;
+use train::strategy::{Serial, Totals};
+use train::study::train_seeds;
+
+#[test]
+fn every_seed_trains_as_it_does_alone_and_stands_in_order() {
+    for (examples, batch, bits) in [(1_700, 1, 8), (1_000, 64, 8), (30, 64, 4), (600, 1, 12)] {
+        let config = RunConfig { examples, batch, bits, ..RunConfig::default() };
+        let finished = AtomicU32::new(0);
+        let results = train_seeds(&config, 5..13, || {
+            finished.fetch_add(1, Ordering::Relaxed);
+        });
+        let results = results.unwrap();
+        assert_eq!(finished.into_inner(), 8);
+        assert!(results.iter().map(|result| result.seed).eq(5..13));
+        for result in results {
+            let config = RunConfig { seed: result.seed, ..config.clone() };
+            let mut serial = Serial::new(&config).unwrap();
+            let (mut done, mut last) = (0, Totals::default());
+            while done < examples {
+                last = serial.train(config.interval().min(examples - done));
+                done += last.examples;
+            }
+            let loss = last.loss / last.examples as f64;
+            assert_eq!(result.loss.to_bits(), loss.to_bits(), "{config:?}");
+            let score = evaluate(&serial.task(), serial.parameters(), config.seed);
+            assert_eq!(result.score, score, "{config:?}");
+            assert!(result.seconds > 0.0);
+        }
+    }
+}
+
+#[test]
+fn an_interval_is_whole_batches_of_at_least_500_examples() {
+    for (batch, interval) in [(1, 500), (3, 501), (64, 512), (500, 500), (501, 501), (999, 999)] {
+        assert_eq!(RunConfig { batch, ..RunConfig::default() }.interval(), interval);
+    }
+}
+
+#[test]
+fn the_labs_recipe_succeeds_with_at_least_93_of_100_seeds() {
+    let results = train_seeds(&RunConfig::default(), 0..100, || ()).unwrap();
+    let perfect = results.iter().filter(|result| result.score.is_perfect()).count();
+    assert!(results.iter().all(|result| result.score.total == 16_384));
+    assert!(perfect >= 93, "{perfect} of 100 seeds");
+}
+
+#[test]
+fn one_seed_that_diverges_fails_the_study() {
+    let config = RunConfig {
+        bits: 64,
+        hidden: 64,
+        examples: 500,
+        learning_rate: 3.4e38,
+        ..RunConfig::default()
+    };
+    let text = train_seeds(&config, 0..4, || ()).unwrap_err().to_string();
+    assert!(text.contains("diverged: after 500 examples"), "{text}");
+}
