@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod add;
+mod bench;
 mod chart;
 mod ci;
 mod output;
@@ -25,6 +26,7 @@ enum Command {
     Train(train::Args),
     Add(add::Args),
     Replay(replay::Args),
+    Bench(bench::Args),
     Ci(ci::Args),
 }
 
@@ -41,6 +43,7 @@ fn start() -> ExitCode {
         Command::Train(args) => train::run(args),
         Command::Add(args) => add::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Ci(args) => ci::run(args),
     };
     result.unwrap_or_else(|error| {
