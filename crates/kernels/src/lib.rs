@@ -6,3 +6,8 @@
 
 pub mod activation;
 pub mod lanes;
+pub mod matmul;
+pub mod matrix;
+mod prefix;
+pub mod reference;
+pub mod vector;
