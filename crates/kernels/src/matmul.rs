@@ -279,6 +279,8 @@ fn finish(sum: Lanes, old: Lanes, bias: Option<Lanes>, update: &Update) -> Lanes
 const ROWS: usize = 192;
 /// Columns of a block of B.
 const COLUMNS: usize = 1024;
+/// Values of B from which it is packed, if there are rows enough to gain by it.
+const LARGE: usize = 1 << 17;
 /// Multiply-adds from which threads are worth waking: some 100 µs of work.
 const PARALLEL: usize = 1 << 23;
 /// Rows and columns of C that one task of the parallel form computes.
@@ -297,7 +299,7 @@ struct Product<'a, 'b, 'c, 'e> {
 
 impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     fn new(
         alpha: f32,
         a: Operand<'a>,
@@ -347,6 +349,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
     }
 
     /// The whole product, by the path that suits its shape.
+    #[inline(always)]
     fn compute(mut self) {
         let (rows, columns, depth) = (self.c.rows(), self.c.columns(), self.a.columns());
         if rows == 0 || columns == 0 {
@@ -356,11 +359,12 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
             return self.without_factors();
         }
         let Source::Plain(b) = self.b.0 else {
-            return if rows >= ROWS && depth > DEPTH {
-                self.blocked()
+            if rows >= ROWS && depth > DEPTH {
+                self.blocked();
             } else {
-                self.direct()
-            };
+                self.direct();
+            }
+            return;
         };
         if columns <= 2 && !self.a.is_transposed() {
             for column in 0..columns {
@@ -372,7 +376,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
             for row in 0..rows {
                 self.row(b, row);
             }
-        } else if b.is_transposed() || (rows >= 48 && depth * columns > 1 << 18) {
+        } else if b.is_transposed() || (rows >= 48 && depth * columns >= LARGE) {
             self.blocked();
         } else {
             self.direct();
@@ -393,22 +397,27 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
         };
         // SAFETY: C and the bias are as in `addresses`; a depth of zero reads
         // neither A nor B.
-        unsafe { tile::sweep(&product, &self.update()) };
+        unsafe { tile::sweep(product, &self.update()) };
     }
 
     /// Tiles over A and B where they lie. B is not transposed.
+    #[inline(always)]
     fn direct(mut self) {
         let whole = self.addresses();
-        for p in (0..whole.depth).step_by(DEPTH) {
-            let block = whole.depth_block(p);
+        if whole.depth <= DEPTH {
             // SAFETY: the views vouch for their values, and `new` checked that
-            // the sizes fit; C is borrowed exclusively, and initialised after
-            // the first block.
-            unsafe { tile::sweep(&block, &self.update().for_block(&whole, p)) };
+            // the sizes fit; C is borrowed exclusively.
+            unsafe { tile::sweep(whole, &self.update()) };
+            return;
+        }
+        for p in (0..whole.depth).step_by(DEPTH) {
+            // SAFETY: as above; after the first block C is initialised.
+            unsafe { tile::sweep(whole.depth_block(p), &self.update().for_block(&whole, p)) };
         }
     }
 
     /// The addresses of a product of which nothing is packed on the way.
+    #[inline(always)]
     fn addresses(&mut self) -> tile::Addresses {
         let (a_row, a_step) = self.a.steps();
         let (b, b_step, b_panel) = match self.b.0 {
@@ -489,7 +498,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
             };
             // SAFETY: x is op(B)ᵀ, the matrix behind A has its depth of rows and
             // a column for each row of C, and those are next to each other.
-            unsafe { tile::sweep(&product, &update) };
+            unsafe { tile::sweep(product, &update) };
         });
     }
 
@@ -542,7 +551,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                         // SAFETY: the packed blocks hold what the sizes say, the
                         // part of C and of the bias lies in the whole; after the
                         // first block of the depth C is initialised.
-                        unsafe { tile::sweep(&product, &update) };
+                        unsafe { tile::sweep(product, &update) };
                     }
                 }
             }

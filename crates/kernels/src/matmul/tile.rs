@@ -8,21 +8,23 @@
 //! C[i][v] = activation(α·sum + β·C + bias)
 //! ```
 //!
-//! 1. A multiply-add waits four cycles for its sum and two can start in each,
-//!    so at least eight sums must be under way; [`ACCUMULATORS`] fill the
-//!    register file but for a row of B and one broadcast.
+//! 1. A multiply-add waits four cycles for its sum and two can start in each, so
+//!    at least eight sums must be under way, better twelve; a tile has up to as
+//!    many as the registers hold beside a row of B and one broadcast.
 //! 2. Loads are the second limit, also two a cycle: `VECTORS + ROWS` of them feed
-//!    `VECTORS·ROWS` multiply-adds. With 12 rows, two vectors need 14 for 24.
+//!    `VECTORS·ROWS` multiply-adds, so a tile is wide rather than tall: 6 × 4
+//!    vectors need 10 loads for 24, 12 × 2 need 14.
 //! 3. Few rows leave registers free, and the tile becomes wider instead: one row
-//!    of A takes eight vectors of B, so that its sums are still eight.
-//! 4. Rows are shared out evenly (13 = 7 + 6, not 12 + 1) for the same reason.
+//!    of A takes eight vectors of B. Where even that leaves few sums (a narrow C),
+//!    they are doubled or quadrupled, by every other or fourth step of the depth.
+//! 4. Rows and columns are shared out evenly (13 = 7 + 6, not 12 + 1).
 //! 5. The last vector of a row is masked where the columns end ([`Prefix`]).
 //! 6. A is read where it lies, by any two steps, so A and Aᵀ are one kernel; B is
-//!    read by rows, from a plain matrix or from panels.
+//!    read in panels one vector wide, which a plain row-major matrix is as well.
 //!
-//! What this file does not know: blocks, caches, threads, where panels come from.
+//! What this file does not know: caches, threads, where panels come from.
 
-use std::{array, ptr};
+use std::{arch::asm, array, ptr};
 
 use super::{Activation, Update};
 use crate::{
@@ -53,12 +55,12 @@ const WIDTH: usize = if cfg!(target_feature = "avx512f") {
 const MAX_WIDTH: usize = if cfg!(target_feature = "avx") { 8 } else { 4 };
 
 /// The most rows of any tile.
-const MAX_HEIGHT: usize = 12;
+const MAX_HEIGHT: usize = 16;
 
 /// The most rows of a tile so many vectors wide: its sums, a row of B and one
 /// broadcast fit into the registers. A single row of A uses each vector of B but
 /// once, from memory.
-const fn max_height(vectors: usize) -> usize {
+const fn height(vectors: usize) -> usize {
     let rows = (REGISTERS - 1).saturating_sub(vectors) / vectors;
     if rows > MAX_HEIGHT {
         MAX_HEIGHT
@@ -69,10 +71,21 @@ const fn max_height(vectors: usize) -> usize {
     }
 }
 
+/// [`height`] by vectors less one, which spares a small product the divisions.
+const HEIGHTS: [usize; 8] = {
+    let mut heights = [0; 8];
+    let mut vectors = 1;
+    while vectors <= heights.len() {
+        heights[vectors - 1] = height(vectors);
+        vectors += 1;
+    }
+    heights
+};
+
 /// The width of the tiles of a product of so many rows: the fewer, the wider.
 fn width(rows: usize) -> usize {
     let mut vectors = MAX_WIDTH;
-    while vectors > WIDTH && max_height(vectors) < rows {
+    while vectors > WIDTH && HEIGHTS[vectors - 1] < rows {
         vectors -= 1;
     }
     vectors
@@ -81,8 +94,8 @@ fn width(rows: usize) -> usize {
 /// `C[m×n] ← activation(α·A[m×k]·B[k×n] + β·C + bias)` as addresses.
 ///
 /// Element (i, p) of A lies at `a + i·a_row + p·a_step`; row p of B has its
-/// panel q at `b + p·b_step + q·b_panel`, [`PANEL`] columns wide (a plain matrix
-/// is panels side by side: `b_panel` = [`PANEL`]).
+/// vector q at `b + p·b_step + q·b_panel` (in a plain matrix `b_panel` is [`LANES`]:
+/// the next vector follows at once).
 #[derive(Clone, Copy)]
 pub(super) struct Addresses {
     pub rows: usize,
@@ -101,8 +114,7 @@ pub(super) struct Addresses {
 }
 
 /// The most of the depth that one sweep sums in registers: a strip of B so deep
-/// stays close while the rows of A pass by. Every path cuts the depth here, which
-/// is why they all come to the same bits.
+/// stays close while the rows of A pass by. Every path cuts the depth here.
 pub(super) const DEPTH: usize = 256;
 
 impl Addresses {
@@ -144,83 +156,112 @@ type Tile = unsafe fn(&Addresses, &Update);
 /// Every element of A, B, C and the bias that the sizes name is valid at its
 /// address (the rows of B up to the last column, or in whole panels), C for
 /// writing and by nobody else; β = 0 allows C to be uninitialised.
-pub(super) unsafe fn sweep(product: &Addresses, update: &Update) {
-    let Addresses { rows, columns, .. } = *product;
+///
+/// The addresses come by value and are moved along, so that a small product does
+/// not wait for a copy of what was stored a moment ago.
+pub(super) unsafe fn sweep(mut at: Addresses, update: &Update) {
+    let Addresses { rows, columns, .. } = at;
+    let (a, b, c, bias) = (at.a, at.b, at.c, at.bias);
     if rows == 0 || columns == 0 {
         return;
     }
     let all = columns.div_ceil(LANES);
-    let across = all.div_ceil(width(rows));
+    let across = Shares::new(all, width(rows));
     let mut column = 0;
-    for index in 0..across {
-        let vectors = all / across + usize::from(index < all % across);
+    for index in 0..across.count {
+        let vectors = across.size(index);
         let left = columns - column;
-        let partial = left < vectors * LANES;
-        let tiles = rows.div_ceil(max_height(vectors));
-        let (height, taller) = (rows / tiles, rows % tiles);
-        let kernels = [
-            kernel(height, vectors, partial),
-            kernel(height + usize::from(taller > 0), vectors, partial),
-        ];
-        let mut tile = Addresses {
-            columns: left.min(vectors * LANES),
-            b: product.b.wrapping_add(column / LANES * product.b_panel),
-            c: product.c.wrapping_add(column),
-            bias: offset(product.bias, column),
-            ..*product
-        };
-        for index in 0..tiles {
-            let is_taller = index < taller;
-            tile.rows = height + usize::from(is_taller);
+        let kernels = &TILES[vectors - 1][usize::from(left < vectors * LANES)];
+        at.columns = left.min(vectors * LANES);
+        at.b = b.wrapping_add(column / LANES * at.b_panel);
+        at.bias = offset(bias, column);
+        at.a = a;
+        at.c = c.wrapping_add(column);
+
+        let down = Shares::new(rows, HEIGHTS[vectors - 1]);
+        for index in 0..down.count {
+            at.rows = down.size(index);
             // SAFETY: the tile is a part of the product, whose addresses the
             // caller vouches for; the kernel is the one for its size.
-            unsafe { kernels[usize::from(is_taller)](&tile, update) };
-            tile.a = tile.a.wrapping_add(tile.rows * product.a_row);
-            tile.c = tile.c.wrapping_add(tile.rows * product.c_row);
+            unsafe { kernels[at.rows - 1](&at, update) };
+            at.a = at.a.wrapping_add(at.rows * at.a_row);
+            at.c = at.c.wrapping_add(at.rows * at.c_row);
         }
         column += vectors * LANES;
     }
 }
 
-/// The instance of [`tile`] for so many rows and vectors.
-fn kernel(rows: usize, vectors: usize, partial: bool) -> Tile {
-    match (vectors, partial) {
-        (8, false) => kernel_of_rows::<8, false>(rows),
-        (8, true) => kernel_of_rows::<8, true>(rows),
-        (7, false) => kernel_of_rows::<7, false>(rows),
-        (7, true) => kernel_of_rows::<7, true>(rows),
-        (6, false) => kernel_of_rows::<6, false>(rows),
-        (6, true) => kernel_of_rows::<6, true>(rows),
-        (5, false) => kernel_of_rows::<5, false>(rows),
-        (5, true) => kernel_of_rows::<5, true>(rows),
-        (4, false) => kernel_of_rows::<4, false>(rows),
-        (4, true) => kernel_of_rows::<4, true>(rows),
-        (3, false) => kernel_of_rows::<3, false>(rows),
-        (3, true) => kernel_of_rows::<3, true>(rows),
-        (2, false) => kernel_of_rows::<2, false>(rows),
-        (2, true) => kernel_of_rows::<2, true>(rows),
-        (1, false) => kernel_of_rows::<1, false>(rows),
-        (1, true) => kernel_of_rows::<1, true>(rows),
-        _ => unreachable!("no tile is {vectors} vectors wide"),
+/// A whole in as few shares as a limit allows, which differ by one at most.
+#[derive(Clone, Copy)]
+struct Shares {
+    count: usize,
+    least: usize,
+    larger: usize,
+}
+
+impl Shares {
+    #[inline(always)]
+    fn new(whole: usize, limit: usize) -> Self {
+        if whole <= limit {
+            // The common case of a small product is spared the divisions.
+            return Self {
+                count: 1,
+                least: whole,
+                larger: 0,
+            };
+        }
+        let count = whole.div_ceil(limit);
+        Self {
+            count,
+            least: whole / count,
+            larger: whole % count,
+        }
+    }
+
+    #[inline(always)]
+    fn size(&self, index: usize) -> usize {
+        self.least + usize::from(index < self.larger)
     }
 }
 
-fn kernel_of_rows<const VECTORS: usize, const PARTIAL: bool>(rows: usize) -> Tile {
-    match rows {
-        1 => tile::<1, VECTORS, PARTIAL>,
-        2 => tile::<2, VECTORS, PARTIAL>,
-        3 => tile::<3, VECTORS, PARTIAL>,
-        4 => tile::<4, VECTORS, PARTIAL>,
-        5 => tile::<5, VECTORS, PARTIAL>,
-        6 => tile::<6, VECTORS, PARTIAL>,
-        7 => tile::<7, VECTORS, PARTIAL>,
-        8 => tile::<8, VECTORS, PARTIAL>,
-        9 => tile::<9, VECTORS, PARTIAL>,
-        10 => tile::<10, VECTORS, PARTIAL>,
-        11 => tile::<11, VECTORS, PARTIAL>,
-        12 => tile::<12, VECTORS, PARTIAL>,
-        _ => unreachable!("no tile is {rows} rows tall"),
-    }
+/// The instances of [`tile`], by vectors less one, partial or not, rows less one.
+static TILES: [[[Tile; MAX_HEIGHT]; 2]; 8] = [
+    of_width::<1>(),
+    of_width::<2>(),
+    of_width::<3>(),
+    of_width::<4>(),
+    of_width::<5>(),
+    of_width::<6>(),
+    of_width::<7>(),
+    of_width::<8>(),
+];
+
+const fn of_width<const VECTORS: usize>() -> [[Tile; MAX_HEIGHT]; 2] {
+    [
+        of_heights::<VECTORS, false>(),
+        of_heights::<VECTORS, true>(),
+    ]
+}
+
+const fn of_heights<const VECTORS: usize, const PARTIAL: bool>() -> [Tile; MAX_HEIGHT] {
+    [
+        tile::<1, VECTORS, PARTIAL>,
+        tile::<2, VECTORS, PARTIAL>,
+        tile::<3, VECTORS, PARTIAL>,
+        tile::<4, VECTORS, PARTIAL>,
+        tile::<5, VECTORS, PARTIAL>,
+        tile::<6, VECTORS, PARTIAL>,
+        tile::<7, VECTORS, PARTIAL>,
+        tile::<8, VECTORS, PARTIAL>,
+        tile::<9, VECTORS, PARTIAL>,
+        tile::<10, VECTORS, PARTIAL>,
+        tile::<11, VECTORS, PARTIAL>,
+        tile::<12, VECTORS, PARTIAL>,
+        tile::<13, VECTORS, PARTIAL>,
+        tile::<14, VECTORS, PARTIAL>,
+        tile::<15, VECTORS, PARTIAL>,
+        tile::<16, VECTORS, PARTIAL>,
+    ]
 }
 
 /// One tile of `ROWS` rows and up to `VECTORS · LANES` columns; `PARTIAL` if the
@@ -228,13 +269,13 @@ fn kernel_of_rows<const VECTORS: usize, const PARTIAL: bool>(rows: usize) -> Til
 ///
 /// # Safety
 /// As for [`sweep`], for a product of exactly this size.
-#[allow(clippy::needless_range_loop)]
+#[allow(clippy::needless_range_loop)] // plain indices keep the sums in registers
 unsafe fn tile<const ROWS: usize, const VECTORS: usize, const PARTIAL: bool>(
     at: &Addresses,
     update: &Update,
 ) {
     // `sweep` asks for none of these; said here, they take no code.
-    if VECTORS > MAX_WIDTH || ROWS > max_height(VECTORS) {
+    if VECTORS > MAX_WIDTH || ROWS > height(VECTORS) {
         unreachable!();
     }
     let last = Prefix::new(at.columns - (VECTORS - 1) * LANES);
@@ -242,11 +283,23 @@ unsafe fn tile<const ROWS: usize, const VECTORS: usize, const PARTIAL: bool>(
     let panel = |v: usize| v * at.b_panel;
 
     let mut sum = [[Lanes::ZERO; VECTORS]; ROWS];
-    let mut a: [*const f32; MAX_HEIGHT.div_ceil(4)] =
-        array::from_fn(|group| unrelated(at.a.wrapping_add(4 * group * at.a_row)));
-    let a_row3 = unrelated_u(3 * at.a_row);
+    // Rows of A go by fours, each with one pointer. Without `opaque` the compiler
+    // derives each row's address from the one before, a chain as long as the tile.
+    let mut a: [*const f32; MAX_HEIGHT / 4] =
+        array::from_fn(|four| at.a.wrapping_add(4 * four * at.a_row));
+    let in_four = [0, at.a_row, 2 * at.a_row, 3 * at.a_row];
     let mut b = at.b;
-    for _ in 0..at.depth {
+    let mut left = at.depth;
+    // A few sums would wait for each other: every other step, or three in four,
+    // goes to sums of its own.
+    let phases = if ROWS * VECTORS > 6 {
+        1
+    } else if ROWS * VECTORS > 3 {
+        2
+    } else {
+        4
+    };
+    let mut step = |sum: &mut [[Lanes; VECTORS]; ROWS]| {
         let row: [Lanes; VECTORS] = array::from_fn(|v| {
             let source = b.wrapping_add(panel(v));
             // SAFETY: row p of B, this tile's columns.
@@ -260,15 +313,31 @@ unsafe fn tile<const ROWS: usize, const VECTORS: usize, const PARTIAL: bool>(
         });
         for i in 0..ROWS {
             // SAFETY: element (i, p) of A.
-            let factor = Lanes::splat(unsafe {
-                *a[i / 4].wrapping_add(if i % 4 == 3 { a_row3 } else { i % 4 * at.a_row })
-            });
+            let factor = Lanes::splat(unsafe { *a[i / 4].wrapping_add(in_four[i % 4]) });
             for v in 0..VECTORS {
                 sum[i][v] = row[v].mul_add(factor, sum[i][v]);
             }
         }
-        a = a.map(|a| a.wrapping_add(at.a_step));
+        a = a.map(|a| opaque(a.wrapping_add(at.a_step)));
         b = b.wrapping_add(at.b_step);
+    };
+    let mut others = [[[Lanes::ZERO; VECTORS]; ROWS]; 3];
+    while left >= phases {
+        step(&mut sum);
+        for phase in 1..phases {
+            step(&mut others[phase - 1]);
+        }
+        left -= phases;
+    }
+    for _ in 0..left {
+        step(&mut sum);
+    }
+    for phase in 1..phases {
+        for i in 0..ROWS {
+            for v in 0..VECTORS {
+                sum[i][v] += others[phase - 1][i][v];
+            }
+        }
     }
 
     let target = |i: usize, v: usize| at.c.wrapping_add(i * at.c_row + v * LANES);
@@ -342,17 +411,13 @@ fn apply<const ROWS: usize, const VECTORS: usize>(
     sum.map(|row| row.map(&activation))
 }
 
+/// The same pointer, of which the compiler does not know where it came from.
+#[allow(clippy::pointers_in_nomem_asm_block)] // nothing is read or written
 #[inline(always)]
-fn unrelated(mut pointer: *const f32) -> *const f32 {
+fn opaque(mut pointer: *const f32) -> *const f32 {
+    // SAFETY: the assembly is empty.
     unsafe {
-        std::arch::asm!("/* {0} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags))
-    };
-    pointer
-}
-#[inline(always)]
-fn unrelated_u(mut pointer: usize) -> usize {
-    unsafe {
-        std::arch::asm!("/* {0} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags))
-    };
+        asm!("/* {0} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags));
+    }
     pointer
 }
