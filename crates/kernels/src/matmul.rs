@@ -11,8 +11,8 @@
 //! ```
 //!
 //! 1. One tile kernel does all the arithmetic, but for vectors (`dot`).
-//! 2. A small product is one sweep of tiles over A and B where they lie: nothing
-//!    is packed, nothing allocated.
+//! 2. A product that is small or has few rows is one sweep of tiles over A and B
+//!    where they lie: nothing is packed, nothing allocated.
 //! 3. A [`PackedMatrix`] skips the packing of B, for every product but the first.
 //! 4. What is packed goes to a workspace of the thread, allocated at first use.
 //! 5. The epilogue (α, β, bias, activation) works on the tile in registers, so the
@@ -279,13 +279,27 @@ fn finish(sum: Lanes, old: Lanes, bias: Option<Lanes>, update: &Update) -> Lanes
 const ROWS: usize = 192;
 /// Columns of a block of B.
 const COLUMNS: usize = 1024;
-/// Values of B from which it is packed, if there are rows enough to gain by it.
+/// Rows of C from which packing B may pay.
+const PACKED_ROWS: usize = 48;
+/// Values of B from which it is packed even if its vectors do not straddle lines.
 const LARGE: usize = 1 << 17;
+/// Columns of C from which A is packed, too.
+const WIDE: usize = 256;
 /// Multiply-adds from which threads are worth waking: some 100 µs of work.
 const PARALLEL: usize = 1 << 23;
 /// Rows and columns of C that one task of the parallel form computes.
 const TASK_ROWS: usize = 96;
 const TASK_COLUMNS: usize = 512;
+
+/// Whether a B that is not transposed is packed, for so many rows of C.
+///
+/// Vectors that straddle two cache lines take two loads each, which a few tiles
+/// make up for; else it is for pages and cache sets that a large B is packed.
+fn packing_pays(b: Operand<'_>, rows: usize) -> bool {
+    let straddles = !b.as_ptr().addr().is_multiple_of(size_of::<Lanes>())
+        || !b.matrix().stride().is_multiple_of(LANES);
+    rows >= PACKED_ROWS && (straddles || b.rows() * b.columns() >= LARGE)
+}
 
 /// A product whose sizes fit together.
 struct Product<'a, 'b, 'c, 'e> {
@@ -376,7 +390,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
             for row in 0..rows {
                 self.row(b, row);
             }
-        } else if b.is_transposed() || (rows >= 48 && depth * columns >= LARGE) {
+        } else if b.is_transposed() || packing_pays(b, rows) {
             self.blocked();
         } else {
             self.direct();
@@ -525,20 +539,25 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                     };
                     for row in (0..whole.rows).step_by(ROWS) {
                         let rows = ROWS.min(whole.rows - row);
-                        let a = self.a.part(row, p, rows, depth);
-                        let stride = block_stride(a.matrix().columns());
-                        let packed = workspace.left.first(a.matrix().rows() * stride);
-                        copy_rows(a.matrix(), packed, stride);
-                        let (a_row, a_step) = if a.is_transposed() {
-                            (1, stride)
-                        } else {
-                            (stride, 1)
-                        };
+                        let mut a = block.a.wrapping_add(row * whole.a_row);
+                        let (mut a_row, mut a_step) = (whole.a_row, whole.a_step);
+                        if columns >= WIDE {
+                            let part = self.a.part(row, p, rows, depth).matrix();
+                            let stride = block_stride(part.columns());
+                            let packed = workspace.left.first(part.rows() * stride);
+                            copy_rows(part, packed, stride);
+                            a = packed.as_ptr();
+                            if self.a.is_transposed() {
+                                a_step = stride;
+                            } else {
+                                a_row = stride;
+                            }
+                        }
                         let product = tile::Addresses {
                             rows,
                             columns,
                             depth,
-                            a: packed.as_ptr(),
+                            a,
                             a_row,
                             a_step,
                             b,
