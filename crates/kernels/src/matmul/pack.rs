@@ -16,6 +16,7 @@ use std::{cell::RefCell, slice};
 use crate::{
     lanes::LANES,
     matrix::{MatRef, Operand},
+    prefix::Prefix,
 };
 
 /// A matrix `[k, n]` packed as the right factor of many products.
@@ -70,27 +71,30 @@ pub(super) fn packed_len(rows: usize, columns: usize) -> usize {
 /// Writes the panels of `op(B)`.
 pub(super) fn pack_panels(matrix: Operand<'_>, panels: &mut [f32]) {
     let (rows, columns) = (matrix.rows(), matrix.columns());
-    if rows == 0 {
+    if rows == 0 || columns == 0 {
         return;
     }
-    for (index, panel) in panels.chunks_exact_mut(rows * LANES).enumerate() {
+    let (panels, _) = panels.as_chunks_mut::<LANES>();
+    for (index, panel) in panels.chunks_exact_mut(rows).enumerate() {
         let first = index * LANES;
         let width = LANES.min(columns - first);
-        let (panel, _) = panel.as_chunks_mut::<LANES>();
         if matrix.is_transposed() {
             transpose(matrix.matrix().part(first, 0, width, rows), panel);
         } else {
-            let part = matrix.matrix().part(0, first, rows, width);
-            for (target, source) in panel.iter_mut().zip(part.iter_rows()) {
-                match source.first_chunk::<LANES>() {
-                    Some(full) => *target = *full,
-                    None => {
-                        target[..width].copy_from_slice(source);
-                        target[width..].fill(0.0);
-                    }
-                }
-            }
+            copy_panel(matrix.matrix().part(0, first, rows, width), panel);
         }
+    }
+}
+
+/// Writes the rows of `source` (at most [`LANES`] columns) as vectors, with zeros behind.
+fn copy_panel(source: MatRef<'_>, panel: &mut [[f32; LANES]]) {
+    let prefix = Prefix::new(source.columns());
+    for (target, row) in panel.iter_mut().zip(source.iter_rows()) {
+        *target = match row.first_chunk::<LANES>() {
+            Some(full) => *full,
+            // SAFETY: the prefix names as many lanes as a row has values.
+            None => unsafe { prefix.load(row.as_ptr()) }.to_array(),
+        };
     }
 }
 
