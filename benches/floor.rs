@@ -1,45 +1,48 @@
 //! The floor under one training example of the lab: T = 8 steps, batch 1, O = 1.
 //!
-//! An example is one chain of dependent values; each example needs the weights of the
-//! one before. What the chain does not need can be done while it waits. So no program
-//! of this formulation (each state is whole before the next product begins, nothing is
-//! approximated or reassociated across steps) is faster than
+//! An example is one chain of dependent values, and begins with the weights that the
+//! one before has left. What is not in the chain can be done while it waits. So no
+//! program of this formulation (each state is whole before the next product begins;
+//! nothing is approximated, or rearranged across steps) takes less than
 //!
 //! ```text
-//! forward    T × sigmoid  +  (T − 1) × product
-//! output     1 × output       h[T−1]·w_out, its sigmoid, the loss's delta, dy·w_out
-//! backward   T × multiply (by the sigmoid's derivative)  +  (T − 1) × product
-//! update     4 × FMA          dz[0] into the gradient of W_in, that into W_in,
-//!                             and x·W_in (I = 2) of the next example
+//! forward    T × sigmoid  + (T − 1) × product
+//! output     h[T−1]·w_out summed across lanes, sigmoid, delta, dy·w_out
+//! backward   T × multiply + (T − 1) × product      by the sigmoid's derivative
+//! update     4 × FMA    dz[0] into the gradient of W_in, that into W_in, and x·W_in
+//!                       (I = 2) of the next example
 //!
 //! product  = exchange + max(⌈log2 H⌉ × add, issue)
-//! exchange : a vector stored, one of its values broadcast by a load, an FMA
-//! issue    : H·⌈H/lanes⌉ FMAs at two a cycle; the last begins so much after the first
+//! exchange   a value to all lanes, times its weights: the shorter of two ways, broadcast
+//!            from the register, or from memory after a store
+//! issue      from the first to the last of H·⌈H/lanes⌉ FMAs, two a cycle
 //! ```
 //!
-//! H products summed in pairs are ⌈log2 H⌉ additions deep, with as many accumulators
-//! as that takes. Weights do not wait for the state: their loads are not in the chain.
+//! The sum of H products is ⌈log2 H⌉ additions deep at best. Loads of weights wait for
+//! nothing, and are not in the chain. From a register a value is broadcast each cycle,
+//! through memory two are, later; so a real product is slower than its least, and is
+//! measured whole beside it.
 //!
-//! An example is not faster, either, than two ports do its arithmetic:
+//! Nor does an example take less than two ports need for its arithmetic, or its loads:
 //!
 //! ```text
-//! FMAs       3·(T − 1)·H·⌈H/lanes⌉          two products and one gradient a step
-//! loads      2·(T − 1)·H broadcasts, and, where W does not fit the registers,
-//!            each of its vectors 2·(T − 1) times, and once more for the update
+//! FMAs       (2 products and 1 gradient) · (T − 1) · H·⌈H/lanes⌉
+//! loads      the broadcasts of 2·(T − 1) products; where W exceeds the registers, its
+//!            vectors too, and once more for the update
 //! ```
 //!
-//! The smaller things (W_in, w_out, the sigmoids' own arithmetic, the transpose of
-//! W_rec) are left out of that: a floor may be too low, never too high.
+//! What is smaller (W_in, w_out, the arithmetic of the sigmoids, the transpose of W_rec)
+//! is left out there: this floor may be too low, and is never too high.
 //!
-//! Each link is measured here, as a chain of nothing else, in the same process as the
-//! examples. A cycle is a quarter of a dependent FMA, which takes four on the current
-//! cores of Intel and AMD; a build without FMA has no such measure.
+//! Each link is measured as a chain of nothing else, in the process that times the
+//! examples, medians all. A cycle is a quarter of a dependent FMA, which takes four on
+//! current cores of Intel and AMD; a build without FMA has no such measure.
 
 use std::array;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use kernels::activation::sigmoid_lanes;
+use kernels::activation::sigmoid_chain_lanes;
 use kernels::lanes::{LANES, Lanes};
 use train::strategy::Serial;
 
@@ -56,74 +59,73 @@ struct Links {
     fma: f64,
     add: f64,
     multiply: f64,
-    exchange: f64,
+    /// A value broadcast from the register where it is, and an FMA.
+    in_register: f64,
+    /// A vector stored, a value broadcast by a load, and an FMA.
+    through_memory: f64,
     sigmoid: f64,
     output: f64,
+    product_of_16: f64,
 }
 
-/// 16 units on a cache line, as the kernels keep them.
-#[repr(align(64))]
-struct State([[f32; LANES]; VECTORS]);
+/// 16 units, or their sums.
+type Units = [Lanes; VECTORS];
 
-impl State {
-    /// Written to memory for good: whoever reads a value has to load it.
-    fn store(&mut self, vectors: [Lanes; VECTORS]) {
-        self.0 = vectors.map(Lanes::to_array);
-        black_box(&mut *self);
-    }
+/// Writes `units` to `memory`, whence whoever reads one of them then has to load it.
+fn store<T>(memory: &mut T, units: T) {
+    *memory = units;
+    black_box(memory);
+}
 
-    fn broadcast(&self, unit: usize) -> Lanes {
-        Lanes::splat(self.0[unit / LANES][unit % LANES])
-    }
+fn broadcast(units: &Units, unit: usize) -> Lanes {
+    Lanes::splat(units[unit / LANES].as_array()[unit % LANES])
 }
 
 fn measure() -> Links {
     let opaque = |value| black_box(Lanes::splat(value));
     let (quarter, half, one) = (opaque(0.25), opaque(0.5), opaque(1.0));
-    let mut state = State([[0.0; LANES]; VECTORS]);
+    let mut memory = Lanes::ZERO;
+    let in_register = latency(|x| Lanes::splat(x.as_array()[0]).mul_add(half, quarter));
+    let through_memory = latency(|x| {
+        store(&mut memory, x);
+        Lanes::splat(memory.as_array()[3]).mul_add(half, quarter)
+    });
     Links {
         fma: latency(|x| x.mul_add(half, quarter)),
         add: latency(|x| x + quarter),
         multiply: latency(|x| x * one),
-        exchange: latency(|x| {
-            state.store([x; VECTORS]);
-            state.broadcast(3).mul_add(half, quarter)
-        }),
-        sigmoid: latency(sigmoid_lanes),
+        in_register,
+        through_memory,
+        sigmoid: latency(sigmoid_chain_lanes),
         output: latency(|h| {
-            let o = sigmoid_lanes(Lanes::splat((h * half).reduce_add()));
+            let o = sigmoid_chain_lanes(Lanes::splat((h * half).reduce_add()));
             let dy = (o - quarter) * o.mul_neg_add(o, o); // (o − y)·o·(1 − o)
             dy * half
         }),
+        product_of_16: measure_product(),
     }
 }
 
-/// A whole forward step of 16 units and nothing else, for comparison with its links.
-fn measure_step() -> f64 {
-    const SPLIT: usize = 8 / VECTORS;
-    let weights: [[Lanes; VECTORS]; 16] = black_box([[Lanes::splat(0.05); VECTORS]; 16]);
-    let mut state = State([[0.0; LANES]; VECTORS]);
-    let mut h = [Lanes::splat(0.5); VECTORS];
+/// The product of 16 units as the kernels form it, and nothing else: what its links,
+/// the ports and the compiler come to together.
+fn measure_product() -> f64 {
+    const SPLIT: usize = 4;
+    const IN_REGISTER: usize = if VECTORS == 1 { 4 } else { 0 };
+    // The sum of 16 equal values, times 1/16: the same values for ever.
+    let weights: [Units; 16] = black_box([[Lanes::splat(1.0 / 16.0); VECTORS]; 16]);
+    let mut memory = [Lanes::ZERO; VECTORS];
+    let mut units = [Lanes::splat(0.5); VECTORS];
     latency(|_| {
-        state.store(h);
+        store(&mut memory, units);
         let mut sums = [[Lanes::ZERO; SPLIT]; VECTORS];
-        for unit in 0..16 {
-            let value = state.broadcast(unit);
-            for (sums, weight) in sums.iter_mut().zip(weights[unit]) {
-                sums[unit % SPLIT] = value.mul_add(weight, sums[unit % SPLIT]);
+        for (k, weights) in weights.iter().enumerate() {
+            let value = broadcast(if k < IN_REGISTER { &units } else { &memory }, k);
+            for (sums, &weights) in sums.iter_mut().zip(weights) {
+                sums[k % SPLIT] = value.mul_add(weights, sums[k % SPLIT]);
             }
         }
-        h = sums.map(|mut sums| {
-            let mut width = SPLIT / 2;
-            while width > 0 {
-                for k in 0..width {
-                    sums[k] += sums[k + width];
-                }
-                width /= 2;
-            }
-            sigmoid_lanes(sums[0])
-        });
-        h[0]
+        units = sums.map(|[a, b, c, d]| (a + b) + (c + d));
+        units[0]
     })
 }
 
@@ -150,31 +152,31 @@ fn median<const COUNT: usize>(mut duration: impl FnMut() -> Duration) -> f64 {
     durations[COUNT / 2].as_nanos() as f64
 }
 
-/// The least time of an example, in ns, and what forbids a shorter one.
-fn floor(links: &Links, hidden: usize) -> (f64, &'static str) {
-    let cycle = links.fma / 4.0;
-    let (steps, products) = (STEPS as f64, (STEPS - 1) as f64);
-    let vectors = hidden * hidden.div_ceil(LANES); // of W
-    let held = vectors <= REGISTERS;
-
+/// The latency of a product of `hidden` units: the least that its links allow.
+fn product(links: &Links, hidden: usize) -> f64 {
     let adds = f64::from(hidden.next_power_of_two().ilog2()) * links.add;
-    let issue = (vectors.div_ceil(2) - 1) as f64 * cycle;
-    let product = links.exchange + adds.max(issue);
-    let chain = steps * links.sigmoid
-        + products * product
-        + links.output
-        + steps * links.multiply
-        + products * product
-        + 4.0 * links.fma;
+    let fmas = hidden * hidden.div_ceil(LANES);
+    let issue = (fmas.div_ceil(2) - 1) as f64 * links.fma / 4.0;
+    links.in_register.min(links.through_memory) + adds.max(issue)
+}
 
-    let fmas = 3.0 * products * vectors as f64 / 2.0 * cycle;
-    let weight_loads = if held { 0.0 } else { (2.0 * products + 1.0) * vectors as f64 };
-    let loads = (2.0 * products * hidden as f64 + weight_loads) / 2.0 * cycle;
+/// The latency of the chain of an example, in ns.
+fn chain(links: &Links, product: f64) -> f64 {
+    let (steps, products) = (STEPS as f64, (STEPS - 1) as f64);
+    let forward = steps * links.sigmoid + products * product;
+    let backward = steps * links.multiply + products * product;
+    forward + links.output + backward + 4.0 * links.fma
+}
 
-    let chain_name = if issue > adds { "chain, FMAs in it" } else { "chain" };
-    [(fmas, "FMAs"), (loads, "loads")]
-        .into_iter()
-        .fold((chain, chain_name), |most, other| if other.0 > most.0 { other } else { most })
+/// The time of the FMAs and of the loads of an example at two a cycle, in ns.
+fn throughput(links: &Links, hidden: usize) -> (f64, f64) {
+    let products = 2 * (STEPS - 1);
+    let vectors = hidden * hidden.div_ceil(LANES); // of W
+    let fmas = products * vectors + (STEPS - 1) * vectors;
+    let of_weights = if vectors < REGISTERS { 0 } else { (products + 1) * vectors };
+    let loads = products * hidden + of_weights;
+    let pair = links.fma / 4.0 / 2.0;
+    (fmas as f64 * pair, loads as f64 * pair)
 }
 
 /// Prints the links, and for each H the time of an example beside its floor. `time`
@@ -185,23 +187,35 @@ pub fn print_table(
 ) {
     const EXAMPLES: u64 = 500;
     let links = measure();
-    let line = |name, ns: f64| {
-        println!("{name:<28}{ns:>8.2} ns {:>7.1} cycles", ns / links.fma * 4.0);
-    };
-    println!("The chain of an example, in vectors of {LANES}:");
-    line("sigmoid", links.sigmoid);
-    line("exchange (with its FMA)", links.exchange);
-    line("FMA", links.fma);
-    line("add", links.add);
-    line("multiply", links.multiply);
-    line("output", links.output);
-    line("a step of 16, its links", links.exchange + 4.0 * links.add + links.sigmoid);
-    line("a step of 16, at once", measure_step());
-    println!("\n{:>4}{:>16}{:>14}{:>8}  bound by", "H", "ns an example", "floor, ns", "ratio");
-    for (hidden, mut serial) in trainings {
-        let measured = median::<41>(|| time(&mut serial, EXAMPLES)) / EXAMPLES as f64;
-        let (floor, bound) = floor(&links, hidden);
-        println!("{hidden:>4}{measured:>16.1}{floor:>14.1}{:>8.2}  {bound}", measured / floor);
+    let cycles = |ns: f64| ns / links.fma * 4.0;
+    println!("The links of an example's chain, in vectors of {LANES}:");
+    for (name, ns) in [
+        ("FMA", links.fma),
+        ("add", links.add),
+        ("multiply", links.multiply),
+        ("exchange in the register", links.in_register),
+        ("exchange through memory", links.through_memory),
+        ("sigmoid", links.sigmoid),
+        ("output", links.output),
+        ("product of 16: least", product(&links, 16)),
+        ("product of 16: as built", links.product_of_16),
+    ] {
+        println!("{name:<26}{ns:>8.2} ns{:>8.1} cycles", cycles(ns));
     }
-    println!();
+
+    println!("\nT = {STEPS}, batch 1; the floor is the largest of chain, FMAs and loads (ns):");
+    println!("   H   chain    FMAs   loads | floor, cycles     ns   example, ns   ratio");
+    for (hidden, mut serial) in trainings {
+        let example = median::<41>(|| time(&mut serial, EXAMPLES)) / EXAMPLES as f64;
+        let chain = chain(&links, product(&links, hidden));
+        let (fmas, loads) = throughput(&links, hidden);
+        let floor = chain.max(fmas).max(loads);
+        println!(
+            "{hidden:>4}{chain:>8.1}{fmas:>8.1}{loads:>8.1} |{:>14.0}{floor:>7.1}{example:>14.1}{:>8.2}",
+            cycles(floor),
+            example / floor
+        );
+    }
+    let built = chain(&links, links.product_of_16);
+    println!("  16 with its products as built:{:>14.0}{built:>7.1}\n", cycles(built));
 }
