@@ -61,7 +61,8 @@ struct Links {
     multiply: f64,
     /// A value broadcast from the register where it is, and an FMA.
     in_register: f64,
-    /// A vector stored, a value broadcast by a load, and an FMA.
+    /// A vector stored, a value broadcast by a load, and an FMA. The compiler may copy
+    /// the vector once more on the way: no less than this way really takes.
     through_memory: f64,
     sigmoid: f64,
     output: f64,
