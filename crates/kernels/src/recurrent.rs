@@ -175,18 +175,28 @@ pub fn backward(
         let h = unsafe { load(h_rows.start.add(offset)) };
         dh * h.mul_neg_add(h, h)
     };
-    // SAFETY: the checks above are the lengths that `Scan` asks for.
-    unsafe { scan(pass, finish) };
-
     let dz = Rows::new(scratch.dz, stride);
     let (rows, later) = (sizes.rows(), sizes.rows() - sizes.batch.min(sizes.rows()));
-    // SAFETY: the checks above; `later` rows follow the first step's `batch`.
+    let x = Columns { rows: Rows::new(x, sizes.inputs), count: sizes.inputs };
+    let earlier_h = Columns { rows: h_rows, count: sizes.hidden };
+    let dy = Columns { rows: Rows::new(dy, sizes.outputs), count: sizes.outputs };
+    // SAFETY: the checks above are the lengths that `Scan` and the sums ask for; `later`
+    // rows follow the first step's `batch`.
     unsafe {
-        let x = Columns { rows: Rows::new(x, sizes.inputs), count: sizes.inputs };
+        match sizes.hidden {
+            1..=8 if is_held(sizes) => {
+                scan_held_back::<8>(pass, finish, h_rows, gradients.w_rec);
+            }
+            _ if is_held(sizes) => {
+                scan_held_back::<LANES>(pass, finish, h_rows, gradients.w_rec);
+            }
+            _ => {
+                scan(pass, finish);
+                let later_dz = dz.from(rows - later);
+                outer_sums(later, earlier_h, later_dz, sizes.hidden, gradients.w_rec);
+            }
+        }
         outer_sums(rows, x, dz, sizes.hidden, gradients.w_in);
-        let earlier_h = Columns { rows: h_rows, count: sizes.hidden };
-        outer_sums(later, earlier_h, dz.from(sizes.rows() - later), sizes.hidden, gradients.w_rec);
-        let dy = Columns { rows: Rows::new(dy, sizes.outputs), count: sizes.outputs };
         outer_sums(rows, dy, h_rows, sizes.hidden, gradients.w_out);
     }
 }
@@ -254,8 +264,8 @@ unsafe fn scan(pass: Scan, finish: impl Fn(usize, Lanes) -> Lanes + Copy) {
     // SAFETY: the caller's.
     unsafe {
         match hidden {
-            1..=8 if batch == 1 => scan_held::<8>(pass, finish),
-            9..=16 if batch == 1 && LANES == 16 => scan_held::<LANES>(pass, finish),
+            1..=8 if batch == 1 => scan_held::<8>(pass, finish, |_, _| {}),
+            9..=16 if batch == 1 && LANES == 16 => scan_held::<LANES>(pass, finish, |_, _| {}),
             _ if hidden <= LANES => scan_tiles::<8, 1, 8>(pass, finish),
             _ if hidden <= 2 * LANES => scan_tiles::<4, 2, 4>(pass, finish),
             _ => scan_tiles::<4, 4, 2>(pass, finish),
@@ -277,7 +287,12 @@ const fn is_held(sizes: Sizes) -> bool {
 ///
 /// # Safety
 /// As [`scan`]; B is 1 and `H ≤ HELD ≤ LANES`.
-unsafe fn scan_held<const HELD: usize>(pass: Scan, finish: impl Fn(usize, Lanes) -> Lanes + Copy) {
+#[inline(always)]
+unsafe fn scan_held<const HELD: usize>(
+    pass: Scan,
+    finish: impl Fn(usize, Lanes) -> Lanes + Copy,
+    mut beside: impl FnMut(usize, Lanes),
+) {
     let Sizes { steps, hidden, .. } = pass.sizes;
     let stride = pass.sizes.stride();
     // SAFETY: W has H ≤ HELD rows.
@@ -306,12 +321,41 @@ unsafe fn scan_held<const HELD: usize>(pass: Scan, finish: impl Fn(usize, Lanes)
                 };
                 sums[k % 4] = Lanes::splat(value).mul_add(weights, sums[k % 4]);
             }
+            beside(before, last);
             sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
         }
         last = finish(t * stride, sum);
         // SAFETY: row t of the state has a vector.
         unsafe { store(pass.state.add(t * stride), last) };
     }
+}
+
+/// The way back of [`scan_held`], with the gradient of W_rec summed beside it, from
+/// each step while the chain waits for the next.
+///
+/// # Safety
+/// As [`scan_held`]; `h` has T rows of S values, and `dw_rec` H rows of S values.
+unsafe fn scan_held_back<const HELD: usize>(
+    pass: Scan,
+    finish: impl Fn(usize, Lanes) -> Lanes + Copy,
+    h: Rows,
+    dw_rec: &mut [f32],
+) {
+    let stride = pass.sizes.stride();
+    dw_rec.fill(0.0);
+    let sums = dw_rec.as_mut_ptr();
+    let add_outer = |t: usize, dz: Lanes| {
+        let earlier = h.at(t - 1);
+        for k in 0..pass.sizes.hidden {
+            // SAFETY: dz[t] is not the first, and a row has S ≥ HELD values.
+            unsafe {
+                let sum = sums.add(k * stride);
+                store(sum, Lanes::splat(*earlier.add(k)).mul_add(dz, load(sum)));
+            }
+        }
+    };
+    // SAFETY: the caller's.
+    unsafe { scan_held::<HELD>(pass, finish, add_outer) };
 }
 
 /// Stands in for the rows that W does not have.
