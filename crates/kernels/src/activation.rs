@@ -22,7 +22,7 @@ mod softmax;
 mod tanh;
 
 pub use exp::{exp, exp_into, exp_lanes};
-pub use sigmoid::{sigmoid, sigmoid_backward, sigmoid_into, sigmoid_lanes};
+pub use sigmoid::{sigmoid, sigmoid_backward, sigmoid_chain_lanes, sigmoid_into, sigmoid_lanes};
 pub use softmax::{log_sum_exp_rows, softmax_rows, softmax_rows_into};
 pub use tanh::{tanh, tanh_backward, tanh_into, tanh_lanes};
 

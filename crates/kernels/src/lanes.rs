@@ -4,6 +4,7 @@
 //! AVX-512F, else `wide::f32x8`. There is no run-time dispatch here; see
 //! [`crate::cpu`] for what happens on a CPU that lacks the build's features.
 
+use crate::prefix::Prefix;
 #[cfg(target_feature = "avx512f")]
 use std::arch::x86_64;
 #[cfg(target_feature = "avx512f")]
@@ -40,41 +41,19 @@ pub(crate) unsafe fn store(target: *mut f32, value: Lanes) {
 }
 
 /// Loads `values` (at most [`LANES`] of them) and fills the other lanes with zero.
-#[inline]
+#[inline(always)]
 pub(crate) fn load_partial(values: &[f32]) -> Lanes {
     debug_assert!(values.len() <= LANES);
-    #[cfg(target_feature = "avx512f")]
-    // SAFETY: a lane whose mask bit is clear is not read, and the first
-    // `values.len()` are in the slice; `Lanes` and `__m512` are the same bytes.
-    unsafe {
-        let mask = !(!0u32 << values.len()) as u16;
-        mem::transmute(x86_64::_mm512_maskz_loadu_ps(mask, values.as_ptr()))
-    }
-    #[cfg(not(target_feature = "avx512f"))]
-    {
-        let mut lanes = [0.0; LANES];
-        lanes[..values.len()].copy_from_slice(values);
-        Lanes::new(lanes)
-    }
+    // SAFETY: as many lanes are read as the slice has values.
+    unsafe { Prefix::new(values.len()).load(values.as_ptr()) }
 }
 
 /// Stores the first `target.len()` (at most [`LANES`]) lanes.
-#[inline]
+#[inline(always)]
 pub(crate) fn store_partial(target: &mut [f32], value: Lanes) {
     debug_assert!(target.len() <= LANES);
-    #[cfg(target_feature = "avx512f")]
-    // SAFETY: a lane whose mask bit is clear is not written, and the first
-    // `target.len()` are in the slice; `Lanes` and `__m512` are the same bytes.
-    unsafe {
-        let mask = !(!0u32 << target.len()) as u16;
-        x86_64::_mm512_mask_storeu_ps(
-            target.as_mut_ptr(),
-            mask,
-            mem::transmute::<Lanes, x86_64::__m512>(value),
-        );
-    }
-    #[cfg(not(target_feature = "avx512f"))]
-    target.copy_from_slice(&value.to_array()[..target.len()]);
+    // SAFETY: as many lanes are written as the slice has values.
+    unsafe { Prefix::new(target.len()).store(target.as_mut_ptr(), value) }
 }
 
 /// `x · 2ⁿ` for integral n in [−150, 128] and |x| in [0.5, 2]: one rounding where the

@@ -32,7 +32,7 @@
 //! What this is not: layers, gates and large matrices; a hidden state above a few
 //! hundred units wants packed products.
 
-use crate::activation::sigmoid_lanes;
+use crate::activation::{sigmoid_chain_lanes, sigmoid_lanes};
 use crate::lanes::{LANES, Lanes, eights, from_eights, load, prefix_mask, store};
 use std::array;
 use wide::f32x8;
@@ -113,12 +113,16 @@ pub fn forward(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mut [f32],
         sizes,
         backwards: false,
     };
-    // SAFETY: the checks above are the lengths that `Scan` asks for.
-    unsafe { scan(pass, |_, z| sigmoid_lanes(z)) };
-    // SAFETY: the checks above.
+    // SAFETY: the checks above are the lengths that `Scan` and `outputs` ask for.
     unsafe {
-        outputs(sizes, Rows::new(h, sizes.stride()), Rows::new(weights.w_out, sizes.stride()), y)
-    };
+        if sizes.batch == 1 {
+            scan(pass, |_, z| sigmoid_chain_lanes(z));
+        } else {
+            scan(pass, |_, z| sigmoid_lanes(z));
+        }
+        let stride = sizes.stride();
+        outputs(sizes, Rows::new(h, stride), Rows::new(weights.w_out, stride), y);
+    }
 }
 
 /// Carries `dy` `[T, B, O]`, the gradient before the output's sigmoid, back through
@@ -252,19 +256,24 @@ unsafe fn scan(pass: Scan, finish: impl Fn(usize, Lanes) -> Lanes + Copy) {
         match hidden {
             1..=8 if batch == 1 => scan_held::<8>(pass, finish),
             9..=16 if batch == 1 && LANES == 16 => scan_held::<LANES>(pass, finish),
-            _ if hidden <= LANES => scan_tiles::<1, 8>(pass, finish),
-            _ if hidden <= 2 * LANES => scan_tiles::<2, 4>(pass, finish),
-            _ => scan_tiles::<4, 2>(pass, finish),
+            _ if hidden <= LANES => scan_tiles::<8, 1, 8>(pass, finish),
+            _ if hidden <= 2 * LANES => scan_tiles::<4, 2, 4>(pass, finish),
+            _ => scan_tiles::<4, 4, 2>(pass, finish),
         }
     }
 }
 
+/// Whether [`scan`] takes [`scan_held`], which needs no transposed copy of W.
 const fn is_held(sizes: Sizes) -> bool {
     sizes.batch == 1 && sizes.hidden <= LANES
 }
 
 /// The time loop of a single sequence whose units fit one vector: W, filled up with
-/// zeros to `HELD` (4, 8 or 16) rows, stays in registers.
+/// zeros to `HELD` (8 or 16) rows, or its columns on the way back, stays in registers.
+///
+/// A value of the last state is broadcast from the register in 3 cycles, on the one
+/// port that shuffles, or from memory after the 7 of a forwarded store: the first
+/// four go the short way while the rest are on the long one.
 ///
 /// # Safety
 /// As [`scan`]; B is 1 and `H ≤ HELD ≤ LANES`.
@@ -279,6 +288,7 @@ unsafe fn scan_held<const HELD: usize>(pass: Scan, finish: impl Fn(usize, Lanes)
             held_rows(pass.state_weights, hidden)
         }
     };
+    let mut last = Lanes::ZERO;
     for step in 0..steps {
         let t = if pass.backwards { steps - 1 - step } else { step };
         // SAFETY: row t of the input has `inputs` values, and U as many rows.
@@ -286,25 +296,26 @@ unsafe fn scan_held<const HELD: usize>(pass: Scan, finish: impl Fn(usize, Lanes)
         if step > 0 {
             let before = if pass.backwards { t + 1 } else { t - 1 };
             let state = pass.state.wrapping_add(before * stride);
-            // SAFETY: a row of the state has S ≥ HELD values.
-            let value = |k| Lanes::splat(unsafe { *state.add(k) });
-            let mut sums = [Lanes::ZERO; 8];
-            for k in 0..8 {
-                sums[k] = value(k) * weights[k];
+            let mut sums = [sum, Lanes::ZERO, Lanes::ZERO, Lanes::ZERO];
+            for (k, &weights) in weights.iter().enumerate() {
+                let value = if k < 4 {
+                    last.as_array()[k]
+                } else {
+                    // SAFETY: a row of the state has S ≥ HELD values.
+                    unsafe { *state.add(k) }
+                };
+                sums[k % 4] = Lanes::splat(value).mul_add(weights, sums[k % 4]);
             }
-            sums[0] += sum;
-            for k in 8..HELD {
-                sums[k - 8] = value(k).mul_add(weights[k], sums[k - 8]);
-            }
-            sum = ((sums[0] + sums[4]) + (sums[2] + sums[6]))
-                + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+            sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
         }
+        last = finish(t * stride, sum);
         // SAFETY: row t of the state has a vector.
-        unsafe { store(pass.state.add(t * stride), finish(t * stride, sum)) };
+        unsafe { store(pass.state.add(t * stride), last) };
     }
 }
 
-static ZEROS: [f32; 16] = [0.0; 16];
+/// Stands in for the rows that W does not have.
+static ZEROS: [f32; ROW] = [0.0; ROW];
 
 /// The `count` rows of `weights`, then zeros.
 ///
@@ -313,10 +324,10 @@ static ZEROS: [f32; 16] = [0.0; 16];
 #[inline(always)]
 unsafe fn held_rows<const HELD: usize>(weights: Rows, count: usize) -> [Lanes; HELD] {
     let mut held = [Lanes::ZERO; HELD];
-    for k in 0..HELD {
+    for (k, held) in held.iter_mut().enumerate() {
         let row = if k < count { weights.at(k) } else { ZEROS.as_ptr() };
         // SAFETY: the caller's, or 16 zeros.
-        held[k] = unsafe { load(row) };
+        *held = unsafe { load(row) };
     }
     held
 }
@@ -329,14 +340,14 @@ unsafe fn held_rows<const HELD: usize>(weights: Rows, count: usize) -> [Lanes; H
 unsafe fn held_columns<const HELD: usize>(weights: Rows, count: usize) -> [Lanes; HELD] {
     let block = |first: usize, column: usize| {
         let mut rows = [f32x8::ZERO; 8];
-        for k in 0..8 {
+        for (k, target) in rows.iter_mut().enumerate() {
             let row = if first + k < count {
                 weights.at(first + k).wrapping_add(column)
             } else {
                 ZEROS.as_ptr()
             };
             // SAFETY: the caller's, or 16 zeros.
-            rows[k] = unsafe { row.cast::<f32x8>().read_unaligned() };
+            *target = unsafe { row.cast::<f32x8>().read_unaligned() };
         }
         f32x8::transpose(rows)
     };
@@ -373,13 +384,13 @@ unsafe fn input_part(pass: &Scan, row: usize, n: usize) -> Lanes {
     sum
 }
 
-/// The time loop over tiles of up to 4 rows × `N` vectors, W read from memory; the sum
+/// The time loop over tiles of `R` rows × `N` vectors, W read from memory; the sum
 /// over H of a single row is split over `SPLIT` accumulators.
 ///
 /// # Safety
 /// As [`scan`].
 #[inline(never)]
-unsafe fn scan_tiles<const N: usize, const SPLIT: usize>(
+unsafe fn scan_tiles<const R: usize, const N: usize, const SPLIT: usize>(
     pass: Scan,
     finish: impl Fn(usize, Lanes) -> Lanes + Copy,
 ) {
@@ -396,10 +407,10 @@ unsafe fn scan_tiles<const N: usize, const SPLIT: usize>(
             // SAFETY: rows below B and vectors below those of H, as `tile` asks.
             unsafe {
                 if vectors - n >= N {
-                    column::<N, SPLIT>(&pass, t, n, previous, finish);
+                    column::<R, N, SPLIT>(&pass, t, n, previous, finish);
                     n += N;
                 } else {
-                    column::<1, 8>(&pass, t, n, previous, finish);
+                    column::<8, 1, 8>(&pass, t, n, previous, finish);
                     n += 1;
                 }
             }
@@ -412,7 +423,7 @@ unsafe fn scan_tiles<const N: usize, const SPLIT: usize>(
 /// # Safety
 /// As [`scan`]; `(first + N)·LANES ≤ S`.
 #[inline(always)]
-unsafe fn column<const N: usize, const SPLIT: usize>(
+unsafe fn column<const R: usize, const N: usize, const SPLIT: usize>(
     pass: &Scan,
     t: usize,
     first: usize,
@@ -423,9 +434,9 @@ unsafe fn column<const N: usize, const SPLIT: usize>(
     let mut row = 0;
     // SAFETY: row + R ≤ B.
     unsafe {
-        while batch - row >= 4 {
-            tile::<4, N, 1>(pass, t, row, first, previous, finish);
-            row += 4;
+        while batch - row >= R {
+            tile::<R, N, 1>(pass, t, row, first, previous, finish);
+            row += R;
         }
         while row < batch {
             tile::<1, N, SPLIT>(pass, t, row, first, previous, finish);
@@ -469,6 +480,7 @@ unsafe fn tile<const R: usize, const N: usize, const SPLIT: usize>(
                 k += 1;
             }
         }
+        #[allow(clippy::needless_range_loop)] // iterators would send the sums to memory
         for r in 0..R {
             for n in 0..N {
                 let sum = tree_sum(array::from_fn::<_, SPLIT, _>(|s| sums[s][r][n]));
@@ -538,7 +550,7 @@ unsafe fn outputs(sizes: Sizes, h: Rows, w_out: Rows, y: &mut [f32]) {
                     f32x8::new(sums)
                 }
             };
-            let values = eights(sigmoid_lanes(from_eights(sums, f32x8::ZERO)))[0].to_array();
+            let values = eights(sigmoid_chain_lanes(from_eights(sums, f32x8::ZERO)))[0].to_array();
             match y.get_mut(first..first + GROUP) {
                 Some(y) if outputs == 1 => y.copy_from_slice(&values),
                 _ => {
@@ -561,10 +573,10 @@ const GROUP: usize = 8;
 #[inline(always)]
 unsafe fn dots(sizes: Sizes, rows: Rows, weights: *const f32) -> f32x8 {
     let mut products = [f32x8::ZERO; GROUP];
-    for row in 0..GROUP {
+    for (row, product) in products.iter_mut().enumerate() {
         // SAFETY: the caller's.
         let parts = eights(unsafe { dot(sizes, rows.at(row), weights) });
-        products[row] = if LANES == 16 { parts[0] + parts[1 % parts.len()] } else { parts[0] };
+        *product = if LANES == 16 { parts[0] + parts[1 % parts.len()] } else { parts[0] };
     }
     let [a, b, c, d, e, f, g, h] = f32x8::transpose(products);
     ((a + e) + (c + g)) + ((b + f) + (d + h))
@@ -609,8 +621,8 @@ unsafe fn transpose(hidden: usize, from: &[f32], to: &mut [f32]) {
             for (k, row) in f32x8::transpose(rows).into_iter().enumerate().take(hidden - j) {
                 // SAFETY: row j + k < H, and i + 8 ≤ S.
                 unsafe {
-                    to.as_mut_ptr().add((j + k) * stride + i).cast::<f32x8>().write_unaligned(row)
-                };
+                    to.as_mut_ptr().add((j + k) * stride + i).cast::<f32x8>().write_unaligned(row);
+                }
             }
         }
     }
@@ -629,61 +641,70 @@ struct Columns {
 /// `left` and `right` have `rows` rows, the latter of S values; `sums` is `[left.count, S]`.
 #[inline(always)]
 unsafe fn outer_sums(rows: usize, left: Columns, right: Rows, hidden: usize, sums: &mut [f32]) {
+    // With many rows, enough accumulators to hide the latency of the multiply-add;
+    // with few, each row must be summed up as soon as it is there.
+    let split = rows >= 64;
     // SAFETY: the caller's; each tile starts where the one before has ended.
     unsafe {
         let mut m = 0;
-        while left.count - m >= 16 && LANES == 16 {
-            outer_tiles::<16>(rows, left, m, right, hidden, sums);
-            m += 16;
-        }
-        while left.count - m >= 8 {
-            outer_tiles::<8>(rows, left, m, right, hidden, sums);
-            m += 8;
-        }
-        while left.count - m >= 2 {
-            outer_tiles::<2>(rows, left, m, right, hidden, sums);
-            m += 2;
-        }
-        if m < left.count {
-            outer_tiles::<1>(rows, left, m, right, hidden, sums);
+        while m < left.count {
+            m += match left.count - m {
+                16.. if LANES == 16 => outer_tiles::<16, 1>(rows, left, m, right, hidden, sums),
+                8.. => outer_tiles::<8, 1>(rows, left, m, right, hidden, sums),
+                2.. if split => outer_tiles::<2, 4>(rows, left, m, right, hidden, sums),
+                2.. => outer_tiles::<2, 1>(rows, left, m, right, hidden, sums),
+                _ if split => outer_tiles::<1, 8>(rows, left, m, right, hidden, sums),
+                _ => outer_tiles::<1, 1>(rows, left, m, right, hidden, sums),
+            };
         }
     }
 }
 
-/// Rows m to m + `M` of [`outer_sums`], a vector's width of columns at a time.
+/// Rows m to m + `M` of [`outer_sums`], a vector's width of columns at a time, the rows
+/// n dealt out over `SPLIT` accumulators. Returns `M`.
 ///
 /// # Safety
 /// As [`outer_sums`], and `m + M ≤ left.count`.
-#[inline(never)]
-unsafe fn outer_tiles<const M: usize>(
+unsafe fn outer_tiles<const M: usize, const SPLIT: usize>(
     rows: usize,
     left: Columns,
     m: usize,
     right: Rows,
     hidden: usize,
     sums: &mut [f32],
-) {
-    for column in (0..hidden).step_by(LANES) {
-        let mut acc = [Lanes::ZERO; M];
-        // The last rows first: backwards in time, they are the first to be ready.
-        for n in (0..rows).rev() {
-            // SAFETY: row n is there, and column + LANES ≤ S.
-            let right = unsafe { load(right.at(n).add(column)) };
-            for (k, acc) in acc.iter_mut().enumerate() {
-                // SAFETY: m + k < left.count.
-                let value = Lanes::splat(unsafe { *left.rows.at(n).add(m + k) });
-                *acc = value.mul_add(right, *acc);
+) -> usize {
+    for column in (0..right.stride).step_by(LANES) {
+        let mut acc = [[Lanes::ZERO; M]; SPLIT];
+        if column < hidden {
+            // SAFETY: row n is there, m + k < left.count, and column + LANES ≤ S.
+            let add = |acc: &mut [Lanes; M], n: usize| unsafe {
+                let right = load(right.at(n).add(column));
+                for (k, acc) in acc.iter_mut().enumerate() {
+                    *acc = Lanes::splat(*left.rows.at(n).add(m + k)).mul_add(right, *acc);
+                }
+            };
+            // The last rows first: backwards in time, they are the first to be ready.
+            let mut n = rows;
+            while n >= SPLIT {
+                n -= SPLIT;
+                for (s, acc) in acc.iter_mut().enumerate() {
+                    add(acc, n + s);
+                }
+            }
+            while n > 0 {
+                n -= 1;
+                add(&mut acc[0], n);
             }
         }
-        if hidden - column < LANES {
-            let mask = prefix_mask(hidden - column);
-            for acc in &mut acc {
-                *acc *= mask;
+        #[allow(clippy::needless_range_loop)] // iterators would send the sums to memory
+        for k in 0..M {
+            let mut sum = tree_sum(array::from_fn::<_, SPLIT, _>(|s| acc[s][k]));
+            if column + LANES > hidden {
+                sum *= prefix_mask(hidden.saturating_sub(column));
             }
-        }
-        for (k, acc) in acc.into_iter().enumerate() {
             // SAFETY: row m + k of `sums` has S values.
-            unsafe { store(sums.as_mut_ptr().add((m + k) * right.stride + column), acc) };
+            unsafe { store(sums.as_mut_ptr().add((m + k) * right.stride + column), sum) };
         }
     }
+    M
 }

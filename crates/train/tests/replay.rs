@@ -6,6 +6,9 @@ use train::trace::{Replay, Trace};
 
 const LAB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/lab-seed-0.json");
 
+/// What `cargo xtask replay` promises by default.
+const TOLERANCE: f64 = 1e-4;
+
 fn lab() -> Value {
     serde_json::from_str(&std::fs::read_to_string(LAB).unwrap()).unwrap()
 }
@@ -18,12 +21,12 @@ fn replay(trace: &Value) -> Replay {
 }
 
 #[test]
-fn the_lab_stays_within_2e_5_of_float64_over_all_10_000_examples() {
+fn the_lab_stays_within_1e_4_of_float64_over_all_10_000_examples() {
     let replay = Trace::read(Path::new(LAB)).unwrap().replay().unwrap();
     assert_eq!(replay.examples, 10_000);
-    assert!(replay.max_error_difference <= 2e-5, "{replay:?}");
-    assert!(replay.max_weight_difference <= 2e-5, "{replay:?}");
-    assert!(replay.within(2e-5) && !replay.within(0.0), "{replay:?}");
+    assert!(replay.max_error_difference <= TOLERANCE, "{replay:?}");
+    assert!(replay.max_weight_difference <= TOLERANCE, "{replay:?}");
+    assert!(replay.within(TOLERANCE) && !replay.within(0.0), "{replay:?}");
 }
 
 #[test]
@@ -32,8 +35,8 @@ fn one_changed_error_is_the_largest_difference() {
     let error = &mut trace["errors"][7_000];
     *error = (error.as_f64().unwrap() + 0.01).into();
     let replay = replay(&trace);
-    assert!((replay.max_error_difference - 0.01).abs() <= 2e-5, "{replay:?}");
-    assert!(replay.max_weight_difference <= 2e-5, "{replay:?}");
+    assert!((replay.max_error_difference - 0.01).abs() <= TOLERANCE, "{replay:?}");
+    assert!(replay.max_weight_difference <= TOLERANCE, "{replay:?}");
     assert!(!replay.within(1e-4) && replay.within(0.011), "{replay:?}");
 }
 
@@ -44,8 +47,8 @@ fn one_changed_final_weight_is_the_largest_difference_wherever_it_stands() {
         let weight = trace.pointer_mut(pointer).unwrap();
         *weight = (weight.as_f64().unwrap() - 0.01).into();
         let replay = replay(&trace);
-        assert!(replay.max_error_difference <= 2e-5, "{pointer} {replay:?}");
-        assert!((replay.max_weight_difference - 0.01).abs() <= 2e-5, "{pointer} {replay:?}");
+        assert!(replay.max_error_difference <= TOLERANCE, "{pointer} {replay:?}");
+        assert!((replay.max_weight_difference - 0.01).abs() <= TOLERANCE, "{pointer} {replay:?}");
     }
 }
 

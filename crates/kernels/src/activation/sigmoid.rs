@@ -56,6 +56,53 @@ pub fn sigmoid_lanes(x: Lanes) -> Lanes {
     w / ((w + splat(1.0 - QUARTER)) + exp_minus_three_quarters)
 }
 
+/// `σ(x)` of each lane, for a chain of dependent steps: the result is there six cycles
+/// sooner than that of [`sigmoid_lanes`], and costs more operations.
+///
+/// `σ(x) = 1 / (1 + e^{−x})`, with no clamp before the exponential and none behind:
+///
+/// 1. Where `e^{−x}` leaves the range, its power of two is replaced by 0 or ∞ (or NaN),
+///    and the last multiply-add, masked, leaves the polynomial's nonsense out. All of
+///    this is known long before that multiply-add.
+/// 2. The polynomial is all Estrin: 12 cycles deep.
+/// 3. `1 + 2ⁿ·e^r` is one multiply-add, `2ⁿ·(e^r − 1) + (1 + 2ⁿ)`. Where `1 + 2ⁿ` drops the
+///    1 (n ≥ 24), `2⁻ⁿ` added to `e^r − 1` puts it back.
+#[inline(always)]
+pub fn sigmoid_chain_lanes(x: Lanes) -> Lanes {
+    const LARGEST: f32 = 88.0; // |n| ≤ 127: 2ⁿ is 0 or normal
+    const DROPS_ONE: f32 = 23.5;
+    // As in `sigmoid_lanes`: 3.3e-9.
+    const C0: f32 = 0.499_999_94;
+    const C1: f32 = 0.166_665_17;
+    const C2: f32 = 0.041_668_102;
+    const C3: f32 = 0.008_369_165_5;
+    const C4: f32 = 0.001_383_832_3;
+    const BIAS_TWICE: i32 = 2 * 127;
+    let splat = Lanes::splat;
+    let bits = |x: Lanes| bytemuck::cast::<Lanes, IntLanes>(x);
+    let floats = |x: IntLanes| bytemuck::cast::<IntLanes, Lanes>(x);
+
+    let shifted = x.mul_neg_add(splat(std::f32::consts::LOG2_E), splat(BIASED_MAGIC));
+    let n = shifted - splat(BIASED_MAGIC);
+    let r = n.mul_neg_sub(splat(LN2_HI), x);
+    let r = n.mul_neg_add(splat(LN2_LO), r);
+
+    let in_range = x.abs().simd_lt(splat(LARGEST));
+    // The order of the operands lets NaN through.
+    let beyond = Lanes::ZERO.fast_max(x * splat(-f32::MAX));
+    let exponent = bits(shifted) << 23;
+    let power = in_range.select(floats(exponent), beyond);
+    let inverse = floats(IntLanes::splat(BIAS_TWICE << 23) - exponent);
+    let linear = n.simd_gt(splat(DROPS_ONE)).select(r + inverse, r);
+
+    let r2 = r * r;
+    let low = r2.mul_add(r.mul_add(splat(C1), splat(C0)), linear);
+    let high = r2.mul_add(splat(C4), r.mul_add(splat(C3), splat(C2)));
+    let expm1 = (r2 * r2).mul_add(high, low);
+    let one_and_power = Lanes::ONE + power;
+    Lanes::ONE / in_range.select(power.mul_add(expm1, one_and_power), one_and_power)
+}
+
 /// `x[i] ← σ(x[i])`, in place, at any length.
 pub fn sigmoid(x: &mut [f32]) {
     map(x, sigmoid_lanes);

@@ -12,6 +12,7 @@
 //! standard library's; their own error is below 1e-7 ULP of f32.
 
 use kernels::activation;
+use kernels::lanes::{LANES, Lanes};
 
 /// One line of the table.
 pub struct Row {
@@ -29,11 +30,12 @@ pub struct Row {
     #[allow(dead_code)] // read by people, and printed by one of the two
     pub note: &'static str,
     pub kernel: fn(&[f32], &mut [f32]),
+    #[allow(dead_code)] // of one value; `exhaustive.rs` takes them all at once
     pub truth: fn(f64) -> f64,
     truth_of_all: fn(&[f32], &mut [f64]),
 }
 
-pub const TABLE: [Row; 3] = [
+pub const TABLE: [Row; 4] = [
     Row {
         name: "exp",
         bound_fma: 1.0,
@@ -59,6 +61,18 @@ pub const TABLE: [Row; 3] = [
         truth_of_all: |x, y| fill(x, y, |x| 1.0 / (1.0 + exp(-x))),
     },
     Row {
+        name: "sigmoid in a chain",
+        bound_fma: 2.0,
+        bound_plain: 2.5,
+        flushed_below: f32::MIN_POSITIVE as f64,
+        range: [0.0, 1.0],
+        odd: false,
+        note: "what the recurrent steps of a single sequence use",
+        kernel: sigmoid_chain,
+        truth: kernels::reference::sigmoid,
+        truth_of_all: |x, y| fill(x, y, |x| 1.0 / (1.0 + exp(-x))),
+    },
+    Row {
         name: "tanh",
         bound_fma: 2.0,
         bound_plain: 2.5,
@@ -71,6 +85,15 @@ pub const TABLE: [Row; 3] = [
         truth_of_all: |x, y| fill(x, y, tanh),
     },
 ];
+
+fn sigmoid_chain(x: &[f32], y: &mut [f32]) {
+    for (x, y) in x.chunks(LANES).zip(y.chunks_mut(LANES)) {
+        let mut lanes = [0.0; LANES];
+        lanes[..x.len()].copy_from_slice(x);
+        let values = activation::sigmoid_chain_lanes(Lanes::new(lanes)).to_array();
+        y.copy_from_slice(&values[..y.len()]);
+    }
+}
 
 /// The largest error found, in ULP, and where.
 #[derive(Clone, Copy, Debug, Default)]

@@ -80,14 +80,23 @@ impl Addition {
             pairs.len(),
             self.bits
         );
-        let digit = |number: u64, t: usize| f32::from((number >> t & 1) as u8);
-        for (n, pair) in pairs.iter().enumerate() {
+        let digit = |number: u64, t: usize| ((number >> t) as i32 & 1) as f32;
+        let (x, _) = x.as_chunks_mut::<{ Self::INPUTS }>();
+        // The inner loop runs along the steps or along the pairs, whichever is long.
+        if let [pair] = pairs {
             let sum = pair.sum();
-            for t in 0..self.steps() {
-                let row = t * pairs.len() + n;
-                x[row * 2] = digit(pair.a, t);
-                x[row * 2 + 1] = digit(pair.b, t);
-                targets[row] = digit(sum, t);
+            for (t, (x, target)) in x.iter_mut().zip(targets).enumerate() {
+                *x = [digit(pair.a, t), digit(pair.b, t)];
+                *target = digit(sum, t);
+            }
+            return;
+        }
+        for t in 0..self.steps() {
+            let row = t * pairs.len()..(t + 1) * pairs.len();
+            let rows = x[row.clone()].iter_mut().zip(&mut targets[row]);
+            for (pair, (x, target)) in pairs.iter().zip(rows) {
+                *x = [digit(pair.a, t), digit(pair.b, t)];
+                *target = digit(pair.sum(), t);
             }
         }
     }

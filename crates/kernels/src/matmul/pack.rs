@@ -1,0 +1,192 @@
+//! Copies of operands in the order in which the tiles read them.
+//!
+//! ```text
+//! panels of B [k×n]: for each LANES columns, k rows of LANES values;
+//!                    columns from n on are zero
+//! rows of A [m×k]:   the block as it is, at a stride that does not
+//!                    map all rows to the same few cache sets
+//! ```
+//!
+//! A panel is one vector wide, so that a tile takes as many panels as it has
+//! vectors; the format says nothing of tiles and blocks. Not a file format: the
+//! panels of two builds differ.
+
+use std::{cell::RefCell, slice};
+
+use crate::{
+    lanes::LANES,
+    matrix::{MatRef, Operand},
+    prefix::Prefix,
+};
+
+/// A matrix `[k, n]` packed as the right factor of many products.
+///
+/// Packing costs about as much as one product with a single row. It pays for
+/// itself when the same matrix meets several left factors, as the recurrent
+/// weights of a sequence do, one for each time step.
+#[derive(Clone, Debug, Default)]
+pub struct PackedMatrix {
+    panels: Buffer,
+    rows: usize,
+    columns: usize,
+}
+
+impl PackedMatrix {
+    /// Packs `op(B)` into a buffer of its own.
+    pub fn new<'a>(matrix: impl Into<Operand<'a>>) -> Self {
+        let mut packed = Self::default();
+        packed.assign(matrix);
+        packed
+    }
+
+    /// Packs another `op(B)` into the same buffer, which grows where it must.
+    pub fn assign<'a>(&mut self, matrix: impl Into<Operand<'a>>) {
+        let matrix = matrix.into();
+        self.rows = matrix.rows();
+        self.columns = matrix.columns();
+        let panels = self.panels.first(packed_len(self.rows, self.columns));
+        pack_panels(matrix, panels);
+    }
+
+    /// Rows of the matrix that was packed.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns of the matrix that was packed.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    pub(super) fn panels(&self) -> &[f32] {
+        self.panels.values(packed_len(self.rows, self.columns))
+    }
+}
+
+/// Values that [`pack_panels`] writes for `rows` × `columns`.
+pub(super) fn packed_len(rows: usize, columns: usize) -> usize {
+    rows * columns.next_multiple_of(LANES)
+}
+
+/// Writes the panels of `op(B)`.
+pub(super) fn pack_panels(matrix: Operand<'_>, panels: &mut [f32]) {
+    let (rows, columns) = (matrix.rows(), matrix.columns());
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    let (panels, _) = panels.as_chunks_mut::<LANES>();
+    for (index, panel) in panels.chunks_exact_mut(rows).enumerate() {
+        let first = index * LANES;
+        let width = LANES.min(columns - first);
+        if matrix.is_transposed() {
+            transpose(matrix.matrix().part(first, 0, width, rows), panel);
+        } else {
+            copy_panel(matrix.matrix().part(0, first, rows, width), panel);
+        }
+    }
+}
+
+/// Writes the rows of `source` (at most [`LANES`] columns) as vectors, with zeros behind.
+fn copy_panel(source: MatRef<'_>, panel: &mut [[f32; LANES]]) {
+    let prefix = Prefix::new(source.columns());
+    for (target, row) in panel.iter_mut().zip(source.iter_rows()) {
+        *target = match row.first_chunk::<LANES>() {
+            Some(full) => *full,
+            // SAFETY: the prefix names as many lanes as a row has values.
+            None => unsafe { prefix.load(row.as_ptr()) }.to_array(),
+        };
+    }
+}
+
+/// Writes the transpose of `source` (at most [`LANES`] rows) into whole vectors,
+/// with zeros behind: in squares of 8 that are exchanged in registers.
+fn transpose(source: MatRef<'_>, panel: &mut [[f32; LANES]]) {
+    const SIDE: usize = 8;
+    let width = source.rows();
+    for (block, target) in panel.chunks_mut(SIDE).enumerate() {
+        for group in (0..LANES).step_by(SIDE) {
+            let mut square = [wide::f32x8::ZERO; SIDE];
+            for (offset, line) in square.iter_mut().enumerate() {
+                if group + offset < width {
+                    let values = &source.row(group + offset)[block * SIDE..];
+                    *line = match values.first_chunk::<SIDE>() {
+                        Some(&full) => wide::f32x8::new(full),
+                        None => {
+                            let mut some = [0.0; SIDE];
+                            some[..values.len()].copy_from_slice(values);
+                            wide::f32x8::new(some)
+                        }
+                    };
+                }
+            }
+            let square = wide::f32x8::transpose(square);
+            for (target, line) in target.iter_mut().zip(square) {
+                target[group..group + SIDE].copy_from_slice(&line.to_array());
+            }
+        }
+    }
+}
+
+/// Distance of the rows in a block of A: an odd number of cache lines, so that
+/// the rows of a tile lie in different sets.
+pub(super) fn block_stride(columns: usize) -> usize {
+    const LINE: usize = 16;
+    (columns.div_ceil(LINE) | 1) * LINE
+}
+
+/// Copies the rows of a view to the given stride; what lies between stays as it was.
+pub(super) fn copy_rows(source: MatRef<'_>, target: &mut [f32], stride: usize) {
+    for (target, source) in target.chunks_mut(stride).zip(source.iter_rows()) {
+        target[..source.len()].copy_from_slice(source);
+    }
+}
+
+/// One cache line, which is also the widest vector.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
+/// Values that start at a cache line, kept for the next use.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Buffer {
+    lines: Vec<Line>,
+}
+
+impl Buffer {
+    /// The first `length` values for writing; allocates only if there never
+    /// were as many.
+    pub(super) fn first(&mut self, length: usize) -> &mut [f32] {
+        let lines = length.div_ceil(16);
+        if lines > self.lines.len() {
+            self.lines.resize(lines, Line([0.0; 16]));
+        }
+        // SAFETY: a line is 16 floats without padding, so the vector holds at
+        // least `length` initialised floats.
+        unsafe { slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), length) }
+    }
+
+    fn values(&self, length: usize) -> &[f32] {
+        assert!(length <= 16 * self.lines.len());
+        // SAFETY: as in `first`; the length was checked.
+        unsafe { slice::from_raw_parts(self.lines.as_ptr().cast(), length) }
+    }
+}
+
+/// What a product on this thread needs beside its operands.
+#[derive(Default)]
+pub(super) struct Workspace {
+    /// A block of A.
+    pub(super) left: Buffer,
+    /// A block of B in panels.
+    pub(super) right: Buffer,
+    /// A vector gathered from a column.
+    pub(super) vector: Buffer,
+}
+
+/// Lends the workspace of this thread. Not to be nested.
+pub(super) fn with_workspace<R>(use_it: impl FnOnce(&mut Workspace) -> R) -> R {
+    thread_local! {
+        static WORKSPACE: RefCell<Workspace> = RefCell::default();
+    }
+    WORKSPACE.with_borrow_mut(use_it)
+}

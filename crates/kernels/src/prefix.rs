@@ -1,0 +1,133 @@
+//! Loads and stores of the first few lanes of a vector, through a pointer.
+//!
+//! The last columns of a row seldom fill a vector. A [`Prefix`] touches exactly
+//! the lanes it names, so that a kernel may run up to the edge of a buffer and
+//! leave its neighbours alone. Masked moves are the one thing `wide` does not
+//! offer: this file, and no other, names instruction sets for them.
+
+use crate::lanes::{LANES, Lanes};
+
+/// The first `count` lanes of a vector, in the form the build's masked moves take.
+#[derive(Clone, Copy)]
+pub(crate) struct Prefix(platform::Mask);
+
+impl Prefix {
+    /// The first `count` lanes; all of them from [`LANES`] on.
+    #[inline(always)]
+    pub(crate) fn new(count: usize) -> Self {
+        Self(platform::mask(count.min(LANES)))
+    }
+
+    /// Loads the lanes named and fills the others with zero.
+    ///
+    /// # Safety
+    /// `source` is valid for reading as many values as lanes are named.
+    #[inline(always)]
+    pub(crate) unsafe fn load(self, source: *const f32) -> Lanes {
+        // SAFETY: the caller's promise is the one asked for.
+        unsafe { platform::load(self.0, source) }
+    }
+
+    /// Stores the lanes named and leaves what lies behind them untouched.
+    ///
+    /// # Safety
+    /// `target` is valid for writing as many values as lanes are named.
+    #[inline(always)]
+    pub(crate) unsafe fn store(self, target: *mut f32, value: Lanes) {
+        // SAFETY: the caller's promise is the one asked for.
+        unsafe { platform::store(self.0, target, value) }
+    }
+}
+
+#[cfg(target_feature = "avx512f")]
+mod platform {
+    use super::Lanes;
+    use std::arch::x86_64::{__m512, __mmask16, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps};
+    use std::mem::transmute;
+
+    pub(super) type Mask = __mmask16;
+
+    #[inline(always)]
+    pub(super) fn mask(count: usize) -> Mask {
+        ((1_u32 << count) - 1) as Mask
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn load(mask: Mask, source: *const f32) -> Lanes {
+        // SAFETY: masked lanes are not accessed, the caller vouches for the
+        // others; both types are 16 floats.
+        unsafe { transmute::<__m512, Lanes>(_mm512_maskz_loadu_ps(mask, source)) }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn store(mask: Mask, target: *mut f32, value: Lanes) {
+        // SAFETY: as for `load`.
+        unsafe { _mm512_mask_storeu_ps(target, mask, transmute::<Lanes, __m512>(value)) }
+    }
+}
+
+#[cfg(all(target_feature = "avx", not(target_feature = "avx512f")))]
+mod platform {
+    use super::{LANES, Lanes};
+    use std::arch::x86_64::{
+        __m256, __m256i, _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps,
+    };
+    use std::mem::transmute;
+
+    pub(super) type Mask = __m256i;
+
+    #[inline(always)]
+    pub(super) fn mask(count: usize) -> Mask {
+        const WINDOW: [i32; 2 * LANES] = {
+            let mut window = [0; 2 * LANES];
+            let mut lane = 0;
+            while lane < LANES {
+                window[lane] = -1;
+                lane += 1;
+            }
+            window
+        };
+        let first = &WINDOW[LANES - count..][..LANES];
+        // SAFETY: the slice holds eight values.
+        unsafe { _mm256_loadu_si256(first.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn load(mask: Mask, source: *const f32) -> Lanes {
+        // SAFETY: masked lanes are not accessed, the caller vouches for the
+        // others; both types are 8 floats.
+        unsafe { transmute::<__m256, Lanes>(_mm256_maskload_ps(source, mask)) }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn store(mask: Mask, target: *mut f32, value: Lanes) {
+        // SAFETY: as for `load`.
+        unsafe { _mm256_maskstore_ps(target, mask, transmute::<Lanes, __m256>(value)) }
+    }
+}
+
+#[cfg(not(target_feature = "avx"))]
+mod platform {
+    use super::Lanes;
+    use crate::lanes::{load_partial, store_partial};
+    use std::slice;
+
+    pub(super) type Mask = usize;
+
+    #[inline(always)]
+    pub(super) fn mask(count: usize) -> Mask {
+        count
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn load(mask: Mask, source: *const f32) -> Lanes {
+        // SAFETY: the caller vouches for `mask` values.
+        load_partial(unsafe { slice::from_raw_parts(source, mask) })
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn store(mask: Mask, target: *mut f32, value: Lanes) {
+        // SAFETY: the caller vouches for `mask` values.
+        store_partial(unsafe { slice::from_raw_parts_mut(target, mask) }, value);
+    }
+}
