@@ -27,7 +27,7 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Benchmark {
     pub group: Group,
-    /// What is computed, as `exp`; empty where the group has one subject.
+    /// What is computed, as `exp`; empty for products.
     pub what: String,
     /// Its size, as `4096` or `16x64x256`; empty where there is one.
     pub size: String,
@@ -87,7 +87,7 @@ struct File<'a> {
 }
 
 /// How the names of our own contestants begin.
-const OURS: [&str; 2] = ["carry", "kernels"];
+const OURS: &str = "carry";
 
 impl Benchmark {
     /// The results of a group, in the order of the report: by subject and size, ours
@@ -108,7 +108,12 @@ impl Benchmark {
     }
 
     fn new(group: Group, result: Measured, roofline: &Roofline) -> Self {
-        let (what, by) = result.function.rsplit_once('/').unwrap_or(("", &result.function));
+        let function = result.function.as_str();
+        let (what, by) = match group {
+            Group::Activation => function.rsplit_once('/').unwrap_or((function, "")),
+            Group::Matmul => ("", function),
+            Group::Lab => (function, OURS), // its rivals are those of `bench peers`
+        };
         let work = Work::of(group, what, by, &result.parameter);
         let limit = work.map(|work| {
             let (limit, attainable) = roofline.attainable(work);
@@ -118,7 +123,7 @@ impl Benchmark {
             group,
             what: what.to_owned(),
             by: by.to_owned(),
-            ours: OURS.iter().any(|ours| by.starts_with(ours)),
+            ours: by.starts_with(OURS),
             size: result.parameter,
             median_ns: result.median,
             median_low_ns: result.median_ends[0],
@@ -232,7 +237,7 @@ impl Report {
         );
         text += "\nTimes are medians; ± is half their 95% confidence interval or the samples' median \
                  absolute deviation, whichever is more. The limit is the roofline's: the peak, or the \
-                 bandwidth of the cache that holds the data.\n";
+                 bandwidth of the cache that holds the data (L2's for what only L3 holds).\n";
         let mut header =
             vec!["benchmark", "by", "median", "±", "throughput", "of its limit", "time ÷ ours"];
         if self.comparison.is_some() {

@@ -5,9 +5,11 @@
 //! attainable = min(peak, intensity · bandwidth)
 //! ```
 //!
-//! The bandwidth is that of the first level (L1, L2, memory) which holds all that the
-//! kernel touches. Peak and bandwidths come from the bench `roofline`, before and after
-//! the groups. Williams, Waterman, Patterson: "Roofline", CACM 52(4), 2009.
+//! The bandwidth is that of the first level which holds all that the kernel touches: L1,
+//! L2, memory. L3's is not measured (it is shared, and its size and speed differ most
+//! among machines), so what only L3 holds has the L2's as its bound, which is too high
+//! and never wrong. Peak and bandwidths come from the bench `roofline`, before and
+//! after the groups. Williams, Waterman, Patterson: "Roofline", CACM 52(4), 2009.
 
 use std::fs;
 use std::sync::LazyLock;
@@ -56,7 +58,7 @@ impl Roofline {
         let ceilings = &self.ceilings;
         let (level, bandwidth) = match work.footprint {
             bytes if bytes <= CACHES.l1 => (Limit::L1, ceilings.l1_gb_per_s),
-            bytes if bytes <= CACHES.l2 => (Limit::L2, ceilings.l2_gb_per_s),
+            bytes if bytes <= CACHES.last => (Limit::L2, ceilings.l2_gb_per_s),
             _ => (Limit::Memory, ceilings.memory_gb_per_s),
         };
         let by_traffic = work.intensity() * bandwidth;
@@ -148,10 +150,11 @@ pub fn product_shape(size: &str) -> Option<(f64, f64, f64)> {
     numbers.next().is_none().then_some(shape)
 }
 
-/// Bytes of the data caches of one core.
+/// Bytes of the data caches that one core can use.
 struct Caches {
     l1: f64,
-    l2: f64,
+    /// L3, or L2 where there is none.
+    last: f64,
 }
 
 /// As Linux tells them, else what most x86-64 cores of the last years have at least.
@@ -165,10 +168,8 @@ static CACHES: LazyLock<Caches> = LazyLock::new(|| {
             matches.then_some(kibibytes * 1024.0)
         })
     };
-    Caches {
-        l1: size("1", "Data").unwrap_or(32.0 * 1024.0),
-        l2: size("2", "Unified").unwrap_or(256.0 * 1024.0),
-    }
+    let last = size("3", "Unified").or_else(|| size("2", "Unified"));
+    Caches { l1: size("1", "Data").unwrap_or(32.0 * 1024.0), last: last.unwrap_or(256.0 * 1024.0) }
 });
 
 #[cfg(test)]
@@ -216,7 +217,7 @@ mod tests {
         let work = |flop, footprint| Work { flop, bytes: 100.0, footprint };
         assert_eq!(roofline.attainable(work(100.0, 0.0)), (Limit::Peak, 200.0));
         assert_eq!(roofline.attainable(work(25.0, 0.0)), (Limit::L1, 100.0));
-        assert_eq!(roofline.attainable(work(100.0, CACHES.l2)), (Limit::L2, 100.0));
-        assert_eq!(roofline.attainable(work(100.0, CACHES.l2 + 1.0)), (Limit::Memory, 10.0));
+        assert_eq!(roofline.attainable(work(100.0, CACHES.last)), (Limit::L2, 100.0));
+        assert_eq!(roofline.attainable(work(100.0, CACHES.last + 1.0)), (Limit::Memory, 10.0));
     }
 }

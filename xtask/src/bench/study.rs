@@ -31,6 +31,7 @@ use super::{baseline, charts, cpu_model, criterion};
 use crate::output::line;
 
 #[derive(clap::Args)]
+#[group(skip)] // its name is taken by the Args that this is part of
 pub struct Args {
     /// Which benchmarks to run [default: all]
     group: Option<Group>,
