@@ -110,7 +110,7 @@ fn draw_roofline(svg: &mut String, report: &Report) -> Drawn {
     for (kernel, at) in &kernels {
         let name = series_name(kernel);
         let number = series.iter().position(|known| *known == name).unwrap_or(0);
-        chart.draw_series([Circle::new(*at, 4, colour(number).filled())])?;
+        chart.draw_series([Circle::new(*at, 4, colour(number).mix(0.7).filled())])?;
         // A function over a slice has one intensity, and its sizes lie upon each other.
         if kernel.group != Group::Matmul {
             continue;
