@@ -57,11 +57,14 @@ impl Addition {
         1 << (self.bits - 1)
     }
 
-    /// Two operands, uniform and independent in [0, 2^(bits − 1)).
+    /// Two operands, uniform and independent in [0, 2^(bits − 1)): the two halves of one
+    /// random word where they fit, else two words.
     #[inline]
     pub fn sample(&self, generator: &mut impl Rng) -> Pair {
         let mask = self.operands() - 1;
-        Pair { a: generator.next_u64() & mask, b: generator.next_u64() & mask }
+        let word = generator.next_u64();
+        let other = if self.bits <= 33 { word >> 32 } else { generator.next_u64() };
+        Pair { a: word & mask, b: other & mask }
     }
 
     /// Writes the digits of the operands of `pairs` (B of them) to `x` `[T, B, 2]` and

@@ -1,0 +1,164 @@
+//! Criterion group `lab`: learning to add, T = 8, from one example to the whole run.
+//!
+//! | name | what is timed |
+//! | --- | --- |
+//! | `example/H` | one example of a running training, batch 1: sample, encode, forward, loss, BPTT, update |
+//! | `batch/B` | one update on B examples, H = 16; the throughput is in examples |
+//! | `run` | 10,000 examples from fresh weights, H = 16, batch 1 |
+//! | `inference` | a forward pass, H = 16, batch 1; passes do not wait for each other |
+//!
+//! The training that is timed is first checked against the f64 reference, and the run
+//! against what it must have learned. Before the group a table sets the time of an
+//! example beside its floor, measured in the same process; see the module `floor`.
+//!
+//! What this is not: a comparison with other programs, which `peers/` holds.
+
+mod floor;
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
+use criterion::{criterion_group, criterion_main};
+use model::reference::Reference;
+use model::{Network, Parameters};
+use train::evaluate::evaluate;
+use train::run::RunConfig;
+use train::strategy::Serial;
+use train::task::{Addition, Pair};
+
+/// Below, at and above the lanes of one vector; 64 no longer fits the registers.
+const HIDDEN: [usize; 6] = [3, 5, 16, 17, 32, 64];
+const BATCHES: [usize; 4] = [4, 16, 64, 256];
+
+fn serial(hidden: usize, batch: usize) -> Serial {
+    let config = RunConfig { hidden, batch, ..RunConfig::default() };
+    Serial::new(&config).expect("the lab's configuration")
+}
+
+/// `count` pairs that are no pattern to the network, others for another `seed`.
+fn pairs(task: Addition, count: usize, seed: usize) -> Vec<Pair> {
+    let operand = |n: usize| n as u64 % task.operands();
+    (seed * count..)
+        .take(count)
+        .map(|n| Pair { a: operand(n * 37 + 11), b: operand(n * n + 5) })
+        .collect()
+}
+
+/// `x` `[T][I]` and `targets` `[T][O]` of one pair, as the reference takes them.
+fn encode(task: Addition, pair: Pair) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
+    let mut x = vec![0.0; task.steps() * Addition::INPUTS];
+    let mut targets = vec![0.0; task.steps() * Addition::OUTPUTS];
+    task.encode(&[pair], &mut x, &mut targets);
+    let rows = |values: &[f32], width| -> Vec<Vec<f64>> {
+        values.chunks(width).map(|row| row.iter().map(|&v| f64::from(v)).collect()).collect()
+    };
+    (rows(&x, Addition::INPUTS), rows(&targets, Addition::OUTPUTS))
+}
+
+fn distance(a: impl Iterator<Item = f64>, b: impl Iterator<Item = f64>) -> f64 {
+    a.zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
+}
+
+/// Four updates move the weights as the f64 reference moves them, within 1e-5 of the
+/// way. The step is 1, so that the way is long beside the rounding of the weights.
+fn check_updates(hidden: usize, batch: usize) {
+    let config = RunConfig { hidden, batch, learning_rate: 1.0, ..RunConfig::default() };
+    let mut serial = Serial::new(&config).expect("the lab's configuration");
+    let (task, model) = (serial.task(), serial.parameters().config());
+    let first = Reference::from(serial.parameters());
+    let mut expected = first.clone();
+    for update in 0..4 {
+        let pairs = pairs(task, batch, update);
+        serial.train_on(&pairs);
+        let mut gradient = Reference::zeros(model);
+        for &pair in &pairs {
+            let (x, targets) = encode(task, pair);
+            let pass = expected.forward(&x);
+            let (_, dy) = Reference::squared_error(&pass, &targets);
+            expected.backward(&x, &pass, &dy, &mut gradient);
+        }
+        for (w, g) in expected.values_mut().zip(gradient.values()) {
+            *w -= g / batch as f64;
+        }
+    }
+    let found = Reference::from(serial.parameters());
+    let error = distance(found.values(), expected.values());
+    let way = distance(expected.values(), first.values());
+    assert!(error <= 1e-5 * way, "H = {hidden}, B = {batch}: {error:e} off a way of {way}");
+}
+
+/// A pass over `x` `[T, 1, I]`, and the outputs' distance from the f64 reference.
+fn check_outputs(network: &mut Network, parameters: &Parameters, task: Addition, pair: Pair) {
+    let (x, targets) = encode(task, pair);
+    let flat: Vec<f32> = x.iter().flatten().map(|&v| v as f32).collect();
+    let found = network.forward(parameters, &flat, task.steps(), 1);
+    let expected = Reference::from(parameters).forward(&x).y;
+    let zeros = targets.iter().flatten().map(|_| 0.0);
+    let error = distance(found.iter().map(|&y| f64::from(y)), expected.iter().flatten().copied());
+    assert!(error <= 1e-5 * distance(expected.iter().flatten().copied(), zeros), "{error:e} off");
+}
+
+/// How long `examples` more examples take.
+fn time(serial: &mut Serial, examples: u64) -> Duration {
+    let start = Instant::now();
+    black_box(serial.train(examples));
+    start.elapsed()
+}
+
+/// Criterion's default of 8 s a benchmark tells no more of these.
+fn settle(group: &mut BenchmarkGroup<WallTime>) {
+    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_millis(1200));
+}
+
+fn lab(criterion: &mut Criterion) {
+    for hidden in HIDDEN {
+        check_updates(hidden, 1);
+    }
+    floor::print_table(HIDDEN.map(|hidden| (hidden, serial(hidden, 1))), time);
+
+    let mut group = criterion.benchmark_group("lab");
+    settle(&mut group);
+    for hidden in HIDDEN {
+        let mut serial = serial(hidden, 1);
+        group.bench_function(BenchmarkId::new("example", hidden), |b| {
+            b.iter_custom(|examples| time(&mut serial, examples));
+        });
+    }
+
+    for batch in BATCHES {
+        check_updates(16, batch);
+        let mut serial = serial(16, batch);
+        group.throughput(Throughput::Elements(batch as u64));
+        group.bench_function(BenchmarkId::new("batch", batch), |b| {
+            b.iter_custom(|updates| time(&mut serial, updates * batch as u64));
+        });
+    }
+
+    let run = || {
+        let mut serial = serial(16, 1);
+        serial.train(10_000);
+        serial
+    };
+    let trained = run();
+    let score = evaluate(&trained.task(), trained.parameters(), 0);
+    assert_eq!((score.correct, score.total), (16_384, 16_384), "seed 0 learns every sum");
+    group.throughput(Throughput::Elements(10_000));
+    group.bench_function("run", |b| b.iter(run));
+
+    let (task, parameters) = (trained.task(), trained.parameters());
+    let mut network = Network::new(parameters.config());
+    for pair in pairs(task, 16, 0) {
+        check_outputs(&mut network, parameters, task, pair);
+    }
+    let mut x = [0.0; 16];
+    task.encode(&pairs(task, 1, 0), &mut x, &mut [0.0; 8]);
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("inference", |b| {
+        b.iter(|| black_box(network.forward(parameters, black_box(&x), 8, 1)).len());
+    });
+    group.finish();
+}
+
+criterion_group!(benches, lab);
+criterion_main!(benches);
