@@ -166,8 +166,8 @@ fn matmul(criterion: &mut Criterion) {
         let packed = PackedMatrix::new(MatRef::new(&problem.b, shape.1, shape.2));
         let mut ours_packed = |problem: &mut Problem| ours_packed(problem, &packed);
         let runners: [Runner<'_>; 4] = [
-            ("kernels", &mut ours),
-            ("kernels packed", &mut ours_packed),
+            ("carry", &mut ours),
+            ("carry packed", &mut ours_packed),
             ("gemm", &mut rival_gemm),
             ("matrixmultiply", &mut rival_matrixmultiply),
         ];

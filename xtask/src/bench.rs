@@ -1,25 +1,51 @@
 //! `cargo xtask bench`: the measurements that compare.
 
+mod baseline;
+mod charts;
+mod criterion;
 mod peers;
+mod process;
+mod report;
+mod roofline;
+mod study;
 
+use std::fs;
 use std::process::ExitCode;
 
-/// Measure beside others
+/// Measure Carry beside its rivals and the limits of this machine, and report
+///
+/// Runs the Criterion groups, each with its rivals, between two measurements of the machine's peak
+/// rate of multiply-adds and its load bandwidths, and writes to target/bench-report: report.md and
+/// report.json, roofline.svg, and (with `matmul`) matmul.svg. Nothing is judged: the exit code is 0
+/// unless a benchmark fails. `bench peers` compares whole trainings with Python's libraries.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(flatten)]
+    study: study::Args,
+
     #[command(subcommand)]
-    study: Study,
+    other: Option<Other>,
 }
 
 #[derive(clap::Subcommand)]
-enum Study {
+enum Other {
     Peers(peers::Args),
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    match args.study {
-        Study::Peers(args) => peers::run(args)?,
+    match args.other {
+        None => study::run(args.study)?,
+        Some(Other::Peers(args)) => peers::run(args)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The CPU's name as Linux tells it, else the architecture.
+fn cpu_model() -> String {
+    let told = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    told.lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or(std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
 }

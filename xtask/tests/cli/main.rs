@@ -2,6 +2,8 @@
 //! what they print, write and exit with. The arithmetic is tested in the crates.
 
 mod add;
+#[cfg(unix)]
+mod bench;
 mod crash;
 mod replay;
 mod train;

@@ -1,0 +1,223 @@
+//! The roofline: what a kernel could reach at most, by its arithmetic and its traffic.
+//!
+//! ```text
+//! intensity  = FLOP / bytes
+//! attainable = min(peak, intensity · bandwidth)
+//! ```
+//!
+//! The bandwidth is that of the first level which holds all that the kernel touches: L1,
+//! L2, memory. L3's is not measured (it is shared, and its size and speed differ most
+//! among machines), so what only L3 holds has the L2's as its bound, which is too high
+//! and never wrong. Peak and bandwidths come from the bench `roofline`, before and
+//! after the groups. Williams, Waterman, Patterson: "Roofline", CACM 52(4), 2009.
+
+use std::fs;
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+
+use super::study::Group;
+
+/// One line of the bench `roofline`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ceilings {
+    /// Multiply-adds in registers.
+    pub peak_gflops: f64,
+    /// Loads from a buffer that fits into L1, L2, or neither.
+    pub l1_gb_per_s: f64,
+    pub l2_gb_per_s: f64,
+    pub memory_gb_per_s: f64,
+}
+
+/// The ceilings of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Roofline {
+    pub before: Ceilings,
+    pub after: Ceilings,
+    /// The higher of the two, each for itself: what shares refer to, so that a moment
+    /// of disturbance flatters nobody.
+    pub ceilings: Ceilings,
+    /// How far the peak rate moved within the run, relative to the higher one.
+    pub drift: f64,
+}
+
+impl Roofline {
+    pub fn new(before: Ceilings, after: Ceilings) -> Self {
+        let ceilings = Ceilings {
+            peak_gflops: before.peak_gflops.max(after.peak_gflops),
+            l1_gb_per_s: before.l1_gb_per_s.max(after.l1_gb_per_s),
+            l2_gb_per_s: before.l2_gb_per_s.max(after.l2_gb_per_s),
+            memory_gb_per_s: before.memory_gb_per_s.max(after.memory_gb_per_s),
+        };
+        let drift = (before.peak_gflops - after.peak_gflops).abs() / ceilings.peak_gflops;
+        Self { before, after, ceilings, drift }
+    }
+
+    /// What binds `work`, and what it could reach there, in GFLOP/s.
+    pub fn attainable(&self, work: Work) -> (Limit, f64) {
+        let ceilings = &self.ceilings;
+        let (level, bandwidth) = match work.footprint {
+            bytes if bytes <= CACHES.l1 => (Limit::L1, ceilings.l1_gb_per_s),
+            bytes if bytes <= CACHES.last => (Limit::L2, ceilings.l2_gb_per_s),
+            _ => (Limit::Memory, ceilings.memory_gb_per_s),
+        };
+        let by_traffic = work.intensity() * bandwidth;
+        if by_traffic < ceilings.peak_gflops {
+            (level, by_traffic)
+        } else {
+            (Limit::Peak, ceilings.peak_gflops)
+        }
+    }
+}
+
+/// What bounds a kernel: the peak rate, or the bandwidth of a level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Limit {
+    #[serde(rename = "peak")]
+    Peak,
+    L1,
+    L2,
+    #[serde(rename = "memory")]
+    Memory,
+}
+
+impl Limit {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Peak => "peak",
+            Self::L1 => "L1",
+            Self::L2 => "L2",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// What one iteration of a benchmark has to do, whoever does it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    pub flop: f64,
+    /// Read and written, each matrix or slice once.
+    pub bytes: f64,
+    /// Bytes touched: what a cache must hold.
+    footprint: f64,
+}
+
+/// FLOP for one value, counted in our code (`crates/kernels/src/activation`): a fused
+/// multiply-add is two, a division or its estimate one; comparisons, shifts and masks
+/// are none.
+const ACTIVATION_FLOP: [(&str, f64); 3] = [("exp", 23.0), ("sigmoid", 22.0), ("tanh", 33.0)];
+
+impl Work {
+    /// The work of the benchmark `what` (as `exp`) of `size` (as `4096`, or `16x64x256`);
+    /// none where nothing sensible can be counted, as for the lab, which is bound by the
+    /// length of a chain and not by arithmetic or traffic.
+    pub fn of(group: Group, what: &str, by: &str, size: &str) -> Option<Self> {
+        const F32: f64 = 4.0;
+        match group {
+            Group::Activation => {
+                let values: f64 = size.parse().ok()?;
+                let (_, flop) = ACTIVATION_FLOP.iter().find(|(name, _)| *name == what)?;
+                let buffers = if by.ends_with("in_place") { 1.0 } else { 2.0 };
+                Some(Self {
+                    flop: flop * values,
+                    bytes: 2.0 * F32 * values,
+                    footprint: buffers * F32 * values,
+                })
+            }
+            // C[m,n] ← A[m,k]·B[k,n]; C is brought in by the cache before it is written.
+            Group::Matmul => {
+                let (m, k, n) = product_shape(size)?;
+                Some(Self {
+                    flop: 2.0 * m * k * n,
+                    bytes: F32 * (m * k + k * n + 2.0 * m * n),
+                    footprint: F32 * (m * k + k * n + m * n),
+                })
+            }
+            Group::Lab => None,
+        }
+    }
+
+    /// FLOP a byte.
+    pub fn intensity(self) -> f64 {
+        self.flop / self.bytes
+    }
+}
+
+/// `16x64x256` as m, k, n.
+pub fn product_shape(size: &str) -> Option<(f64, f64, f64)> {
+    let mut numbers = size.split('x').map(str::parse);
+    let shape = (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?);
+    numbers.next().is_none().then_some(shape)
+}
+
+/// Bytes of the data caches that one core can use.
+struct Caches {
+    l1: f64,
+    /// L3, or L2 where there is none.
+    last: f64,
+}
+
+/// As Linux tells them, else what most x86-64 cores of the last years have at least.
+static CACHES: LazyLock<Caches> = LazyLock::new(|| {
+    let size = |level: &str, kind: &str| {
+        (0..8).find_map(|index| {
+            let folder = format!("/sys/devices/system/cpu/cpu0/cache/index{index}");
+            let read = |name: &str| fs::read_to_string(format!("{folder}/{name}")).ok();
+            let matches = read("level")?.trim() == level && read("type")?.trim() == kind;
+            let kibibytes: f64 = read("size")?.trim().strip_suffix('K')?.parse().ok()?;
+            matches.then_some(kibibytes * 1024.0)
+        })
+    };
+    let last = size("3", "Unified").or_else(|| size("2", "Unified"));
+    Caches { l1: size("1", "Data").unwrap_or(32.0 * 1024.0), last: last.unwrap_or(256.0 * 1024.0) }
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CEILINGS: Ceilings = Ceilings {
+        peak_gflops: 200.0,
+        l1_gb_per_s: 400.0,
+        l2_gb_per_s: 100.0,
+        memory_gb_per_s: 10.0,
+    };
+
+    #[test]
+    fn the_higher_ceiling_counts_and_the_drift_is_relative_to_it() {
+        let after = Ceilings { peak_gflops: 190.0, l1_gb_per_s: 410.0, ..CEILINGS };
+        let roofline = Roofline::new(CEILINGS, after);
+        assert_eq!(roofline.ceilings, Ceilings { l1_gb_per_s: 410.0, ..CEILINGS });
+        assert_eq!(roofline.drift, 0.05);
+    }
+
+    #[test]
+    fn work_of_products_and_activations() {
+        let square = Work::of(Group::Matmul, "", "carry", "64x64x64").unwrap();
+        assert_eq!((square.flop, square.bytes), (2.0 * 262_144.0, 4.0 * 4.0 * 4096.0));
+        assert_eq!(square.intensity(), 8.0);
+        let exp = Work::of(Group::Activation, "exp", "std", "1000").unwrap();
+        assert_eq!((exp.flop, exp.bytes, exp.footprint), (23_000.0, 8000.0, 8000.0));
+        let tanh = Work::of(Group::Activation, "tanh", "carry_in_place", "1000").unwrap();
+        assert_eq!((tanh.bytes, tanh.footprint), (8000.0, 4000.0));
+        for (group, what, size) in [
+            (Group::Lab, "step", "16"),
+            (Group::Activation, "softmax", "64"),
+            (Group::Matmul, "", "64"),
+            (Group::Matmul, "", "1x2x3x4"),
+            (Group::Matmul, "", "axbxc"),
+        ] {
+            assert_eq!(Work::of(group, what, "carry", size), None, "{what} {size}");
+        }
+    }
+
+    #[test]
+    fn the_footprint_names_the_level_and_the_intensity_the_limit() {
+        let roofline = Roofline::new(CEILINGS, CEILINGS);
+        let work = |flop, footprint| Work { flop, bytes: 100.0, footprint };
+        assert_eq!(roofline.attainable(work(100.0, 0.0)), (Limit::Peak, 200.0));
+        assert_eq!(roofline.attainable(work(25.0, 0.0)), (Limit::L1, 100.0));
+        assert_eq!(roofline.attainable(work(100.0, CACHES.last)), (Limit::L2, 100.0));
+        assert_eq!(roofline.attainable(work(100.0, CACHES.last + 1.0)), (Limit::Memory, 10.0));
+    }
+}

@@ -1,0 +1,359 @@
+//! `cargo xtask bench [GROUP]`: the benchmarks as a study, in one run and one report.
+//!
+//! A figure means something beside the rivals and the limits of the same machine in
+//! the same minutes, so the machine is measured before and after the groups:
+//!
+//! ```text
+//! build · ceilings · group, group, ... · ceilings  →  report.md, report.json, *.svg
+//! ```
+//!
+//! Criterion measures and estimates, each benchmark in a process that asserts the
+//! answers first; this file runs it, into a folder emptied before, so that nothing
+//! of an earlier run can slip in. It judges no figure and keeps no history: an
+//! earlier report.json is a baseline where one is named.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail, ensure};
+use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
+use train::run::write_whole;
+
+use super::process::{finish, last_line, tail};
+use super::report::{Benchmark, Report};
+use super::roofline::{Ceilings, Roofline};
+use super::{baseline, charts, cpu_model, criterion};
+use crate::output::line;
+
+#[derive(clap::Args)]
+#[group(skip)] // its name is taken by the Args that this is part of
+pub struct Args {
+    /// Which benchmarks to run [default: all]
+    group: Option<Group>,
+
+    /// Half a second a benchmark instead of five: a look, not a measurement
+    #[arg(long)]
+    quick: bool,
+
+    /// Print the report as one JSON object in the last line
+    #[arg(long)]
+    json: bool,
+
+    /// Compare with an earlier report.json, and mark what became slower than the noise
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+}
+
+/// The Criterion groups, each a bench target of the same name in the package `benches`.
+#[derive(clap::ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Group {
+    /// exp, sigmoid and tanh over slices
+    Activation,
+    /// Products of matrices
+    Matmul,
+    /// The lab: whole steps of the small network
+    Lab,
+}
+
+impl Group {
+    const ALL: [Self; 3] = [Self::Activation, Self::Matmul, Self::Lab];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Activation => "activation",
+            Self::Matmul => "matmul",
+            Self::Lab => "lab",
+        }
+    }
+
+    /// What Criterion's "elements" are in this group.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Activation => "values",
+            Self::Matmul => "FLOP",
+            Self::Lab => "examples",
+        }
+    }
+}
+
+/// Criterion's settings: seconds to warm up and to measure, how many samples, and how
+/// often they are drawn anew for the confidence intervals.
+const FULL: [&str; 4] =
+    ["--warm-up-time=1", "--measurement-time=3", "--sample-size=50", "--nresamples=20000"];
+const QUICK: [&str; 4] =
+    ["--warm-up-time=0.1", "--measurement-time=0.3", "--sample-size=10", "--nresamples=2000"];
+
+/// Runs the study and prints its report.
+///
+/// # Errors
+/// If the baseline cannot be used, the benchmarks cannot be built or run, or the report
+/// cannot be written.
+pub fn run(args: Args) -> Result<()> {
+    // First: nobody should wait for minutes to hear that the file is not there.
+    let baseline = args.baseline.as_deref().map(baseline::read).transpose()?;
+    let groups = args.group.map_or(Group::ALL.to_vec(), |group| vec![group]);
+    let workspace = Workspace::here()?;
+    let folder = workspace.target.join("bench-report");
+    let measured = folder.join("criterion");
+    remove_folder(&measured)?;
+
+    // Drawn on stderr, and not at all where that is no terminal.
+    let progress = ProgressBar::new_spinner();
+    progress.enable_steady_tick(Duration::from_millis(200));
+    progress.set_message("building the benchmarks");
+    workspace.build(&groups)?;
+    progress.set_message("measuring the machine");
+    let before = workspace.ceilings()?;
+    for &group in &groups {
+        let settings = if args.quick { QUICK } else { FULL };
+        workspace.measure(group, &settings, &measured, &progress)?;
+    }
+    progress.set_message("measuring the machine again");
+    let after = workspace.ceilings()?;
+    progress.finish_and_clear();
+
+    let roofline = Roofline::new(before, after);
+    let mut report = Report {
+        date: utc(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs()),
+        command: command_line(&args),
+        cpu: cpu_model(),
+        build_features: kernels::cpu::build_features().into_iter().map(str::to_owned).collect(),
+        rustc: workspace.rustc_version()?,
+        quick: args.quick,
+        roofline,
+        benchmarks: Vec::new(),
+        comparison: None,
+    };
+    for &group in &groups {
+        let results = criterion::read(&measured.join(group.name()))?;
+        ensure!(!results.is_empty(), "the group {} measured nothing", group.name());
+        report.benchmarks.extend(Benchmark::of_group(group, results, &report.roofline));
+    }
+    if let (Some(baseline), Some(path)) = (&baseline, &args.baseline) {
+        baseline::compare(&mut report, baseline, &path.display().to_string());
+    }
+    let written = write(&folder, &report)?;
+
+    line(report.markdown());
+    for path in written {
+        line(format!("wrote {}", path.display()));
+    }
+    if args.json {
+        line(report.json());
+    }
+    Ok(())
+}
+
+/// Where cargo is asked, and where it puts things.
+struct Workspace {
+    root: PathBuf,
+    target: PathBuf,
+    cargo: OsString,
+}
+
+impl Workspace {
+    fn here() -> Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .context("xtask lies in the workspace")?;
+        // Absolute, for cargo is called in the root.
+        let target = match std::env::var_os("CARGO_TARGET_DIR") {
+            Some(target) => std::path::absolute(target)?,
+            None => root.join("target"),
+        };
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        Ok(Self { root: root.to_owned(), target, cargo })
+    }
+
+    /// `cargo bench --package benches`, and no more yet.
+    fn cargo_bench(&self) -> Command {
+        let mut command = Command::new(&self.cargo);
+        command
+            .args(["bench", "--quiet", "--package", "benches"])
+            .current_dir(&self.root)
+            .env("CARGO_TARGET_DIR", &self.target);
+        command
+    }
+
+    /// Builds all, so that no compilation comes between the measurements.
+    fn build(&self, groups: &[Group]) -> Result<()> {
+        let mut command = self.cargo_bench();
+        command.args(["--no-run", "--bench", "roofline"]);
+        for group in groups {
+            command.args(["--bench", group.name()]);
+        }
+        finish(&mut command, "building the benchmarks", Duration::from_secs(3600))?;
+        Ok(())
+    }
+
+    fn ceilings(&self) -> Result<Ceilings> {
+        let mut command = self.cargo_bench();
+        command.args(["--bench", "roofline"]);
+        let output = finish(&mut command, "the bench roofline", Duration::from_secs(300))?;
+        last_line(&output).context("the bench roofline")
+    }
+
+    /// Runs a group; Criterion writes below `folder`, and what it says is told only if
+    /// it fails.
+    fn measure(
+        &self,
+        group: Group,
+        settings: &[&str],
+        folder: &Path,
+        progress: &ProgressBar,
+    ) -> Result<()> {
+        let name = group.name();
+        let mut child = self
+            .cargo_bench()
+            .args(["--bench", name, "--", "--noplot"])
+            .args(settings)
+            .env("CRITERION_HOME", folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.cargo.display()))?;
+        let stderr = BufReader::new(child.stderr.take().context("stderr is piped")?);
+        let mut told = String::new();
+        let mut count = 0;
+        progress.set_message(format!("{name}: starting"));
+        for bytes in stderr.split(b'\n') {
+            let bytes = bytes?;
+            let text = String::from_utf8_lossy(&bytes);
+            match text.strip_prefix("Benchmarking ") {
+                // "Benchmarking ID", then "Benchmarking ID: what it does now"
+                Some(id) if !id.contains(": ") => {
+                    count += 1;
+                    progress.set_message(format!("benchmark {count}: {id}"));
+                }
+                Some(_) => {}
+                None => told = told + &text + "\n",
+            }
+        }
+        let status = child.wait()?;
+        if !status.success() {
+            bail!("the group {name} failed ({status}){}", tail(&told));
+        }
+        Ok(())
+    }
+
+    fn rustc_version(&self) -> Result<String> {
+        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let mut command = Command::new(rustc);
+        command.arg("--version").current_dir(&self.root);
+        let version = finish(&mut command, "rustc", Duration::from_secs(60))?;
+        Ok(version.trim().to_owned())
+    }
+}
+
+/// Writes the report and its pictures, and returns where; a picture of an earlier run
+/// that this one did not draw goes, for it would stand beside other figures.
+fn write(folder: &Path, report: &Report) -> Result<Vec<PathBuf>> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let files = [
+        ("roofline.svg", Some(charts::roofline(report)?)),
+        ("matmul.svg", charts::matmul(report)?),
+        ("report.json", Some(report.json() + "\n")),
+        ("report.md", Some(report.markdown())),
+    ];
+    let mut written = Vec::new();
+    for (name, content) in files {
+        let path = folder.join(name);
+        if let Some(content) = content {
+            write_whole(&path, content.as_bytes())?;
+            written.push(path);
+        } else if path.exists() {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(written)
+}
+
+fn remove_folder(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The command that makes such a report again. The baseline is left out: what is
+/// measured does not depend on it.
+fn command_line(args: &Args) -> String {
+    let mut command = "cargo xtask bench".to_owned();
+    if let Some(group) = args.group {
+        command = command + " " + group.name();
+    }
+    if args.quick {
+        command += " --quick";
+    }
+    command
+}
+
+/// Seconds since 1970 as `2026-01-31 23:59 UTC`.
+fn utc(seconds: u64) -> String {
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
+    let mut days = seconds / 86_400;
+    let mut year = 1970;
+    while days >= 365 + u64::from(is_leap(year)) {
+        days -= 365 + u64::from(is_leap(year));
+        year += 1;
+    }
+    let february = 28 + u64::from(is_leap(year));
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    let (hour, minute) = (seconds / 3600 % 24, seconds / 60 % 60);
+    format!("{year}-{month:02}-{:02} {hour:02}:{minute:02} UTC", days + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_around_leap_days_and_new_year() {
+        for (seconds, date) in [
+            (0, "1970-01-01 00:00 UTC"),
+            (68_169_599, "1972-02-28 23:59 UTC"),
+            (68_169_600, "1972-02-29 00:00 UTC"),
+            (951_868_800, "2000-03-01 00:00 UTC"),
+            (1_798_761_599, "2026-12-31 23:59 UTC"),
+            (1_798_761_600, "2027-01-01 00:00 UTC"),
+        ] {
+            assert_eq!(utc(seconds), date);
+        }
+    }
+
+    #[test]
+    fn the_command_names_what_was_measured() {
+        let args = Args {
+            group: Some(Group::Matmul),
+            quick: true,
+            json: true,
+            baseline: Some(PathBuf::from("earlier.json")),
+        };
+        assert_eq!(command_line(&args), "cargo xtask bench matmul --quick");
+    }
+
+    #[test]
+    fn group_names_are_those_of_the_command_line() {
+        for group in Group::ALL {
+            let value = clap::ValueEnum::to_possible_value(&group).unwrap();
+            assert_eq!(value.get_name(), group.name());
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! `cargo xtask bench`, with a stand-in for cargo that measures nothing: what is called,
+//! read, written and told is what counts here.
+
+use crate::{Outcome, command, json_line, names, temporary, xtask_line};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Output;
+use tempfile::TempDir;
+
+/// Answers as `cargo bench` does. The group `activation` takes `$MEDIAN` nanoseconds,
+/// all others fail.
+const CARGO: &str = r#"#!/bin/sh
+case "$*" in
+*--no-run*) ;;
+*"--bench roofline"*)
+    echo '{"peak_gflops":200,"l1_gb_per_s":400,"l2_gb_per_s":100,"memory_gb_per_s":10}' ;;
+*"--bench activation -- --noplot"*)
+    echo "Benchmarking activation/exp/carry/64" >&2
+    folder="$CRITERION_HOME/activation/exp_carry/64/new"
+    mkdir -p "$folder"
+    echo '{"function_id":"exp/carry","value_str":"64","throughput":{"Elements":64}}' \
+        > "$folder/benchmark.json"
+    estimate="{\"confidence_interval\":{\"lower_bound\":$MEDIAN,\"upper_bound\":$MEDIAN},\"point_estimate\":"
+    echo "{\"median\":$estimate$MEDIAN},\"median_abs_dev\":${estimate}0.5}}" \
+        > "$folder/estimates.json" ;;
+*)
+    echo "Benchmarking matmul/carry/16x16x16" >&2
+    echo "the answer is wrong" >&2
+    exit 101 ;;
+esac
+"#;
+
+/// `cargo xtask bench` with `arguments`, where an iteration takes `median` nanoseconds.
+fn bench(folder: &TempDir, arguments: &str, median: u32) -> Outcome {
+    let cargo = folder.path().join("cargo");
+    fs::write(&cargo, CARGO).unwrap();
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    let arguments: Vec<_> = ["bench"].into_iter().chain(arguments.split_whitespace()).collect();
+    let Output { status, stdout, stderr } = command(folder, &arguments)
+        .env("CARGO", cargo)
+        .env("CARGO_TARGET_DIR", "a target")
+        .env("MEDIAN", median.to_string())
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Outcome { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+#[test]
+fn a_study_is_written_and_serves_as_the_next_ones_baseline() {
+    let folder = temporary();
+    let report = folder.path().join("a target/bench-report");
+    fs::create_dir_all(&report).unwrap();
+    fs::write(report.join("matmul.svg"), "of an earlier run").unwrap();
+
+    let stdout = bench(&folder, "activation --json", 20).success();
+    assert_eq!(names(&report), ["criterion", "report.json", "report.md", "roofline.svg"]);
+    assert!(stdout.contains("| exp 64    | carry | 20.0 ns |"), "{stdout}");
+    let json = json_line(&stdout);
+    assert_eq!(json["format"], "carry-bench-report");
+    assert_eq!(json["benchmarks"][0]["median_ns"], 20.0);
+    assert_eq!(json_line(&fs::read_to_string(report.join("report.json")).unwrap()), json);
+
+    fs::rename(report.join("report.json"), folder.path().join("old.json")).unwrap();
+    // 2.5% of noise then, 1.9% now
+    let stdout = bench(&folder, "activation --baseline old.json", 26).success();
+    assert!(stdout.contains("slower: activation exp 64 carry: 1.30 times"), "{stdout}");
+    assert!(stdout.contains("- 1 of 1 benchmarks became slower\n"), "{stdout}");
+    let stdout = bench(&folder, "activation --quick --baseline old.json", 20).success();
+    assert!(stdout.contains("- warning: the length of the run differs"), "{stdout}");
+    assert!(stdout.contains("- 0 of 1 benchmarks became slower\n"), "{stdout}");
+}
+
+#[test]
+fn a_group_that_fails_is_told_with_the_end_of_its_stderr_and_leaves_no_report() {
+    let folder = temporary();
+    let reason = "the group matmul failed (exit status: 101)\n    the answer is wrong\n";
+    bench(&folder, "matmul", 20).refused(1, &[reason]);
+    assert!(!folder.path().join("a target/bench-report/report.json").exists());
+}
+
+#[test]
+fn a_bad_baseline_is_refused_before_anything_runs() {
+    let folder = temporary();
+    fs::write(folder.path().join("other.json"), "{}").unwrap();
+    for (file, reason) in [
+        ("missing.json", "cannot read the baseline missing.json: No such file"),
+        ("other.json", "cannot use the baseline other.json: it is no report.json of"),
+    ] {
+        bench(&folder, &format!("matmul --baseline {file}"), 20).refused(1, &[reason]);
+    }
+}
+
+#[test]
+fn an_unknown_group_is_wrong_usage() {
+    let error = "invalid value 'speed'";
+    xtask_line(&temporary(), "bench speed").refused(2, &[error, "activation, matmul, lab"]);
+}
