@@ -184,12 +184,7 @@ pub fn backward(
     // rows follow the first step's `batch`.
     unsafe {
         match sizes.hidden {
-            1..=8 if is_held(sizes) => {
-                scan_held_back::<8>(pass, finish, h_rows, gradients.w_rec);
-            }
-            _ if is_held(sizes) => {
-                scan_held_back::<LANES>(pass, finish, h_rows, gradients.w_rec);
-            }
+            1..=8 if is_held(sizes) => scan_held_back(pass, finish, h_rows, gradients.w_rec),
             _ => {
                 scan(pass, finish);
                 let later_dz = dz.from(rows - later);
@@ -330,12 +325,13 @@ unsafe fn scan_held<const HELD: usize>(
     }
 }
 
-/// The way back of [`scan_held`], with the gradient of W_rec summed beside it, from
-/// each step while the chain waits for the next.
+/// The way back of [`scan_held`] for up to 8 units, with the gradient of W_rec summed
+/// beside it, from each step while the chain waits for the next. With 16, the weights
+/// leave no registers for it.
 ///
 /// # Safety
 /// As [`scan_held`]; `h` has T rows of S values, and `dw_rec` H rows of S values.
-unsafe fn scan_held_back<const HELD: usize>(
+unsafe fn scan_held_back(
     pass: Scan,
     finish: impl Fn(usize, Lanes) -> Lanes + Copy,
     h: Rows,
@@ -347,7 +343,7 @@ unsafe fn scan_held_back<const HELD: usize>(
     let add_outer = |t: usize, dz: Lanes| {
         let earlier = h.at(t - 1);
         for k in 0..pass.sizes.hidden {
-            // SAFETY: dz[t] is not the first, and a row has S ≥ HELD values.
+            // SAFETY: dz[t] is not the first, and both have rows of S ≥ H values.
             unsafe {
                 let sum = sums.add(k * stride);
                 store(sum, Lanes::splat(*earlier.add(k)).mul_add(dz, load(sum)));
@@ -355,7 +351,7 @@ unsafe fn scan_held_back<const HELD: usize>(
         }
     };
     // SAFETY: the caller's.
-    unsafe { scan_held::<HELD>(pass, finish, add_outer) };
+    unsafe { scan_held::<8>(pass, finish, add_outer) };
 }
 
 /// Stands in for the rows that W does not have.

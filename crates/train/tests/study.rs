@@ -42,11 +42,12 @@ fn an_interval_is_whole_batches_of_at_least_500_examples() {
 }
 
 #[test]
-fn the_labs_recipe_succeeds_with_at_least_93_of_100_seeds() {
-    let results = train_seeds(&RunConfig::default(), 0..100, || ()).unwrap();
+fn the_labs_recipe_succeeds_with_at_least_93_seeds_of_100() {
+    // Three hundred, as the share of a hundred strays by 2 from one rounding to another.
+    let results = train_seeds(&RunConfig::default(), 0..300, || ()).unwrap();
     let perfect = results.iter().filter(|result| result.score.is_perfect()).count();
     assert!(results.iter().all(|result| result.score.total == 16_384));
-    assert!(perfect >= 93, "{perfect} of 100 seeds");
+    assert!(perfect >= 3 * 93, "{perfect} of 300 seeds");
 }
 
 #[test]
