@@ -15,12 +15,86 @@ pub fn sigmoid_squared_error(outputs: &[f32], targets: &[f32], gradient: &mut [f
         targets.len(),
         gradient.len()
     );
-    let mut sum = 0.0;
-    for ((gradient, &o), &y) in gradient.iter_mut().zip(outputs).zip(targets) {
-        let error = o - y;
-        // ∂L/∂a = ∂L/∂o · ∂o/∂a = (o − y) · o (1 − o)
-        *gradient = error * (o * (1.0 - o));
-        sum += error * error;
+    let mut sums = [0.0; LANES];
+    let (gradient_chunks, gradient_rest) = gradient.as_chunks_mut::<LANES>();
+    let (pairs, rest) = chunks(outputs, targets);
+    // ∂L/∂a = ∂L/∂o · ∂o/∂a = (o − y) · o (1 − o)
+    for (gradient, (outputs, targets)) in gradient_chunks.iter_mut().zip(pairs) {
+        for k in 0..LANES {
+            let (o, error) = (outputs[k], outputs[k] - targets[k]);
+            gradient[k] = error * (o * (1.0 - o));
+            sums[k] += error * error;
+        }
     }
-    0.5 * sum
+    for ((gradient, (&o, &y)), sum) in gradient_rest.iter_mut().zip(rest).zip(&mut sums) {
+        let error = o - y;
+        *gradient = error * (o * (1.0 - o));
+        *sum += error * error;
+    }
+    0.5 * sums.iter().sum::<f32>()
+}
+
+/// `Σ |y − o|` over all values.
+///
+/// # Panics
+/// If the two slices differ in length.
+pub fn absolute_error(outputs: &[f32], targets: &[f32]) -> f32 {
+    assert!(
+        outputs.len() == targets.len(),
+        "{} outputs and {} targets; the two must be equal",
+        outputs.len(),
+        targets.len()
+    );
+    let mut sums = [0.0; LANES];
+    let (pairs, rest) = chunks(outputs, targets);
+    for (outputs, targets) in pairs {
+        for k in 0..LANES {
+            sums[k] += (targets[k] - outputs[k]).abs();
+        }
+    }
+    for ((o, y), sum) in rest.zip(&mut sums) {
+        *sum += (y - o).abs();
+    }
+    sums.iter().sum()
+}
+
+/// Sums run in so many lanes: the order of additions is fixed, and the compiler can
+/// put a chunk into a vector.
+const LANES: usize = 8;
+
+type Pairs<'a> = (&'a [f32; LANES], &'a [f32; LANES]);
+
+/// Two slices of equal length side by side: in chunks, and what is left, value by value.
+fn chunks<'a>(
+    outputs: &'a [f32],
+    targets: &'a [f32],
+) -> (impl Iterator<Item = Pairs<'a>>, impl Iterator<Item = (&'a f32, &'a f32)>) {
+    let (output_chunks, output_rest) = outputs.as_chunks::<LANES>();
+    let (target_chunks, target_rest) = targets.as_chunks::<LANES>();
+    (output_chunks.iter().zip(target_chunks), output_rest.iter().zip(target_rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_and_gradient_are_those_of_the_formulas_at_every_length_across_chunks() {
+        for len in 0..40 {
+            let outputs: Vec<f32> = (0..len).map(|n| (n as f32 * 0.37).sin() * 0.5 + 0.5).collect();
+            let targets: Vec<f32> = (0..len).map(|n| (n % 3 % 2) as f32).collect();
+            let mut gradient = vec![f32::NAN; len];
+            let squared = f64::from(sigmoid_squared_error(&outputs, &targets, &mut gradient));
+            let absolute = f64::from(absolute_error(&outputs, &targets));
+            let wide = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+            let (o, y) = (wide(&outputs), wide(&targets));
+            let pairs = || o.iter().zip(&y);
+            let close = |a: f64, b: f64| (a - b).abs() <= 1e-6 * (1.0 + b.abs());
+            assert!(close(squared, pairs().map(|(o, y)| 0.5 * (y - o).powi(2)).sum()), "{len}");
+            assert!(close(absolute, pairs().map(|(o, y)| (y - o).abs()).sum()), "{len}");
+            for (g, (o, y)) in wide(&gradient).into_iter().zip(pairs()) {
+                assert!(close(g, (o - y) * o * (1.0 - o)), "{len}");
+            }
+        }
+    }
 }

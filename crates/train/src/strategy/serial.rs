@@ -129,7 +129,7 @@ impl Serial {
         self.task.encode(&self.pairs, &mut self.x, &mut self.targets);
         let outputs = self.network.forward(&self.parameters, &self.x, steps, batch);
         let loss = loss::sigmoid_squared_error(outputs, &self.targets, &mut self.dy);
-        let error: f32 = outputs.iter().zip(&self.targets).map(|(o, y)| (y - o).abs()).sum();
+        let error = loss::absolute_error(outputs, &self.targets);
         self.network.backward(&self.parameters, &self.x, &self.dy, &mut self.gradient);
         self.optimizer.step(&mut self.parameters, &self.gradient, batch);
         Totals { examples: batch as u64, loss: f64::from(loss), error: f64::from(error) }
