@@ -20,8 +20,8 @@
 //!    values is broadcast by the load port, as an operand of a multiply-add.
 //! 2. The sum over H is split over enough accumulators to hide the latency of the
 //!    multiply-add, and `input·U`, which nothing waits for, starts them off.
-//! 3. Up to 16 units the recurrent weights are held in registers for the whole
-//!    sequence; above, they are read from L1.
+//! 3. While the units fit one vector, the recurrent weights are held in registers for
+//!    the whole sequence; above, they are read from L1.
 //! 4. All that the chain does not need (transposing `W_rec`, the outputs of
 //!    earlier steps, the products for the gradients) stands behind it in program
 //!    order, and fills the slots that the waiting chain leaves empty.

@@ -1,0 +1,98 @@
+//! The doors of the fused network: what they refuse, and that they stay inside the
+//! slices that they are given. That their numbers are right is proven where the f64
+//! reference of the network is, in `model`.
+
+use kernels::recurrent::{Scratch, Sizes, Weights, backward, forward, row_stride};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+const GUARD: f32 = 12_345.0;
+const MARGIN: usize = 32;
+
+/// A slice of `len` values between two margins of guards.
+struct Guarded(Vec<f32>);
+
+impl Guarded {
+    fn new(len: usize, value: f32) -> Self {
+        let mut values = vec![GUARD; len + 2 * MARGIN];
+        values[MARGIN..MARGIN + len].fill(value);
+        Self(values)
+    }
+
+    fn slice(&mut self) -> &mut [f32] {
+        let end = self.0.len() - MARGIN;
+        &mut self.0[MARGIN..end]
+    }
+
+    fn assert_untouched(&self, name: &str) {
+        let inner = MARGIN..self.0.len() - MARGIN;
+        let outside = self.0[..inner.start].iter().chain(&self.0[inner.end..]);
+        assert!(outside.copied().all(|v| v == GUARD), "{name}: written outside");
+    }
+}
+
+/// Both passes over guarded slices, of which the one named `wrong` is a value too long.
+fn run(sizes: Sizes, wrong: Option<&str>) {
+    let stride = sizes.stride();
+    let lengths = [
+        ("w_in", sizes.inputs * stride),
+        ("w_rec", sizes.hidden * stride),
+        ("w_out", sizes.outputs * stride),
+        ("x", sizes.rows() * sizes.inputs),
+        ("h", sizes.rows() * stride),
+        ("y", sizes.rows() * sizes.outputs),
+        ("dy", sizes.rows() * sizes.outputs),
+        ("dz", sizes.rows() * stride),
+        ("w_rec_t", sizes.hidden * stride),
+        ("dw_in", sizes.inputs * stride),
+        ("dw_rec", sizes.hidden * stride),
+        ("dw_out", sizes.outputs * stride),
+    ];
+    let mut buffers =
+        lengths.map(|(name, len)| Guarded::new(len + usize::from(wrong == Some(name)), 0.25));
+    {
+        let [w_in, w_rec, w_out, x, h, y, dy, dz, w_rec_t, dw_in, dw_rec, dw_out] =
+            buffers.each_mut().map(Guarded::slice);
+        let weights = Weights { w_in: &*w_in, w_rec: &*w_rec, w_out: &*w_out };
+        forward(sizes, weights, x, h, y);
+        let gradients = Weights { w_in: dw_in, w_rec: dw_rec, w_out: dw_out };
+        backward(sizes, weights, x, h, dy, Scratch { dz, w_rec_t }, gradients);
+    }
+    for (buffer, (name, _)) in buffers.iter().zip(lengths) {
+        buffer.assert_untouched(name);
+    }
+}
+
+#[test]
+fn nothing_outside_of_the_slices_is_written_at_any_size_across_lanes_and_tiles() {
+    for hidden in [1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100] {
+        for batch in [1, 2, 4, 5, 8, 9, 13] {
+            for (steps, inputs, outputs) in [(1, 1, 1), (3, 2, 1), (9, 5, 3), (70, 17, 2)] {
+                run(Sizes { steps, batch, inputs, hidden, outputs }, None);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_slice_of_another_length_is_refused_by_name_and_both_lengths() {
+    let sizes = Sizes { steps: 3, batch: 2, inputs: 2, hidden: 5, outputs: 1 };
+    let names = [
+        "w_in", "w_rec", "w_out", "x", "h", "y", "dy", "dz", "w_rec_t", "dw_in", "dw_rec", "dw_out",
+    ];
+    for name in names {
+        let panic = catch_unwind(AssertUnwindSafe(|| run(sizes, Some(name)))).unwrap_err();
+        let message = panic.downcast_ref::<String>().expect("a formatted message");
+        assert!(message.starts_with(&format!("{name} holds ")), "{name}: {message}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "at least one hidden unit")]
+fn a_network_without_hidden_units_is_refused() {
+    run(Sizes { steps: 1, batch: 1, inputs: 1, hidden: 0, outputs: 1 }, None);
+}
+
+#[test]
+fn rows_are_whole_cache_lines() {
+    assert_eq!([1, 16, 17, 64, 65].map(row_stride), [16, 16, 32, 64, 80]);
+}
