@@ -1,6 +1,6 @@
 //! Lines for standard output, and a progress bar for what takes long.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
 
@@ -42,9 +42,18 @@ impl Progress {
     pub fn new(length: u64, unit: &str) -> Self {
         let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
         let style = format!(
-            "{{bar:30}} {{human_pos}}/{{human_len}} {unit}  {{per_sec}}  {{eta}} left  {{msg}}"
+            "{{bar:30}} {{human_pos}}/{{human_len}} {unit}  {{rate}}/s  {{eta}} left  {{msg}}"
         );
-        bar.set_style(ProgressStyle::with_template(&style).expect("a fixed template"));
+        let rate = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+            let rate = state.per_sec();
+            // A bar that cannot be written is no bar; the work goes on.
+            let _ = match rate < 100.0 {
+                true => write!(text, "{rate:.1}"),
+                false => write!(text, "{}", thousands(rate as u64)),
+            };
+        };
+        let style = ProgressStyle::with_template(&style).expect("a fixed template");
+        bar.set_style(style.with_key("rate", rate));
         Self { bar, start: Instant::now() }
     }
 

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! where `dy[t]` is the gradient before the output's sigmoid. Both directions are
-//! one loop, [`scan`]: `state[t] = finish(input[t]·U + state[t ∓ 1]·W)`.
+//! one loop, `scan`: `state[t] = finish(input[t]·U + state[t ∓ 1]·W)`.
 //!
 //! At batch 1 the cost is the latency of that chain and not its arithmetic:
 //!
