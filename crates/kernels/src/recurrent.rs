@@ -378,19 +378,8 @@ unsafe fn held_rows<const HELD: usize>(weights: Rows, count: usize) -> [Lanes; H
 /// The rows have at least `HELD` values.
 #[inline(always)]
 unsafe fn held_columns<const HELD: usize>(weights: Rows, count: usize) -> [Lanes; HELD] {
-    let block = |first: usize, column: usize| {
-        let mut rows = [f32x8::ZERO; 8];
-        for (k, target) in rows.iter_mut().enumerate() {
-            let row = if first + k < count {
-                weights.at(first + k).wrapping_add(column)
-            } else {
-                ZEROS.as_ptr()
-            };
-            // SAFETY: the caller's, or 16 zeros.
-            *target = unsafe { row.cast::<f32x8>().read_unaligned() };
-        }
-        f32x8::transpose(rows)
-    };
+    // SAFETY: the caller's.
+    let block = |first, column| unsafe { transposed_block(weights, first, count, column) };
     let mut held = [Lanes::ZERO; HELD];
     for column in (0..HELD).step_by(8) {
         let low = block(0, column);
@@ -637,35 +626,51 @@ unsafe fn dot(sizes: Sizes, row: *const f32, weights: *const f32) -> Lanes {
     sum
 }
 
-/// `to[j, i] = from[i, j]` for i, j < H, zero in the padding of `to`.
+/// `to[j, i] = from[i, j]` for i, j < H, zero in the padding of `to`. Written in whole
+/// vectors, as they are soon loaded: a load that spans two stores would wait for both.
 ///
 /// # Safety
 /// Both have H rows of S values.
 #[inline(always)]
 unsafe fn transpose(hidden: usize, from: &[f32], to: &mut [f32]) {
-    use wide::f32x8;
-    const BLOCK: usize = 8; // what `wide` transposes in registers
     let stride = row_stride(hidden);
-    for i in (0..hidden).step_by(BLOCK) {
-        for j in (0..hidden).step_by(BLOCK) {
-            let rows = array::from_fn(|k| {
-                if i + k < hidden {
-                    // SAFETY: row i + k < H, and j + 8 ≤ S as both are multiples of 8.
-                    unsafe {
-                        from.as_ptr().add((i + k) * stride + j).cast::<f32x8>().read_unaligned()
-                    }
-                } else {
-                    f32x8::ZERO
-                }
-            });
-            for (k, row) in f32x8::transpose(rows).into_iter().enumerate().take(hidden - j) {
-                // SAFETY: row j + k < H, and i + 8 ≤ S.
+    let from = Rows::new(from, stride);
+    for i in (0..stride).step_by(LANES) {
+        for j in (0..hidden).step_by(8) {
+            // SAFETY: `from` has H rows, and j + 8 ≤ S as both are multiples of 8.
+            let (low, high) = unsafe {
+                let high = if LANES == 16 { i + 8 } else { hidden };
+                (transposed_block(from, i, hidden, j), transposed_block(from, high, hidden, j))
+            };
+            for k in 0..8.min(hidden - j) {
+                // SAFETY: row j + k < H, and i + LANES ≤ S.
                 unsafe {
-                    to.as_mut_ptr().add((j + k) * stride + i).cast::<f32x8>().write_unaligned(row);
+                    let target = to.as_mut_ptr().add((j + k) * stride + i);
+                    store(target, from_eights(low[k], high[k]));
                 }
             }
         }
     }
+}
+
+/// Eight columns from `column` on, of eight rows from `first` on; rows from `count` on
+/// are zeros.
+///
+/// # Safety
+/// There are `count` rows, of at least `column + 8` values.
+#[inline(always)]
+unsafe fn transposed_block(rows: Rows, first: usize, count: usize, column: usize) -> [f32x8; 8] {
+    let mut block = [f32x8::ZERO; 8];
+    for (k, target) in block.iter_mut().enumerate() {
+        let row = if first + k < count {
+            rows.at(first + k).wrapping_add(column)
+        } else {
+            ZEROS.as_ptr()
+        };
+        // SAFETY: the caller's, or 16 zeros.
+        *target = unsafe { row.cast::<f32x8>().read_unaligned() };
+    }
+    f32x8::transpose(block)
 }
 
 /// The left factor of a sum of outer products: the columns of some rows.
