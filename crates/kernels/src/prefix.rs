@@ -108,8 +108,7 @@ mod platform {
 
 #[cfg(not(target_feature = "avx"))]
 mod platform {
-    use super::Lanes;
-    use crate::lanes::{load_partial, store_partial};
+    use super::{LANES, Lanes};
     use std::slice;
 
     pub(super) type Mask = usize;
@@ -121,13 +120,16 @@ mod platform {
 
     #[inline(always)]
     pub(super) unsafe fn load(mask: Mask, source: *const f32) -> Lanes {
+        let mut lanes = [0.0; LANES];
         // SAFETY: the caller vouches for `mask` values.
-        load_partial(unsafe { slice::from_raw_parts(source, mask) })
+        lanes[..mask].copy_from_slice(unsafe { slice::from_raw_parts(source, mask) });
+        Lanes::new(lanes)
     }
 
     #[inline(always)]
     pub(super) unsafe fn store(mask: Mask, target: *mut f32, value: Lanes) {
         // SAFETY: the caller vouches for `mask` values.
-        store_partial(unsafe { slice::from_raw_parts_mut(target, mask) }, value);
+        let target = unsafe { slice::from_raw_parts_mut(target, mask) };
+        target.copy_from_slice(&value.to_array()[..mask]);
     }
 }
