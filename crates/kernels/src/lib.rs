@@ -8,8 +8,8 @@
 //! units, O outputs. Arrays are row-major and time-major: a sequence is `[T, B, I]`.
 //!
 //! The lanes are chosen when the crate is built, from the target features: build
-//! with `-C target-cpu=native` (the workspace does), and check with
-//! [`cpu::refuse_if_lacking`], which ends the process on a CPU without them.
+//! with `-C target-cpu=native` (the workspace does). On a machine that lacks them,
+//! [`cpu::refuse_if_lacking`] ends the program before its `main`, and says why.
 
 pub mod activation;
 pub mod buffer;

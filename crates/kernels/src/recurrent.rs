@@ -175,7 +175,8 @@ pub fn backward(
         let h = unsafe { load(h_rows.start.add(offset)) };
         dh * h.mul_neg_add(h, h)
     };
-    let dz = Rows::new(scratch.dz, stride);
+    // By the pointer that writes them: a slice borrowed now would not outlive the writes.
+    let dz = Rows { start: pass.state, stride };
     let (rows, later) = (sizes.rows(), sizes.rows() - sizes.batch.min(sizes.rows()));
     let x = Columns { rows: Rows::new(x, sizes.inputs), count: sizes.inputs };
     let earlier_h = Columns { rows: h_rows, count: sizes.hidden };
