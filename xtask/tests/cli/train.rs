@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::fs;
 
 #[test]
-fn the_default_job_is_the_lab_and_learns_every_sum() {
+fn the_default_job_is_the_lab_and_learns_to_add() {
     let folder = temporary();
     let json = xtask_line(&folder, "train --json").json();
     let documented = [
