@@ -6,7 +6,9 @@ mod add;
 mod bench;
 mod chart;
 mod ci;
+mod interrupt;
 mod output;
+mod plot;
 mod replay;
 mod train;
 
@@ -26,6 +28,7 @@ enum Command {
     Train(train::Args),
     Add(add::Args),
     Replay(replay::Args),
+    Plot(plot::Args),
     Bench(bench::Args),
     Ci(ci::Args),
 }
@@ -43,6 +46,7 @@ fn start() -> ExitCode {
         Command::Train(args) => train::run(args),
         Command::Add(args) => add::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Plot(args) => plot::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Ci(args) => ci::run(args),
     };
@@ -54,7 +58,7 @@ fn start() -> ExitCode {
 
 /// Is it the command line that must change?
 fn is_usage(error: &anyhow::Error) -> bool {
-    use ::train::Error::{Batch, Bits, LearningRate, Model, NotEmpty};
+    use ::train::Error::{Batch, Bits, Finished, LearningRate, Model, NoCheckpoint, NotEmpty};
     matches!(
         error.downcast_ref(),
         Some(
@@ -62,6 +66,8 @@ fn is_usage(error: &anyhow::Error) -> bool {
                 | Bits(_)
                 | LearningRate(_)
                 | NotEmpty(_)
+                | NoCheckpoint(_)
+                | Finished(_)
                 | Model(model::Error::Zero(_) | model::Error::TooLarge { .. })
         )
     )

@@ -1,7 +1,8 @@
 //! Lines for standard output, and a progress bar for what takes long.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Prints a line. A reader that has gone away (`| head`) ends the program quietly.
@@ -30,38 +31,81 @@ pub fn thousands(number: u64) -> String {
     text
 }
 
-/// A bar on standard error that appears once the work has taken a second, and only
-/// on a terminal.
+/// How far the work is, on standard error, once it has taken a second: a bar on a
+/// terminal; elsewhere, a line now and then.
 pub struct Progress {
     bar: ProgressBar,
+    unit: &'static str,
     start: Instant,
+    /// Where the work began, if not at 0.
+    begin: u64,
+    said: Mutex<Instant>,
+    is_shown: bool,
 }
+
+/// Time between two lines where there is no terminal.
+const PAUSE: Duration = Duration::from_secs(10);
 
 impl Progress {
     /// `unit` names what is counted.
-    pub fn new(length: u64, unit: &str) -> Self {
+    pub fn new(length: u64, unit: &'static str) -> Self {
         let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
         let style = format!(
             "{{bar:30}} {{human_pos}}/{{human_len}} {unit}  {{rate}}/s  {{eta}} left  {{msg}}"
         );
         let rate = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
-            let rate = state.per_sec();
             // A bar that cannot be written is no bar; the work goes on.
-            let _ = match rate < 100.0 {
-                true => write!(text, "{rate:.1}"),
-                false => write!(text, "{}", thousands(rate as u64)),
-            };
+            let _ = text.write_str(&rate(state.per_sec()));
         };
         let style = ProgressStyle::with_template(&style).expect("a fixed template");
         bar.set_style(style.with_key("rate", rate));
-        Self { bar, start: Instant::now() }
+        let now = Instant::now();
+        Self { bar, unit, start: now, begin: 0, said: Mutex::new(now), is_shown: true }
+    }
+
+    /// For those who want to see nothing.
+    pub fn none() -> Self {
+        Self { is_shown: false, ..Self::new(0, "") }
+    }
+
+    /// The first `count` were done before.
+    pub fn begin_at(&mut self, count: u64) {
+        self.begin = count;
+        self.bar.set_position(count);
+        self.bar.reset_eta();
     }
 
     /// `count` more are done.
     pub fn add(&self, count: u64) {
-        self.bar.inc(count);
-        if self.bar.is_hidden() && self.start.elapsed() > Duration::from_secs(1) {
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        self.set(self.bar.position() + count);
+    }
+
+    /// So many are done.
+    pub fn set(&self, count: u64) {
+        self.bar.set_position(count);
+        if !self.is_shown || self.start.elapsed() < Duration::from_secs(1) {
+            return;
+        }
+        if std::io::stderr().is_terminal() {
+            if self.bar.is_hidden() {
+                self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            }
+            return;
+        }
+        let mut said = self.said.lock().expect("nobody panics with it");
+        if said.elapsed() >= PAUSE {
+            *said = Instant::now();
+            let all = self.bar.length().unwrap_or(count);
+            let per_second = (count - self.begin) as f64 / self.start.elapsed().as_secs_f64();
+            let left = (all - count) as f64 / per_second;
+            eprintln!(
+                "{} of {} {}, {}/s, {left:.0} s left  {}",
+                thousands(count),
+                thousands(all),
+                self.unit,
+                rate(per_second),
+                self.bar.message()
+            );
         }
     }
 
@@ -79,6 +123,11 @@ impl Progress {
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// A rate that reads well.
+fn rate(per_second: f64) -> String {
+    if per_second < 100.0 { format!("{per_second:.1}") } else { thousands(per_second as u64) }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `cargo xtask train`: trains a network, shows how it goes, keeps it in a run folder.
 
-use crate::chart;
+use crate::chart::{self, Curve};
+use crate::interrupt;
 use crate::output::{Progress, line, thousands};
 use anyhow::Context;
 use clap::{ValueEnum, value_parser};
@@ -8,10 +9,10 @@ use serde_json::json;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
 use train::evaluate::{Score, evaluate};
-use train::run::{MOST_BATCH, Metrics, RunConfig, RunFolder, Task};
-use train::strategy::{Serial, Totals};
+use train::job::{Advance, Every, Job, OnDivergence, Options};
+use train::run::{MOST_BATCH, RunConfig, RunFolder, Task};
+use train::strategy::Serial;
 use train::study::{SeedResult, train_seeds};
 
 /// Train a network to add binary numbers
@@ -30,6 +31,8 @@ Examples:
   cargo xtask train --seeds 0..100           a hundred networks: how often does it succeed?
   cargo xtask train --hidden 4 --examples 100000 --seed 7
   cargo xtask train --batch 64 --lr 2 --examples 200000
+  cargo xtask train --examples 1000000000 --out long      Ctrl-C ends it with a checkpoint,
+  cargo xtask train --resume long                         and this goes on
   cargo xtask train --json --quiet           one JSON object for a program to read")]
 pub struct Args {
     /// What to learn
@@ -75,6 +78,25 @@ pub struct Args {
     #[arg(long, requires = "out")]
     force: bool,
 
+    /// Write a checkpoint every so many seconds (30s) or examples (1000000)
+    #[arg(long, default_value = "30s", value_name = "TIME|EXAMPLES", value_parser = every,
+          allow_negative_numbers = true)]
+    checkpoint_every: Every,
+
+    /// Go on with the training in DIR that was stopped, with what it was asked then
+    #[arg(long, value_name = "DIR",
+          conflicts_with_all = ["task", "bits", "hidden", "examples", "lr", "batch", "seed", "seeds",
+                                "out", "force"])]
+    resume: Option<PathBuf>,
+
+    /// What to do when the weights or the loss leave all bounds
+    #[arg(long, value_enum, default_value = "stop")]
+    on_divergence: OnDivergenceName,
+
+    /// Write a TensorBoard event file into the run's folder, too
+    #[arg(long, conflicts_with = "seeds")]
+    tensorboard: bool,
+
     /// Print a JSON object as the last line
     #[arg(long)]
     json: bool,
@@ -88,6 +110,28 @@ pub struct Args {
 enum TaskName {
     /// Binary addition, a digit at a time
     Addition,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum OnDivergenceName {
+    /// End; the last good checkpoint is kept
+    Stop,
+    /// Go back to the last good checkpoint, with half the learning rate
+    HalveLr,
+}
+
+fn every(text: &str) -> Result<Every, String> {
+    let every = match text.strip_suffix('s') {
+        Some(seconds) => seconds.parse().ok().map(Every::Seconds),
+        None => text.parse().ok().map(Every::Examples),
+    };
+    let valid = |every: &Every| match *every {
+        Every::Seconds(seconds) => seconds > 0.0 && seconds.is_finite(),
+        Every::Examples(examples) => examples > 0,
+    };
+    every
+        .filter(valid)
+        .ok_or_else(|| "seconds such as 30s, or examples such as 5000, are needed".into())
 }
 
 fn positive(text: &str) -> Result<usize, String> {
@@ -141,73 +185,97 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     match &args.seeds {
         Some(seeds) => many(&args, &config, seeds.clone()),
-        None => one(&args, &config),
+        None => one(&args, config),
     }
 }
 
-fn one(args: &Args, config: &RunConfig) -> anyhow::Result<ExitCode> {
-    let mut serial = Serial::new(config)?; // before the folder: bad sizes make none
-    let folder = match &args.out {
-        Some(path) => RunFolder::create(path, args.force)?,
-        None => RunFolder::create_next(Path::new("runs"))?,
+fn one(args: &Args, config: RunConfig) -> anyhow::Result<ExitCode> {
+    let options = Options {
+        checkpoint_every: args.checkpoint_every,
+        on_divergence: match args.on_divergence {
+            OnDivergenceName::Stop => OnDivergence::Stop,
+            OnDivergenceName::HalveLr => OnDivergence::HalveLearningRate,
+        },
+        tensorboard: args.tensorboard,
     };
-    let mut metrics_file = folder.start_metrics()?;
-    let mut metrics = Vec::new();
-    let progress = Progress::new(config.examples, "examples");
-    if !args.quiet {
-        line(header(config.bits));
-    }
-
-    let (mut seconds, mut done, mut interval) = (0.0, 0, Totals::default());
-    while done < config.examples {
-        // one update whose first example is shown, then the rest of the interval
-        let batch = (config.batch as u64).min(config.examples - done);
-        let start = Instant::now();
-        interval = serial.train(batch);
-        seconds += start.elapsed().as_secs_f64();
-        if !args.quiet {
-            progress.line(row(done, &serial, config.bits));
+    let mut job = match &args.resume {
+        Some(path) => Job::resume(RunFolder::unfinished(path)?, options)?,
+        None => {
+            Serial::new(&config)?; // before the folder: bad sizes make none
+            let folder = match &args.out {
+                Some(path) => RunFolder::create(path, args.force)?,
+                None => RunFolder::create_next(Path::new("runs"))?,
+            };
+            Job::start(config, folder, options)?
         }
-        let rest = (config.examples - done - batch).min(config.interval() - batch);
-        let start = Instant::now();
-        interval += serial.train(rest);
-        seconds += start.elapsed().as_secs_f64();
-
-        done += interval.examples;
-        serial.check_finite(done)?;
-        let count = interval.examples as f64;
-        let (loss, error) = (interval.loss / count, interval.error / count);
-        metrics.push(Metrics { examples: done, loss, error, seconds });
-        metrics_file.push(metrics.last().expect("just pushed"))?;
-        progress.say(format!("error {error:.4}"));
-        progress.add(interval.examples);
+    };
+    interrupt::watch()?;
+    let config = job.config().clone();
+    let say = |text: String| {
+        if !args.quiet {
+            line(text);
+        }
+    };
+    let mut progress =
+        if args.quiet { Progress::none() } else { Progress::new(config.examples, "examples") };
+    if args.resume.is_some() {
+        let (done, all) = (thousands(job.examples()), thousands(config.examples));
+        say(format!("Going on after {done} of {all} examples"));
+        progress.begin_at(job.examples());
+    }
+    say(header(config.bits));
+    while !job.is_done() {
+        if interrupt::asked() {
+            job.checkpoint()?;
+            progress.finish();
+            let (done, path) = (thousands(job.examples()), job.folder().path().display());
+            eprintln!("stopped after {done} examples; cargo xtask train --resume {path} goes on");
+            return Ok(interrupt::exit_code());
+        }
+        let done = job.examples();
+        match job.advance()? {
+            Advance::First if !args.quiet => {
+                progress.line(row(done, job.trainer(), config.bits));
+            }
+            Advance::Interval(metrics) => progress.say(format!("loss {:.4}", metrics.loss)),
+            Advance::Halved { examples, learning_rate } => eprintln!(
+                "diverged after {} examples; going back to {}, at a learning rate of \
+                 {learning_rate}",
+                thousands(examples),
+                thousands(job.examples())
+            ),
+            _ => {}
+        }
+        progress.set(job.examples());
     }
     progress.finish();
 
-    let loss = interval.loss / interval.examples as f64;
-    let score = evaluate(&serial.task(), serial.parameters(), config.seed);
+    let score = evaluate(&job.trainer().task(), job.trainer().parameters(), config.seed);
     let title = format!(
         "Learning to add {} bits: {} hidden units, seed {}",
         config.bits, config.hidden, config.seed
     );
-    let curve = chart::error_curve(&title, &metrics)?;
-    folder.finish(config, metrics_file, &curve, serial.parameters())?;
+    let metrics = job.metrics().to_vec();
+    let loss = metrics.last().map_or(f64::NAN, |metrics| metrics.loss);
+    let curve = chart::loss_curves(&title, &[Curve { name: title.clone(), metrics }])?;
+    let seconds = job.seconds();
+    let folder = job.finish(&curve)?;
 
     let ns_per_example = seconds * 1e9 / config.examples as f64;
     let path = folder.path();
-    if !args.quiet {
-        line("");
-        line(verdict(score));
-        line(format!(
-            "{} examples in {:.1} ms, {ns_per_example:.0} ns an example",
-            thousands(config.examples),
-            seconds * 1e3
-        ));
-        line(format!("The run is in {}", path.display()));
-        let option =
-            args.out.as_ref().map_or(String::new(), |out| format!(" --run {}", out.display()));
-        line(format!("Try it: cargo xtask add 53 74{option}"));
-    }
+    let option = match args.out.as_ref().or(args.resume.as_ref()) {
+        Some(path) => format!(" --run {}", path.display()),
+        None => String::new(),
+    };
+    say(String::new());
+    say(verdict(score));
+    say(format!(
+        "{} examples in {:.1} ms, {ns_per_example:.0} ns an example",
+        thousands(config.examples),
+        seconds * 1e3
+    ));
+    say(format!("The run is in {}", path.display()));
+    say(format!("Try it: cargo xtask add 53 74{option}"));
     if args.json {
         let object = json!({
             "examples": config.examples,

@@ -1,6 +1,7 @@
 //! What can go wrong in training, each with the value and the remedy in its text.
 
-use std::{io, path::PathBuf};
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -19,14 +20,30 @@ pub enum Error {
 
     /// The training left the finite numbers.
     #[error(
-        "the training diverged: after {examples} examples the weights are no longer finite; \
-         a learning rate below {learning_rate} may help"
+        "the training diverged: after {examples} examples the mean loss is {loss} and the norm of \
+         the gradient {norm}; a learning rate below {learning_rate} may help{}",
+        kept(checkpoint.as_deref()),
     )]
     Diverged {
         /// Examples trained on when it was noticed.
         examples: u64,
+        /// The mean loss of the examples before.
+        loss: f64,
+        /// The Euclidean norm of the last gradient.
+        norm: f64,
         /// The learning rate in use.
         learning_rate: f32,
+        /// The run folder that holds the last good checkpoint, if there is one.
+        checkpoint: Option<PathBuf>,
+    },
+
+    /// A state is of another network than the configuration beside it.
+    #[error("the state holds {found} parameters, its configuration asks for {expected}")]
+    State {
+        /// As many as the configuration asks for, padding included.
+        expected: usize,
+        /// As many as there are.
+        found: usize,
     },
 
     /// The network or its weights.
@@ -60,9 +77,38 @@ pub enum Error {
     )]
     NotEmpty(PathBuf),
 
+    /// Another process trains in the folder.
+    #[error(
+        "another process is training in {path}; wait until it ends, or choose another folder",
+        path = .0.display()
+    )]
+    InUse(PathBuf),
+
+    /// There is nothing to resume.
+    #[error(
+        "there is no checkpoint in {path}; a training leaves one every --checkpoint-every, and \
+         when it is stopped by Ctrl-C",
+        path = .0.display()
+    )]
+    NoCheckpoint(PathBuf),
+
+    /// The run to resume has ended.
+    #[error(
+        "the run in {path} is finished; train a longer one with --examples, in another folder",
+        path = .0.display()
+    )]
+    Finished(PathBuf),
+
     /// There is no finished run to use.
     #[error("there is no finished run in {path}; train one with `cargo xtask train`", path = .0.display())]
     NoRun(PathBuf),
+}
+
+/// What a message about a divergence says of the checkpoint.
+fn kept(checkpoint: Option<&Path>) -> String {
+    checkpoint.map_or(String::new(), |folder| {
+        format!("; the last good checkpoint is kept in {}", folder.display())
+    })
 }
 
 impl Error {

@@ -23,13 +23,16 @@
 #![forbid(unsafe_code)]
 
 pub mod adder;
+pub mod checkpoint;
 mod error;
 pub mod evaluate;
+pub mod job;
 pub mod optimizer;
 pub mod run;
 pub mod strategy;
 pub mod study;
 pub mod task;
+pub mod tensorboard;
 pub mod trace;
 
 pub use error::Error;

@@ -5,6 +5,9 @@
 //! metrics.jsonl       how it went: an object a line, see Metrics
 //! curve.svg           the same as a picture (drawn by the caller)
 //! model.safetensors   what it learned; its presence says that the run is finished
+//!
+//! checkpoint                 of a run that is not: see Checkpoint
+//! metrics.jsonl.unfinished   and its metrics so far
 //! ```
 //!
 //! A file is written beside its place, synced, and renamed into it, so that no crash
@@ -12,25 +15,32 @@
 //! configuration of another.
 
 use crate::Error;
+use crate::checkpoint::Checkpoint;
 use crate::task::Addition;
 use model::{Config, Parameters, weights};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::io::{BufWriter, ErrorKind, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 /// The largest batch: its activations at 64 bits still fit in memory.
 pub const MOST_BATCH: usize = 1 << 16;
 
-/// Examples between two lines of metrics, and two lines on the screen, at batch 1.
+/// Examples between two lines of metrics, and two lines on the screen, at batch 1 …
 pub const INTERVAL: u64 = 500;
+/// … unless that would be more lines than this.
+pub const MOST_INTERVALS: u64 = 2_000;
 
 const CONFIG: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
 const METRICS_UNFINISHED: &str = "metrics.jsonl.unfinished";
 const CURVE: &str = "curve.svg";
 const MODEL: &str = "model.safetensors";
+const CHECKPOINT: &str = "checkpoint";
+/// How the names of files begin that are written beside their place; a process that is
+/// killed leaves one.
+const LEFTOVER: &str = ".unfinished-";
 
 /// What a training was asked to do. The default is the lab's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,10 +85,13 @@ impl Default for RunConfig {
 }
 
 impl RunConfig {
-    /// Examples between two lines of metrics: [`INTERVAL`], rounded up to whole batches, so
-    /// that only the last batch of a run can be smaller than the others.
+    /// Examples between two lines of metrics: [`INTERVAL`], or more in a run of more than
+    /// [`MOST_INTERVALS`] of these; rounded up to whole batches, so that only the last
+    /// batch of a run can be smaller than the others.
     pub fn interval(&self) -> u64 {
-        INTERVAL.next_multiple_of(self.batch.max(1) as u64)
+        let least = INTERVAL.max(self.examples.div_ceil(MOST_INTERVALS));
+        let batch = self.batch.max(1) as u64;
+        least.checked_next_multiple_of(batch).unwrap_or(least)
     }
 }
 
@@ -156,19 +169,128 @@ impl RunFolder {
         }
     }
 
+    /// The run in `path` that was not finished, but left a checkpoint.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn unfinished(path: &Path) -> Result<Self, Error> {
+        let folder = Self { path: path.to_owned() };
+        if folder.has_checkpoint() {
+            Ok(folder)
+        } else if path.join(MODEL).exists() {
+            Err(Error::Finished(path.to_owned()))
+        } else {
+            Err(Error::NoCheckpoint(path.to_owned()))
+        }
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Starts the metrics, in a file that gets its final name when it is finished.
+    /// Keeps other processes from training in this folder, until it is dropped. (Where
+    /// folders cannot be locked, which is anywhere but on Unix, it keeps nobody.)
     ///
     /// # Errors
-    /// If the file cannot be made.
-    pub fn start_metrics(&self) -> Result<MetricsFile, Error> {
-        let unfinished = self.path.join(METRICS_UNFINISHED);
-        let file = File::create(&unfinished).map_err(Error::file("write", &unfinished))?;
-        Ok(MetricsFile { unfinished, file: BufWriter::new(file) })
+    /// [`Error::InUse`] if another process has it.
+    pub fn lock(&self) -> Result<RunLock, Error> {
+        if !cfg!(unix) {
+            return Ok(RunLock { _folder: None });
+        }
+        let lock = || {
+            let folder = File::open(&self.path)?;
+            Ok(match folder.try_lock() {
+                Ok(()) => Some(RunLock { _folder: Some(folder) }),
+                Err(TryLockError::WouldBlock) => None,
+                // A file system without locks: two runs in one folder are not noticed.
+                Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
+                    Some(RunLock { _folder: None })
+                }
+                Err(TryLockError::Error(error)) => return Err(error),
+            })
+        };
+        let lock = lock().map_err(Error::file("lock the folder", &self.path))?;
+        lock.ok_or_else(|| Error::InUse(self.path.clone()))
+    }
+
+    /// Removes what processes that were killed left half written; for the holder of the lock.
+    pub(crate) fn remove_leftovers(&self) -> Result<(), Error> {
+        for entry in fs::read_dir(&self.path).map_err(Error::file("read the folder", &self.path))? {
+            let entry = entry.map_err(Error::file("read the folder", &self.path))?;
+            if entry.file_name().to_string_lossy().starts_with(LEFTOVER) {
+                remove_if_there(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a run in this folder left a checkpoint.
+    pub fn has_checkpoint(&self) -> bool {
+        self.path.join(CHECKPOINT).exists()
+    }
+
+    /// The checkpoint that a run in this folder left.
+    ///
+    /// # Errors
+    /// If it cannot be read or is damaged.
+    pub fn checkpoint(&self) -> Result<Checkpoint, Error> {
+        Checkpoint::read(&self.path.join(CHECKPOINT))
+    }
+
+    pub(crate) fn write_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        checkpoint.write(&self.path.join(CHECKPOINT))
+    }
+
+    pub(crate) fn remove_checkpoint(&self) -> Result<(), Error> {
+        remove_if_there(&self.path.join(CHECKPOINT))
+    }
+
+    /// The metrics of the run in `path`, finished or not.
+    ///
+    /// # Errors
+    /// If there are none, or they make no sense.
+    pub fn metrics(path: &Path) -> Result<Vec<Metrics>, Error> {
+        let finished = path.join(METRICS);
+        let file = if finished.exists() { finished } else { path.join(METRICS_UNFINISHED) };
+        if !file.exists() {
+            return Err(Error::NoRun(path.to_owned()));
+        }
+        let text = fs::read_to_string(&file).map_err(Error::file("read", &file))?;
+        // A line without its end is being written.
+        let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let metrics = lines.enumerate().map(|(index, line)| {
+            serde_json::from_str(line).map_err(|error| Error::Content {
+                path: file.clone(),
+                reason: format!("makes no sense in line {}: {error}", index + 1),
+            })
+        });
+        metrics.collect()
+    }
+
+    /// The metrics of a run that is not finished, cut after the first `bytes` bytes, to
+    /// be gone on with, and what they say; 0 bytes begin a new file.
+    pub(crate) fn metrics_up_to(&self, bytes: u64) -> Result<(MetricsFile, Vec<Metrics>), Error> {
+        let path = self.path.join(METRICS_UNFINISHED);
+        let mut text = String::new();
+        if bytes > 0 {
+            text = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
+        }
+        let lines = usize::try_from(bytes).ok().and_then(|bytes| text.get(..bytes));
+        let metrics = lines.and_then(|lines| {
+            lines.lines().map(|line| serde_json::from_str(line).ok()).collect::<Option<Vec<_>>>()
+        });
+        let metrics = metrics.ok_or_else(|| Error::Content {
+            path: path.clone(),
+            reason: "does not hold the lines that the checkpoint beside it counts".to_owned(),
+        })?;
+        let open = || {
+            let file = OpenOptions::new().append(true).create(true).truncate(false).open(&path)?;
+            file.set_len(bytes)?;
+            Ok(file)
+        };
+        let file = open().map_err(Error::file("write", &path))?;
+        Ok((MetricsFile { unfinished: path, file, bytes }, metrics))
     }
 
     /// Ends a run: its configuration, metrics, picture and weights, these last, for
@@ -178,7 +300,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// If a file cannot be written.
-    pub fn finish(
+    pub(crate) fn finish(
         &self,
         config: &RunConfig,
         metrics: MetricsFile,
@@ -246,7 +368,8 @@ struct Staged {
 impl Staged {
     fn write(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
         let write = || {
-            let mut file = NamedTempFile::new_in(folder_of(path))?;
+            let mut file =
+                tempfile::Builder::new().prefix(LEFTOVER).tempfile_in(folder_of(path))?;
             file.write_all(bytes)?;
             make_readable(file.as_file())?;
             file.as_file().sync_all()?;
@@ -312,27 +435,34 @@ fn numbered(root: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
     Ok(runs)
 }
 
-/// Metrics that are being written, flushed line by line.
+/// Held by the process that trains in a folder.
+#[derive(Debug)]
+pub struct RunLock {
+    _folder: Option<File>,
+}
+
+/// Metrics that are being written, line by line, in a file that gets its final name when
+/// the run is finished.
 #[derive(Debug)]
 pub struct MetricsFile {
     unfinished: PathBuf,
-    file: BufWriter<File>,
+    file: File,
+    bytes: u64,
 }
 
 impl MetricsFile {
-    /// Adds a line.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn push(&mut self, metrics: &Metrics) -> Result<(), Error> {
-        let line = serde_json::to_string(metrics).expect("a flat object of numbers");
-        writeln!(self.file, "{line}")
-            .and_then(|()| self.file.flush())
-            .map_err(Error::file("write", &self.unfinished))
+    /// Adds a line; returns the bytes there are then.
+    pub(crate) fn push(&mut self, metrics: &Metrics) -> Result<u64, Error> {
+        let mut line = serde_json::to_string(metrics).expect("a flat object of numbers");
+        line.push('\n');
+        let written = self.file.write_all(line.as_bytes());
+        written.map_err(Error::file("write", &self.unfinished))?;
+        self.bytes += line.len() as u64;
+        Ok(self.bytes)
     }
 
-    fn sync(&self) -> Result<(), Error> {
-        self.file.get_ref().sync_all().map_err(Error::file("write", &self.unfinished))
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        self.file.sync_all().map_err(Error::file("write", &self.unfinished))
     }
 
     fn rename(self, path: &Path) -> Result<(), Error> {

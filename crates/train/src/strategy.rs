@@ -2,4 +2,4 @@
 
 mod serial;
 
-pub use serial::{Serial, Totals};
+pub use serial::{Serial, State, Totals};

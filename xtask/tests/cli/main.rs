@@ -6,6 +6,7 @@ mod add;
 mod bench;
 mod crash;
 mod replay;
+mod survive;
 mod train;
 
 use serde_json::Value;

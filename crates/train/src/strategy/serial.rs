@@ -2,15 +2,16 @@
 //! the same bits for the same seed.
 
 use crate::optimizer::Sgd;
-use crate::run::RunConfig;
+use crate::run::{Metrics, RunConfig};
 use crate::task::{Addition, Pair};
 use crate::{Error, run};
 use model::{Config, Network, Parameters, loss};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::{Deserialize, Serialize};
 
 /// What a stretch of training added up to.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     /// How many examples there were.
     pub examples: u64,
@@ -26,6 +27,26 @@ impl std::ops::AddAssign for Totals {
         self.loss += other.loss;
         self.error += other.error;
     }
+}
+
+impl Totals {
+    /// The metrics of the interval that added up to this, which ended after `examples`
+    /// examples and `seconds` seconds.
+    pub fn mean(&self, examples: u64, seconds: f64) -> Metrics {
+        let count = self.examples as f64;
+        Metrics { examples, loss: self.loss / count, error: self.error / count, seconds }
+    }
+}
+
+/// A training between two updates: all that the next one depends on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct State {
+    /// The arena of the parameters.
+    pub parameters: Vec<f32>,
+    /// Where the examples come from.
+    pub generator: Xoshiro256PlusPlus,
+    /// The learning rate in use.
+    pub learning_rate: f32,
 }
 
 /// A network in training on additions.
@@ -156,13 +177,52 @@ impl Serial {
     }
 
     /// Are the weights still numbers? Called now and then, not at each update.
+    pub fn is_finite(&self) -> bool {
+        self.parameters.arena().iter().all(|w| w.is_finite())
+    }
+
+    /// The Euclidean norm of the gradient of the last update, a mean over its examples.
+    pub fn gradient_norm(&self) -> f64 {
+        let square = |g: &f32| f64::from(*g) * f64::from(*g);
+        self.gradient.arena().iter().map(square).sum::<f64>().sqrt() / self.batch as f64
+    }
+
+    /// The learning rate in use.
+    pub fn learning_rate(&self) -> f32 {
+        self.optimizer.learning_rate()
+    }
+
+    /// Goes on with another learning rate.
     ///
     /// # Errors
-    /// [`Error::Diverged`] after `examples` examples, if they are not.
-    pub fn check_finite(&self, examples: u64) -> Result<(), Error> {
-        if self.parameters.arena().iter().all(|w| w.is_finite()) {
-            return Ok(());
+    /// If it is not positive and finite.
+    pub fn set_learning_rate(&mut self, learning_rate: f32) -> Result<(), Error> {
+        self.optimizer = Sgd::new(learning_rate)?;
+        Ok(())
+    }
+
+    /// All that the next update depends on.
+    pub fn state(&self) -> State {
+        State {
+            parameters: self.parameters.arena().to_vec(),
+            generator: self.generator.clone(),
+            learning_rate: self.optimizer.learning_rate(),
         }
-        Err(Error::Diverged { examples, learning_rate: self.optimizer.learning_rate() })
+    }
+
+    /// A training of `config` that goes on from `state`.
+    ///
+    /// # Errors
+    /// If `config` makes no sense, or `state` is of another network.
+    pub fn from_state(config: &RunConfig, state: State) -> Result<Self, Error> {
+        let mut serial = Self::new(config)?;
+        let arena = serial.parameters.arena_mut();
+        if arena.len() != state.parameters.len() {
+            return Err(Error::State { expected: arena.len(), found: state.parameters.len() });
+        }
+        arena.copy_from_slice(&state.parameters);
+        serial.generator = state.generator;
+        serial.set_learning_rate(state.learning_rate)?;
+        Ok(serial)
     }
 }

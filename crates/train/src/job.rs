@@ -1,0 +1,332 @@
+//! A training from its start, or from a checkpoint, to its end in a run folder: the
+//! intervals and their metrics, checkpoints, and what happens when it diverges.
+//!
+//! ```text
+//! start or resume ──► advance ──► … ──► advance ──► finish
+//!                        │ now and then, and when told to stop
+//!                        └──► checkpoint
+//! ```
+//!
+//! A job shows nothing: each [`Job::advance`] trains for some milliseconds at most
+//! and says what it came to. Stopped between two of them, resumed from its
+//! checkpoint, it goes on with the same bits.
+
+use crate::Error;
+use crate::checkpoint::Checkpoint;
+use crate::run::{Metrics, MetricsFile, RunConfig, RunFolder, RunLock};
+use crate::strategy::{Serial, Totals};
+use crate::tensorboard::EventFile;
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant};
+
+/// One [`Job::advance`] takes about so long, if an update does not take longer.
+const CHUNK: Duration = Duration::from_millis(5);
+
+/// A training whose mean loss grows beyond so many times its first one has diverged.
+const LOSS_BOUND: f64 = 10.0;
+
+/// Learning rates are halved so often at most.
+const MOST_HALVINGS: u32 = 20;
+
+/// When a checkpoint is written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Every {
+    /// After so many examples, rounded up to whole batches.
+    Examples(u64),
+    /// After so many seconds.
+    Seconds(f64),
+}
+
+/// What to do when a training diverges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnDivergence {
+    /// End, and keep the last good checkpoint.
+    #[default]
+    Stop,
+    /// Go back to the last good checkpoint, or to the start, with half the learning rate.
+    HalveLearningRate,
+}
+
+/// How a job is run; nothing here changes what is computed, but for `on_divergence`.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// When a checkpoint is written.
+    pub checkpoint_every: Every,
+    /// What to do when the training diverges.
+    pub on_divergence: OnDivergence,
+    /// Whether to write a TensorBoard event file, too.
+    pub tensorboard: bool,
+}
+
+/// What an [`Job::advance`] came to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Advance {
+    /// The first update of an interval; [`Job::trainer`] can show its example.
+    First,
+    /// More of an interval.
+    More,
+    /// The end of an interval.
+    Interval(Metrics),
+    /// The training diverged and starts again from the last good state, at half the
+    /// learning rate.
+    Halved {
+        /// What went wrong.
+        examples: u64,
+        /// The learning rate from now on.
+        learning_rate: f32,
+    },
+}
+
+/// A training in a run folder.
+#[derive(Debug)]
+pub struct Job {
+    options: Options,
+    folder: RunFolder,
+    trainer: Serial,
+    /// Where it stands, but for `state`, which is as it was at the last checkpoint.
+    at: Checkpoint,
+    metrics: Vec<Metrics>,
+    metrics_file: MetricsFile,
+    events: Option<EventFile>,
+    /// Examples that take about [`CHUNK`].
+    chunk: u64,
+    /// The last state known to be good.
+    good: Checkpoint,
+    halvings: u32,
+    saved_at: Instant,
+    saved_examples: u64,
+    // Last, so that the folder is free only when all files are closed.
+    _lock: RunLock,
+}
+
+impl Job {
+    /// A training from the start, in a folder that no other process trains in.
+    ///
+    /// # Errors
+    /// If `config` makes no sense, or the folder cannot be written or is in use.
+    pub fn start(config: RunConfig, folder: RunFolder, options: Options) -> Result<Self, Error> {
+        let trainer = Serial::new(&config)?;
+        let lock = folder.lock()?;
+        let at = Checkpoint {
+            config,
+            examples: 0,
+            seconds: 0.0,
+            interval: Totals::default(),
+            metrics_bytes: 0,
+            first_loss: None,
+            state: trainer.state(),
+        };
+        folder.remove_checkpoint()?; // of a run that is written over
+        Self::new(trainer, at, folder, lock, options)
+    }
+
+    /// The training whose checkpoint lies in `folder`, from there on.
+    ///
+    /// # Errors
+    /// If there is none, it cannot be used, or another process trains in the folder.
+    pub fn resume(folder: RunFolder, options: Options) -> Result<Self, Error> {
+        let lock = folder.lock()?;
+        let at = folder.checkpoint()?;
+        let trainer = Serial::from_state(&at.config, at.state.clone())?;
+        Self::new(trainer, at, folder, lock, options)
+    }
+
+    fn new(
+        trainer: Serial,
+        at: Checkpoint,
+        folder: RunFolder,
+        lock: RunLock,
+        options: Options,
+    ) -> Result<Self, Error> {
+        folder.remove_leftovers()?;
+        let (metrics_file, metrics) = folder.metrics_up_to(at.metrics_bytes)?;
+        let events = options.tensorboard.then(|| EventFile::create(folder.path())).transpose()?;
+        Ok(Self {
+            options,
+            trainer,
+            metrics,
+            metrics_file,
+            events,
+            chunk: 1,
+            good: at.clone(),
+            halvings: 0,
+            saved_at: Instant::now(),
+            saved_examples: at.examples,
+            at,
+            folder,
+            _lock: lock,
+        })
+    }
+
+    /// Trains on some more examples, and writes a checkpoint where one is due.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`], or if a file cannot be written.
+    pub fn advance(&mut self) -> Result<Advance, Error> {
+        let config = &self.at.config;
+        let batch = config.batch as u64;
+        let first = self.at.interval.examples == 0;
+        let mut examples = if first { batch } else { self.chunk.next_multiple_of(batch) };
+        let due = match self.options.checkpoint_every {
+            Every::Examples(every) => {
+                (self.saved_examples + every).saturating_sub(self.at.examples)
+            }
+            Every::Seconds(_) => u64::MAX,
+        };
+        let left = config.examples - self.at.examples;
+        let in_interval = (config.interval() - self.at.interval.examples).min(left);
+        examples = examples.min(due.max(1).checked_next_multiple_of(batch).unwrap_or(u64::MAX));
+        examples = examples.min(in_interval);
+
+        let start = Instant::now();
+        let totals = self.trainer.train(examples);
+        let elapsed = start.elapsed();
+        self.at.seconds += elapsed.as_secs_f64();
+        self.at.examples += totals.examples;
+        self.at.interval += totals;
+        if elapsed < CHUNK / 2 {
+            self.chunk = self.chunk.saturating_mul(2).min(config.interval());
+        } else if elapsed > CHUNK * 2 {
+            self.chunk = (self.chunk / 2).max(1);
+        }
+
+        let outcome = if examples == in_interval {
+            let metrics = self.at.interval.mean(self.at.examples, self.at.seconds);
+            if let Err(error) = self.check(metrics.loss) {
+                return self.recover(error);
+            }
+            self.end_interval(metrics)?;
+            Advance::Interval(metrics)
+        } else if first {
+            Advance::First
+        } else {
+            Advance::More
+        };
+        let is_due = match self.options.checkpoint_every {
+            Every::Examples(every) => self.at.examples - self.saved_examples >= every,
+            Every::Seconds(every) => self.saved_at.elapsed().as_secs_f64() >= every,
+        };
+        if is_due && !self.is_done() {
+            if let Err(error) = self.check(0.0) {
+                return self.recover(error);
+            }
+            self.checkpoint()?;
+        }
+        Ok(outcome)
+    }
+
+    fn end_interval(&mut self, metrics: Metrics) -> Result<(), Error> {
+        let before = self.metrics.last().copied();
+        self.at.first_loss.get_or_insert(metrics.loss);
+        self.at.metrics_bytes = self.metrics_file.push(&metrics)?;
+        self.metrics.push(metrics);
+        self.at.interval = Totals::default();
+        if let Some(events) = &mut self.events {
+            let (examples, seconds) = before.map_or((0, 0.0), |m| (m.examples, m.seconds));
+            let rate = (metrics.examples - examples) as f64 / (metrics.seconds - seconds);
+            events.push(&metrics, rate)?;
+        }
+        Ok(())
+    }
+
+    /// Are the weights still numbers, and is the loss of a training that learns?
+    fn check(&self, loss: f64) -> Result<(), Error> {
+        let bound = LOSS_BOUND * self.at.first_loss.unwrap_or(f64::INFINITY);
+        if self.trainer.is_finite() && loss <= bound {
+            return Ok(());
+        }
+        Err(Error::Diverged {
+            examples: self.at.examples,
+            loss: self.at.interval.loss / self.at.interval.examples.max(1) as f64,
+            norm: self.trainer.gradient_norm(),
+            learning_rate: self.trainer.learning_rate(),
+            checkpoint: self.folder.has_checkpoint().then(|| self.folder.path().to_owned()),
+        })
+    }
+
+    /// After a divergence: back to what was good with half the learning rate, or the error.
+    fn recover(&mut self, error: Error) -> Result<Advance, Error> {
+        let halve = self.options.on_divergence == OnDivergence::HalveLearningRate;
+        if !halve || self.halvings == MOST_HALVINGS {
+            return Err(error);
+        }
+        self.halvings += 1;
+        let learning_rate = self.trainer.learning_rate() / 2.0;
+        let examples = self.at.examples;
+        self.at = self.good.clone();
+        self.trainer = Serial::from_state(&self.at.config, self.at.state.clone())?;
+        self.trainer.set_learning_rate(learning_rate)?;
+        (self.metrics_file, self.metrics) = self.folder.metrics_up_to(self.at.metrics_bytes)?;
+        self.saved_examples = self.at.examples;
+        Ok(Advance::Halved { examples, learning_rate })
+    }
+
+    /// Writes a checkpoint of this moment.
+    ///
+    /// # Errors
+    /// If it cannot be written; then the one before stays.
+    pub fn checkpoint(&mut self) -> Result<(), Error> {
+        self.metrics_file.sync()?;
+        self.at.state = self.trainer.state();
+        self.folder.write_checkpoint(&self.at)?;
+        self.good = self.at.clone();
+        self.saved_at = Instant::now();
+        self.saved_examples = self.at.examples;
+        Ok(())
+    }
+
+    /// Ends a training that is done: the files of a finished run, with `curve` as its
+    /// picture, and no checkpoint any more.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    ///
+    /// # Panics
+    /// If it is not done.
+    pub fn finish(self, curve: &str) -> Result<RunFolder, Error> {
+        assert!(self.is_done(), "{} examples are left", self.left());
+        let parameters = self.trainer.parameters();
+        self.folder.finish(&self.at.config, self.metrics_file, curve, parameters)?;
+        self.folder.remove_checkpoint()?;
+        Ok(self.folder)
+    }
+
+    /// Whether all examples were trained on.
+    pub fn is_done(&self) -> bool {
+        self.left() == 0
+    }
+
+    fn left(&self) -> u64 {
+        self.at.config.examples - self.at.examples
+    }
+
+    /// What was asked.
+    pub fn config(&self) -> &RunConfig {
+        &self.at.config
+    }
+
+    /// Examples trained on.
+    pub fn examples(&self) -> u64 {
+        self.at.examples
+    }
+
+    /// Seconds of training.
+    pub fn seconds(&self) -> f64 {
+        self.at.seconds
+    }
+
+    /// The metrics of all intervals so far.
+    pub fn metrics(&self) -> &[Metrics] {
+        &self.metrics
+    }
+
+    /// Who trains.
+    pub fn trainer(&self) -> &Serial {
+        &self.trainer
+    }
+
+    /// Where.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+}

@@ -1,0 +1,45 @@
+//! `cargo xtask plot`: the loss curves of several runs in one picture.
+
+use crate::chart::{self, Curve};
+use crate::output::line;
+use anyhow::{Context, ensure};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use train::run::{RunFolder, write_whole};
+
+/// Draw the loss of several runs into one picture
+///
+/// Reads the metrics of finished and unfinished runs and draws their mean loss over the examples
+/// and over the seconds of training, a line a run, into one SVG.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask plot runs/0001 runs/0002
+  cargo xtask plot runs/* --out all.svg")]
+pub struct Args {
+    /// Folders of runs
+    #[arg(required = true, value_name = "RUN")]
+    runs: Vec<PathBuf>,
+
+    /// The picture
+    #[arg(long, value_name = "FILE", default_value = "runs.svg")]
+    out: PathBuf,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let mut curves = Vec::new();
+    for path in &args.runs {
+        let metrics = RunFolder::metrics(path)?;
+        ensure!(!metrics.is_empty(), "the metrics of {} hold no interval yet", path.display());
+        curves.push(Curve { name: path.display().to_string(), metrics });
+    }
+    let title = match curves.len() {
+        1 => curves[0].name.clone(),
+        count => format!("{count} runs"),
+    };
+    let svg = chart::loss_curves(&title, &curves)?;
+    write_whole(&args.out, svg.as_bytes()).context("keeping the picture")?;
+    line(format!("The picture is in {}", args.out.display()));
+    Ok(ExitCode::SUCCESS)
+}
