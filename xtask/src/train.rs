@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use train::evaluate::{Score, evaluate};
 use train::job::{Advance, Every, Job, OnDivergence, Options};
 use train::run::{MOST_BATCH, RunConfig, RunFolder, Task};
-use train::strategy::Serial;
+use train::strategy::Trainer;
 use train::study::{SeedResult, train_seeds};
 
 /// Train a network to add binary numbers
@@ -182,6 +182,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         learning_rate: args.lr,
         batch: args.batch,
         seed: args.seed,
+        ..RunConfig::default()
     };
     match &args.seeds {
         Some(seeds) => many(&args, &config, seeds.clone()),
@@ -201,7 +202,7 @@ fn one(args: &Args, config: RunConfig) -> anyhow::Result<ExitCode> {
     let mut job = match &args.resume {
         Some(path) => Job::resume(RunFolder::unfinished(path)?, options)?,
         None => {
-            Serial::new(&config)?; // before the folder: bad sizes make none
+            Trainer::new(&config)?; // before the folder: bad sizes make none
             let folder = match &args.out {
                 Some(path) => RunFolder::create(path, args.force)?,
                 None => RunFolder::create_next(Path::new("runs"))?,
@@ -303,8 +304,8 @@ fn header(bits: u32) -> String {
 }
 
 /// An example as the lab prints it.
-fn row(example: u64, serial: &Serial, bits: u32) -> String {
-    let (pair, sum, error) = serial.last_example().expect("there was an update");
+fn row(example: u64, trainer: &Trainer, bits: u32) -> String {
+    let (pair, sum, error) = trainer.last_example().expect("there was an update");
     let width = (bits as usize).max("prediction".len());
     let digits = |number: u64| format!("{number:0bits$b}", bits = bits as usize);
     let right = if sum == pair.sum() { "TRUE" } else { "FALSE" };

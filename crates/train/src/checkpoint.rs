@@ -78,12 +78,12 @@ impl Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::strategy::Serial;
+    use crate::strategy::Trainer;
 
     fn checkpoint() -> Checkpoint {
         let config = RunConfig { hidden: 3, ..RunConfig::default() };
-        let mut serial = Serial::new(&config).unwrap();
-        let interval = serial.train(7);
+        let mut trainer = Trainer::new(&config).unwrap();
+        let interval = trainer.train(7);
         Checkpoint {
             config,
             examples: 7,
@@ -91,7 +91,7 @@ mod tests {
             interval,
             metrics_bytes: 0,
             first_loss: None,
-            state: serial.state(),
+            state: trainer.state(),
         }
     }
 
@@ -104,8 +104,8 @@ mod tests {
         let back = Checkpoint::read(&path).unwrap();
         assert_eq!(format!("{back:?}"), format!("{checkpoint:?}"));
         let (mut one, mut other) = (
-            Serial::from_state(&checkpoint.config, checkpoint.state).unwrap(),
-            Serial::from_state(&back.config, back.state).unwrap(),
+            Trainer::from_state(&checkpoint.config, checkpoint.state).unwrap(),
+            Trainer::from_state(&back.config, back.state).unwrap(),
         );
         one.train(20);
         other.train(20);

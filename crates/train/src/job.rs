@@ -14,7 +14,7 @@
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::run::{Metrics, MetricsFile, RunConfig, RunFolder, RunLock};
-use crate::strategy::{Serial, Totals};
+use crate::strategy::{Totals, Trainer};
 use crate::tensorboard::EventFile;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
@@ -82,7 +82,7 @@ pub enum Advance {
 pub struct Job {
     options: Options,
     folder: RunFolder,
-    trainer: Serial,
+    trainer: Trainer,
     /// Where it stands, but for `state`, which is as it was at the last checkpoint.
     at: Checkpoint,
     metrics: Vec<Metrics>,
@@ -105,7 +105,7 @@ impl Job {
     /// # Errors
     /// If `config` makes no sense, or the folder cannot be written or is in use.
     pub fn start(config: RunConfig, folder: RunFolder, options: Options) -> Result<Self, Error> {
-        let trainer = Serial::new(&config)?;
+        let trainer = Trainer::new(&config)?;
         let lock = folder.lock()?;
         let at = Checkpoint {
             config,
@@ -127,12 +127,12 @@ impl Job {
     pub fn resume(folder: RunFolder, options: Options) -> Result<Self, Error> {
         let lock = folder.lock()?;
         let at = folder.checkpoint()?;
-        let trainer = Serial::from_state(&at.config, at.state.clone())?;
+        let trainer = Trainer::from_state(&at.config, at.state.clone())?;
         Self::new(trainer, at, folder, lock, options)
     }
 
     fn new(
-        trainer: Serial,
+        trainer: Trainer,
         at: Checkpoint,
         folder: RunFolder,
         lock: RunLock,
@@ -253,9 +253,9 @@ impl Job {
         self.halvings += 1;
         let learning_rate = self.trainer.learning_rate() / 2.0;
         let examples = self.at.examples;
+        self.good.state.learning_rate = learning_rate;
         self.at = self.good.clone();
-        self.trainer = Serial::from_state(&self.at.config, self.at.state.clone())?;
-        self.trainer.set_learning_rate(learning_rate)?;
+        self.trainer = Trainer::from_state(&self.at.config, self.at.state.clone())?;
         (self.metrics_file, self.metrics) = self.folder.metrics_up_to(self.at.metrics_bytes)?;
         self.saved_examples = self.at.examples;
         Ok(Advance::Halved { examples, learning_rate })
@@ -321,7 +321,7 @@ impl Job {
     }
 
     /// Who trains.
-    pub fn trainer(&self) -> &Serial {
+    pub fn trainer(&self) -> &Trainer {
         &self.trainer
     }
 

@@ -29,10 +29,12 @@ pub mod evaluate;
 pub mod job;
 pub mod optimizer;
 pub mod run;
+pub mod shared;
 pub mod strategy;
 pub mod study;
 pub mod task;
 pub mod tensorboard;
+pub mod time_to_loss;
 pub mod trace;
 
 pub use error::Error;

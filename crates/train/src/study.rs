@@ -41,15 +41,7 @@ pub fn train_seeds(
             done += last.examples;
         }
         let seconds = start.elapsed().as_secs_f64();
-        if !serial.is_finite() {
-            return Err(Error::Diverged {
-                examples: config.examples,
-                loss: last.loss / last.examples as f64,
-                norm: serial.gradient_norm(),
-                learning_rate: config.learning_rate,
-                checkpoint: None,
-            });
-        }
+        serial.check_finite(config.examples, &last)?;
         let score = evaluate(&serial.task(), serial.parameters(), seed);
         finished();
         Ok(SeedResult { seed, loss: last.loss / last.examples as f64, score, seconds })
