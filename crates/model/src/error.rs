@@ -22,6 +22,60 @@ pub enum Error {
         outputs: usize,
     },
 
+    /// A mask has not one entry for each sequence, or each step of each sequence.
+    #[error("{found} {what} were given where {expected} are needed; give one for each")]
+    MaskSize {
+        /// What the mask consists of.
+        what: &'static str,
+        /// How many were given.
+        found: usize,
+        /// How many there must be.
+        expected: usize,
+    },
+
+    /// A sequence is longer than the steps there are.
+    #[error("sequence {sequence} is said to have {length} steps, and there are {steps}")]
+    Length {
+        /// Which of the batch.
+        sequence: usize,
+        /// Its length.
+        length: usize,
+        /// T
+        steps: usize,
+    },
+
+    /// A target is no class.
+    #[error(
+        "the target at step {step} of sequence {sequence} is class {class}, and there are \
+         {classes}, counted from 0"
+    )]
+    Class {
+        /// t
+        step: usize,
+        /// Which of the batch.
+        sequence: usize,
+        /// The target.
+        class: u32,
+        /// O
+        classes: usize,
+    },
+
+    /// A target is no probability.
+    #[error(
+        "the target for output {output} at step {step} of sequence {sequence} is {value}; a \
+         binary cross-entropy takes targets from 0 to 1"
+    )]
+    Probability {
+        /// t
+        step: usize,
+        /// Which of the batch.
+        sequence: usize,
+        /// Which of the outputs.
+        output: usize,
+        /// The target.
+        value: f32,
+    },
+
     /// The bytes are not a safetensors file.
     #[error("the weights are not a whole safetensors file ({0}); train the network again")]
     NotSafetensors(#[from] safetensors::SafeTensorError),
