@@ -32,6 +32,23 @@ pub enum Error {
     #[error("a batch of {0} examples cannot be trained; give 1 to {max}", max = crate::run::MOST_BATCH)]
     Batch(usize),
 
+    /// So many workers cannot train.
+    #[error("{0} threads cannot train; give 1 to {max}", max = crate::strategy::MOST_THREADS)]
+    Threads(usize),
+
+    /// Workers that never push teach nobody.
+    #[error("a push every 0 examples is none; give at least 1")]
+    PushEvery,
+
+    /// The operating system did not start the threads.
+    #[error("cannot start {threads} threads; fewer may do (`--threads`)")]
+    StartThreads {
+        /// How many were asked for.
+        threads: usize,
+        /// Why not.
+        source: rayon::ThreadPoolBuildError,
+    },
+
     /// The training left the finite numbers.
     #[error(
         "the training diverged: after {examples} examples the weights are no longer finite; \

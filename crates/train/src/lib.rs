@@ -27,9 +27,11 @@ mod error;
 pub mod evaluate;
 pub mod optimizer;
 pub mod run;
+pub mod shared;
 pub mod strategy;
 pub mod study;
 pub mod task;
+pub mod time_to_loss;
 pub mod trace;
 
 pub use error::Error;
