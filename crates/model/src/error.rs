@@ -7,10 +7,14 @@ pub enum Error {
     #[error("a network needs at least one {0}, and 0 were asked for")]
     Zero(&'static str),
 
+    /// The share to drop is not in [0, 1).
+    #[error("a dropout of {0} makes no sense; give a share in [0, 1)")]
+    Dropout(f32),
+
     /// The parameters would not fit in memory.
     #[error(
-        "a network of {inputs} inputs, {hidden} hidden units and {outputs} outputs does not \
-         fit in memory; at most {} parameters do",
+        "a network of {inputs} inputs, {layers} layers of {hidden} hidden units and {outputs} \
+         outputs does not fit in memory; at most {} parameters do",
         crate::config::MOST_PARAMETERS
     )]
     TooLarge {
@@ -18,6 +22,8 @@ pub enum Error {
         inputs: usize,
         /// H
         hidden: usize,
+        /// Layers.
+        layers: usize,
         /// O
         outputs: usize,
     },
@@ -30,7 +36,7 @@ pub enum Error {
     #[error("the weights hold no tensor `{expected}`; they hold {found:?}")]
     MissingTensor {
         /// The name looked for.
-        expected: &'static str,
+        expected: String,
         /// The names there are.
         found: Vec<String>,
     },
@@ -43,7 +49,7 @@ pub enum Error {
     #[error("tensor `{name}` is {found}, the network's configuration asks for {expected}")]
     Mismatch {
         /// The tensor's name.
-        name: &'static str,
+        name: String,
         /// Its type and shape in the file.
         found: String,
         /// The type and shape that fit.
@@ -54,7 +60,7 @@ pub enum Error {
     #[error("tensor `{name}` holds {value} at index {index}; weights must be finite")]
     NotFinite {
         /// The tensor's name.
-        name: &'static str,
+        name: String,
         /// Where in the tensor, row-major.
         index: usize,
         /// NaN or an infinity.

@@ -25,7 +25,11 @@ pub struct Network {
 
 impl Network {
     /// A network that has seen nothing yet.
+    ///
+    /// # Panics
+    /// If it is not [`Config::lab`]; no other runs yet.
     pub fn new(config: Config) -> Self {
+        assert!(config.is_lab(), "only the lab's network runs, not yet {config:?}");
         Self {
             config,
             sizes: config.sizes(0, 0),
@@ -55,7 +59,7 @@ impl Network {
             self.y.resize(sizes.rows() * sizes.outputs);
             self.sizes = sizes;
         }
-        recurrent::forward(sizes, parameters.weights(), x, &mut self.h, &mut self.y);
+        recurrent::forward(sizes, parameters.lab_weights(), x, &mut self.h, &mut self.y);
         &self.y
     }
 
@@ -76,8 +80,16 @@ impl Network {
         self.check(gradient, "gradient");
         self.dz.resize(self.h.len());
         let scratch = Scratch { dz: &mut self.dz, w_rec_t: &mut self.w_rec_t };
-        let weights = parameters.weights();
-        recurrent::backward(self.sizes, weights, x, &self.h, dy, scratch, gradient.weights_mut());
+        let weights = parameters.lab_weights();
+        recurrent::backward(
+            self.sizes,
+            weights,
+            x,
+            &self.h,
+            dy,
+            scratch,
+            gradient.lab_weights_mut(),
+        );
     }
 
     /// The outputs `[T, B, O]` of the last forward pass.

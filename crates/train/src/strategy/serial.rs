@@ -53,7 +53,7 @@ impl Serial {
     /// # Errors
     /// If `config` makes no sense; see [`Error`].
     pub fn new(config: &RunConfig) -> Result<Self, Error> {
-        let model = Config::new(Addition::INPUTS, config.hidden, Addition::OUTPUTS)?;
+        let model = Config::lab(Addition::INPUTS, config.hidden, Addition::OUTPUTS)?;
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(config.seed);
         let parameters = Parameters::uniform(model, &mut generator);
         Self::resume(config, parameters, generator)
