@@ -7,6 +7,7 @@ mod sample;
 use model::reference::{Matrix, Reference, State};
 use model::{Architecture, Cell, Config, Head, HeadSteps, Nonlinearity, Parameters, weights};
 use safetensors::{Dtype, SafeTensors};
+use sample::{state_values, time_major};
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -138,26 +139,11 @@ impl Pass {
             sample::assert_close(&name, &found[tensor], expected, tolerance);
         }
     }
-
-    fn is_lstm(&self) -> bool {
-        self.config.cell() == Cell::Lstm
-    }
 }
 
 /// Sequence `b`'s rows `[T_b][F]` of a `[T, B, F]`.
 fn sequence(values: &[f64], features: usize, b: usize, length: usize) -> Matrix {
     (0..length).map(|t| values[(t * BATCH + b) * features..][..features].to_vec()).collect()
-}
-
-/// `[B][T_b][F]` as `[T, B, F]`, zeros behind the end of a sequence.
-fn time_major(sequences: &[Matrix], features: usize, steps: usize) -> Vec<f64> {
-    let mut values = vec![0.0; steps * sequences.len() * features];
-    for (b, sequence) in sequences.iter().enumerate() {
-        for (t, row) in sequence.iter().enumerate() {
-            values[(t * sequences.len() + b) * features..][..features].copy_from_slice(row);
-        }
-    }
-    values
 }
 
 /// What the reference makes of a pass.
@@ -188,20 +174,18 @@ fn by_the_reference(pass: &Pass) -> Tensors {
         dx.push(of_x);
         dfirst.push(of_first);
     }
-    // `[L·D, B, H]`, as if the layers were steps
-    let h = |of: &[State]| of.iter().map(|state| state.h.clone()).collect::<Vec<_>>();
-    let c = |of: &[State]| of.iter().map(|state| state.c.clone()).collect::<Vec<_>>();
+    let ((h_n, c_n), (dh_0, dc_0)) = (state_values(*config, &last), state_values(*config, &dfirst));
     let mut found = Tensors::from([
         ("loss".to_owned(), vec![loss]),
         ("y".to_owned(), time_major(&y, OUTPUTS, given["target"].len() / (BATCH * OUTPUTS))),
         ("states".to_owned(), time_major(&all_states, width, STEPS)),
-        ("h_n".to_owned(), time_major(&h(&last), HIDDEN, states)),
-        ("d.h_0".to_owned(), time_major(&h(&dfirst), HIDDEN, states)),
         ("d.x".to_owned(), time_major(&dx, INPUTS, STEPS)),
+        ("h_n".to_owned(), h_n),
+        ("d.h_0".to_owned(), dh_0),
     ]);
-    if pass.is_lstm() {
-        found.insert("c_n".to_owned(), time_major(&c(&last), HIDDEN, states));
-        found.insert("d.c_0".to_owned(), time_major(&c(&dfirst), HIDDEN, states));
+    if config.cell() == Cell::Lstm {
+        found.insert("c_n".to_owned(), c_n);
+        found.insert("d.c_0".to_owned(), dc_0);
     }
     found.extend(gradient.tensors().into_iter().map(|(name, v)| (format!("d.{name}"), v)));
     found

@@ -177,6 +177,37 @@ fn dot(left: &Matrix, right: &Matrix) -> f64 {
     left.iter().flatten().zip(right.iter().flatten()).map(|(l, r)| l * r).sum()
 }
 
+/// `[B][T_b][F]` as `[T, B, F]`, zeros behind the end of a sequence.
+pub fn time_major(sequences: &[Matrix], features: usize, steps: usize) -> Vec<f64> {
+    let mut values = vec![0.0; steps * sequences.len() * features];
+    for (b, sequence) in sequences.iter().enumerate() {
+        for (t, row) in sequence.iter().enumerate() {
+            values[(t * sequences.len() + b) * features..][..features].copy_from_slice(row);
+        }
+    }
+    values
+}
+
+/// The states of B sequences as `[L·D, B, H]`, as PyTorch and the fast path have them: h,
+/// and c, which is empty but for an LSTM.
+pub fn state_values(config: Config, states: &[State]) -> (Vec<f64>, Vec<f64>) {
+    let (rows, hidden) = (config.layers() * config.directions(), config.hidden());
+    let h: Vec<_> = states.iter().map(|state| state.h.clone()).collect();
+    let c: Vec<_> = states.iter().map(|state| state.c.clone()).collect();
+    let c = if config.cell() == Cell::Lstm { time_major(&c, hidden, rows) } else { vec![] };
+    (time_major(&h, hidden, rows), c)
+}
+
+/// As f32; exact for the numbers of a [`Batch`].
+pub fn narrow(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|&value| value as f32).collect()
+}
+
+/// As f64, exactly.
+pub fn widen(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&value| f64::from(value)).collect()
+}
+
 /// Sets all states to zero.
 pub fn clear(states: &mut [State]) {
     let rows = states.iter_mut().flat_map(|state| state.h.iter_mut().chain(&mut state.c));
