@@ -13,6 +13,7 @@
 
 pub mod activation;
 pub mod buffer;
+pub mod cell;
 pub mod cpu;
 pub mod lanes;
 pub mod matmul;

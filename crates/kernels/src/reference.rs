@@ -3,6 +3,7 @@
 //! What the tests compare with and the benchmarks assert by. Never fast, never
 //! stabilised beyond what f64 does by itself.
 
+use crate::cell::elman::Nonlinearity;
 use crate::matrix::{MatRef, Operand};
 
 /// `σ(x) = 1 / (1 + e^{−x})`.
@@ -18,6 +19,86 @@ pub fn sigmoid_derivative(y: f64) -> f64 {
 /// `tanh′(x)` from `y = tanh(x)`.
 pub fn tanh_derivative(y: f64) -> f64 {
     1.0 - y * y
+}
+
+/// The state of a unit of an Elman cell.
+pub fn elman(nonlinearity: Nonlinearity, z: f64) -> f64 {
+    match nonlinearity {
+        Nonlinearity::Tanh => z.tanh(),
+        Nonlinearity::Relu => z.max(0.0),
+        Nonlinearity::Sigmoid => sigmoid(z),
+    }
+}
+
+/// `f′(z)` of an Elman cell, from `h = f(z)`.
+pub fn elman_derivative(nonlinearity: Nonlinearity, h: f64) -> f64 {
+    match nonlinearity {
+        Nonlinearity::Tanh => tanh_derivative(h),
+        Nonlinearity::Relu => f64::from(h > 0.0),
+        Nonlinearity::Sigmoid => sigmoid_derivative(h),
+    }
+}
+
+/// The gates r, z and n of a unit of a GRU cell, and its state.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)] // the names of the formulas
+pub struct Gru {
+    pub r: f64,
+    pub z: f64,
+    pub n: f64,
+    pub h: f64,
+}
+
+/// A unit of a GRU cell, from its pre-activations `zx = x·W_in + b_in` and
+/// `zh = h_before·W_rec + b_rec`, in the order r, z, n.
+pub fn gru(zx: [f64; 3], zh: [f64; 3], h_before: f64) -> Gru {
+    let r = sigmoid(zx[0] + zh[0]);
+    let z = sigmoid(zx[1] + zh[1]);
+    let n = (zx[2] + r * zh[2]).tanh();
+    Gru { r, z, n, h: (1.0 - z) * n + z * h_before }
+}
+
+/// From `dh` of a unit: `dzx`, `dzh`, and the part of `dh_before` that does not come
+/// through `zh`.
+pub fn gru_backward(unit: Gru, zh_n: f64, h_before: f64, dh: f64) -> ([f64; 3], [f64; 3], f64) {
+    let Gru { r, z, n, .. } = unit;
+    let dn = dh * (1.0 - z) * tanh_derivative(n);
+    let dz = dh * (h_before - n) * sigmoid_derivative(z);
+    let dr = dn * zh_n * sigmoid_derivative(r);
+    ([dr, dz, dn], [dr, dz, dn * r], dh * z)
+}
+
+/// The gates i, f, g and o of a unit of an LSTM cell, and its states.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)] // the names of the formulas
+pub struct Lstm {
+    pub i: f64,
+    pub f: f64,
+    pub g: f64,
+    pub o: f64,
+    pub c: f64,
+    pub h: f64,
+}
+
+/// A unit of an LSTM cell, from its pre-activations in the order i, f, g, o.
+pub fn lstm(z: [f64; 4], c_before: f64) -> Lstm {
+    let (i, f, g, o) = (sigmoid(z[0]), sigmoid(z[1]), z[2].tanh(), sigmoid(z[3]));
+    let c = f * c_before + i * g;
+    Lstm { i, f, g, o, c, h: o * c.tanh() }
+}
+
+/// From `dh` and `dc` (without what comes through h) of a unit: the gradients of its
+/// pre-activations, and `dc_before`.
+pub fn lstm_backward(unit: Lstm, c_before: f64, dh: f64, dc: f64) -> ([f64; 4], f64) {
+    let Lstm { i, f, g, o, c, .. } = unit;
+    let dc = dc + dh * o * tanh_derivative(c.tanh());
+    let dz = [
+        dc * g * sigmoid_derivative(i),
+        dc * c_before * sigmoid_derivative(f),
+        dc * i * tanh_derivative(g),
+        dh * c.tanh() * sigmoid_derivative(o),
+    ];
+    (dz, dc * f)
 }
 
 /// `e^{x_j} / Σ_k e^{x_k}` of one row.
