@@ -120,4 +120,85 @@ pub enum Error {
         /// NaN or an infinity.
         value: f32,
     },
+
+    /// An input or a state is NaN or infinite.
+    #[error("the {what} hold {value} at index {index}; they must be finite")]
+    NotFiniteValue {
+        /// What they are.
+        what: &'static str,
+        /// Where, row-major.
+        index: usize,
+        /// NaN or an infinity.
+        value: f32,
+    },
+
+    /// The inputs are not as many as the sequences need.
+    #[error(
+        "the inputs hold {found} values; {steps} steps of {batch} sequences of {inputs} inputs \
+         need as many as their product"
+    )]
+    Inputs {
+        /// How many there are.
+        found: usize,
+        /// T
+        steps: usize,
+        /// B
+        batch: usize,
+        /// I
+        inputs: usize,
+    },
+
+    /// There is not one length for each sequence.
+    #[error("{found} lengths were given for {batch} sequences; give each its own")]
+    LengthCount {
+        /// How many lengths there are.
+        found: usize,
+        /// B
+        batch: usize,
+    },
+
+    /// A sequence cannot have this length.
+    #[error("sequence {sequence} has a length of {length}; give one of 1 to {steps}, the steps")]
+    Length {
+        /// Which sequence, from 0.
+        sequence: usize,
+        /// Its length.
+        length: usize,
+        /// T
+        steps: usize,
+    },
+
+    /// States are not as many as the network has.
+    #[error(
+        "the states {name} hold {found} values; {layers} layers and directions of {hidden} units \
+         need their product, for {batch} sequences (c is for an LSTM alone)"
+    )]
+    StateSize {
+        /// `h` or `c`
+        name: &'static str,
+        /// How many there are.
+        found: usize,
+        /// Layers times directions.
+        layers: usize,
+        /// B
+        batch: usize,
+        /// H
+        hidden: usize,
+    },
+
+    /// States are of another network or batch.
+    #[error("the states are of {found}; the sequences ask for {expected}")]
+    State {
+        /// Whose they are.
+        found: String,
+        /// Whose they should be.
+        expected: String,
+    },
+
+    /// A stream cannot run backward.
+    #[error(
+        "a bidirectional network cannot run as a stream: its backward direction begins at the \
+         last step; run whole sequences with Network, or train a network of one direction"
+    )]
+    BidirectionalStream,
 }

@@ -41,6 +41,8 @@ pub mod loss;
 mod network;
 mod parameters;
 pub mod reference;
+mod sequences;
+mod state;
 pub mod weights;
 
 pub use config::{Architecture, Cell, Config, Head, HeadActivation, HeadSteps, Nonlinearity};
@@ -48,6 +50,8 @@ pub use error::Error;
 pub use layout::{Role, Tensor};
 pub use network::Network;
 pub use parameters::Parameters;
+pub use sequences::Sequences;
+pub use state::State;
 
 /// Is there neither a NaN nor an infinity among them? Their exponents alone are all ones.
 fn all_finite(values: &[f32]) -> bool {

@@ -21,7 +21,6 @@ pub struct Parameters {
 }
 
 /// The padded views of one layer and direction, to read or to write.
-#[allow(dead_code)] // until the layers run
 #[derive(Debug)]
 pub(crate) struct Layer<T> {
     /// `[I_l, G·S]`
@@ -152,7 +151,6 @@ impl Parameters {
     }
 
     /// The padded views of layer `layer`, direction `direction`, to write.
-    #[allow(dead_code)] // until the layers run
     pub(crate) fn layer_mut(&mut self, layer: usize, direction: usize) -> Layer<&mut [f32]> {
         let places = layout::layer(self.config, layer, direction);
         let all = &mut self.arena[places.w_in.start..places.b_rec.end];
@@ -169,7 +167,6 @@ impl Parameters {
     }
 
     /// The padded `W_out` `[O, D·S]` and `b_out`, to write.
-    #[allow(dead_code)] // until the layers run
     pub(crate) fn head_mut(&mut self) -> Option<(&mut [f32], &mut [f32])> {
         let places = layout::head(self.config)?;
         Some(self.arena[places.w_out.start..places.b_out.end].split_at_mut(places.w_out.len()))

@@ -40,15 +40,15 @@ fn time_major(sequences: &[Vec<Vec<f64>>]) -> Vec<f32> {
 
 fn reference_loss(weights: &Reference, batch: &Batch) -> f64 {
     let sequences = batch.x.iter().zip(&batch.targets);
-    sequences.map(|(x, y)| Reference::squared_error(&weights.forward(x), y).0).sum()
+    sequences.map(|(x, y)| weights.squared_error(&weights.forward(x), y).0).sum()
 }
 
 fn reference_gradient(config: Config, weights: &Reference, batch: &Batch) -> Reference {
     let mut gradient = Reference::zeros(config);
     for (x, targets) in batch.x.iter().zip(&batch.targets) {
         let pass = weights.forward(x);
-        let (_, dy) = Reference::squared_error(&pass, targets);
-        weights.backward(x, &pass, &dy, &mut gradient);
+        let (_, dy) = weights.squared_error(&pass, targets);
+        weights.backward(&pass, &dy, &mut gradient);
     }
     gradient
 }
