@@ -75,8 +75,8 @@ fn check_updates(hidden: usize, batch: usize) {
         for &pair in &pairs {
             let (x, targets) = encode(task, pair);
             let pass = expected.forward(&x);
-            let (_, dy) = Reference::squared_error(&pass, &targets);
-            expected.backward(&x, &pass, &dy, &mut gradient);
+            let (_, dy) = expected.squared_error(&pass, &targets);
+            expected.backward(&pass, &dy, &mut gradient);
         }
         for (w, g) in expected.values_mut().zip(gradient.values()) {
             *w -= g / batch as f64;

@@ -13,10 +13,13 @@
 
 pub mod activation;
 pub mod buffer;
+pub mod cell;
 pub mod cpu;
 pub mod lanes;
+pub mod loss;
 pub mod matmul;
 pub mod matrix;
+pub mod optimizer;
 mod prefix;
 pub mod recurrent;
 pub mod reference;

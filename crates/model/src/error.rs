@@ -7,10 +7,14 @@ pub enum Error {
     #[error("a network needs at least one {0}, and 0 were asked for")]
     Zero(&'static str),
 
+    /// The share to drop is not in [0, 1).
+    #[error("a dropout of {0} makes no sense; give a share in [0, 1)")]
+    Dropout(f32),
+
     /// The parameters would not fit in memory.
     #[error(
-        "a network of {inputs} inputs, {hidden} hidden units and {outputs} outputs does not \
-         fit in memory; at most {} parameters do",
+        "a network of {inputs} inputs, {layers} layers of {hidden} hidden units and {outputs} \
+         outputs does not fit in memory; at most {} parameters do",
         crate::config::MOST_PARAMETERS
     )]
     TooLarge {
@@ -18,8 +22,64 @@ pub enum Error {
         inputs: usize,
         /// H
         hidden: usize,
+        /// Layers.
+        layers: usize,
         /// O
         outputs: usize,
+    },
+
+    /// A mask has not one entry for each sequence, or each step of each sequence.
+    #[error("{found} {what} were given where {expected} are needed; give one for each")]
+    MaskSize {
+        /// What the mask consists of.
+        what: &'static str,
+        /// How many were given.
+        found: usize,
+        /// How many there must be.
+        expected: usize,
+    },
+
+    /// A sequence is longer than the steps there are.
+    #[error("sequence {sequence} is said to have {length} steps, and there are {steps}")]
+    Length {
+        /// Which of the batch.
+        sequence: usize,
+        /// Its length.
+        length: usize,
+        /// T
+        steps: usize,
+    },
+
+    /// A target is no class.
+    #[error(
+        "the target at step {step} of sequence {sequence} is class {class}, and there are \
+         {classes}, counted from 0"
+    )]
+    Class {
+        /// t
+        step: usize,
+        /// Which of the batch.
+        sequence: usize,
+        /// The target.
+        class: u32,
+        /// O
+        classes: usize,
+    },
+
+    /// A target is no probability.
+    #[error(
+        "the target for output {output} at step {step} of sequence {sequence} is {value}; a \
+         binary cross-entropy takes targets from 0 to 1"
+    )]
+    Probability {
+        /// t
+        step: usize,
+        /// Which of the batch.
+        sequence: usize,
+        /// Which of the outputs.
+        output: usize,
+        /// The target.
+        value: f32,
     },
 
     /// The bytes are not a safetensors file.
@@ -30,7 +90,7 @@ pub enum Error {
     #[error("the weights hold no tensor `{expected}`; they hold {found:?}")]
     MissingTensor {
         /// The name looked for.
-        expected: &'static str,
+        expected: String,
         /// The names there are.
         found: Vec<String>,
     },
@@ -43,7 +103,7 @@ pub enum Error {
     #[error("tensor `{name}` is {found}, the network's configuration asks for {expected}")]
     Mismatch {
         /// The tensor's name.
-        name: &'static str,
+        name: String,
         /// Its type and shape in the file.
         found: String,
         /// The type and shape that fit.
@@ -54,10 +114,91 @@ pub enum Error {
     #[error("tensor `{name}` holds {value} at index {index}; weights must be finite")]
     NotFinite {
         /// The tensor's name.
-        name: &'static str,
+        name: String,
         /// Where in the tensor, row-major.
         index: usize,
         /// NaN or an infinity.
         value: f32,
     },
+
+    /// An input or a state is NaN or infinite.
+    #[error("the {what} hold {value} at index {index}; they must be finite")]
+    NotFiniteValue {
+        /// What they are.
+        what: &'static str,
+        /// Where, row-major.
+        index: usize,
+        /// NaN or an infinity.
+        value: f32,
+    },
+
+    /// The inputs are not as many as the sequences need.
+    #[error(
+        "the inputs hold {found} values; {steps} steps of {batch} sequences of {inputs} inputs \
+         need as many as their product"
+    )]
+    Inputs {
+        /// How many there are.
+        found: usize,
+        /// T
+        steps: usize,
+        /// B
+        batch: usize,
+        /// I
+        inputs: usize,
+    },
+
+    /// There is not one length for each sequence.
+    #[error("{found} lengths were given for {batch} sequences; give each its own")]
+    LengthCount {
+        /// How many lengths there are.
+        found: usize,
+        /// B
+        batch: usize,
+    },
+
+    /// A sequence cannot have this length.
+    #[error("sequence {sequence} has a length of {length}; give one of 1 to {steps}, the steps")]
+    Length {
+        /// Which sequence, from 0.
+        sequence: usize,
+        /// Its length.
+        length: usize,
+        /// T
+        steps: usize,
+    },
+
+    /// States are not as many as the network has.
+    #[error(
+        "the states {name} hold {found} values; {layers} layers and directions of {hidden} units \
+         need their product, for {batch} sequences (c is for an LSTM alone)"
+    )]
+    StateSize {
+        /// `h` or `c`
+        name: &'static str,
+        /// How many there are.
+        found: usize,
+        /// Layers times directions.
+        layers: usize,
+        /// B
+        batch: usize,
+        /// H
+        hidden: usize,
+    },
+
+    /// States are of another network or batch.
+    #[error("the states are of {found}; the sequences ask for {expected}")]
+    State {
+        /// Whose they are.
+        found: String,
+        /// Whose they should be.
+        expected: String,
+    },
+
+    /// A stream cannot run backward.
+    #[error(
+        "a bidirectional network cannot run as a stream: its backward direction begins at the \
+         last step; run whole sequences with Network, or train a network of one direction"
+    )]
+    BidirectionalStream,
 }

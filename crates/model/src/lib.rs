@@ -12,7 +12,7 @@
 //! use model::{Config, Network, Parameters, loss};
 //! use rand::SeedableRng;
 //!
-//! let config = Config::new(1, 4, 1)?; // I, H, O
+//! let config = Config::lab(1, 4, 1)?; // I, H, O
 //! let mut generator = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(0);
 //! let mut parameters = Parameters::uniform(config, &mut generator);
 //! let mut gradient = Parameters::zeros(config);
@@ -36,13 +36,26 @@
 
 mod config;
 mod error;
+mod layout;
 pub mod loss;
 mod network;
 mod parameters;
 pub mod reference;
+mod sequences;
+mod state;
 pub mod weights;
 
-pub use config::Config;
+pub use config::{Architecture, Cell, Config, Head, HeadActivation, HeadSteps, Nonlinearity};
 pub use error::Error;
+pub use layout::{Role, Tensor};
 pub use network::Network;
 pub use parameters::Parameters;
+pub use sequences::Sequences;
+pub use state::State;
+
+/// Is there neither a NaN nor an infinity among them? Their exponents alone are all ones.
+fn all_finite(values: &[f32]) -> bool {
+    let magnitude = |value: &f32| value.to_bits() & 0x7fff_ffff;
+    let largest = |chunk: &[f32]| chunk.iter().map(magnitude).fold(0, u32::max);
+    values.chunks(1024).all(|chunk| largest(chunk) < f32::INFINITY.to_bits())
+}

@@ -1,26 +1,78 @@
 //! A network at work: forward, and backward through time, over buffers it keeps.
+//!
+//! One door; which path serves a pass is decided behind it: the lab's network runs fused
+//! (`lab`), every other layer by layer and segment by segment (`layers`).
+//!
+//! # Memory
+//!
+//! What a forward pass keeps for the way back, in bytes for each of the T·B·S places of a
+//! layer and direction (S is H rounded up to 16):
+//!
+//! | cell | bytes | kept |
+//! | --- | ---: | --- |
+//! | Elman | 4 | h |
+//! | GRU | 28 | h, three gates, what comes from the state before (three) |
+//! | LSTM | 24 | h, c, four gates |
+//!
+//! and the states h (and c) that each segment starts from, 4 (LSTM: 8) bytes for each of
+//! B·S; a segment is the √T steps, rounded up, or as many more as have 256 rows. Dropout
+//! adds 2 bytes for 16 units. [`Network::recompute`] keeps these starts alone, and the
+//! rest for one segment at a time: of the order of √T instead of T. With two directions it
+//! keeps h of all steps, too, since each needs the other's. [`Network::activation_bytes`]
+//! tells what is in use; the way back adds 4 bytes for each of the places of a segment (two
+//! directions: of all). Nothing is allocated for these until a longer pass.
 
-use crate::{Config, Parameters};
-use kernels::buffer::Buffer;
-use kernels::recurrent::{self, Scratch, Sizes};
+mod backward;
+mod dropout;
+mod forward;
+mod lab;
+mod layers;
+mod output;
+mod segment;
+
+use crate::sequences::Sequences;
+use crate::{Config, Parameters, State};
+use lab::Lab;
+use layers::{Keep, Layers};
+use rand::Rng;
 
 /// The activations of one network. The parameters are passed in, so that many
 /// workers can run their own `Network` on shared or copied parameters.
 ///
-/// Memory: `4·T·B·(S + O) + 4·H·S` bytes for the longest pass so far, and `4·T·B·S`
-/// more once it has run backward; nothing is allocated until a longer pass.
+/// Truncated BPTT is a walk over a long sequence in chunks, each starting from the state
+/// behind the one before; the gradient stays within a chunk:
+///
+/// ```
+/// use model::{Architecture, Cell, Config, Head, Network, Parameters, Sequences, State};
+/// # use rand::SeedableRng;
+/// # let mut generator = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(0);
+///
+/// let lstm = Architecture::new(Cell::Lstm, 1, 8);
+/// let config = Config::new(Architecture { head: Some(Head::linear(1)), ..lstm })?;
+/// let parameters = Parameters::initialised(config, &mut generator);
+/// let mut gradient = Parameters::zeros(config);
+/// let mut network = Network::new(config);
+/// let long: Vec<f32> = (0..1_000).map(|t| (t as f32 * 0.1).sin()).collect();
+///
+/// let mut state = State::zeros(config, 1);
+/// for x in long.chunks(50) {
+///     let chunk = Sequences::new(config, x, x.len(), 1)?.starting_from(&state)?;
+///     let y = network.run(&parameters, &chunk).to_vec();
+///     network.backward(&parameters, x, &y, &mut gradient); // of ½ Σ y²
+///     state = network.state();
+/// }
+/// # Ok::<(), model::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Network {
     config: Config,
-    sizes: Sizes,
-    /// `[T, B, S]`
-    h: Buffer,
-    /// `[T, B, O]`
-    y: Buffer,
-    /// `[T, B, S]`
-    dz: Buffer,
-    /// `[H, S]`
-    w_rec_t: Buffer,
+    keep: Keep,
+    lab: Option<Lab>,
+    layers: Layers,
+    /// Whether the last pass took the lab's path.
+    is_lab: bool,
+    /// T and B of the last pass.
+    size: (usize, usize),
 }
 
 impl Network {
@@ -28,19 +80,34 @@ impl Network {
     pub fn new(config: Config) -> Self {
         Self {
             config,
-            sizes: config.sizes(0, 0),
-            h: Buffer::default(),
-            y: Buffer::default(),
-            dz: Buffer::default(),
-            w_rec_t: Buffer::zeros(config.hidden() * config.stride()),
+            keep: Keep::All,
+            lab: config.is_lab().then(|| Lab::new(config)),
+            layers: Layers::default(),
+            is_lab: config.is_lab(),
+            size: (0, 0),
         }
     }
 
-    /// Runs the network from `h₀ = 0` over `x` `[T, B, I]`, for `steps` (T) steps of
-    /// `batch` (B) sequences; returns the outputs `[T, B, O]`.
+    /// The same, computing on the way back again what forward passes do not keep: for long
+    /// sequences. It changes no bit of the results, and costs a second forward pass.
+    pub fn recompute(self) -> Self {
+        Self { keep: Keep::Starts, ..self }
+    }
+
+    /// The network's configuration.
+    pub fn config(&self) -> Config {
+        self.config
+    }
+
+    /// Runs the network from zero states over `x` `[T, B, I]`, for `steps` (T) steps of
+    /// `batch` (B) sequences of full length, without dropout; returns the outputs
+    /// `[T, B, O]`, or `[B, O]` of a head on the last step. (Without a head, O is D·H.)
+    ///
+    /// For data that may be wrong there is [`Sequences`], which refuses what is not finite.
     ///
     /// # Panics
     /// If `x` does not hold T·B·I values, or `parameters` are of another size.
+    #[inline]
     pub fn forward(
         &mut self,
         parameters: &Parameters,
@@ -48,23 +115,75 @@ impl Network {
         steps: usize,
         batch: usize,
     ) -> &[f32] {
-        self.check(parameters, "parameters");
-        let sizes = self.config.sizes(steps, batch);
-        if sizes != self.sizes {
-            self.h.resize(sizes.rows() * sizes.stride());
-            self.y.resize(sizes.rows() * sizes.outputs);
-            self.sizes = sizes;
-        }
-        recurrent::forward(sizes, parameters.weights(), x, &mut self.h, &mut self.y);
-        &self.y
+        let inputs = self.config.inputs();
+        assert!(
+            steps.checked_mul(batch).and_then(|rows| rows.checked_mul(inputs)) == Some(x.len()),
+            "x holds {} values, {steps} steps of {batch} sequences of {inputs} inputs do not",
+            x.len()
+        );
+        let sequences = Sequences::trusted(self.config, x, steps, batch);
+        self.pass(parameters, &sequences, None, self.keep)
     }
 
-    /// Carries `dy` `[T, B, O]`, the gradient before the output's sigmoid, back
-    /// through the pass that [`Network::forward`] ran last on the same `parameters`
-    /// and `x`, and writes the gradient, summed over T and B, over `gradient`.
+    /// Runs the network over `sequences` without dropout; returns the outputs as
+    /// [`Network::forward`] does, those behind the end of a sequence being zero.
     ///
     /// # Panics
-    /// If a slice or the parameters do not have the sizes of that pass.
+    /// If `parameters` or `sequences` are for another configuration. The next two, too.
+    pub fn run(&mut self, parameters: &Parameters, sequences: &Sequences<'_>) -> &[f32] {
+        self.pass(parameters, sequences, None, self.keep)
+    }
+
+    /// As [`Network::run`], with dropout between the layers, drawn from `generator`.
+    pub fn run_training(
+        &mut self,
+        parameters: &Parameters,
+        sequences: &Sequences<'_>,
+        generator: &mut dyn Rng,
+    ) -> &[f32] {
+        self.pass(parameters, sequences, Some(generator), self.keep)
+    }
+
+    /// As [`Network::run`], for the outputs alone: no way back follows. It keeps less, and
+    /// may be faster.
+    pub fn infer(&mut self, parameters: &Parameters, sequences: &Sequences<'_>) -> &[f32] {
+        self.pass(parameters, sequences, None, Keep::Nothing)
+    }
+
+    #[inline]
+    fn pass(
+        &mut self,
+        parameters: &Parameters,
+        sequences: &Sequences<'_>,
+        dropout: Option<&mut dyn Rng>,
+        keep: Keep,
+    ) -> &[f32] {
+        self.check(parameters.config(), "parameters");
+        self.check(sequences.config, "sequences");
+        self.size = (sequences.steps, sequences.batch);
+        self.is_lab = sequences.lengths.is_none() && sequences.start.is_none();
+        match &mut self.lab {
+            Some(lab) if self.is_lab => {
+                lab.forward(parameters, sequences.x, sequences.steps, sequences.batch);
+                lab.outputs()
+            }
+            _ => {
+                self.is_lab = false;
+                self.layers.forward(parameters, sequences, dropout, keep);
+                self.layers.outputs()
+            }
+        }
+    }
+
+    /// Carries `dy`, the gradient before the head's activation in the shape of the outputs,
+    /// back through the last pass on the same `parameters` and `x`, and writes the gradient,
+    /// summed over T and B, over `gradient`. What `dy` holds behind the end of a sequence is
+    /// not looked at.
+    ///
+    /// # Panics
+    /// If a slice or the parameters do not have the sizes of that pass, or that pass was
+    /// [`Network::infer`], or its way back has been gone: it uses up what the pass kept.
+    #[inline]
     pub fn backward(
         &mut self,
         parameters: &Parameters,
@@ -72,40 +191,135 @@ impl Network {
         dy: &[f32],
         gradient: &mut Parameters,
     ) {
-        self.check(parameters, "parameters");
-        self.check(gradient, "gradient");
-        self.dz.resize(self.h.len());
-        let scratch = Scratch { dz: &mut self.dz, w_rec_t: &mut self.w_rec_t };
-        let weights = parameters.weights();
-        recurrent::backward(self.sizes, weights, x, &self.h, dy, scratch, gradient.weights_mut());
+        self.back(parameters, x, dy, gradient, None);
     }
 
-    /// The outputs `[T, B, O]` of the last forward pass.
-    pub fn outputs(&self) -> &[f32] {
-        &self.y
-    }
-
-    /// The hidden units `[H]` of sequence `sequence` at step `step` in the last
-    /// forward pass.
+    /// As [`Network::backward`]; `dx` `[T, B, I]` becomes the gradient of the inputs.
     ///
     /// # Panics
-    /// If there was no such step or sequence.
-    pub fn hidden(&self, step: usize, sequence: usize) -> &[f32] {
-        assert!(
-            step < self.sizes.steps && sequence < self.sizes.batch,
-            "step {step} of sequence {sequence}, in a pass of {} steps and {} sequences",
-            self.sizes.steps,
-            self.sizes.batch
-        );
-        let row = step * self.sizes.batch + sequence;
-        &self.h[row * self.sizes.stride()..][..self.sizes.hidden]
+    /// As [`Network::backward`].
+    pub fn backward_to_inputs(
+        &mut self,
+        parameters: &Parameters,
+        x: &[f32],
+        dy: &[f32],
+        gradient: &mut Parameters,
+        dx: &mut [f32],
+    ) {
+        self.back(parameters, x, dy, gradient, Some(dx));
     }
 
-    fn check(&self, parameters: &Parameters, name: &str) {
+    #[inline]
+    fn back(
+        &mut self,
+        parameters: &Parameters,
+        x: &[f32],
+        dy: &[f32],
+        gradient: &mut Parameters,
+        dx: Option<&mut [f32]>,
+    ) {
+        self.check(parameters.config(), "parameters");
+        self.check(gradient.config(), "gradient");
+        let (steps, batch) = self.size;
+        let inputs = steps * batch * self.config.inputs();
+        for (name, found, expected) in [
+            ("x", x.len(), inputs),
+            ("dy", dy.len(), self.outputs().len()),
+            ("dx", dx.as_ref().map_or(inputs, |dx| dx.len()), inputs),
+        ] {
+            assert!(found == expected, "{name} holds {found} values, the pass had {expected}");
+        }
+        match &mut self.lab {
+            Some(lab) if self.is_lab => {
+                lab.backward(parameters, x, dy, gradient);
+                if let Some(dx) = dx {
+                    let (hidden, stride) = (self.config.hidden(), self.config.stride());
+                    for (dx, dz) in
+                        dx.chunks_exact_mut(self.config.inputs()).zip(lab.dz().chunks_exact(stride))
+                    {
+                        for (dx, w) in dx.iter_mut().zip(parameters.w_in()) {
+                            *dx = kernels::vector::dot(&dz[..hidden], w);
+                        }
+                    }
+                }
+            }
+            _ => self.layers.backward(parameters, x, dy, gradient, dx),
+        }
+    }
+
+    /// The outputs of the last pass.
+    pub fn outputs(&self) -> &[f32] {
+        match &self.lab {
+            Some(lab) if self.is_lab => lab.outputs(),
+            _ => self.layers.outputs(),
+        }
+    }
+
+    /// The states behind the last pass: of each sequence, behind its own last step.
+    pub fn state(&self) -> State {
+        match &self.lab {
+            Some(lab) if self.is_lab => {
+                let (steps, batch) = self.size;
+                let mut state = State::zeros(self.config, batch);
+                for sequence in 0..batch {
+                    let last = steps.checked_sub(1).and_then(|t| lab.hidden(t, sequence));
+                    if let Some(h) = last {
+                        state.row_mut(0, sequence).0.copy_from_slice(h);
+                    }
+                }
+                state
+            }
+            _ => self.layers.state(self.config),
+        }
+    }
+
+    /// The gradient of the states that the last pass started from, once it has been carried
+    /// back; none if it started from zeros by itself.
+    pub fn start_gradient(&self) -> Option<State> {
+        if self.is_lab { None } else { self.layers.start_gradient(self.config) }
+    }
+
+    /// The hidden units `[H]` of sequence `sequence` at step `step` in the last pass: of the
+    /// last layer, forward.
+    ///
+    /// # Panics
+    /// If there was no such step or sequence, or it was not kept.
+    pub fn hidden(&self, step: usize, sequence: usize) -> &[f32] {
+        let hidden = match &self.lab {
+            Some(lab) if self.is_lab => lab.hidden(step, sequence),
+            _ => self.layers.hidden(self.config, step, sequence),
+        };
+        let (steps, batch) = self.size;
+        hidden.unwrap_or_else(|| {
+            panic!("step {step} of sequence {sequence}, in a pass of {steps} steps and {batch} sequences")
+        })
+    }
+
+    /// Whether dropout kept unit `unit` of layer `layer`, direction `direction`, at step
+    /// `step` of sequence `sequence` in the last pass; none if that pass dropped nothing
+    /// there.
+    pub fn dropout_keeps(
+        &self,
+        (layer, direction): (usize, usize),
+        (step, sequence): (usize, usize),
+        unit: usize,
+    ) -> Option<bool> {
+        self.layers.keeps(self.config, (layer, direction), (step, sequence), unit)
+    }
+
+    /// Bytes that the last forward pass keeps for the way back; see the table above.
+    pub fn activation_bytes(&self) -> usize {
+        match &self.lab {
+            Some(lab) if self.is_lab => lab.bytes(),
+            _ => self.layers.bytes(),
+        }
+    }
+
+    #[inline]
+    fn check(&self, config: Config, name: &str) {
         assert!(
-            parameters.config() == self.config,
-            "the {name} are of {:?}, the network is of {:?}",
-            parameters.config(),
+            config == self.config,
+            "the {name} are of {config:?}, the network is of {:?}",
             self.config
         );
     }

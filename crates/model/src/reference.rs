@@ -1,110 +1,310 @@
-//! The same network as plain f64 loops that read like the formulas.
+//! Every network that a [`Config`] can say, as plain f64 loops that read like the
+//! formulas, and its gradient.
 //!
-//! Central differences prove this gradient, and this proves the fast path. It
-//! allocates as it likes and is not fast.
+//! Central differences prove this gradient, PyTorch agrees with it, and it proves the
+//! fast path. It allocates as it likes and is not fast. It runs one sequence at a time,
+//! so that sequences of unequal length are nothing special here.
+//!
+//! Legend: T steps, I inputs, H hidden units, O outputs, G gates, D directions, L
+//! layers; I_l is I for the first layer and D·H above. A gradient is `d` and the name.
 
-use crate::{Config, Parameters};
+mod cell;
+
+pub use cell::Step;
+
+use crate::{Config, HeadActivation, HeadSteps, Parameters, layout};
+
+/// Rows of equal length.
+pub type Matrix = Vec<Vec<f64>>;
 
 /// Weights, or gradients, in f64, without padding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reference {
-    /// `[I][H]`
-    pub w_in: Vec<Vec<f64>>,
-    /// `[H][H]`, row: from unit.
-    pub w_rec: Vec<Vec<f64>>,
-    /// `[O][H]`, row: to output.
-    pub w_out: Vec<Vec<f64>>,
+    config: Config,
+    /// `[L·D]`: layer by layer, its directions one after the other.
+    pub layers: Vec<Layer>,
+    /// The head, if there is one.
+    pub head: Option<Linear>,
 }
 
-/// The states `[T][H]` and outputs `[T][O]` of one sequence.
+/// The weights of one layer and direction, as PyTorch has them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layer {
+    /// `[G·H][I_l]`, row: to unit.
+    pub w_ih: Matrix,
+    /// `[G·H][H]`, row: to unit.
+    pub w_hh: Matrix,
+    /// `[G·H]`, empty without biases.
+    pub b_ih: Vec<f64>,
+    /// `[G·H]`, empty without biases.
+    pub b_hh: Vec<f64>,
+}
+
+/// The weights of the head.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Linear {
+    /// `[O][D·H]`, row: to output.
+    pub weight: Matrix,
+    /// `[O]`, empty without a bias.
+    pub bias: Vec<f64>,
+}
+
+/// The states, or their gradients, of one sequence between two steps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// `[L·D][H]`
+    pub h: Matrix,
+    /// `[L·D][H]`; zeros but in an LSTM.
+    pub c: Matrix,
+}
+
+impl State {
+    /// All zeros.
+    pub fn zeros(config: Config) -> Self {
+        let zeros = vec![vec![0.0; config.hidden()]; config.layers() * config.directions()];
+        Self { h: zeros.clone(), c: zeros }
+    }
+}
+
+/// What one sequence made of the network, for the way back.
 #[derive(Clone, Debug)]
 pub struct Pass {
-    /// `h[t]`
-    pub h: Vec<Vec<f64>>,
-    /// `y[t]`
-    pub y: Vec<Vec<f64>>,
-}
-
-fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
+    /// The outputs: `[T][O]`, or `[1][O]` for a head on the last step (none if T is 0),
+    /// or `[T][D·H]` without a head.
+    pub y: Matrix,
+    /// The states `[T][D·H]` of the last layer.
+    pub states: Matrix,
+    /// The state behind the last step of each layer and direction.
+    pub last: State,
+    /// `[L·D][T]`: every step of every layer and direction, by its time.
+    pub steps: Vec<Vec<Step>>,
+    /// `[L][T][I_l]`: what each layer saw, behind the dropout.
+    inputs: Vec<Matrix>,
+    /// `[L − 1][T][D·H]`, or empty.
+    masks: Vec<Matrix>,
 }
 
 impl Reference {
     /// All zeros.
     pub fn zeros(config: Config) -> Self {
-        let matrix = |rows| vec![vec![0.0; config.hidden()]; rows];
+        let (hidden, rows) = (config.hidden(), config.cell().gates() * config.hidden());
+        let matrix = |rows, columns| vec![vec![0.0; columns]; rows];
+        let bias = vec![0.0; if config.bias() { rows } else { 0 }];
+        let layer = |index| Layer {
+            w_ih: matrix(rows, config.layer_inputs(index / config.directions())),
+            w_hh: matrix(rows, hidden),
+            b_ih: bias.clone(),
+            b_hh: bias.clone(),
+        };
         Self {
-            w_in: matrix(config.inputs()),
-            w_rec: matrix(config.hidden()),
-            w_out: matrix(config.outputs()),
+            config,
+            layers: (0..config.layers() * config.directions()).map(layer).collect(),
+            head: config.head().map(|head| Linear {
+                weight: matrix(head.outputs, config.directions() * hidden),
+                bias: vec![0.0; if head.bias { head.outputs } else { 0 }],
+            }),
         }
     }
 
-    /// Every weight, in the order of [`Parameters`].
+    /// Every value, in the order of [`Parameters::tensors`].
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut f64> {
-        self.w_in.iter_mut().chain(&mut self.w_rec).chain(&mut self.w_out).flatten()
+        let layers = self.layers.iter_mut().flat_map(|layer| {
+            let Layer { w_ih, w_hh, b_ih, b_hh } = layer;
+            w_ih.iter_mut().chain(w_hh).flatten().chain(b_ih).chain(b_hh)
+        });
+        let head = self.head.iter_mut().flat_map(|head| {
+            let Linear { weight, bias } = head;
+            weight.iter_mut().flatten().chain(bias)
+        });
+        layers.chain(head)
     }
 
-    /// Every weight, in the order of [`Parameters`].
+    /// Every value, in the order of [`Parameters::tensors`].
     pub fn values(&self) -> impl Iterator<Item = f64> {
-        self.w_in.iter().chain(&self.w_rec).chain(&self.w_out).flatten().copied()
+        let layers = self.layers.iter().flat_map(|layer| {
+            let Layer { w_ih, w_hh, b_ih, b_hh } = layer;
+            w_ih.iter().chain(w_hh).flatten().chain(b_ih).chain(b_hh)
+        });
+        let head = self.head.iter().flat_map(|head| head.weight.iter().flatten().chain(&head.bias));
+        layers.chain(head).copied()
     }
 
-    /// `h[t] = σ(x[t]·W_in + h[t−1]·W_rec)`, `y[t] = σ(W_out·h[t])`, `h[−1] = 0`, for one
-    /// sequence `x` `[T][I]`.
+    /// The values by PyTorch's names, each tensor row by row.
+    pub fn tensors(&self) -> Vec<(String, Vec<f64>)> {
+        let mut values = self.values();
+        let tensors = layout::tensors(self.config);
+        let named = tensors.iter().map(|tensor| {
+            let count = tensor.rows() * tensor.columns();
+            (tensor.name().to_owned(), values.by_ref().take(count).collect())
+        });
+        named.collect()
+    }
+
+    /// One sequence `x` `[T][I]` from the zero state, without dropout.
     pub fn forward(&self, x: &[Vec<f64>]) -> Pass {
-        let hidden = self.w_rec.len();
-        let mut pass = Pass { h: Vec::new(), y: Vec::new() };
-        let mut before = vec![0.0; hidden];
-        for x in x {
-            let h: Vec<f64> = (0..hidden)
-                .map(|to| {
-                    let from_x: f64 = x.iter().zip(&self.w_in).map(|(x, w)| x * w[to]).sum();
-                    let from_h: f64 = before.iter().zip(&self.w_rec).map(|(h, w)| h * w[to]).sum();
-                    sigmoid(from_x + from_h)
-                })
-                .collect();
-            let y = self.w_out.iter().map(|w| sigmoid(h.iter().zip(w).map(|(h, w)| h * w).sum()));
-            pass.y.push(y.collect());
-            before.clone_from(&h);
-            pass.h.push(h);
-        }
-        pass
+        self.forward_from(x, &State::zeros(self.config), &[])
     }
 
-    /// `½ Σ (y − o)²` over a sequence, and its gradient before the output's sigmoid.
-    pub fn squared_error(pass: &Pass, targets: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
+    /// One sequence `x` `[T][I]` from the state `first`. `masks` `[L − 1][T][D·H]` holds
+    /// what each output between two layers is multiplied by (with dropout p: 0 or
+    /// 1/(1 − p)); none means no dropout.
+    pub fn forward_from(&self, x: &[Vec<f64>], first: &State, masks: &[Matrix]) -> Pass {
+        let directions = self.config.directions();
+        let (mut last, mut steps, mut inputs) = (first.clone(), Vec::new(), Vec::new());
+        let mut features = x.to_vec();
+        for layer in 0..self.config.layers() {
+            if let (1.., [_, ..]) = (layer, masks) {
+                features = multiplied(&features, &masks[layer - 1]);
+            }
+            for index in layer * directions..(layer + 1) * directions {
+                let (mut h, mut c) = (first.h[index].clone(), first.c[index].clone());
+                let weights = &self.layers[index];
+                let mut visited = Vec::new();
+                for t in times(index % directions, x.len()) {
+                    let a = affine(&weights.w_ih, &weights.b_ih, &features[t]);
+                    let r = affine(&weights.w_hh, &weights.b_hh, &h);
+                    let step = cell::forward(self.config.cell(), a, r, h, c);
+                    (h, c) = (step.h.clone(), step.c.clone());
+                    visited.push(step);
+                }
+                (last.h[index], last.c[index]) = (h, c);
+                if index % directions == 1 {
+                    visited.reverse();
+                }
+                steps.push(visited);
+            }
+            // the outputs of the directions side by side
+            let of_layer = &steps[layer * directions..];
+            let row = |t: usize| of_layer.iter().flat_map(|steps| steps[t].h.clone()).collect();
+            inputs.push(features);
+            features = (0..x.len()).map(row).collect();
+        }
+        let y = self.outputs(&features);
+        Pass { y, states: features, last, steps, inputs, masks: masks.to_vec() }
+    }
+
+    /// `activation(weight · states[t] + bias)` where the head is applied.
+    fn outputs(&self, states: &Matrix) -> Matrix {
+        let Some(linear) = &self.head else { return states.clone() };
+        let output = |t: usize| {
+            let sums = affine(&linear.weight, &linear.bias, &states[t]);
+            match self.activation() {
+                HeadActivation::Identity => sums,
+                HeadActivation::Sigmoid => sums.into_iter().map(cell::sigmoid).collect(),
+            }
+        };
+        self.head_times(states.len()).map(output).collect()
+    }
+
+    /// `½ Σ (y − o)²` over a sequence, and its gradient before the head's activation.
+    pub fn squared_error(&self, pass: &Pass, targets: &[Vec<f64>]) -> (f64, Matrix) {
         let mut loss = 0.0;
         let gradient = pass.y.iter().zip(targets).map(|(outputs, targets)| {
             let pairs = outputs.iter().zip(targets);
             loss += pairs.clone().map(|(o, y)| 0.5 * (y - o).powi(2)).sum::<f64>();
-            pairs.map(|(o, y)| (o - y) * o * (1.0 - o)).collect()
+            let slope = |o: f64| match self.activation() {
+                HeadActivation::Identity => 1.0,
+                HeadActivation::Sigmoid => o * (1.0 - o),
+            };
+            pairs.map(|(&o, y)| (o - y) * slope(o)).collect()
         });
         let gradient = gradient.collect();
         (loss, gradient)
     }
 
-    /// Adds the gradient of one sequence to `gradient`; `dy` `[T][O]` is the gradient
-    /// before the output's sigmoid.
-    pub fn backward(&self, x: &[Vec<f64>], pass: &Pass, dy: &[Vec<f64>], gradient: &mut Self) {
-        let hidden = self.w_rec.len();
-        let mut dz_after = vec![0.0; hidden];
-        for t in (0..x.len()).rev() {
-            let h = &pass.h[t];
-            // dh[t] = dy[t]·W_out + dz[t+1]·W_recᵀ;  dz[t] = dh[t] ⊙ h[t] ⊙ (1 − h[t])
-            let dz: Vec<f64> = (0..hidden)
-                .map(|i| {
-                    let from_y: f64 = dy[t].iter().zip(&self.w_out).map(|(d, w)| d * w[i]).sum();
-                    let from_h: f64 = dz_after.iter().zip(&self.w_rec[i]).map(|(d, w)| d * w).sum();
-                    (from_y + from_h) * h[i] * (1.0 - h[i])
-                })
-                .collect();
-            add_outer(&mut gradient.w_in, &x[t], &dz);
-            add_outer(&mut gradient.w_out, &dy[t], h);
-            if t > 0 {
-                add_outer(&mut gradient.w_rec, &pass.h[t - 1], &dz);
+    /// Adds the gradient of one sequence to `gradient`; `dy`, like the outputs of `pass`,
+    /// is the gradient before the head's activation. Returns `dx` `[T][I]` and the
+    /// gradient of the first state.
+    pub fn backward(&self, pass: &Pass, dy: &[Vec<f64>], gradient: &mut Self) -> (Matrix, State) {
+        self.backward_from(pass, dy, &State::zeros(self.config), gradient)
+    }
+
+    /// [`Reference::backward`] when the last state has a gradient `dlast` of its own.
+    pub fn backward_from(
+        &self,
+        pass: &Pass,
+        dy: &[Vec<f64>],
+        dlast: &State,
+        gradient: &mut Self,
+    ) -> (Matrix, State) {
+        let (directions, hidden) = (self.config.directions(), self.config.hidden());
+        let steps = pass.states.len();
+        let mut dfirst = dlast.clone();
+
+        // y = W·states[t] + b
+        let mut dfeatures = vec![vec![0.0; directions * hidden]; steps];
+        if let (Some(linear), Some(dlinear)) = (&self.head, &mut gradient.head) {
+            for (t, dy) in self.head_times(steps).zip(dy) {
+                add_outer(&mut dlinear.weight, dy, &pass.states[t]);
+                add(&mut dlinear.bias, dy);
+                add_transposed(&mut dfeatures[t], &linear.weight, dy);
             }
-            dz_after = dz;
+        } else {
+            dfeatures = dy.to_vec();
+        }
+
+        for layer in (0..self.config.layers()).rev() {
+            let inputs = &pass.inputs[layer];
+            let mut dinputs = vec![vec![0.0; self.config.layer_inputs(layer)]; steps];
+            for direction in 0..directions {
+                let index = layer * directions + direction;
+                let (weights, dweights) = (&self.layers[index], &mut gradient.layers[index]);
+                let (mut dh, mut dc) = (dlast.h[index].clone(), dlast.c[index].clone());
+                for t in times(direction, steps).rev() {
+                    add(&mut dh, &dfeatures[t][direction * hidden..][..hidden]);
+                    let step = &pass.steps[index][t];
+                    let back = cell::backward(self.config.cell(), step, &dh, &dc);
+                    // a = W_ih x + b_ih
+                    add_outer(&mut dweights.w_ih, &back.da, &inputs[t]);
+                    add(&mut dweights.b_ih, &back.da);
+                    add_transposed(&mut dinputs[t], &weights.w_ih, &back.da);
+                    // r = W_hh h_before + b_hh
+                    add_outer(&mut dweights.w_hh, &back.dr, &step.h_before);
+                    add(&mut dweights.b_hh, &back.dr);
+                    (dh, dc) = (back.dh_before, back.dc_before);
+                    add_transposed(&mut dh, &weights.w_hh, &back.dr);
+                }
+                (dfirst.h[index], dfirst.c[index]) = (dh, dc);
+            }
+            dfeatures = dinputs;
+            if let (1.., [_, ..]) = (layer, &pass.masks[..]) {
+                dfeatures = multiplied(&dfeatures, &pass.masks[layer - 1]);
+            }
+        }
+        (dfeatures, dfirst)
+    }
+
+    fn activation(&self) -> HeadActivation {
+        self.config.head().map_or(HeadActivation::Identity, |head| head.activation)
+    }
+
+    /// The steps, of `steps`, at which the head is applied.
+    fn head_times(&self, steps: usize) -> std::ops::Range<usize> {
+        match self.config.head().map(|head| head.steps) {
+            Some(HeadSteps::Last) => steps.saturating_sub(1)..steps,
+            Some(HeadSteps::Every) | None => 0..steps,
+        }
+    }
+}
+
+/// The steps in the order in which a direction visits them.
+fn times(direction: usize, steps: usize) -> impl DoubleEndedIterator<Item = usize> {
+    (0..steps).map(move |step| if direction == 0 { step } else { steps - 1 - step })
+}
+
+/// `W·x + b`, for `W` `[rows][columns]`; an empty `b` is none.
+fn affine(w: &[Vec<f64>], b: &[f64], x: &[f64]) -> Vec<f64> {
+    let product = |w: &Vec<f64>| w.iter().zip(x).map(|(w, x)| w * x).sum();
+    let mut sums: Vec<f64> = w.iter().map(product).collect();
+    add(&mut sums, b);
+    sums
+}
+
+/// `sums += Wᵀ·d`
+fn add_transposed(sums: &mut [f64], w: &[Vec<f64>], d: &[f64]) {
+    for (row, d) in w.iter().zip(d) {
+        for (sum, w) in sums.iter_mut().zip(row) {
+            *sum += w * d;
         }
     }
 }
@@ -118,13 +318,27 @@ fn add_outer(sums: &mut [Vec<f64>], left: &[f64], right: &[f64]) {
     }
 }
 
+/// `sums += values`
+fn add(sums: &mut [f64], values: &[f64]) {
+    for (sum, value) in sums.iter_mut().zip(values) {
+        *sum += value;
+    }
+}
+
+/// `features ⊙ mask`
+fn multiplied(features: &[Vec<f64>], mask: &[Vec<f64>]) -> Matrix {
+    let row = |(x, m): (&Vec<f64>, &Vec<f64>)| x.iter().zip(m).map(|(x, m)| x * m).collect();
+    features.iter().zip(mask).map(row).collect()
+}
+
 impl From<&Parameters> for Reference {
     fn from(parameters: &Parameters) -> Self {
-        let widen = |row: &[f32]| row.iter().map(|&v| f64::from(v)).collect();
-        Self {
-            w_in: parameters.w_in().map(widen).collect(),
-            w_rec: parameters.w_rec().map(widen).collect(),
-            w_out: parameters.w_out().map(widen).collect(),
+        let mut reference = Self::zeros(parameters.config());
+        let tensors = parameters.tensors();
+        let places = tensors.iter().flat_map(|tensor| tensor.indices());
+        for (value, place) in reference.values_mut().zip(places) {
+            *value = f64::from(parameters.arena()[place]);
         }
+        reference
     }
 }

@@ -1,33 +1,29 @@
-//! Weights to and from safetensors bytes, under the names of a PyTorch `RNN` with a
-//! `Linear` head: `weight_ih_l0` `[H, I]`, `weight_hh_l0` `[H, H]` (row: to unit) and
-//! `head.weight` `[O, H]`, all F32.
+//! Weights to and from safetensors bytes, under the names and in the order of a PyTorch
+//! `state_dict`: those of an `RNN`, `GRU` or `LSTM` (`weight_ih_l0` `[G·H, I]`,
+//! `weight_hh_l0` `[G·H, H]`, `bias_ih_l0` and `bias_hh_l0` `[G·H]`, `…_l1`, `…_reverse`)
+//! and of a `Linear` named `head` (`head.weight` `[O, D·H]`, `head.bias` `[O]`), all F32.
+//! Only the order changes on the way, so it loses nothing, in both directions.
 //!
-//! Reading is safe on hostile bytes: nothing is allocated before the sizes fit the
-//! configuration, every tensor must be there with the right shape and type, and
-//! every value must be finite.
+//! Reading is safe on hostile bytes: nothing is allocated before every tensor is known
+//! to be there with the right shape and type and none beside them, and every value must
+//! be finite. A file is read whole or not at all.
 
-use crate::{Config, Error, Parameters};
+use crate::{Config, Error, Parameters, Tensor, layout};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-
-const W_IN: &str = "weight_ih_l0";
-const W_REC: &str = "weight_hh_l0";
-const W_OUT: &str = "head.weight";
 
 /// The bytes of a safetensors file that holds `parameters`.
 pub fn to_bytes(parameters: &Parameters) -> Vec<u8> {
-    let config = parameters.config();
-    let (inputs, hidden, outputs) = (config.inputs(), config.hidden(), config.outputs());
-    let tensors = [
-        (W_IN, vec![hidden, inputs], transposed(parameters.w_in())),
-        (W_REC, vec![hidden, hidden], transposed(parameters.w_rec())),
-        (W_OUT, vec![outputs, hidden], parameters.w_out().flatten().copied().collect()),
-    ];
-    let tensors = tensors.map(|(name, shape, values)| (name, shape, little_endian(&values)));
-    let views = tensors.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-        (*name, view.expect("as many bytes as the shape asks for"))
+    let arena = parameters.arena();
+    let bytes_of = |tensor: &Tensor| -> Vec<u8> {
+        tensor.indices().flat_map(|index| arena[index].to_le_bytes()).collect()
+    };
+    let tensors = parameters.tensors();
+    let bytes: Vec<_> = tensors.iter().map(bytes_of).collect();
+    let views = tensors.iter().zip(&bytes).map(|(tensor, bytes)| {
+        let view = TensorView::new(Dtype::F32, tensor.shape(), bytes);
+        (tensor.name(), view.expect("as many bytes as the shape asks for"))
     });
-    safetensors::serialize(views, None).expect("three named tensors make a file")
+    safetensors::serialize(views, None).expect("named tensors make a file")
 }
 
 /// The parameters of a network of `config` in the safetensors file `bytes`.
@@ -37,61 +33,43 @@ pub fn to_bytes(parameters: &Parameters) -> Vec<u8> {
 /// or type than `config` asks for, or holds a value that is not finite.
 pub fn from_bytes(config: Config, bytes: &[u8]) -> Result<Parameters, Error> {
     let file = SafeTensors::deserialize(bytes)?;
-    let (inputs, hidden, outputs) = (config.inputs(), config.hidden(), config.outputs());
+    let tensors = layout::tensors(config);
     for name in file.names() {
-        if ![W_IN, W_REC, W_OUT].contains(&name) {
+        if !tensors.iter().any(|tensor| tensor.name() == name) {
             return Err(Error::ForeignTensor(name.to_owned()));
         }
     }
-    let w_in = read(&file, W_IN, [hidden, inputs])?;
-    let w_rec = read(&file, W_REC, [hidden, hidden])?;
-    let w_out = read(&file, W_OUT, [outputs, hidden])?;
+    let views: Vec<_> =
+        tensors.iter().map(|tensor| view(&file, tensor)).collect::<Result<_, _>>()?;
 
     let mut parameters = Parameters::zeros(config);
-    let mut row = 0;
-    parameters.for_each_row_mut(|values| {
-        for (unit, value) in values.iter_mut().enumerate() {
-            *value = if row < inputs {
-                w_in[unit * inputs + row]
-            } else if row < inputs + hidden {
-                w_rec[unit * hidden + row - inputs]
-            } else {
-                w_out[(row - inputs - hidden) * hidden + unit]
-            };
+    let arena = parameters.arena_mut();
+    for (tensor, view) in tensors.iter().zip(&views) {
+        let (values, _) = view.data().as_chunks::<4>();
+        for (index, (place, &bytes)) in tensor.indices().zip(values).enumerate() {
+            let value = f32::from_le_bytes(bytes);
+            if !value.is_finite() {
+                return Err(Error::NotFinite { name: tensor.name().to_owned(), index, value });
+            }
+            arena[place] = value;
         }
-        row += 1;
-    });
+    }
     Ok(parameters)
 }
 
-/// The values of tensor `name`, which must be finite F32 of `shape`.
-fn read(file: &SafeTensors<'_>, name: &'static str, shape: [usize; 2]) -> Result<Vec<f32>, Error> {
-    let tensor = file.tensor(name).map_err(|_| Error::MissingTensor {
-        expected: name,
+/// The view of `tensor` in the file, which must be F32 of its shape.
+fn view<'a>(file: &SafeTensors<'a>, tensor: &Tensor) -> Result<TensorView<'a>, Error> {
+    let name = tensor.name();
+    let found = file.tensor(name).map_err(|_| Error::MissingTensor {
+        expected: name.to_owned(),
         found: file.names().into_iter().map(str::to_owned).collect(),
     })?;
-    if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
+    if found.dtype() != Dtype::F32 || found.shape() != tensor.shape() {
         return Err(Error::Mismatch {
-            name,
-            found: format!("{:?} {:?}", tensor.dtype(), tensor.shape()),
-            expected: format!("{:?} {shape:?}", Dtype::F32),
+            name: name.to_owned(),
+            found: format!("{:?} {:?}", found.dtype(), found.shape()),
+            expected: format!("{:?} {:?}", Dtype::F32, tensor.shape()),
         });
     }
-    let (values, _) = tensor.data().as_chunks::<4>();
-    let values: Vec<f32> = values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
-    match values.iter().position(|value| !value.is_finite()) {
-        Some(index) => Err(Error::NotFinite { name, index, value: values[index] }),
-        None => Ok(values),
-    }
-}
-
-/// `[columns, rows]` from `rows` slices of `columns` values each.
-fn transposed<'a>(rows: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
-    let rows: Vec<&[f32]> = rows.collect();
-    let columns = rows.first().map_or(0, |row| row.len());
-    (0..columns).flat_map(|column| rows.iter().map(move |row| row[column])).collect()
-}
-
-fn little_endian(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    Ok(found)
 }

@@ -40,15 +40,15 @@ fn time_major(sequences: &[Vec<Vec<f64>>]) -> Vec<f32> {
 
 fn reference_loss(weights: &Reference, batch: &Batch) -> f64 {
     let sequences = batch.x.iter().zip(&batch.targets);
-    sequences.map(|(x, y)| Reference::squared_error(&weights.forward(x), y).0).sum()
+    sequences.map(|(x, y)| weights.squared_error(&weights.forward(x), y).0).sum()
 }
 
 fn reference_gradient(config: Config, weights: &Reference, batch: &Batch) -> Reference {
     let mut gradient = Reference::zeros(config);
     for (x, targets) in batch.x.iter().zip(&batch.targets) {
         let pass = weights.forward(x);
-        let (_, dy) = Reference::squared_error(&pass, targets);
-        weights.backward(x, &pass, &dy, &mut gradient);
+        let (_, dy) = weights.squared_error(&pass, targets);
+        weights.backward(&pass, &dy, &mut gradient);
     }
     gradient
 }
@@ -130,7 +130,7 @@ fn assert_fast_path(config: Config, steps: usize, batch: usize, seed: u64) {
 fn fast_path_equals_the_reference_at_every_hidden_size_across_lanes_and_tiles() {
     for hidden in (1..=70).chain([96, 100, 127, 128, 129]) {
         for (batch, outputs) in [(1, 1), (5, 3)] {
-            let config = Config::new(2, hidden, outputs).unwrap();
+            let config = Config::lab(2, hidden, outputs).unwrap();
             assert_fast_path(config, 8, batch, hidden as u64);
         }
     }
@@ -140,7 +140,7 @@ fn fast_path_equals_the_reference_at_every_hidden_size_across_lanes_and_tiles() 
 fn fast_path_equals_the_reference_at_every_batch_across_tiles() {
     for batch in 1..=13 {
         for hidden in [3, 16, 17] {
-            assert_fast_path(Config::new(3, hidden, 2).unwrap(), 3, batch, batch as u64);
+            assert_fast_path(Config::lab(3, hidden, 2).unwrap(), 3, batch, batch as u64);
         }
     }
 }
@@ -148,13 +148,13 @@ fn fast_path_equals_the_reference_at_every_batch_across_tiles() {
 #[test]
 fn fast_path_equals_the_reference_over_long_sequences() {
     for steps in [1, 2, 64, 300] {
-        assert_fast_path(Config::new(2, 16, 1).unwrap(), steps, 1, steps as u64);
+        assert_fast_path(Config::lab(2, 16, 1).unwrap(), steps, 1, steps as u64);
     }
 }
 
 #[test]
 fn no_steps_or_no_sequences_give_no_outputs_and_a_zero_gradient() {
-    let config = Config::new(2, 5, 1).unwrap();
+    let config = Config::lab(2, 5, 1).unwrap();
     let parameters = Parameters::uniform(config, &mut Xoshiro256PlusPlus::seed_from_u64(0));
     for (steps, batch) in [(0, 1), (3, 0), (0, 0)] {
         let mut network = Network::new(config);
@@ -173,7 +173,7 @@ proptest! {
         inputs in 1_usize..4, hidden in 1_usize..7, outputs in 1_usize..4,
         steps in 1_usize..7, batch in 1_usize..3, seed: u64,
     ) {
-        let config = Config::new(inputs, hidden, outputs).unwrap();
+        let config = Config::lab(inputs, hidden, outputs).unwrap();
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut weights = Reference::from(&Parameters::uniform(config, &mut generator));
         let batch = Batch::random(config, steps, batch, &mut generator);
@@ -186,6 +186,6 @@ proptest! {
         inputs in 1_usize..20, hidden in 1_usize..101, outputs in 1_usize..20,
         steps in 1_usize..20, batch in 1_usize..9, seed: u64,
     ) {
-        assert_fast_path(Config::new(inputs, hidden, outputs).unwrap(), steps, batch, seed);
+        assert_fast_path(Config::lab(inputs, hidden, outputs).unwrap(), steps, batch, seed);
     }
 }

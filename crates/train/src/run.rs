@@ -365,7 +365,7 @@ impl RunFolder {
             reason: format!("cannot be used: {error}"),
         };
         Addition::new(config.bits).map_err(|error| content(CONFIG, &error))?;
-        let sizes = Config::new(Addition::INPUTS, config.hidden, Addition::OUTPUTS)
+        let sizes = Config::lab(Addition::INPUTS, config.hidden, Addition::OUTPUTS)
             .map_err(|error| content(CONFIG, &error))?;
         let path = self.path.join(MODEL);
         let bytes = fs::read(&path).map_err(Error::file("read", &path))?;

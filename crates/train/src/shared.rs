@@ -94,20 +94,25 @@ impl Shared {
     }
 
     /// The exchange of one block: see the module.
+    ///
+    /// In three passes, so that only the first and the last go value by value, as atomics
+    /// must: what is written to `own` in whole vectors can be read in whole vectors at once.
     #[inline]
-    fn exchange(&self, block: usize, own: &mut [f32], seen: &mut [f32]) {
-        let values = own.iter_mut().zip(seen);
-        for (shared, (own, seen)) in self.blocks[block].0.iter().zip(values) {
-            let now = shared.load(Relaxed);
-            if own.to_bits() == seen.to_bits() {
-                *own = f32::from_bits(now);
-            } else {
-                if now != seen.to_bits() {
-                    *own = f32::from_bits(now) + (*own - *seen);
-                }
-                shared.store(own.to_bits(), Relaxed);
+    fn exchange(&self, block: usize, own: &mut [f32; BLOCK], seen: &mut [f32; BLOCK]) {
+        let shared = &self.blocks[block].0;
+        let now: [u32; BLOCK] = std::array::from_fn(|n| shared[n].load(Relaxed));
+        let changed: [bool; BLOCK] = std::array::from_fn(|n| own[n].to_bits() != seen[n].to_bits());
+        for n in 0..BLOCK {
+            let theirs = f32::from_bits(now[n]);
+            let both = theirs + (own[n] - seen[n]);
+            let sum = if now[n] == seen[n].to_bits() { own[n] } else { both };
+            let value = if changed[n] { sum } else { theirs };
+            (own[n], seen[n]) = (value, value);
+        }
+        for n in 0..BLOCK {
+            if changed[n] {
+                shared[n].store(own[n].to_bits(), Relaxed);
             }
-            *seen = *own;
         }
     }
 }
@@ -130,14 +135,18 @@ pub struct Replica {
 impl Replica {
     /// A copy of `parameters`, which must be those that are shared. Worker `number` of
     /// `workers` starts its pushes at its own share of the blocks.
+    ///
+    /// # Panics
+    /// If the arena is not whole blocks: rows are padded to 16 values.
     pub fn new(parameters: Parameters, number: usize, workers: usize) -> Self {
-        let config = parameters.config();
+        let (config, len) = (parameters.config(), parameters.arena().len());
+        assert!(len.is_multiple_of(BLOCK), "{len} values are not whole blocks");
         Self {
             seen: parameters.clone(),
             stride: config.hidden().next_multiple_of(16),
             used: Vec::new(),
             is_used: vec![false; config.inputs()],
-            start: parameters.arena().len() / BLOCK * number / workers,
+            start: len / BLOCK * number / workers,
             parameters,
         }
     }
@@ -167,7 +176,7 @@ impl Replica {
     /// what others changed: in all rows but those of inputs that were not used.
     pub fn push(&mut self, shared: &Shared) {
         let (first, len) = (self.is_used.len() * self.stride, self.parameters.arena().len());
-        let start = first + self.start * BLOCK % (len - first).next_multiple_of(BLOCK);
+        let start = first + self.start * BLOCK % (len - first);
         self.start += STEP;
         self.exchange(start..len, shared);
         self.exchange(first..start, shared);
@@ -184,13 +193,13 @@ impl Replica {
         self.is_used.fill(false);
     }
 
-    /// Exchanges the values `range`, which begins on a block.
+    /// Exchanges the values `range`, whole blocks.
     #[inline]
     fn exchange(&mut self, range: Range<usize>, shared: &Shared) {
         let first = range.start / BLOCK;
-        let own = self.parameters.arena_mut()[range.clone()].chunks_mut(BLOCK);
-        let seen = self.seen.arena_mut()[range].chunks_mut(BLOCK);
-        for (block, (own, seen)) in (first..).zip(own.zip(seen)) {
+        let (own, _) = self.parameters.arena_mut()[range.clone()].as_chunks_mut();
+        let (seen, _) = self.seen.arena_mut()[range].as_chunks_mut();
+        for (block, (own, seen)) in (first..).zip(own.iter_mut().zip(seen)) {
             shared.exchange(block, own, seen);
         }
     }

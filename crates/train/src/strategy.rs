@@ -344,7 +344,7 @@ fn is_finite(parameters: &Parameters) -> bool {
 
 /// The sizes of the network that `config` asks for.
 fn network(config: &RunConfig) -> Result<Config, Error> {
-    Ok(Config::new(Addition::INPUTS, config.hidden, Addition::OUTPUTS)?)
+    Ok(Config::lab(Addition::INPUTS, config.hidden, Addition::OUTPUTS)?)
 }
 
 /// N threads that wait for work.

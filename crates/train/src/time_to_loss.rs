@@ -25,7 +25,7 @@ use model::{Network, Parameters, loss};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Instant;
 
 /// Examples that no training sees from its generator, the same for all that are compared.
@@ -129,24 +129,26 @@ pub fn line_transfer() -> f64 {
     let count = AtomicU32::new(0);
     // Nothing but the count itself is read: relaxed.
     let play = |parity: u32| {
-        while count.load(Ordering::Relaxed) < TURNS {
-            let now = count.load(Ordering::Relaxed);
-            if now % 2 == parity {
-                count.store(now + 1, Ordering::Relaxed);
+        loop {
+            let now = count.load(Relaxed);
+            if now >= TURNS {
+                break;
             }
-            std::hint::spin_loop();
+            if now % 2 == parity {
+                count.store(now + 1, Relaxed);
+            }
         }
     };
-    std::thread::scope(|scope| {
-        let other = scope.spawn(|| play(1));
-        play(0);
-        drop(other.join());
-    });
-    let start = Instant::now();
-    count.store(0, Ordering::Relaxed);
-    std::thread::scope(|scope| {
+    let start = std::thread::scope(|scope| {
         scope.spawn(|| play(1));
+        while count.load(Relaxed) == 0 {
+            // The other is awake when it has answered this.
+            count.store(1, Relaxed);
+            while count.load(Relaxed) == 1 {}
+        }
+        let start = Instant::now();
         play(0);
+        start
     });
     start.elapsed().as_secs_f64() / f64::from(TURNS)
 }

@@ -78,7 +78,7 @@ impl Trace {
             return Err(format!("has the format {:?}; only {FORMAT:?} is known", self.format));
         }
         let task = Addition::new(self.bits).map_err(|error| format!("cannot be used: {error}"))?;
-        Config::new(Addition::INPUTS, self.hidden, Addition::OUTPUTS)
+        Config::lab(Addition::INPUTS, self.hidden, Addition::OUTPUTS)
             .map_err(|error| format!("cannot be used: {error}"))?;
         Sgd::new(self.learning_rate as f32).map_err(|error| format!("cannot be used: {error}"))?;
         if self.pairs.len() != self.errors.len() {
@@ -118,7 +118,7 @@ impl Trace {
             learning_rate: self.learning_rate as f32,
             ..RunConfig::default()
         };
-        let model = Config::new(Addition::INPUTS, self.hidden, Addition::OUTPUTS)?;
+        let model = Config::lab(Addition::INPUTS, self.hidden, Addition::OUTPUTS)?;
         let mut first = Parameters::zeros(model);
         let mut rows = self.first.rows();
         first.for_each_row_mut(|row| {

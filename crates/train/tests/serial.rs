@@ -80,7 +80,7 @@ fn many_calls_train_as_one_does() {
 #[test]
 fn batches_are_cut_from_the_same_stream_of_examples_and_the_last_holds_what_is_left() {
     let config = RunConfig { batch: 4, ..RunConfig::default() };
-    let first = Parameters::uniform(Config::new(2, 16, 1).unwrap(), &mut generator(1));
+    let first = Parameters::uniform(Config::lab(2, 16, 1).unwrap(), &mut generator(1));
     let mut drawn = Serial::resume(&config, first.clone(), generator(2)).unwrap();
     let totals = drawn.train(10);
 
@@ -100,7 +100,7 @@ fn an_update_on_a_batch_is_the_mean_of_the_updates_on_its_examples() {
     let task = Addition::new(8).unwrap();
     for hidden in [1, 3, 16, 17, 64] {
         for batch in [1, 2, 7, 16, 17, 64] {
-            let first = Parameters::uniform(Config::new(2, hidden, 1).unwrap(), &mut generator(4));
+            let first = Parameters::uniform(Config::lab(2, hidden, 1).unwrap(), &mut generator(4));
             let config = RunConfig { hidden, batch, learning_rate: 1.0, ..RunConfig::default() };
             let update = |pairs: &[Pair]| {
                 let mut serial = Serial::resume(&config, first.clone(), generator(0)).unwrap();

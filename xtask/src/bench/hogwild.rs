@@ -44,6 +44,10 @@ pub struct Args {
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: u64,
 
+    /// The held-out loss to fall below [default: by size]
+    #[arg(long)]
+    loss: Option<f64>,
+
     /// One seed, one rate: a look, not a measurement
     #[arg(long)]
     quick: bool,
@@ -89,14 +93,14 @@ impl Size {
     /// Learning rates that are tried for one worker at batch 1.
     fn rates(self) -> &'static [f32] {
         match self {
-            Self::Lab => &[0.1, 0.2, 0.4, 0.8, 1.6],
+            Self::Lab => &[0.4, 0.8, 1.6, 3.2, 6.4],
             Self::Wide => &[0.0025, 0.005, 0.01, 0.02, 0.04],
         }
     }
 
     fn push_every(self) -> &'static [u64] {
         match self {
-            Self::Lab => &[1, 4, 16, 64, 256],
+            Self::Lab => &[1, 4, 16, 32, 64, 256],
             Self::Wide => &[1, 4, 16],
         }
     }
@@ -202,7 +206,8 @@ fn target_folder() -> Result<PathBuf> {
 }
 
 fn measure(size: Size, threads: &[usize], args: &Args, transfer: f64) -> Result<Report> {
-    let (goal, config) = (size.goal(), size.config());
+    let (mut goal, config) = (size.goal(), size.config());
+    goal.loss = args.loss.unwrap_or(goal.loss);
     let held_out = HeldOut::new(Addition::new(config.bits)?, 512);
     let rates = if args.quick { &size.rates()[1..2] } else { size.rates() };
     let tuning = if args.quick { TUNING.start..TUNING.start + 1 } else { TUNING };

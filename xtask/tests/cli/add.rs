@@ -179,7 +179,7 @@ fn foreign_weights_are_refused() {
 
 #[test]
 fn weights_that_are_not_finite_are_refused() {
-    let config = Config::new(2, 16, 1).unwrap();
+    let config = Config::lab(2, 16, 1).unwrap();
     for value in [f32::NAN, f32::INFINITY] {
         let mut generator = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(0);
         let mut parameters = Parameters::uniform(config, &mut generator);

@@ -1,0 +1,196 @@
+//! The cells of recurrent layers: the gate arithmetic of Elman, GRU and LSTM layers,
+//! forward and backward, with PyTorch's equations and order of gates.
+//!
+//! Legend: T steps, B batch, I inputs, H hidden units, G gates of a cell (1, 3, 4); S is
+//! H rounded up to [`GROUP`].
+//!
+//! ```text
+//! z = x·W_in + b_in + h_before·W_rec + b_rec      W_in [I, G·S], W_rec [H, G·S], b [G·S]
+//! h, c = cell(z, c_before)                        elman, gru, lstm
+//! ```
+//!
+//! A row of gate values is *grouped*: for each 16 units, G blocks of 16 values, one a
+//! gate ([`column`] says where a value is). So the gates of 16 units are G adjacent
+//! cache lines, one tile of a product holds all gates of its units, and the arithmetic
+//! runs on what is in registers already.
+//!
+//! Each cell has three kinds of doors, over the same arithmetic:
+//!
+//! 1. `forward`, `backward`: the gates of one step, of any number of rows. For batches,
+//!    beside packed products.
+//! 2. `forward_steps`, `backward_steps`: all steps of a layer, the recurrent product
+//!    included, for few rows (B to about 4), where there is no reuse to pack for.
+//! 3. `step`: one step from `x` to `h`, for streaming.
+//!
+//! All rows are padded with zeros to S (or G·S) values; the strides of the views may be
+//! larger. Where the padding of what comes in is zero (weights, biases, `h`, `c`, and
+//! every gradient), so is the padding of all that goes out, but that of the activated
+//! gates, which no product may meet: their gradients, which products do meet, are zero.
+//! The exception: a NaN or ∞ among the states of a step may turn the padding to NaN.
+//!
+//! This is not a layer: the product `x·W_in` of all steps at once, the gradients of the
+//! weights (`xᵀ·dz`, `hᵀ·dz`) and the lengths of the sequences belong above.
+
+pub mod elman;
+pub mod gru;
+pub mod lstm;
+mod sums;
+
+use crate::lanes::{LANES, Lanes, load, store};
+use crate::matrix::{MatMut, MatRef};
+use crate::recurrent::ROW;
+
+/// Units side by side in a row of gates: those of one cache line.
+pub const GROUP: usize = ROW;
+
+/// Where the value of `gate` of `unit` stands in a grouped row of `gates` gates.
+pub const fn column(gates: usize, gate: usize, unit: usize) -> usize {
+    (unit / GROUP * gates + gate) * GROUP + unit % GROUP
+}
+
+/// From which end a layer reads its sequences.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// From the first step to the last.
+    #[default]
+    Forward,
+    /// From the last step to the first.
+    Reverse,
+}
+
+/// The steps of a pass over arrays `[T·B, ·]`, in which row `t·B + b` is step t of
+/// sequence b.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Walk {
+    /// T, the steps of each sequence.
+    pub steps: usize,
+    /// B, the sequences side by side.
+    pub batch: usize,
+    /// Which step comes first.
+    pub direction: Direction,
+}
+
+impl Walk {
+    /// The steps in the order in which the layer takes them: the first has no step
+    /// before it but the initial state.
+    fn order(self) -> impl DoubleEndedIterator<Item = usize> {
+        (0..self.steps).map(move |step| match self.direction {
+            Direction::Forward => step,
+            Direction::Reverse => self.steps - 1 - step,
+        })
+    }
+
+    /// The step that the layer took before step `t`, if there was one.
+    fn before(self, t: usize) -> Option<usize> {
+        match self.direction {
+            Direction::Forward => t.checked_sub(1),
+            Direction::Reverse => (t + 1 < self.steps).then_some(t + 1),
+        }
+    }
+
+    /// `[B, ·]`: step `t` of `[T·B, ·]`.
+    fn step<'a>(self, t: usize, all: MatRef<'a>) -> MatRef<'a> {
+        all.part(t * self.batch, 0, self.batch, all.columns())
+    }
+
+    fn step_mut<'a>(self, t: usize, all: &'a mut MatMut<'_>) -> MatMut<'a> {
+        let columns = all.columns();
+        all.reborrow().into_part(t * self.batch, 0, self.batch, columns)
+    }
+
+    /// Of `[T·B, ·]`: the step before `t` (none if `t` is the first), and step `t`.
+    fn before_and_step<'a>(
+        self,
+        t: usize,
+        all: &'a mut MatMut<'_>,
+    ) -> (Option<MatMut<'a>>, MatMut<'a>) {
+        let Some(before) = self.before(t) else {
+            return (None, self.step_mut(t, all));
+        };
+        let columns = all.columns();
+        let middle = t.max(before) * self.batch;
+        let (early, late) = all.reborrow().split_at_row(middle);
+        let early = early.into_part(middle - self.batch, 0, self.batch, columns);
+        let late = late.into_part(0, 0, self.batch, columns);
+        if before < t { (Some(early), late) } else { (Some(late), early) }
+    }
+}
+
+/// The weights of one layer and direction, as [`step`](lstm::step) takes them.
+#[derive(Clone, Copy, Debug)]
+pub struct Weights<'a> {
+    /// `[I, G·S]`, row: from input.
+    pub w_in: MatRef<'a>,
+    /// `[H, G·S]`, row: from unit.
+    pub w_rec: MatRef<'a>,
+    /// `[G·S]`: PyTorch's `bias_ih`; none stands for zeros.
+    pub b_in: Option<&'a [f32]>,
+    /// `[G·S]`: PyTorch's `bias_hh`; none stands for zeros.
+    pub b_rec: Option<&'a [f32]>,
+}
+
+impl Weights<'_> {
+    /// H
+    fn hidden(&self) -> usize {
+        self.w_rec.rows()
+    }
+
+    #[track_caller]
+    fn check(&self, gates: usize, inputs: usize) {
+        let row = self.w_rec.columns();
+        check_row("w_rec", row, gates, self.hidden());
+        check("w_in", self.w_in.rows(), self.w_in.columns(), inputs, row);
+        for (name, bias) in [("b_in", self.b_in), ("b_rec", self.b_rec)] {
+            if let Some(bias) = bias {
+                check(name, 1, bias.len(), 1, row);
+            }
+        }
+    }
+}
+
+/// Refuses a matrix of another shape by its name.
+#[track_caller]
+fn check(name: &str, rows: usize, columns: usize, of_rows: usize, of_columns: usize) {
+    assert!(
+        (rows, columns) == (of_rows, of_columns),
+        "{name} is {rows} x {columns}, the others ask for {of_rows} x {of_columns}"
+    );
+}
+
+/// Refuses a row of gates that is not that of `hidden` units.
+#[track_caller]
+fn check_row(name: &str, columns: usize, gates: usize, hidden: usize) {
+    let expected = gates * hidden.next_multiple_of(GROUP);
+    assert!(
+        hidden > 0 && columns == expected,
+        "{name} has rows of {columns} values: {hidden} units with {gates} gates need {expected}"
+    );
+}
+
+/// The vectors of a group of 16 units: one, or two where vectors have 8 lanes.
+fn vectors() -> impl Iterator<Item = usize> {
+    (0..GROUP).step_by(LANES)
+}
+
+/// The vector at `at` of a block whose size is known when compiling, as is `at` once the
+/// loops are unrolled: nothing is left of the check.
+#[inline(always)]
+fn get<const N: usize>(block: &[f32; N], at: usize) -> Lanes {
+    assert!(at + LANES <= N);
+    // SAFETY: LANES values follow.
+    unsafe { load(block.as_ptr().add(at)) }
+}
+
+#[inline(always)]
+fn put<const N: usize>(block: &mut [f32; N], at: usize, value: Lanes) {
+    assert!(at + LANES <= N);
+    // SAFETY: LANES values follow.
+    unsafe { store(block.as_mut_ptr().add(at), value) }
+}
+
+/// The `G` gates of a vector of units of a bias, or zeros.
+#[inline(always)]
+fn bias_of<const G: usize>(bias: Option<&[f32]>, unit: usize) -> [Lanes; G] {
+    // SAFETY: `Weights::check` has found a value for each gate and unit.
+    bias.map_or([Lanes::ZERO; G], |bias| unsafe { sums::load_gates(bias.as_ptr(), unit) })
+}

@@ -1,0 +1,276 @@
+//! The pre-activations of a few rows, `start + a·U + b·W`, for all gates of some units at
+//! a time, so that the gates can be applied where the sums are: in registers.
+//!
+//! ```text
+//! for each tile of R rows and V vectors of units
+//!   sums[r][v][g] = start + Σ_k a[r, k]·U[k, v, g] + Σ_k b[r, k]·W[k, v, g]
+//!   finish(r, v, sums[r][v])
+//! ```
+//!
+//! 1. A row of weights is read where it lies, G vectors a vector of units; nothing is
+//!    packed, as a few rows read each weight once or twice.
+//! 2. A single row has its sum over k split over `SPLIT` accumulators, enough to hide the
+//!    latency of the multiply-add; four rows share each load instead.
+//!
+//! Not a product of matrices: from about eight rows on, packed weights win.
+
+use super::GROUP;
+use crate::lanes::{LANES, Lanes, load, store};
+use crate::matrix::{MatMut, MatRef};
+use std::array;
+
+/// Rows of equal length, unchecked: the doors have checked them.
+#[derive(Clone, Copy)]
+pub(super) struct Rows {
+    start: *const f32,
+    stride: usize,
+}
+
+impl Rows {
+    pub(super) fn new(view: MatRef<'_>) -> Self {
+        Self { start: view.as_ptr(), stride: view.stride() }
+    }
+
+    #[inline(always)]
+    pub(super) fn from(self, row: usize) -> Self {
+        Self { start: self.at(row), ..self }
+    }
+
+    /// The start of row `row`.
+    #[inline(always)]
+    pub(super) fn at(self, row: usize) -> *const f32 {
+        self.start.wrapping_add(row * self.stride)
+    }
+}
+
+/// As [`Rows`], to be written.
+#[derive(Clone, Copy)]
+pub(super) struct RowsMut {
+    start: *mut f32,
+    stride: usize,
+}
+
+impl RowsMut {
+    /// The view is used through the pointer alone for as long as this is in use.
+    pub(super) fn new(view: &mut MatMut<'_>) -> Self {
+        Self { start: view.as_mut_ptr(), stride: view.stride() }
+    }
+
+    #[inline(always)]
+    pub(super) fn from(self, row: usize) -> Self {
+        Self { start: self.at(row), ..self }
+    }
+
+    #[inline(always)]
+    pub(super) fn at(self, row: usize) -> *mut f32 {
+        self.start.wrapping_add(row * self.stride)
+    }
+
+    /// For reading what has been written.
+    #[inline(always)]
+    pub(super) fn as_rows(self) -> Rows {
+        Rows { start: self.start, stride: self.stride }
+    }
+}
+
+/// One product: `values` `[rows, depth]` times `weights` `[depth, G·S]`.
+#[derive(Clone, Copy)]
+pub(super) struct Term {
+    pub(super) values: Rows,
+    pub(super) weights: Rows,
+    pub(super) depth: usize,
+}
+
+/// Where the gates of the vector of units that starts at `unit` begin in a row.
+#[inline(always)]
+pub(super) fn first_gate<const G: usize>(unit: usize) -> usize {
+    unit / GROUP * (G * GROUP) + unit % GROUP
+}
+
+/// Loads the `G` gates of the vector of units that starts at `unit` from a grouped row.
+///
+/// # Safety
+/// The row has more than `unit` units, rounded up to [`GROUP`].
+#[inline(always)]
+pub(super) unsafe fn load_gates<const G: usize>(row: *const f32, unit: usize) -> [Lanes; G] {
+    // SAFETY: the caller's.
+    array::from_fn(|g| unsafe { load(row.add(first_gate::<G>(unit) + g * GROUP)) })
+}
+
+/// Stores the gates of a vector of units where [`load_gates`] finds them.
+///
+/// # Safety
+/// As [`load_gates`], for writing.
+#[inline(always)]
+pub(super) unsafe fn store_gates<const G: usize>(row: *mut f32, unit: usize, gates: [Lanes; G]) {
+    for (g, gate) in gates.into_iter().enumerate() {
+        // SAFETY: the caller's.
+        unsafe { store(row.add(first_gate::<G>(unit) + g * GROUP), gate) };
+    }
+}
+
+/// Calls `finish(row, unit, start(row, unit) + Σ terms)` for each row and each vector of
+/// units, tiles of up to `V` vectors at a time.
+///
+/// # Safety
+/// The terms have `rows` rows of `depth` values, and `depth` rows of `G·units` weights;
+/// `units` is a multiple of [`GROUP`].
+#[inline(always)]
+pub(super) unsafe fn for_each<const G: usize, const V: usize, const N: usize>(
+    rows: usize,
+    units: usize,
+    terms: [Term; N],
+    start: impl Fn(usize, usize) -> [Lanes; G],
+    mut finish: impl FnMut(usize, usize, [Lanes; G]),
+) {
+    let (start, finish) = (&start, &mut finish);
+    let mut unit = 0;
+    while unit < units {
+        // SAFETY: V vectors, or one, are left.
+        unsafe {
+            if unit + V * LANES <= units {
+                column::<G, V, N>(rows, unit, terms, start, finish);
+                unit += V * LANES;
+            } else {
+                column::<G, 1, N>(rows, unit, terms, start, finish);
+                unit += LANES;
+            }
+        }
+    }
+}
+
+/// `start` + the product, for one row and one vector of units.
+///
+/// # Safety
+/// As [`for_each`]; row and vector are within them.
+#[inline(always)]
+pub(super) unsafe fn of_one<const G: usize>(
+    row: usize,
+    unit: usize,
+    term: Term,
+    start: [Lanes; G],
+) -> [Lanes; G] {
+    let mut sums = start;
+    // SAFETY: the caller's.
+    unsafe {
+        tile::<G, 1, 1, 4, 1>(row, unit, [term], &|_, _| start, &mut |_, _, all| sums = all);
+    }
+    sums
+}
+
+/// All rows of `V` vectors of units.
+///
+/// # Safety
+/// As [`for_each`]; the vectors are within the units.
+#[inline(always)]
+unsafe fn column<const G: usize, const V: usize, const N: usize>(
+    rows: usize,
+    unit: usize,
+    terms: [Term; N],
+    start: &impl Fn(usize, usize) -> [Lanes; G],
+    finish: &mut impl FnMut(usize, usize, [Lanes; G]),
+) {
+    let mut row = 0;
+    // SAFETY: so many rows are left.
+    unsafe {
+        while row + 4 <= rows {
+            tile::<G, V, 4, 1, N>(row, unit, terms, start, finish);
+            row += 4;
+        }
+        while row < rows {
+            tile::<G, V, 1, 4, N>(row, unit, terms, start, finish);
+            row += 1;
+        }
+    }
+}
+
+/// `R` rows and `V` vectors of units.
+///
+/// # Safety
+/// As [`for_each`]; the rows and vectors are within them.
+#[allow(clippy::needless_range_loop)] // iterators would send the sums to memory
+#[inline(always)]
+unsafe fn tile<
+    const G: usize,
+    const V: usize,
+    const R: usize,
+    const SPLIT: usize,
+    const N: usize,
+>(
+    row: usize,
+    unit: usize,
+    terms: [Term; N],
+    start: &impl Fn(usize, usize) -> [Lanes; G],
+    finish: &mut impl FnMut(usize, usize, [Lanes; G]),
+) {
+    let mut sums = [[[[Lanes::ZERO; G]; V]; R]; SPLIT];
+    for r in 0..R {
+        for v in 0..V {
+            sums[0][r][v] = start(row + r, unit + v * LANES);
+        }
+    }
+    for term in terms {
+        let values = term.values.from(row);
+        let mut k = 0;
+        // SAFETY: k stays below the depth.
+        unsafe {
+            while k + SPLIT <= term.depth {
+                for (s, sums) in sums.iter_mut().enumerate() {
+                    add(sums, values, term.weights, k + s, unit);
+                }
+                k += SPLIT;
+            }
+            while k < term.depth {
+                add(&mut sums[0], values, term.weights, k, unit);
+                k += 1;
+            }
+        }
+    }
+    for r in 0..R {
+        for v in 0..V {
+            let all =
+                array::from_fn(|g| tree_sum(array::from_fn::<_, SPLIT, _>(|s| sums[s][r][v][g])));
+            finish(row + r, unit + v * LANES, all);
+        }
+    }
+}
+
+/// `sums[r][v][g] += values[r, k]·weights[k, v, g]`
+///
+/// # Safety
+/// `values` has `R` rows of more than `k` values; row `k` of `weights` has the gates of `V`
+/// vectors of units from `unit` on.
+#[allow(clippy::needless_range_loop)] // iterators would send the sums to memory
+#[inline(always)]
+unsafe fn add<const G: usize, const V: usize, const R: usize>(
+    sums: &mut [[[Lanes; G]; V]; R],
+    values: Rows,
+    weights: Rows,
+    k: usize,
+    unit: usize,
+) {
+    for v in 0..V {
+        // SAFETY: the caller's.
+        let weights: [Lanes; G] = unsafe { load_gates(weights.at(k), unit + v * LANES) };
+        for r in 0..R {
+            // SAFETY: r < R.
+            let value = Lanes::splat(unsafe { *values.at(r).wrapping_add(k) });
+            for g in 0..G {
+                sums[r][v][g] = value.mul_add(weights[g], sums[r][v][g]);
+            }
+        }
+    }
+}
+
+/// The sum of a power of two of vectors, in pairs.
+#[inline(always)]
+fn tree_sum<const COUNT: usize>(mut values: [Lanes; COUNT]) -> Lanes {
+    let mut width = COUNT / 2;
+    while width > 0 {
+        for k in 0..width {
+            values[k] += values[k + width];
+        }
+        width /= 2;
+    }
+    values[0]
+}

@@ -1,0 +1,164 @@
+//! One layer and direction forward over one segment.
+//!
+//! ```text
+//! z = x·W_in + b                                  one product for all rows
+//! for each step: z += h_before·W_rec; h = cell(z)
+//! ```
+//!
+//! The arithmetic is `kernels::cell`'s and `kernels::matmul`'s. Few sequences take the
+//! fused steps over weights where they lie, more take products with packed weights.
+
+use super::segment::{Piece, Segment, Shape, Slot, nonlinearity, part, part_mut, parts_mut};
+use crate::Cell;
+use kernels::buffer::Buffer;
+use kernels::cell::{Walk, elman, gru, lstm};
+use kernels::matmul::{Epilogue, Right, gemm, gemm_fused};
+use kernels::matrix::{MatMut, MatRef};
+
+/// Up to so many sequences, fused steps over unpacked weights are faster.
+pub(super) const FEW: usize = 4;
+
+/// A product of fewer rows may sum in another order, and then the outputs would depend
+/// on how a sequence is cut into chunks.
+const LEAST_ROWS: usize = 8;
+
+/// What the forward pass multiplies with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Forward<'a> {
+    /// W_in `[I_l, G·S]`, in as many parts as there are inputs side by side.
+    pub w_in: &'a [Right<'a>],
+    /// W_rec `[H, G·S]`
+    pub w_rec: Right<'a>,
+    /// The same, unpacked.
+    pub plain_w_rec: MatRef<'a>,
+    /// `[G·S]`: b_in + b_rec, or for a GRU b_in.
+    pub bias: Option<&'a [f32]>,
+    /// `[G·S]`: b_rec, of a GRU.
+    pub recurrent_bias: Option<&'a [f32]>,
+    /// Whether the segment starts from zeros, which meet no weight.
+    pub from_zeros: bool,
+}
+
+/// Runs the layer over a segment, whose inputs `x` `[rows, ·]` are as many parts as W_in
+/// has, from the start that [`Segment::prepare`] wrote.
+pub(super) fn forward(
+    segment: &Segment<'_>,
+    x: &[MatRef<'_>],
+    weights: &Forward<'_>,
+    slot: &mut Slot,
+) {
+    let Shape { cell, hidden, stride, direction } = segment.shape;
+    let (rows, batch) = (segment.rows(), segment.packing.batch);
+    let row = segment.shape.row();
+    {
+        let z = match cell {
+            Cell::Elman(_) => &mut slot.h[segment.first_row() * stride..][..rows * stride],
+            Cell::Gru | Cell::Lstm => &mut slot.gates[..],
+        };
+        input_product(x, weights, MatMut::new(z, rows, row));
+    }
+
+    if segment.is_even() && batch <= FEW {
+        let walk = Walk { steps: segment.steps.len(), batch, direction };
+        let (h_start, h) = split_start(segment, &mut slot.h);
+        match cell {
+            Cell::Elman(f) => {
+                elman::forward_steps(nonlinearity(f), walk, weights.plain_w_rec, h_start, h);
+            }
+            Cell::Gru => {
+                let zx = MatMut::new(&mut slot.gates, rows, row);
+                let zh = MatMut::new(&mut slot.recurrent, rows, row);
+                let w_rec = weights.plain_w_rec;
+                let recurrent = gru::Recurrent { w_rec, b_rec: weights.recurrent_bias };
+                gru::forward_steps(walk, recurrent, h_start, gru::Steps { zx, zh, h });
+            }
+            Cell::Lstm => {
+                let (c_start, c) = split_start(segment, &mut slot.c);
+                let start = lstm::Start { h: h_start, c: c_start };
+                let gates = MatMut::new(&mut slot.gates, rows, row);
+                let steps = lstm::Steps { gates, c, h };
+                lstm::forward_steps(walk, weights.plain_w_rec, start, steps);
+            }
+        }
+        return;
+    }
+
+    for t in segment.order() {
+        for piece in segment.pieces(t) {
+            let Piece { row: first, count, before, .. } = piece;
+            let (from, to) = (segment.before_row(&piece), segment.first_row() + first);
+            let is_zero = before.is_none() && weights.from_zeros;
+            let (h_before, mut h) = parts_mut(&mut slot.h, stride, count, from, to);
+            let h_before = h_before.as_ref();
+            let used = h_before.part(0, 0, count, hidden);
+            match cell {
+                Cell::Elman(f) => {
+                    if !is_zero {
+                        gemm(1.0, used, weights.w_rec, 1.0, h.reborrow());
+                    }
+                    elman::forward(nonlinearity(f), hidden, h);
+                }
+                Cell::Gru => {
+                    let zx = part_mut(&mut slot.gates, first, count, row);
+                    let mut zh = part_mut(&mut slot.recurrent, first, count, row);
+                    let bias = weights.recurrent_bias;
+                    if is_zero {
+                        zh.reborrow().into_rows().for_each(|zh| match bias {
+                            Some(bias) => zh.copy_from_slice(bias),
+                            None => zh.fill(0.0),
+                        });
+                    } else {
+                        let epilogue = Epilogue { bias, ..Epilogue::default() };
+                        gemm_fused(1.0, used, weights.w_rec, 0.0, zh.reborrow(), epilogue);
+                    }
+                    gru::forward(zx, zh.as_ref(), h_before, h);
+                }
+                Cell::Lstm => {
+                    let mut gates = part_mut(&mut slot.gates, first, count, row);
+                    if !is_zero {
+                        gemm(1.0, used, weights.w_rec, 1.0, gates.reborrow());
+                    }
+                    let (c_before, c) = parts_mut(&mut slot.c, stride, count, from, to);
+                    lstm::forward(gates, c_before.as_ref(), c, h);
+                }
+            }
+        }
+    }
+}
+
+/// `z ← Σ x·W_in + bias`, over the parts.
+fn input_product(x: &[MatRef<'_>], weights: &Forward<'_>, z: MatMut<'_>) {
+    let (rows, columns) = (z.rows(), z.columns());
+    let product = |x: &[MatRef<'_>], mut z: MatMut<'_>| {
+        for (part, (x, &w_in)) in x.iter().zip(weights.w_in).enumerate() {
+            let bias = weights.bias.filter(|_| part == 0);
+            let beta = if part == 0 { 0.0 } else { 1.0 };
+            gemm_fused(1.0, *x, w_in, beta, z.reborrow(), Epilogue { bias, ..Epilogue::default() });
+        }
+    };
+    if rows >= LEAST_ROWS {
+        return product(x, z);
+    }
+    let pad = |x: &MatRef<'_>| {
+        let mut values: Vec<f32> = x.iter_rows().flatten().copied().collect();
+        values.resize(LEAST_ROWS * x.columns(), 0.0);
+        values
+    };
+    let padded: Vec<Vec<f32>> = x.iter().map(pad).collect();
+    let views: Vec<_> =
+        padded.iter().zip(x).map(|(p, x)| MatRef::new(p, LEAST_ROWS, x.columns())).collect();
+    let mut sums = Buffer::zeros(LEAST_ROWS * columns);
+    product(&views, MatMut::new(&mut sums, LEAST_ROWS, columns));
+    for (n, row) in z.into_rows().enumerate() {
+        row.copy_from_slice(&sums[n * columns..][..columns]);
+    }
+}
+
+/// Of a buffer of states: the start `[B, S]` and the rows `[rows, S]` of the segment.
+fn split_start<'s>(segment: &Segment<'_>, states: &'s mut [f32]) -> (MatRef<'s>, MatMut<'s>) {
+    let (rows, batch, stride) = (segment.rows(), segment.packing.batch, segment.shape.stride);
+    let middle = segment.first_row().max(segment.start_row());
+    let (low, high) = states.split_at_mut(middle * stride);
+    let (start, rest) = if segment.is_forward() { (low, high) } else { (high, low) };
+    (part(start, 0, batch, stride), part_mut(rest, 0, rows, stride))
+}

@@ -1,0 +1,99 @@
+//! The states of all layers between two steps: what a pass starts from and ends with.
+
+use crate::sequences::check_finite;
+use crate::{Cell, Config, Error};
+
+/// The states `h` (and, of an LSTM, `c`) `[layers·directions, B, H]` of B sequences, in
+/// PyTorch's order: layer 0 forward, layer 0 backward, layer 1 forward, …
+///
+/// As the end of a pass, each sequence's states behind its own last step (for the backward
+/// direction: behind its first). As the gradient of a start, `∂L/∂h₀` and `∂L/∂c₀`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    config: Config,
+    batch: usize,
+    h: Vec<f32>,
+    c: Vec<f32>,
+}
+
+impl State {
+    /// All zeros, where a pass starts by itself.
+    ///
+    /// # Panics
+    /// If so many states do not fit in memory.
+    pub fn zeros(config: Config, batch: usize) -> Self {
+        let len = Self::len(config, batch).expect("the states fit in memory");
+        let c = if config.cell() == Cell::Lstm { len } else { 0 };
+        Self { config, batch, h: vec![0.0; len], c: vec![0.0; c] }
+    }
+
+    /// The states `h` and `c` `[layers·directions, B, H]` of `batch` (B) sequences; `c` is
+    /// empty but for an LSTM.
+    ///
+    /// # Errors
+    /// If they do not hold as many values, or one is not finite.
+    pub fn new(config: Config, batch: usize, h: Vec<f32>, c: Vec<f32>) -> Result<Self, Error> {
+        let expected = Self::len(config, batch);
+        let of_c = if config.cell() == Cell::Lstm { expected } else { Some(0) };
+        for (name, values, expected) in [("h", &h, expected), ("c", &c, of_c)] {
+            if expected != Some(values.len()) {
+                let layers = config.layers() * config.directions();
+                let (found, hidden) = (values.len(), config.hidden());
+                return Err(Error::StateSize { name, found, layers, batch, hidden });
+            }
+            check_finite(if name == "h" { "states h" } else { "states c" }, values)?;
+        }
+        Ok(Self { config, batch, h, c })
+    }
+
+    fn len(config: Config, batch: usize) -> Option<usize> {
+        (config.layers() * config.directions()).checked_mul(batch)?.checked_mul(config.hidden())
+    }
+
+    /// B
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// `[layers·directions, B, H]`
+    pub fn h(&self) -> &[f32] {
+        &self.h
+    }
+
+    /// `[layers·directions, B, H]`; empty but for an LSTM.
+    pub fn c(&self) -> &[f32] {
+        &self.c
+    }
+
+    /// Is it of `batch` sequences of a network of `config`?
+    pub(crate) fn check(&self, config: Config, batch: usize) -> Result<(), Error> {
+        let sizes =
+            |config: Config| (config.cell(), config.layers(), config.directions(), config.hidden());
+        if sizes(self.config) == sizes(config) && self.batch == batch {
+            return Ok(());
+        }
+        Err(Error::State {
+            found: format!("{} sequences of {:?}", self.batch, self.config.architecture()),
+            expected: format!("{batch} of {:?}", config.architecture()),
+        })
+    }
+
+    /// `[H]`: the states h and c (empty but for an LSTM) of `sequence` in layer·directions +
+    /// direction `index`.
+    pub(crate) fn row(&self, index: usize, sequence: usize) -> (&[f32], &[f32]) {
+        let (start, hidden) = self.place(index, sequence);
+        let c = if self.c.is_empty() { &[] } else { &self.c[start..start + hidden] };
+        (&self.h[start..start + hidden], c)
+    }
+
+    pub(crate) fn row_mut(&mut self, index: usize, sequence: usize) -> (&mut [f32], &mut [f32]) {
+        let (start, hidden) = self.place(index, sequence);
+        let c = if self.c.is_empty() { &mut [] } else { &mut self.c[start..start + hidden] };
+        (&mut self.h[start..start + hidden], c)
+    }
+
+    fn place(&self, index: usize, sequence: usize) -> (usize, usize) {
+        let hidden = self.config.hidden();
+        ((index * self.batch + sequence) * hidden, hidden)
+    }
+}
