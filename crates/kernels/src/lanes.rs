@@ -82,6 +82,24 @@ pub(crate) fn scale_by_power_of_two(x: Lanes, n: Lanes) -> Lanes {
     }
 }
 
+/// The number with the mantissa of the f32 that has the bits `OF`, and the exponent
+/// field (and sign) that the low 9 bits of each lane of `x` hold.
+#[inline(always)]
+pub(crate) fn with_exponent<const OF: u32>(x: Lanes) -> Lanes {
+    let mantissa = (OF & 0x7f_ffff) as i32;
+    #[cfg(target_feature = "avx512vbmi2")]
+    // SAFETY: the build has AVX-512 VBMI2; `Lanes` and `__m512i` are the same bytes.
+    unsafe {
+        // The shift takes in the upper bits of its second operand.
+        mem::transmute(x86_64::_mm512_shldi_epi32::<23>(
+            mem::transmute::<Lanes, x86_64::__m512i>(x),
+            x86_64::_mm512_set1_epi32(mantissa << 9),
+        ))
+    }
+    #[cfg(not(target_feature = "avx512vbmi2"))]
+    bytemuck::cast((bytemuck::cast::<Lanes, IntLanes>(x) << 23) | IntLanes::splat(mantissa))
+}
+
 /// `1 / x` to a relative error of 2⁻¹⁴ or better, for normal x and 1/x: to be refined.
 #[inline(always)]
 pub(crate) fn reciprocal_estimate(x: Lanes) -> Lanes {
