@@ -100,6 +100,27 @@ pub(crate) fn with_exponent<const OF: u32>(x: Lanes) -> Lanes {
     bytemuck::cast((bytemuck::cast::<Lanes, IntLanes>(x) << 23) | IntLanes::splat(mantissa))
 }
 
+/// `y` where `x` is at least `limit` or NaN, else zero.
+#[inline(always)]
+pub(crate) fn zero_below(limit: f32, x: Lanes, y: Lanes) -> Lanes {
+    #[cfg(target_feature = "avx512f")]
+    // SAFETY: the build has AVX-512F; `Lanes` and `__m512` are the same bytes.
+    unsafe {
+        // "Not less than" is a comparison of its own; an inverted mask costs the port
+        // that divides.
+        let kept = x86_64::_mm512_cmp_ps_mask::<{ x86_64::_CMP_NLT_UQ }>(
+            mem::transmute::<Lanes, x86_64::__m512>(x),
+            x86_64::_mm512_set1_ps(limit),
+        );
+        mem::transmute(x86_64::_mm512_maskz_mov_ps(
+            kept,
+            mem::transmute::<Lanes, x86_64::__m512>(y),
+        ))
+    }
+    #[cfg(not(target_feature = "avx512f"))]
+    x.simd_lt(Lanes::splat(limit)).select(Lanes::ZERO, y)
+}
+
 /// `1 / x` to a relative error of 2⁻¹⁴ or better, for normal x and 1/x: to be refined.
 #[inline(always)]
 pub(crate) fn reciprocal_estimate(x: Lanes) -> Lanes {

@@ -24,7 +24,7 @@
 
 use super::exp::{BIASED_MAGIC, LN2_HI, LN2_LO};
 use super::{map, map_into, zip_map};
-use crate::lanes::{IntLanes, Lanes, with_exponent};
+use crate::lanes::{IntLanes, Lanes, with_exponent, zero_below};
 
 /// `σ(x)` of each lane.
 #[inline(always)]
@@ -55,7 +55,7 @@ pub fn sigmoid_lanes(x: Lanes) -> Lanes {
     let c = r.mul_add(c, splat(K * C0));
     let g = r.mul_add(c, splat(K));
     let quotient = w / r.mul_add(g, w + splat(K));
-    x.simd_lt(splat(LOWEST)).select(Lanes::ZERO, quotient)
+    zero_below(LOWEST, x, quotient)
 }
 
 /// `σ(x)` of each lane, for a chain of dependent steps: the result is there six cycles
