@@ -114,6 +114,7 @@ pub fn sigmoid(x: &mut [f32]) {
 ///
 /// # Panics
 /// If `x` and `y` differ in length.
+#[track_caller]
 pub fn sigmoid_into(x: &[f32], y: &mut [f32]) {
     map_into(x, y, sigmoid_lanes);
 }
@@ -123,6 +124,7 @@ pub fn sigmoid_into(x: &[f32], y: &mut [f32]) {
 ///
 /// # Panics
 /// If `y` and `dy` differ in length.
+#[track_caller]
 pub fn sigmoid_backward(y: &[f32], dy: &mut [f32]) {
     zip_map(y, dy, |y, dy| dy * (y * (Lanes::ONE - y)));
 }
