@@ -5,7 +5,7 @@
 //! other figure of the study is a share of these, taken in the same run, because
 //! the clock of a shared machine wanders.
 //!
-//! `cargo bench --bench roofline` prints one line of JSON. Other benches take this
+//! `cargo bench --bench roofline` prints one line of JSON, with what it was built for. Other benches take this
 //! file in as a module; it times nothing but the machine.
 
 use std::{
@@ -100,8 +100,10 @@ fn fastest(mut run: impl FnMut()) -> f64 {
 #[allow(dead_code)]
 fn main() {
     let Roofline { peak, l1, l2, memory } = Roofline::measure();
+    let features = kernels::cpu::build_features().join("\", \"");
     println!(
         "{{\"peak_gflops\": {peak:.1}, \"l1_gb_per_s\": {l1:.1}, \
-         \"l2_gb_per_s\": {l2:.1}, \"memory_gb_per_s\": {memory:.1}}}"
+         \"l2_gb_per_s\": {l2:.1}, \"memory_gb_per_s\": {memory:.1}, \
+         \"build_features\": [\"{features}\"]}}"
     );
 }

@@ -52,8 +52,14 @@ fn map(x: &mut [f32], f: impl Fn(Lanes) -> Lanes) {
 
 /// `y[i] ← f(x[i])`.
 #[inline(always)]
+#[track_caller]
 fn map_into(x: &[f32], y: &mut [f32], f: impl Fn(Lanes) -> Lanes) {
-    assert_eq!(x.len(), y.len(), "input and output differ in length");
+    assert!(
+        x.len() == y.len(),
+        "input and output differ in length: {} values and {}",
+        x.len(),
+        y.len()
+    );
     let Some(last) = x.last_chunk::<LANES>() else {
         return store_partial(y, f(load_partial(x)));
     };
@@ -71,8 +77,14 @@ fn map_into(x: &[f32], y: &mut [f32], f: impl Fn(Lanes) -> Lanes) {
 
 /// `dy[i] ← f(y[i], dy[i])`, the tail as in [`map`].
 #[inline(always)]
+#[track_caller]
 fn zip_map(y: &[f32], dy: &mut [f32], f: impl Fn(Lanes, Lanes) -> Lanes) {
-    assert_eq!(y.len(), dy.len(), "output and gradient differ in length");
+    assert!(
+        y.len() == dy.len(),
+        "output and gradient differ in length: {} values and {}",
+        y.len(),
+        dy.len()
+    );
     let (Some(last_y), Some(&last_dy)) = (y.last_chunk::<LANES>(), dy.last_chunk::<LANES>()) else {
         let value = f(load_partial(y), load_partial(dy));
         return store_partial(dy, value);

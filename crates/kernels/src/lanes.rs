@@ -82,6 +82,45 @@ pub(crate) fn scale_by_power_of_two(x: Lanes, n: Lanes) -> Lanes {
     }
 }
 
+/// The number with the mantissa of the f32 that has the bits `OF`, and the exponent
+/// field (and sign) that the low 9 bits of each lane of `x` hold.
+#[inline(always)]
+pub(crate) fn with_exponent<const OF: u32>(x: Lanes) -> Lanes {
+    let mantissa = (OF & 0x7f_ffff) as i32;
+    #[cfg(target_feature = "avx512vbmi2")]
+    // SAFETY: the build has AVX-512 VBMI2; `Lanes` and `__m512i` are the same bytes.
+    unsafe {
+        // The shift takes in the upper bits of its second operand.
+        mem::transmute(x86_64::_mm512_shldi_epi32::<23>(
+            mem::transmute::<Lanes, x86_64::__m512i>(x),
+            x86_64::_mm512_set1_epi32(mantissa << 9),
+        ))
+    }
+    #[cfg(not(target_feature = "avx512vbmi2"))]
+    bytemuck::cast((bytemuck::cast::<Lanes, IntLanes>(x) << 23) | IntLanes::splat(mantissa))
+}
+
+/// `y` where `x` is at least `limit` or NaN, else zero.
+#[inline(always)]
+pub(crate) fn zero_below(limit: f32, x: Lanes, y: Lanes) -> Lanes {
+    #[cfg(target_feature = "avx512f")]
+    // SAFETY: the build has AVX-512F; `Lanes` and `__m512` are the same bytes.
+    unsafe {
+        // "Not less than" is a comparison of its own; an inverted mask costs the port
+        // that divides.
+        let kept = x86_64::_mm512_cmp_ps_mask::<{ x86_64::_CMP_NLT_UQ }>(
+            mem::transmute::<Lanes, x86_64::__m512>(x),
+            x86_64::_mm512_set1_ps(limit),
+        );
+        mem::transmute(x86_64::_mm512_maskz_mov_ps(
+            kept,
+            mem::transmute::<Lanes, x86_64::__m512>(y),
+        ))
+    }
+    #[cfg(not(target_feature = "avx512f"))]
+    x.simd_lt(Lanes::splat(limit)).select(Lanes::ZERO, y)
+}
+
 /// `1 / x` to a relative error of 2⁻¹⁴ or better, for normal x and 1/x: to be refined.
 #[inline(always)]
 pub(crate) fn reciprocal_estimate(x: Lanes) -> Lanes {

@@ -94,7 +94,9 @@ fn row_bound(x: &[f32]) -> f64 {
 
 #[test]
 fn rows_keep_to_the_reference_at_every_width_and_stride() {
-    for columns in 1..=70 {
+    // Beyond 70: more than one block of the maximum, with and without a rest.
+    let block = 8 * LANES;
+    for columns in (1..=70).chain([block - 1, block, block + 1, 2 * block + 3]) {
         for (rows, gap) in [(1, 0), (3, 0), (3, 1), (2, 5)] {
             let stride = columns + gap;
             let len = (rows - 1) * stride + columns;
@@ -197,8 +199,30 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn finite_rows_never_make_nan(
+        bits in prop::collection::vec(any::<u32>(), 1..300),
+        columns in 1usize..70,
+    ) {
+        let finite = |bits| Some(f32::from_bits(bits)).filter(|x| x.is_finite());
+        let x: Vec<f32> = bits.into_iter().filter_map(finite).collect();
+        let columns = columns.min(x.len()).max(1);
+        let rows = x.len() / columns;
+        let mut y = x.clone();
+        activation::softmax_rows(&mut y, rows, columns, columns);
+        prop_assert!(y[..rows * columns].iter().all(|y| (0.0..=1.0 + 1e-5).contains(y)));
+        let mut sums = vec![0.0; rows];
+        activation::log_sum_exp_rows(&x, rows, columns, columns, &mut sums);
+        for (x, sum) in x.chunks_exact(columns).zip(sums) {
+            let max = x.iter().copied().fold(f32::MIN, f32::max);
+            prop_assert!(sum >= max, "{sum:e} below {max:e}");
+        }
+    }
+}
+
 #[test]
-#[should_panic(expected = "differ in length")]
+#[should_panic(expected = "input and output differ in length: 3 values and 4")]
 fn lengths_must_agree() {
     activation::tanh_into(&[0.0; 3], &mut [0.0; 4]);
 }
@@ -207,4 +231,64 @@ fn lengths_must_agree() {
 #[should_panic(expected = "[2, 3] at a stride of 4 needs 7 values, the buffer has 6")]
 fn rows_must_fit() {
     activation::softmax_rows(&mut [0.0; 6], 2, 3, 4);
+}
+
+#[test]
+#[should_panic(expected = "output and gradient differ in length: 4 values and 3")]
+fn gradients_must_agree() {
+    activation::sigmoid_backward(&[0.0; 4], &mut [0.0; 3]);
+}
+
+#[test]
+#[should_panic(expected = "one log-sum-exp a row: 2 rows, room for 3")]
+fn every_row_needs_one_place() {
+    activation::log_sum_exp_rows(&[0.0; 6], 2, 3, 3, &mut [0.0; 3]);
+}
+
+#[test]
+#[should_panic(expected = "rows of 3 columns overlap at a stride of 2")]
+fn rows_must_not_overlap() {
+    activation::softmax_rows_into(&[0.0; 6], &mut [0.0; 6], 2, 3, 2);
+}
+
+#[test]
+#[should_panic(expected = "the buffer has 6")]
+fn rows_beyond_all_memory_are_refused() {
+    activation::softmax_rows(&mut [0.0; 6], usize::MAX, 3, 3);
+}
+
+#[test]
+fn empty_rows_have_the_sum_of_nothing() {
+    let mut sums = [0.0; 3];
+    activation::log_sum_exp_rows(&[], 3, 0, 0, &mut sums);
+    assert_eq!(sums, [f32::NEG_INFINITY; 3]);
+    activation::log_sum_exp_rows(&[], 0, 5, 5, &mut []);
+    activation::softmax_rows_into(&[], &mut [], 0, 3, 3);
+}
+
+/// Subnormal values, on the way forth and back, and as the distance of two logits.
+#[test]
+fn subnormal_values_are_neither_flushed_nor_special() {
+    let tiny: Vec<f32> =
+        (0..70).map(|i| f32::from_bits(1 << (i % 23)) * [1.0, -1.0][i % 2]).collect();
+    let mut y = vec![GUARD; tiny.len()];
+    activation::exp_into(&tiny, &mut y);
+    assert!(y.iter().all(|&y| y == 1.0));
+    activation::sigmoid_into(&tiny, &mut y);
+    assert!(y.iter().all(|&y| y == 0.5));
+    activation::tanh_into(&tiny, &mut y);
+    assert_eq!(bits(&y), bits(&tiny));
+
+    let mut dy = tiny.clone();
+    activation::tanh_backward(&vec![0.0; tiny.len()], &mut dy);
+    assert_eq!(bits(&dy), bits(&tiny));
+    let mut row = tiny.clone();
+    activation::softmax_rows(&mut row, 1, 70, 70);
+    assert!(row.iter().all(|&weight| (weight * 70.0 - 1.0).abs() <= 1e-6));
+    // e^−100 is subnormal: gradual, and not zero.
+    let mut row = [0.0, -100.0];
+    activation::softmax_rows(&mut row, 1, 2, 2);
+    assert_eq!(row[0], 1.0);
+    let ulp = f64::from(f32::from_bits(1));
+    assert!((f64::from(row[1]) - (-100.0f64).exp()).abs() <= ulp, "{:e}", row[1]);
 }

@@ -35,10 +35,11 @@ fn parse(text: &str) -> Result<Report> {
         format: String,
         version: u32,
     }
+    const OTHER: &str = "it is no report.json of `cargo xtask bench`";
+    // Damaged, or no JSON at all: where that shows.
+    serde_json::from_str::<serde::de::IgnoredAny>(text).context(OTHER)?;
     let header = serde_json::from_str(text).ok().filter(|header: &Header| header.format == FORMAT);
-    let Some(Header { version, .. }) = header else {
-        bail!("it is no report.json of `cargo xtask bench`");
-    };
+    let Some(Header { version, .. }) = header else { bail!(OTHER) };
     ensure!(
         version == VERSION,
         "it is of version {version} and this program knows {VERSION}; measure it again with this one"
@@ -177,6 +178,8 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), reason, "{text}");
         }
+        let cut = format!("{:#}", parse(&whole[..whole.len() / 2]).unwrap_err());
+        assert!(cut.starts_with("it is no report.json of `cargo xtask bench`: EOF while"), "{cut}");
         let error = read(Path::new("no/such/file.json")).unwrap_err().to_string();
         assert_eq!(error, "cannot read the baseline no/such/file.json");
     }

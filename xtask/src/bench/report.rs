@@ -19,8 +19,27 @@ pub struct Report {
     pub quick: bool,
     pub roofline: Roofline,
     pub benchmarks: Vec<Benchmark>,
+    /// The same for a build for another CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub also: Option<Also>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
+}
+
+/// What one build measured.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Build {
+    pub build_features: Vec<String>,
+    pub roofline: Roofline,
+    pub benchmarks: Vec<Benchmark>,
+}
+
+/// A second build, measured after the first, with its own ceilings.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Also {
+    pub target_cpu: String,
+    #[serde(flatten)]
+    pub build: Build,
 }
 
 /// One benchmark; times are nanoseconds for one iteration.
@@ -168,8 +187,12 @@ impl Benchmark {
         (self.group == Group::Matmul && m == k && k == n).then_some(n)
     }
 
+    /// As `83% of L1`: what it reached of what bounds it.
+    fn share_of_limit(&self) -> Option<String> {
+        Some(format!("{:.0}% of {}", 100.0 * self.share?, self.limit?.name()))
+    }
+
     fn row(&self, with_change: bool) -> Vec<String> {
-        let or_dash = |text: Option<String>| text.unwrap_or("–".to_owned());
         let subject = format!("{} {}", self.what, self.size);
         let mut row = vec![
             subject.trim().to_owned(),
@@ -177,11 +200,7 @@ impl Benchmark {
             time(self.median_ns),
             format!("{:.1}%", 100.0 * self.noise()),
             or_dash(self.elements.map(|n| rate(n / self.median_ns * 1e9, self.group.unit()))),
-            or_dash(
-                self.share
-                    .zip(self.limit)
-                    .map(|(share, limit)| format!("{:.0}% of {}", 100.0 * share, limit.name())),
-            ),
+            or_dash(self.share_of_limit()),
             or_dash(self.times_ours.map(|ratio| format!("{ratio:.2}"))),
         ];
         if with_change {
@@ -202,7 +221,6 @@ impl Report {
 
     /// As a page.
     pub fn markdown(&self) -> String {
-        let Roofline { before, after, drift, .. } = &self.roofline;
         let mut text = format!(
             "# Benchmarks\n\n\
              - CPU: {}, one core\n\
@@ -218,33 +236,38 @@ impl Report {
         if self.quick {
             text += "- `--quick`: a look, not a measurement\n";
         }
-        let ceiling = |name: &str, before: f64, after: f64| {
-            vec![name.to_owned(), format!("{before:.1}"), format!("{after:.1}")]
-        };
-        text += &format!(
-            "\nThe machine before and after; its peak moved by {:.1}%.\n\n",
-            100.0 * drift
-        );
-        text += &table(
-            &["ceiling", "before", "after"],
-            1,
-            &[
-                ceiling("peak, GFLOP/s", before.peak_gflops, after.peak_gflops),
-                ceiling("L1 loads, GB/s", before.l1_gb_per_s, after.l1_gb_per_s),
-                ceiling("L2 loads, GB/s", before.l2_gb_per_s, after.l2_gb_per_s),
-                ceiling("memory loads, GB/s", before.memory_gb_per_s, after.memory_gb_per_s),
-            ],
-        );
+        text += &ceilings("The machine", &self.roofline);
+        if let Some(Also { target_cpu, build }) = &self.also {
+            let what = format!(
+                "The build for {target_cpu} ({}) on the machine",
+                build.build_features.join(" ")
+            );
+            text += &ceilings(&what, &build.roofline);
+        }
         text += "\nTimes are medians; ± is half their 95% confidence interval or the samples' median \
                  absolute deviation, whichever is more. The limit is the roofline's: the peak, or the \
-                 bandwidth of the cache that holds the data (L2's for what only L3 holds).\n";
+                 bandwidth of the cache that holds the data (L2's for what only L3 holds). It is that of \
+                 loads; where stores run beside them, a share can exceed 100%.\n";
         let mut header =
             vec!["benchmark", "by", "median", "±", "throughput", "of its limit", "time ÷ ours"];
         if self.comparison.is_some() {
             header.push("time ÷ baseline");
         }
+        let also = self.also.as_ref();
+        let also_header = also.map(|also| format!("{}: median", also.target_cpu));
+        header.extend(also_header.as_deref());
+        header.extend(also.map(|_| "of its limit"));
         for group in self.benchmarks.chunk_by(|a, b| a.group == b.group) {
-            let rows: Vec<_> = group.iter().map(|b| b.row(self.comparison.is_some())).collect();
+            let row = |benchmark: &Benchmark| {
+                let mut row = benchmark.row(self.comparison.is_some());
+                if let Some(also) = also {
+                    let same = also.build.benchmarks.iter().find(|b| b.id() == benchmark.id());
+                    row.push(or_dash(same.map(|same| time(same.median_ns))));
+                    row.push(or_dash(same.and_then(Benchmark::share_of_limit)));
+                }
+                row
+            };
+            let rows: Vec<_> = group.iter().map(row).collect();
             text += &format!("\n## {}\n\n{}", group[0].group.name(), table(&header, 2, &rows));
         }
         if let Some(comparison) = &self.comparison {
@@ -283,6 +306,25 @@ impl Report {
         }
         text + &format!("- {slower} of {compared} benchmarks became slower\n")
     }
+}
+
+fn or_dash(text: Option<String>) -> String {
+    text.unwrap_or("–".to_owned())
+}
+
+/// `what` before and after its run, as a table with a sentence above.
+fn ceilings(what: &str, Roofline { before, after, drift, .. }: &Roofline) -> String {
+    let row = |name: &str, before: f64, after: f64| {
+        vec![name.to_owned(), format!("{before:.1}"), format!("{after:.1}")]
+    };
+    let rows = [
+        row("peak, GFLOP/s", before.peak_gflops, after.peak_gflops),
+        row("L1 loads, GB/s", before.l1_gb_per_s, after.l1_gb_per_s),
+        row("L2 loads, GB/s", before.l2_gb_per_s, after.l2_gb_per_s),
+        row("memory loads, GB/s", before.memory_gb_per_s, after.memory_gb_per_s),
+    ];
+    format!("\n{what} before and after; its peak moved by {:.1}%.\n\n", 100.0 * drift)
+        + &table(&["ceiling", "before", "after"], 1, &rows)
 }
 
 /// Nanoseconds with three digits or more and a unit to suit.
@@ -367,6 +409,7 @@ pub mod tests {
             quick: false,
             benchmarks: Benchmark::of_group(Group::Activation, results, &roofline),
             roofline,
+            also: None,
             comparison: None,
         }
     }
@@ -413,6 +456,30 @@ pub mod tests {
         assert!(text.contains("| peak, GFLOP/s      |  200.0 | 200.0 |\n"), "{text}");
         assert!(text.contains("| ------------------ | -----: | ----: |\n"), "{text}");
         assert!(text.contains("- built for: avx2 fma\n"), "{text}");
+    }
+
+    #[test]
+    fn a_second_build_has_its_own_ceilings_and_columns() {
+        let mut report =
+            report(vec![measured("exp/carry", "64", 942.08), measured("tanh/carry", "64", 1.0)]);
+        let slower = Benchmark::of_group(
+            Group::Activation,
+            vec![measured("exp/carry", "64", 100.0)],
+            &report.roofline,
+        );
+        let build = Build {
+            build_features: vec!["avx2".to_owned()],
+            roofline: report.roofline,
+            benchmarks: slower,
+        };
+        report.also = Some(Also { target_cpu: "x86-64-v3".to_owned(), build });
+        let text = report.markdown();
+        assert!(text.contains("| x86-64-v3: median | of its limit |\n"), "{text}");
+        assert!(text.contains("|          100.0 ns |   7% of peak |\n"), "{text}");
+        assert!(text.contains("|                 – |            – |\n"), "{text}");
+        assert!(text.contains("\nThe build for x86-64-v3 (avx2) on the machine before"), "{text}");
+        let back: Report = serde_json::from_str(&report.json()).unwrap();
+        assert_eq!(back.also.unwrap().build.benchmarks[0].median_ns, 100.0);
     }
 
     #[test]

@@ -102,10 +102,37 @@ pub struct Work {
     footprint: f64,
 }
 
-/// FLOP for one value, counted in our code (`crates/kernels/src/activation`): a fused
-/// multiply-add is two, a division or its estimate one; comparisons, shifts and masks
-/// are none.
-const ACTIVATION_FLOP: [(&str, f64); 3] = [("exp", 23.0), ("sigmoid", 22.0), ("tanh", 33.0)];
+/// What one value costs in a kernel of the group `activation`.
+struct Cost {
+    name: &'static str,
+    /// Counted in our code (`crates/kernels/src`): a fused multiply-add is two, a
+    /// division or its estimate one; shifts, masks and comparisons are none, but for
+    /// `clip`, which does nothing else.
+    flop: f64,
+    /// Values read and written, each buffer once.
+    moved: f64,
+    /// Buffers touched.
+    buffers: f64,
+}
+
+const fn cost(name: &'static str, flop: f64, moved: f64, buffers: f64) -> Cost {
+    Cost { name, flop, moved, buffers }
+}
+
+const COSTS: [Cost; 12] = [
+    cost("exp", 23.0, 2.0, 2.0),
+    cost("sigmoid", 21.0, 2.0, 2.0),
+    cost("tanh", 33.0, 2.0, 2.0),
+    cost("softmax", 26.0, 2.0, 2.0),
+    cost("log_sum_exp", 25.0, 1.0, 1.0),
+    cost("sigmoid_backward", 3.0, 3.0, 2.0),
+    cost("tanh_backward", 4.0, 3.0, 2.0),
+    cost("axpy", 2.0, 3.0, 2.0),
+    cost("scale", 1.0, 2.0, 1.0),
+    cost("clip", 2.0, 2.0, 1.0),
+    cost("dot", 2.0, 2.0, 2.0),
+    cost("squared_norm", 2.0, 1.0, 1.0),
+];
 
 impl Work {
     /// The work of the benchmark `what` (as `exp`) of `size` (as `4096`, or `16x64x256`);
@@ -115,12 +142,14 @@ impl Work {
         const F32: f64 = 4.0;
         match group {
             Group::Activation => {
-                let values: f64 = size.parse().ok()?;
-                let (_, flop) = ACTIVATION_FLOP.iter().find(|(name, _)| *name == what)?;
-                let buffers = if by.ends_with("in_place") { 1.0 } else { 2.0 };
+                // A number of values, or rows x columns of them.
+                let values = size.split('x').map(str::parse::<f64>);
+                let values = values.product::<Result<f64, _>>().ok()?;
+                let cost = COSTS.iter().find(|cost| cost.name == what)?;
+                let buffers = if by.ends_with("in_place") { 1.0 } else { cost.buffers };
                 Some(Self {
-                    flop: flop * values,
-                    bytes: 2.0 * F32 * values,
+                    flop: cost.flop * values,
+                    bytes: cost.moved * F32 * values,
                     footprint: buffers * F32 * values,
                 })
             }
@@ -198,11 +227,14 @@ mod tests {
         assert_eq!(square.intensity(), 8.0);
         let exp = Work::of(Group::Activation, "exp", "std", "1000").unwrap();
         assert_eq!((exp.flop, exp.bytes, exp.footprint), (23_000.0, 8000.0, 8000.0));
+        let softmax = Work::of(Group::Activation, "softmax", "carry", "10x100").unwrap();
+        assert_eq!((softmax.flop, softmax.bytes), (26_000.0, 8000.0));
         let tanh = Work::of(Group::Activation, "tanh", "carry_in_place", "1000").unwrap();
         assert_eq!((tanh.bytes, tanh.footprint), (8000.0, 4000.0));
         for (group, what, size) in [
             (Group::Lab, "step", "16"),
-            (Group::Activation, "softmax", "64"),
+            (Group::Activation, "another", "64"),
+            (Group::Activation, "softmax", "64xa"),
             (Group::Matmul, "", "64"),
             (Group::Matmul, "", "1x2x3x4"),
             (Group::Matmul, "", "axbxc"),

@@ -7,6 +7,9 @@
 //! build · ceilings · group, group, ... · ceilings  →  report.md, report.json, *.svg
 //! ```
 //!
+//! With `--also`, the same follows for a build for an older CPU, which has its own
+//! ceilings and its own columns.
+//!
 //! Criterion measures and estimates, each benchmark in a process that asserts the
 //! answers first; this file runs it, into a folder emptied before, so that nothing
 //! of an earlier run can slip in. It judges no figure and keeps no history: an
@@ -25,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use train::run::write_whole;
 
 use super::process::{finish, last_line, tail};
-use super::report::{Benchmark, Report};
+use super::report::{Also, Benchmark, Build, Report};
 use super::roofline::{Ceilings, Roofline};
 use super::{baseline, charts, cpu_model, criterion};
 use crate::output::line;
@@ -47,13 +50,17 @@ pub struct Args {
     /// Compare with an earlier report.json, and mark what became slower than the noise
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
+
+    /// Measure a build for this CPU as well, with columns of its own (x86-64-v3: AVX2)
+    #[arg(long, value_name = "CPU", value_parser = ["x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"])]
+    also: Option<String>,
 }
 
 /// The Criterion groups, each a bench target of the same name in the package `benches`.
 #[derive(clap::ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Group {
-    /// exp, sigmoid and tanh over slices
+    /// exp, sigmoid, tanh, softmax and vector helpers over slices
     Activation,
     /// Products of matrices
     Matmul,
@@ -100,41 +107,42 @@ pub fn run(args: Args) -> Result<()> {
     let groups = args.group.map_or(Group::ALL.to_vec(), |group| vec![group]);
     let workspace = Workspace::here()?;
     let folder = workspace.target.join("bench-report");
-    let measured = folder.join("criterion");
-    remove_folder(&measured)?;
+    let also = args.also.as_deref().map(|cpu| (cpu, workspace.for_cpu(cpu)));
 
     // Drawn on stderr, and not at all where that is no terminal.
     let progress = ProgressBar::new_spinner();
     progress.enable_steady_tick(Duration::from_millis(200));
     progress.set_message("building the benchmarks");
     workspace.build(&groups)?;
-    progress.set_message("measuring the machine");
-    let before = workspace.ceilings()?;
-    for &group in &groups {
-        let settings = if args.quick { QUICK } else { FULL };
-        workspace.measure(group, &settings, &measured, &progress)?;
+    if let Some((cpu, workspace)) = &also {
+        progress.set_message(format!("building the benchmarks for {cpu}"));
+        workspace.build(&groups)?;
     }
-    progress.set_message("measuring the machine again");
-    let after = workspace.ceilings()?;
+    let study = |workspace: &Workspace, name: &str| {
+        workspace.study(&groups, args.quick, &folder.join(name), &progress)
+    };
+    let Build { build_features, roofline, benchmarks } = study(&workspace, "criterion")?;
+    let also = match also {
+        None => None,
+        Some((cpu, workspace)) => Some(Also {
+            target_cpu: cpu.to_owned(),
+            build: study(&workspace, &format!("criterion-{cpu}"))?,
+        }),
+    };
     progress.finish_and_clear();
 
-    let roofline = Roofline::new(before, after);
     let mut report = Report {
         date: utc(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs()),
         command: command_line(&args),
         cpu: cpu_model(),
-        build_features: kernels::cpu::build_features().into_iter().map(str::to_owned).collect(),
+        build_features,
         rustc: workspace.rustc_version()?,
         quick: args.quick,
         roofline,
-        benchmarks: Vec::new(),
+        benchmarks,
+        also,
         comparison: None,
     };
-    for &group in &groups {
-        let results = criterion::read(&measured.join(group.name()))?;
-        ensure!(!results.is_empty(), "the group {} measured nothing", group.name());
-        report.benchmarks.extend(Benchmark::of_group(group, results, &report.roofline));
-    }
     if let (Some(baseline), Some(path)) = (&baseline, &args.baseline) {
         baseline::compare(&mut report, baseline, &path.display().to_string());
     }
@@ -155,6 +163,16 @@ struct Workspace {
     root: PathBuf,
     target: PathBuf,
     cargo: OsString,
+    /// What to build for, where it is not what the configuration says.
+    cpu: Option<String>,
+}
+
+/// What the bench `roofline` prints.
+#[derive(Deserialize)]
+struct Machine {
+    #[serde(flatten)]
+    ceilings: Ceilings,
+    build_features: Vec<String>,
 }
 
 impl Workspace {
@@ -168,7 +186,13 @@ impl Workspace {
             None => root.join("target"),
         };
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        Ok(Self { root: root.to_owned(), target, cargo })
+        Ok(Self { root: root.to_owned(), target, cargo, cpu: None })
+    }
+
+    /// The same for another CPU, with a target folder of its own below the first.
+    fn for_cpu(&self, cpu: &str) -> Self {
+        let (root, cargo) = (self.root.clone(), self.cargo.clone());
+        Self { root, target: self.target.join(cpu), cargo, cpu: Some(cpu.to_owned()) }
     }
 
     /// `cargo bench --package benches`, and no more yet.
@@ -178,6 +202,9 @@ impl Workspace {
             .args(["bench", "--quiet", "--package", "benches"])
             .current_dir(&self.root)
             .env("CARGO_TARGET_DIR", &self.target);
+        if let Some(cpu) = &self.cpu {
+            command.env("RUSTFLAGS", format!("-C target-cpu={cpu}"));
+        }
         command
     }
 
@@ -192,7 +219,33 @@ impl Workspace {
         Ok(())
     }
 
-    fn ceilings(&self) -> Result<Ceilings> {
+    /// Measures the groups between two measurements of the machine; Criterion writes
+    /// into `folder`, emptied before.
+    fn study(
+        &self,
+        groups: &[Group],
+        quick: bool,
+        folder: &Path,
+        progress: &ProgressBar,
+    ) -> Result<Build> {
+        remove_folder(folder)?;
+        progress.set_message("measuring the machine");
+        let Machine { ceilings: before, build_features } = self.machine()?;
+        for &group in groups {
+            self.measure(group, if quick { &QUICK } else { &FULL }, folder, progress)?;
+        }
+        progress.set_message("measuring the machine again");
+        let roofline = Roofline::new(before, self.machine()?.ceilings);
+        let mut benchmarks = Vec::new();
+        for &group in groups {
+            let results = criterion::read(&folder.join(group.name()))?;
+            ensure!(!results.is_empty(), "the group {} measured nothing", group.name());
+            benchmarks.extend(Benchmark::of_group(group, results, &roofline));
+        }
+        Ok(Build { build_features, roofline, benchmarks })
+    }
+
+    fn machine(&self) -> Result<Machine> {
         let mut command = self.cargo_bench();
         command.args(["--bench", "roofline"]);
         let output = finish(&mut command, "the bench roofline", Duration::from_secs(300))?;
@@ -294,6 +347,9 @@ fn command_line(args: &Args) -> String {
     if args.quick {
         command += " --quick";
     }
+    if let Some(cpu) = &args.also {
+        command = command + " --also " + cpu;
+    }
     command
 }
 
@@ -345,8 +401,9 @@ mod tests {
             quick: true,
             json: true,
             baseline: Some(PathBuf::from("earlier.json")),
+            also: Some("x86-64-v3".to_owned()),
         };
-        assert_eq!(command_line(&args), "cargo xtask bench matmul --quick");
+        assert_eq!(command_line(&args), "cargo xtask bench matmul --quick --also x86-64-v3");
     }
 
     #[test]

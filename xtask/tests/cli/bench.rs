@@ -13,7 +13,8 @@ const CARGO: &str = r#"#!/bin/sh
 case "$*" in
 *--no-run*) ;;
 *"--bench roofline"*)
-    echo '{"peak_gflops":200,"l1_gb_per_s":400,"l2_gb_per_s":100,"memory_gb_per_s":10}' ;;
+    printf '{"peak_gflops":200,"l1_gb_per_s":400,"l2_gb_per_s":100,"memory_gb_per_s":10,'
+    echo "\"build_features\":[\"flags:$RUSTFLAGS\"]}" ;;
 *"--bench activation -- --noplot"*)
     echo "Benchmarking activation/exp/carry/64" >&2
     folder="$CRITERION_HOME/activation/exp_carry/64/new"
@@ -40,6 +41,7 @@ fn bench(folder: &TempDir, arguments: &str, median: u32) -> Outcome {
         .env("CARGO", cargo)
         .env("CARGO_TARGET_DIR", "a target")
         .env("MEDIAN", median.to_string())
+        .env("RUSTFLAGS", "")
         .output()
         .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -69,6 +71,23 @@ fn a_study_is_written_and_serves_as_the_next_ones_baseline() {
     let stdout = bench(&folder, "activation --quick --baseline old.json", 20).success();
     assert!(stdout.contains("- warning: the length of the run differs"), "{stdout}");
     assert!(stdout.contains("- 0 of 1 benchmarks became slower\n"), "{stdout}");
+}
+
+#[test]
+fn a_second_build_is_made_for_the_cpu_named_and_stands_beside_the_first() {
+    let folder = temporary();
+    let stdout = bench(&folder, "activation --also x86-64-v3 --json", 20).success();
+    let report = folder.path().join("a target/bench-report");
+    let files = ["criterion", "criterion-x86-64-v3", "report.json", "report.md", "roofline.svg"];
+    assert_eq!(names(&report), files);
+    let json = json_line(&stdout);
+    assert_eq!(json["build_features"][0], "flags:");
+    assert_eq!(json["also"]["target_cpu"], "x86-64-v3");
+    assert_eq!(json["also"]["build_features"][0], "flags:-C target-cpu=x86-64-v3");
+    assert_eq!(json["also"]["benchmarks"][0]["median_ns"], 20.0);
+    assert_eq!(json["command"], "cargo xtask bench activation --also x86-64-v3");
+    let error = "invalid value 'pentium' for '--also <CPU>'";
+    bench(&folder, "activation --also pentium", 20).refused(2, &[error, "x86-64-v3"]);
 }
 
 #[test]

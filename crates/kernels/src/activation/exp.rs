@@ -76,6 +76,7 @@ pub fn exp(x: &mut [f32]) {
 ///
 /// # Panics
 /// If `x` and `y` differ in length.
+#[track_caller]
 pub fn exp_into(x: &[f32], y: &mut [f32]) {
     map_into(x, y, exp_lanes);
 }

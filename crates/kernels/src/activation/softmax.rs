@@ -8,6 +8,10 @@
 //! 2. The lanes beyond the end of a row hold −∞: they never are the maximum and add
 //!    e^{−∞} = 0 to the sum.
 //!
+//! 3. The maximum is taken in [`MAXIMA`] vectors at a time: each waits four cycles for
+//!    the one before it, and two could start in every cycle. The sum needs no such
+//!    help, for the exponential beside it takes longer than the addition.
+//!
 //! The rows may lie `stride` apart in a larger buffer; what lies between them is
 //! neither read nor written.
 
@@ -17,10 +21,11 @@ use crate::lanes::{LANES, Lanes, load_partial, store_partial};
 /// Softmax of each row, in place: `x[i, ·] ← e^{x[i, ·]} / Σ_j e^{x[i, j]}`.
 ///
 /// An entry −∞ has weight 0 exactly. A row that holds NaN or ∞, or nothing but −∞,
-/// has no softmax: all its values become NaN.
+/// has no softmax: all its values become NaN. A row of finite values never does.
 ///
 /// # Panics
 /// If `stride < columns`, or the last row ends beyond `x`.
+#[track_caller]
 pub fn softmax_rows(x: &mut [f32], rows: usize, columns: usize, stride: usize) {
     check(x.len(), rows, columns, stride);
     for row in 0..rows {
@@ -34,6 +39,7 @@ pub fn softmax_rows(x: &mut [f32], rows: usize, columns: usize, stride: usize) {
 ///
 /// # Panics
 /// If `stride < columns`, or the last row ends beyond `x` or `y`.
+#[track_caller]
 pub fn softmax_rows_into(x: &[f32], y: &mut [f32], rows: usize, columns: usize, stride: usize) {
     check(x.len(), rows, columns, stride);
     check(y.len(), rows, columns, stride);
@@ -51,9 +57,10 @@ pub fn softmax_rows_into(x: &[f32], y: &mut [f32], rows: usize, columns: usize, 
 ///
 /// # Panics
 /// If `out` is not `rows` long, `stride < columns`, or the last row ends beyond `x`.
+#[track_caller]
 pub fn log_sum_exp_rows(x: &[f32], rows: usize, columns: usize, stride: usize, out: &mut [f32]) {
     check(x.len(), rows, columns, stride);
-    assert_eq!(out.len(), rows, "one log-sum-exp a row");
+    assert!(out.len() == rows, "one log-sum-exp a row: {rows} rows, room for {}", out.len());
     for (row, out) in out.iter_mut().enumerate() {
         let x = &x[row * stride..][..columns];
         let max = row_max(x);
@@ -88,11 +95,24 @@ pub(crate) fn softmax_row(scale: f32, x: &mut [f32]) -> (f32, f32) {
     (largest, sum)
 }
 
+/// Vectors in which a maximum runs.
+const MAXIMA: usize = 8;
+
 /// The largest value of `x`, −∞ of none; of NaN it takes no notice.
 fn row_max(x: &[f32]) -> f32 {
-    let mut max = Lanes::splat(f32::NEG_INFINITY);
+    let mut maxima = [Lanes::splat(f32::NEG_INFINITY); MAXIMA];
+    let (blocks, rest) = x.as_chunks::<{ MAXIMA * LANES }>();
     // x64 returns the second operand where one is NaN.
-    for_each_padded(x, |x| max = x.fast_max(max));
+    for block in blocks {
+        for (max, chunk) in maxima.iter_mut().zip(block.as_chunks::<LANES>().0) {
+            *max = Lanes::new(*chunk).fast_max(*max);
+        }
+    }
+    let [mut max, others @ ..] = maxima;
+    for other in others {
+        max = other.fast_max(max);
+    }
+    for_each_padded(rest, |x| max = x.fast_max(max));
     max.to_array().into_iter().fold(f32::NEG_INFINITY, f32::max)
 }
 
@@ -126,9 +146,11 @@ fn load_padded(values: &[f32]) -> Lanes {
     load_partial(values) + Lanes::new(window)
 }
 
+#[track_caller]
 fn check(len: usize, rows: usize, columns: usize, stride: usize) {
     assert!(stride >= columns, "rows of {columns} columns overlap at a stride of {stride}");
-    let end = rows.checked_sub(1).map_or(0, |last| last * stride + columns);
+    let end =
+        rows.checked_sub(1).map_or(0, |last| last.saturating_mul(stride).saturating_add(columns));
     assert!(
         len >= end,
         "[{rows}, {columns}] at a stride of {stride} needs {end} values, the buffer has {len}"

@@ -57,6 +57,7 @@ pub fn tanh(x: &mut [f32]) {
 ///
 /// # Panics
 /// If `x` and `y` differ in length.
+#[track_caller]
 pub fn tanh_into(x: &[f32], y: &mut [f32]) {
     map_into(x, y, tanh_lanes);
 }
@@ -68,6 +69,7 @@ pub fn tanh_into(x: &[f32], y: &mut [f32]) {
 ///
 /// # Panics
 /// If `y` and `dy` differ in length.
+#[track_caller]
 pub fn tanh_backward(y: &[f32], dy: &mut [f32]) {
     zip_map(y, dy, |y, dy| dy * ((Lanes::ONE - y) * (Lanes::ONE + y)));
 }
