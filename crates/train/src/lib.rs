@@ -26,6 +26,7 @@ pub mod adder;
 mod error;
 pub mod evaluate;
 pub mod optimizer;
+pub mod parallel;
 pub mod run;
 pub mod shared;
 pub mod strategy;
