@@ -28,26 +28,13 @@ pub enum Error {
         outputs: usize,
     },
 
-    /// A mask has not one entry for each sequence, or each step of each sequence.
-    #[error("{found} {what} were given where {expected} are needed; give one for each")]
-    MaskSize {
-        /// What the mask consists of.
-        what: &'static str,
-        /// How many were given.
+    /// A mask of a loss has not one mark for each step of each sequence.
+    #[error("{found} marks were given for {expected} steps; give one for each of T·B")]
+    MarkCount {
+        /// How many marks there are.
         found: usize,
-        /// How many there must be.
+        /// T·B
         expected: usize,
-    },
-
-    /// A sequence is longer than the steps there are.
-    #[error("sequence {sequence} is said to have {length} steps, and there are {steps}")]
-    Length {
-        /// Which of the batch.
-        sequence: usize,
-        /// Its length.
-        length: usize,
-        /// T
-        steps: usize,
     },
 
     /// A target is no class.

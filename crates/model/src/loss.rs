@@ -117,11 +117,7 @@ impl Terms<'_> {
             Mask::All => Ok(steps * batch),
             Mask::Lengths(lengths) => {
                 if lengths.len() != batch {
-                    return Err(Error::MaskSize {
-                        what: "lengths",
-                        found: lengths.len(),
-                        expected: batch,
-                    });
+                    return Err(Error::LengthCount { found: lengths.len(), batch });
                 }
                 if let Some(sequence) = lengths.iter().position(|&length| length > steps) {
                     return Err(Error::Length { sequence, length: lengths[sequence], steps });
@@ -131,11 +127,7 @@ impl Terms<'_> {
             Mask::Steps(marks) => {
                 if marks.len() != steps * batch {
                     let expected = steps * batch;
-                    return Err(Error::MaskSize {
-                        what: "marks of steps",
-                        found: marks.len(),
-                        expected,
-                    });
+                    return Err(Error::MarkCount { found: marks.len(), expected });
                 }
                 Ok(marks.iter().filter(|&&counts| counts).count())
             }

@@ -216,9 +216,9 @@ fn bad_targets_are_refused_where_they_count() {
         (Mask::All, 1.5, 0, "output 1 at step 1 of sequence 1 is 1.5; a binary cross-entropy"),
         (Mask::All, f32::NAN, 0, "output 1 at step 1 of sequence 1 is NaN"),
         (Mask::All, 1.0, 2, "step 1 of sequence 1 is class 2, and there are 2, counted from 0"),
-        (Mask::Lengths(&[3]), 1.0, 0, "1 lengths were given where 2 are needed"),
-        (Mask::Lengths(&[3, 4]), 1.0, 0, "sequence 1 is said to have 4 steps, and there are 3"),
-        (Mask::Steps(&[true; 5]), 1.0, 0, "5 marks of steps were given where 6 are needed"),
+        (Mask::Lengths(&[3]), 1.0, 0, "1 lengths were given for 2 sequences"),
+        (Mask::Lengths(&[3, 4]), 1.0, 0, "sequence 1 has a length of 4; give one of 1 to 3"),
+        (Mask::Steps(&[true; 5]), 1.0, 0, "5 marks were given for 6 steps"),
     ] {
         let found = refused(mask, y, class);
         assert!(found.contains(text), "{found}");

@@ -28,6 +28,7 @@ mod error;
 pub mod evaluate;
 pub mod job;
 pub mod optimizer;
+pub mod parallel;
 pub mod run;
 pub mod shared;
 pub mod strategy;
