@@ -85,6 +85,8 @@ pub fn roundings(length: usize) -> usize {
     length.div_ceil(SUMS * LANES) + 2 + SUMS.ilog2() as usize + LANES.ilog2() as usize
 }
 
+/// Inlined, so that of one slice, given twice, each value is loaded once.
+#[inline(always)]
 fn sum_of_products(x: &[f32], y: &[f32]) -> f32 {
     let mut sums = [Lanes::ZERO; SUMS];
     let (x_blocks, x_rest) = x.as_chunks::<{ SUMS * LANES }>();
