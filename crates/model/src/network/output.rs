@@ -78,6 +78,9 @@ pub(super) fn sum_gradient(
     let config = gradient.config();
     let (hidden, stride, outputs) = (config.hidden(), config.stride(), config.outputs());
     let Some((dw_out, db_out)) = gradient.head_mut() else { return };
+    if is_first {
+        dw_out.fill(0.0); // the padding, too, whatever stood there
+    }
     let beta = if is_first { 0.0 } else { 1.0 };
     for (direction, h) in h.iter().enumerate() {
         let dw = MatMut::new(dw_out, outputs, config.directions() * stride);
