@@ -8,7 +8,7 @@ use train::optimizer::{
     Clip, Descent, Moments, Optimizer, OptimizerConfig, Rule, Schedule, Sgd, State, norm,
 };
 
-/// Made by `fixtures/make_optimizer_trajectories.py`, in float64.
+/// Made by `fixtures/optimizer/make_trajectories.py`, in float64.
 #[derive(Deserialize)]
 struct Trajectories {
     start: Vec<f32>,
@@ -25,7 +25,7 @@ struct Case {
 }
 
 fn trajectories() -> Trajectories {
-    serde_json::from_str(include_str!("fixtures/optimizer-trajectories.json")).unwrap()
+    serde_json::from_str(include_str!("fixtures/optimizer/trajectories.json")).unwrap()
 }
 
 /// Networks of eight parameters: I = 1, H = 2, O = 1.
