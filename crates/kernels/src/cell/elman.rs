@@ -134,7 +134,7 @@ fn all_steps(
         let term = Term { values, weights: Rows::new(w_rec), depth: hidden };
         // SAFETY: the checks of the door; the rows of step t are not those before it.
         unsafe {
-            sums::for_each::<1, 4, 1>(
+            sums::for_each::<1, 1>(
                 walk.batch,
                 units,
                 [term],
@@ -217,7 +217,7 @@ fn one_step(
     let h = RowsMut::new(&mut h);
     // SAFETY: the checks of the door.
     unsafe {
-        sums::for_each::<1, 4, 2>(
+        sums::for_each::<1, 2>(
             rows,
             units,
             terms,

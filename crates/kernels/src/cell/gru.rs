@@ -131,14 +131,15 @@ pub struct Recurrent<'a> {
 pub struct Steps<'a> {
     /// `[T·B, 3·S]`: `x·W_in + b_in`, then the values of r, z and n.
     pub zx: MatMut<'a>,
-    /// `[T·B, 3·S]`: `h_before·W_rec + b_rec`, written; of it, the way back reads block n.
+    /// `[T·B, 3·S]`: of `h_before·W_rec + b_rec`, block n is written; the other two are
+    /// room for the way back.
     pub zh: MatMut<'a>,
     /// `[T·B, S]`: the states, written.
     pub h: MatMut<'a>,
 }
 
 /// All steps of a layer: computes `zh` and applies the gates, step by step. `start`
-/// `[B, S]` are the states before the first step. Of `zh`, only block n is written.
+/// `[B, S]` are the states before the first step.
 ///
 /// # Panics
 /// If the sizes do not fit together.
@@ -165,7 +166,7 @@ pub fn forward_steps(walk: Walk, recurrent: Recurrent<'_>, start: MatRef<'_>, st
         let term = Term { values: h_before, weights: Rows::new(w_rec), depth: w_rec.rows() };
         // SAFETY: the checks above; the rows of step t are not those of the step before.
         unsafe {
-            sums::for_each::<GATES, 1, 1>(
+            sums::for_each::<GATES, 1>(
                 walk.batch,
                 units,
                 [term],
@@ -250,7 +251,7 @@ pub fn step(weights: Weights<'_>, x: MatRef<'_>, h_before: MatRef<'_>, mut h: Ma
     let h = RowsMut::new(&mut h);
     // SAFETY: the checks above.
     unsafe {
-        sums::for_each::<GATES, 1, 1>(
+        sums::for_each::<GATES, 1>(
             rows,
             units,
             [from_h],

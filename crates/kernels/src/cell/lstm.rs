@@ -55,15 +55,21 @@ pub fn forward(gates: MatMut<'_>, c_before: MatRef<'_>, c: MatMut<'_>, h: MatMut
         let c = c.as_chunks_mut::<GROUP>().0;
         let h = h.as_chunks_mut::<GROUP>().0;
         let gates = gates.as_chunks_mut::<BLOCK>().0;
-        for (((gates, c_before), c), h) in gates.iter_mut().zip(c_before).zip(c).zip(h) {
+        // In two loops, so that tanh(c) does not wait in line for its c.
+        for ((gates, c_before), c) in gates.iter_mut().zip(c_before).zip(&mut *c) {
             for unit in vectors() {
                 let z = array::from_fn(|gate| get(gates, gate * GROUP + unit));
-                let after = activate(z, get(c_before, unit));
-                for (gate, value) in after.gates.into_iter().enumerate() {
+                let (values, after) = activate(z, get(c_before, unit));
+                for (gate, value) in values.into_iter().enumerate() {
                     put(gates, gate * GROUP + unit, value);
                 }
-                put(c, unit, after.c);
-                put(h, unit, after.h);
+                put(c, unit, after);
+            }
+        }
+        for ((gates, c), h) in gates.iter().zip(c).zip(h) {
+            for unit in vectors() {
+                let (o, c) = (get(gates, 3 * GROUP + unit), get(c, unit));
+                put(h, unit, o * tanh_lanes(c));
             }
         }
     }
@@ -164,16 +170,16 @@ pub fn forward_steps(walk: Walk, w_rec: MatRef<'_>, start: Start<'_>, steps: Ste
         let term = Term { values: h_before, weights: Rows::new(w_rec), depth: w_rec.rows() };
         // SAFETY: the checks above; the rows of step t are not those of the step before.
         unsafe {
-            sums::for_each::<GATES, 1, 1>(
+            sums::for_each::<GATES, 1>(
                 walk.batch,
                 units,
                 [term],
                 |row, unit| load_gates(gates.at(row), unit),
                 |row, unit, z| {
-                    let after = activate(z, load(c_before.at(row).add(unit)));
-                    store_gates(gates.at(row), unit, after.gates);
-                    store(c.at(row).add(unit), after.c);
-                    store(h.at(row).add(unit), after.h);
+                    let (values, after) = activate(z, load(c_before.at(row).add(unit)));
+                    store_gates(gates.at(row), unit, values);
+                    store(c.at(row).add(unit), after);
+                    store(h.at(row).add(unit), values[3] * tanh_lanes(after));
                 },
             );
         }
@@ -265,7 +271,7 @@ pub fn step(
     let (c, h) = (RowsMut::new(&mut c), RowsMut::new(&mut h));
     // SAFETY: the checks above.
     unsafe {
-        sums::for_each::<GATES, 1, 2>(
+        sums::for_each::<GATES, 2>(
             rows,
             units,
             terms,
@@ -275,29 +281,20 @@ pub fn step(
             },
             |row, unit, z| {
                 let c = c.at(row).add(unit);
-                let after = activate(z, load(c));
-                store(c, after.c);
-                store(h.at(row).add(unit), after.h);
+                let ([.., o], after) = activate(z, load(c));
+                store(c, after);
+                store(h.at(row).add(unit), o * tanh_lanes(after));
             },
         );
     }
 }
 
-/// The gates and states of a vector of units behind a step.
-struct After {
-    /// i, f, g, o
-    gates: [Lanes; GATES],
-    c: Lanes,
-    h: Lanes,
-}
-
-/// The forward half of the table above.
+/// The forward half of the table above, but for its last line: the gates and c.
 #[inline(always)]
-fn activate(z: [Lanes; GATES], c_before: Lanes) -> After {
+fn activate(z: [Lanes; GATES], c_before: Lanes) -> ([Lanes; GATES], Lanes) {
     let (i, f, g) = (sigmoid_lanes(z[0]), sigmoid_lanes(z[1]), tanh_lanes(z[2]));
     let o = sigmoid_lanes(z[3]);
-    let c = f.mul_add(c_before, i * g);
-    After { gates: [i, f, g, o], c, h: o * tanh_lanes(c) }
+    ([i, f, g, o], f.mul_add(c_before, i * g))
 }
 
 /// What the way back of a vector of units needs of the forward pass.

@@ -9,8 +9,15 @@
 //!
 //! 1. A row of weights is read where it lies, G vectors a vector of units; nothing is
 //!    packed, as a few rows read each weight once or twice.
-//! 2. A single row has its sum over k split over `SPLIT` accumulators, enough to hide the
-//!    latency of the multiply-add; four rows share each load instead.
+//! 2. A single row takes four vectors of units at a time: long pieces of each row of
+//!    weights, which come from L2 faster than short ones, and enough sums to hide the
+//!    latency of the multiply-add. Where fewer vectors are left, the sum over k is split
+//!    over `SPLIT` accumulators instead.
+//! 3. Four rows share each load.
+//! 4. The gates of a tile come after its sums, those of all its vectors in one go: each is
+//!    a long chain, and the chains overlap.
+//!
+//! Floor: reading the weights. From L1, a load a multiply-add; from L2, half of that or less.
 //!
 //! Not a product of matrices: from about eight rows on, packed weights win.
 
@@ -110,13 +117,13 @@ pub(super) unsafe fn store_gates<const G: usize>(row: *mut f32, unit: usize, gat
 }
 
 /// Calls `finish(row, unit, start(row, unit) + Σ terms)` for each row and each vector of
-/// units, tiles of up to `V` vectors at a time.
+/// units.
 ///
 /// # Safety
 /// The terms have `rows` rows of `depth` values, and `depth` rows of `G·units` weights;
 /// `units` is a multiple of [`GROUP`].
 #[inline(always)]
-pub(super) unsafe fn for_each<const G: usize, const V: usize, const N: usize>(
+pub(super) unsafe fn for_each<const G: usize, const N: usize>(
     rows: usize,
     units: usize,
     terms: [Term; N],
@@ -124,17 +131,16 @@ pub(super) unsafe fn for_each<const G: usize, const V: usize, const N: usize>(
     mut finish: impl FnMut(usize, usize, [Lanes; G]),
 ) {
     let (start, finish) = (&start, &mut finish);
-    let mut unit = 0;
-    while unit < units {
-        // SAFETY: V vectors, or one, are left.
-        unsafe {
-            if unit + V * LANES <= units {
-                column::<G, V, N>(rows, unit, terms, start, finish);
-                unit += V * LANES;
-            } else {
-                column::<G, 1, N>(rows, unit, terms, start, finish);
-                unit += LANES;
-            }
+    // SAFETY: the caller's; each tile starts where the one before has ended.
+    unsafe {
+        let mut unit = 0;
+        while unit < units {
+            let vectors = (units - unit) / LANES;
+            unit += match (G, vectors) {
+                (1, 4..) => column::<G, 4, 4, N>(rows, unit, terms, start, finish),
+                (3.., 4..) if rows == 1 => column::<G, 4, 1, N>(rows, unit, terms, start, finish),
+                _ => column::<G, 1, 4, N>(rows, unit, terms, start, finish),
+            };
         }
     }
 }
@@ -158,37 +164,37 @@ pub(super) unsafe fn of_one<const G: usize>(
     sums
 }
 
-/// All rows of `V` vectors of units.
+/// All rows of `V` vectors of units; returns how many units these are.
 ///
 /// # Safety
 /// As [`for_each`]; the vectors are within the units.
 #[inline(always)]
-unsafe fn column<const G: usize, const V: usize, const N: usize>(
+unsafe fn column<const G: usize, const V: usize, const SPLIT: usize, const N: usize>(
     rows: usize,
     unit: usize,
     terms: [Term; N],
     start: &impl Fn(usize, usize) -> [Lanes; G],
     finish: &mut impl FnMut(usize, usize, [Lanes; G]),
-) {
+) -> usize {
     let mut row = 0;
     // SAFETY: so many rows are left.
     unsafe {
-        while row + 4 <= rows {
+        while V * G <= 4 && row + 4 <= rows {
             tile::<G, V, 4, 1, N>(row, unit, terms, start, finish);
             row += 4;
         }
         while row < rows {
-            tile::<G, V, 1, 4, N>(row, unit, terms, start, finish);
+            tile::<G, V, 1, SPLIT, N>(row, unit, terms, start, finish);
             row += 1;
         }
     }
+    V * LANES
 }
 
 /// `R` rows and `V` vectors of units.
 ///
 /// # Safety
 /// As [`for_each`]; the rows and vectors are within them.
-#[allow(clippy::needless_range_loop)] // iterators would send the sums to memory
 #[inline(always)]
 unsafe fn tile<
     const G: usize,
@@ -204,11 +210,7 @@ unsafe fn tile<
     finish: &mut impl FnMut(usize, usize, [Lanes; G]),
 ) {
     let mut sums = [[[[Lanes::ZERO; G]; V]; R]; SPLIT];
-    for r in 0..R {
-        for v in 0..V {
-            sums[0][r][v] = start(row + r, unit + v * LANES);
-        }
-    }
+    sums[0] = array::from_fn(|r| array::from_fn(|v| start(row + r, unit + v * LANES)));
     for term in terms {
         let values = term.values.from(row);
         let mut k = 0;
@@ -226,11 +228,16 @@ unsafe fn tile<
             }
         }
     }
-    for r in 0..R {
-        for v in 0..V {
-            let all =
-                array::from_fn(|g| tree_sum(array::from_fn::<_, SPLIT, _>(|s| sums[s][r][v][g])));
-            finish(row + r, unit + v * LANES, all);
+    // Added up before the first is given away: `finish` is too long to be unrolled, and a
+    // loop over sums by index would send them to memory while they are summed.
+    let total: [[[Lanes; G]; V]; R] = array::from_fn(|r| {
+        array::from_fn(|v| {
+            array::from_fn(|g| tree_sum(array::from_fn::<_, SPLIT, _>(|s| sums[s][r][v][g])))
+        })
+    });
+    for (r, total) in total.into_iter().enumerate() {
+        for (v, total) in total.into_iter().enumerate() {
+            finish(row + r, unit + v * LANES, total);
         }
     }
 }
