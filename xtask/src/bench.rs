@@ -3,6 +3,7 @@
 mod baseline;
 mod charts;
 mod criterion;
+mod hogwild;
 mod peers;
 mod process;
 mod report;
@@ -17,7 +18,8 @@ use std::process::ExitCode;
 /// Runs the Criterion groups, each with its rivals, between two measurements of the machine's peak
 /// rate of multiply-adds and its load bandwidths, and writes to target/bench-report: report.md and
 /// report.json, roofline.svg, and (with `matmul`) matmul.svg. Nothing is judged: the exit code is 0
-/// unless a benchmark fails. `bench peers` compares whole trainings with Python's libraries.
+/// unless a benchmark fails. `bench peers` compares whole trainings with Python's libraries, `bench hogwild` the
+/// strategies of training.
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
@@ -31,6 +33,7 @@ pub struct Args {
 #[derive(clap::Subcommand)]
 enum Other {
     Peers(peers::Args),
+    Hogwild(hogwild::Args),
 }
 
 /// Runs the command.
@@ -38,6 +41,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.other {
         None => study::run(args.study)?,
         Some(Other::Peers(args)) => peers::run(args)?,
+        Some(Other::Hogwild(args)) => hogwild::run(args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

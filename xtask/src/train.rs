@@ -138,6 +138,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         learning_rate: args.lr,
         batch: args.batch,
         seed: args.seed,
+        ..RunConfig::default()
     };
     match &args.seeds {
         Some(seeds) => many(&args, &config, seeds.clone()),

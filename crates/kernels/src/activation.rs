@@ -23,6 +23,7 @@ mod tanh;
 
 pub use exp::{exp, exp_into, exp_lanes};
 pub use sigmoid::{sigmoid, sigmoid_backward, sigmoid_chain_lanes, sigmoid_into, sigmoid_lanes};
+pub(crate) use softmax::softmax_row;
 pub use softmax::{log_sum_exp_rows, softmax_rows, softmax_rows_into};
 pub use tanh::{tanh, tanh_backward, tanh_into, tanh_lanes};
 

@@ -5,6 +5,7 @@
 
 use crate::cell::elman::Nonlinearity;
 use crate::matrix::{MatRef, Operand};
+use crate::optimizer::{Adam, Change, Momentum};
 
 /// `σ(x) = 1 / (1 + e^{−x})`.
 pub fn sigmoid(x: f64) -> f64 {
@@ -110,6 +111,49 @@ pub fn softmax(x: &[f64]) -> Vec<f64> {
 /// `ln Σ_j e^{x_j}` of one row.
 pub fn log_sum_exp(x: &[f64]) -> f64 {
     x.iter().map(|x| x.exp()).sum::<f64>().ln()
+}
+
+/// `½ (o − y)²` and its gradient by `o`.
+pub fn squared_error(o: f64, y: f64) -> (f64, f64) {
+    (0.5 * (o - y) * (o - y), o - y)
+}
+
+/// `−y·ln σ(a) − (1 − y)·ln(1 − σ(a))` and its gradient by `a`.
+pub fn binary_cross_entropy(a: f64, y: f64) -> (f64, f64) {
+    // −ln σ(a) = ln(1 + e^{−a}), and 1 − σ(a) = σ(−a)
+    let minus_ln_sigmoid = |a: f64| (-a).exp().ln_1p();
+    (y * minus_ln_sigmoid(a) + (1.0 - y) * minus_ln_sigmoid(-a), sigmoid(a) - y)
+}
+
+/// `−ln softmax(a)_class` of one row and its gradient by `a`.
+pub fn softmax_cross_entropy(a: &[f64], class: usize) -> (f64, Vec<f64>) {
+    let mut gradient = softmax(a);
+    gradient[class] -= 1.0;
+    (log_sum_exp(a) - a[class], gradient)
+}
+
+/// One step of momentum for one parameter: its value and velocity afterwards.
+pub fn momentum_step(rule: Momentum, g: f64, velocity: f64, p: f64) -> (f64, f64) {
+    let Momentum { rate, momentum, nesterov, change } = rule;
+    let g = prepared(change, g, p);
+    let velocity = f64::from(momentum) * velocity + g;
+    let direction = if nesterov { g + f64::from(momentum) * velocity } else { velocity };
+    (p - f64::from(rate) * direction, velocity)
+}
+
+/// One step of Adam for one parameter: its value and both moments afterwards.
+pub fn adam_step(rule: Adam, g: f64, [m, v]: [f64; 2], p: f64) -> (f64, [f64; 2]) {
+    let wide = f64::from;
+    let g = prepared(rule.change, g, p);
+    let m = m + wide(rule.blend1) * (g - m);
+    let v = v + wide(rule.blend2) * (g * g - v);
+    let denominator = v.sqrt() * wide(rule.root_scale) + wide(rule.epsilon);
+    (wide(rule.keep) * p - wide(rule.rate) * m / denominator, [m, v])
+}
+
+fn prepared(change: Change, g: f64, p: f64) -> f64 {
+    let limit = f64::from(change.limit);
+    (f64::from(change.scale) * g).clamp(-limit, limit) + f64::from(change.decay) * p
 }
 
 /// `α·op(A)·op(B) + β·C`, row-major `[m, n]`. β = 0 does not read C, nor do α = 0

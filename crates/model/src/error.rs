@@ -28,6 +28,47 @@ pub enum Error {
         outputs: usize,
     },
 
+    /// A mask of a loss has not one mark for each step of each sequence.
+    #[error("{found} marks were given for {expected} steps; give one for each of T·B")]
+    MarkCount {
+        /// How many marks there are.
+        found: usize,
+        /// T·B
+        expected: usize,
+    },
+
+    /// A target is no class.
+    #[error(
+        "the target at step {step} of sequence {sequence} is class {class}, and there are \
+         {classes}, counted from 0"
+    )]
+    Class {
+        /// t
+        step: usize,
+        /// Which of the batch.
+        sequence: usize,
+        /// The target.
+        class: u32,
+        /// O
+        classes: usize,
+    },
+
+    /// A target is no probability.
+    #[error(
+        "the target for output {output} at step {step} of sequence {sequence} is {value}; a \
+         binary cross-entropy takes targets from 0 to 1"
+    )]
+    Probability {
+        /// t
+        step: usize,
+        /// Which of the batch.
+        sequence: usize,
+        /// Which of the outputs.
+        output: usize,
+        /// The target.
+        value: f32,
+    },
+
     /// The bytes are not a safetensors file.
     #[error("the weights are not a whole safetensors file ({0}); train the network again")]
     NotSafetensors(#[from] safetensors::SafeTensorError),

@@ -1,100 +1,164 @@
-//! Losses, each with its gradient derived beside the line that computes it.
+//! Losses, each with its gradient derived in its comment.
+//!
+//! | loss | takes | targets |
+//! | --- | --- | --- |
+//! | [`sigmoid_squared_error`] | outputs of a sigmoid, all of them | any |
+//! | [`sigmoid_squared_error_over`] | the same, of the steps that count | any |
+//! | [`squared_error`] | linear outputs | any |
+//! | [`binary_cross_entropy`] | logits | probabilities `[T, B, O]` |
+//! | [`softmax_cross_entropy`] | logits | classes `[T, B]` |
+//!
+//! Each writes the gradient that [`crate::Network::backward`] takes. [`Terms`] say which
+//! steps count (sequences of unequal length are padded to T steps) and whether the terms
+//! are summed or averaged. The arithmetic is in [`kernels::loss`]; here is what knows
+//! steps and sequences, and what a user's targets may get wrong.
 
-/// Half the squared error of sigmoid outputs, `L = ½ Σ (y − o)²` over all values.
+mod cross_entropy;
+mod squared;
+
+pub use cross_entropy::{binary_cross_entropy, softmax_cross_entropy};
+pub use squared::{
+    absolute_error, sigmoid_squared_error, sigmoid_squared_error_over, squared_error,
+};
+
+use crate::Error;
+use std::ops::Range;
+
+/// What a loss over outputs `[T, B, O]` adds up.
 ///
-/// `outputs` are `o = σ(a)`; `gradient` receives `∂L/∂a`, the gradient before the
-/// sigmoid, which is what [`crate::Network::backward`] takes.
-///
-/// # Panics
-/// If the three slices differ in length.
-pub fn sigmoid_squared_error(outputs: &[f32], targets: &[f32], gradient: &mut [f32]) -> f32 {
-    assert!(
-        outputs.len() == targets.len() && outputs.len() == gradient.len(),
-        "{} outputs, {} targets and room for {} gradients; the three must be equal",
-        outputs.len(),
-        targets.len(),
-        gradient.len()
-    );
-    let mut sums = [0.0; LANES];
-    let (gradient_chunks, gradient_rest) = gradient.as_chunks_mut::<LANES>();
-    let (pairs, rest) = chunks(outputs, targets);
-    // ∂L/∂a = ∂L/∂o · ∂o/∂a = (o − y) · o (1 − o)
-    for (gradient, (outputs, targets)) in gradient_chunks.iter_mut().zip(pairs) {
-        for k in 0..LANES {
-            let (o, error) = (outputs[k], outputs[k] - targets[k]);
-            gradient[k] = error * (o * (1.0 - o));
-            sums[k] += error * error;
-        }
-    }
-    for ((gradient, (&o, &y)), sum) in gradient_rest.iter_mut().zip(rest).zip(&mut sums) {
-        let error = o - y;
-        *gradient = error * (o * (1.0 - o));
-        *sum += error * error;
-    }
-    0.5 * sums.iter().sum::<f32>()
+/// A head on the last step alone has T = 1.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// T
+    pub steps: usize,
+    /// B
+    pub batch: usize,
+    /// O, the classes of a softmax.
+    pub outputs: usize,
+    /// Which steps count; the gradient of the others is zero, and their targets are
+    /// not looked at.
+    pub mask: Mask<'a>,
+    /// Sum or mean.
+    pub reduction: Reduction,
 }
 
-/// `Σ |y − o|` over all values.
-///
-/// # Panics
-/// If the two slices differ in length.
-pub fn absolute_error(outputs: &[f32], targets: &[f32]) -> f32 {
-    assert!(
-        outputs.len() == targets.len(),
-        "{} outputs and {} targets; the two must be equal",
-        outputs.len(),
-        targets.len()
-    );
-    let mut sums = [0.0; LANES];
-    let (pairs, rest) = chunks(outputs, targets);
-    for (outputs, targets) in pairs {
-        for k in 0..LANES {
-            sums[k] += (targets[k] - outputs[k]).abs();
-        }
-    }
-    for ((o, y), sum) in rest.zip(&mut sums) {
-        *sum += (y - o).abs();
-    }
-    sums.iter().sum()
+/// Which steps of a batch count.
+#[derive(Clone, Copy, Debug)]
+pub enum Mask<'a> {
+    /// All of them.
+    All,
+    /// `[B]`: of each sequence, so many of its first steps.
+    Lengths(&'a [usize]),
+    /// `[T, B]`: those that are marked.
+    Steps(&'a [bool]),
 }
 
-/// Sums run in so many lanes: the order of additions is fixed, and the compiler can
-/// put a chunk into a vector.
-const LANES: usize = 8;
-
-type Pairs<'a> = (&'a [f32; LANES], &'a [f32; LANES]);
-
-/// Two slices of equal length side by side: in chunks, and what is left, value by value.
-fn chunks<'a>(
-    outputs: &'a [f32],
-    targets: &'a [f32],
-) -> (impl Iterator<Item = Pairs<'a>>, impl Iterator<Item = (&'a f32, &'a f32)>) {
-    let (output_chunks, output_rest) = outputs.as_chunks::<LANES>();
-    let (target_chunks, target_rest) = targets.as_chunks::<LANES>();
-    (output_chunks.iter().zip(target_chunks), output_rest.iter().zip(target_rest))
+/// What is made of the terms of a loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reduction {
+    /// Their sum.
+    Sum,
+    /// Their mean over all that count: values `[T, B, O]`, for a softmax steps `[T, B]`.
+    /// The mean of nothing is 0.
+    Mean,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Terms<'_> {
+    /// All steps of `[T, B, O]`, summed.
+    pub fn all(steps: usize, batch: usize, outputs: usize) -> Self {
+        Self { steps, batch, outputs, mask: Mask::All, reduction: Reduction::Sum }
+    }
 
-    #[test]
-    fn losses_and_gradient_are_those_of_the_formulas_at_every_length_across_chunks() {
-        for len in 0..40 {
-            let outputs: Vec<f32> = (0..len).map(|n| (n as f32 * 0.37).sin() * 0.5 + 0.5).collect();
-            let targets: Vec<f32> = (0..len).map(|n| (n % 3 % 2) as f32).collect();
-            let mut gradient = vec![f32::NAN; len];
-            let squared = f64::from(sigmoid_squared_error(&outputs, &targets, &mut gradient));
-            let absolute = f64::from(absolute_error(&outputs, &targets));
-            let wide = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
-            let (o, y) = (wide(&outputs), wide(&targets));
-            let pairs = || o.iter().zip(&y);
-            let close = |a: f64, b: f64| (a - b).abs() <= 1e-6 * (1.0 + b.abs());
-            assert!(close(squared, pairs().map(|(o, y)| 0.5 * (y - o).powi(2)).sum()), "{len}");
-            assert!(close(absolute, pairs().map(|(o, y)| (y - o).abs()).sum()), "{len}");
-            for (g, (o, y)) in wide(&gradient).into_iter().zip(pairs()) {
-                assert!(close(g, (o - y) * o * (1.0 - o)), "{len}");
+    /// A loss with a term a value, by the kernel `f(scale, outputs, targets, gradient)`.
+    fn by_value(
+        &self,
+        outputs: &[f32],
+        targets: &[f32],
+        gradient: &mut [f32],
+        f: impl Fn(f32, &[f32], &[f32], &mut [f32]) -> f64,
+    ) -> Result<f32, Error> {
+        let values = self.steps * self.batch * self.outputs;
+        assert!(
+            outputs.len() == values && targets.len() == values && gradient.len() == values,
+            "{} outputs, {} targets and room for {} gradients; T·B·O = {}·{}·{} asks for {values}",
+            outputs.len(),
+            targets.len(),
+            gradient.len(),
+            self.steps,
+            self.batch,
+            self.outputs
+        );
+        let scale = self.scale(self.counted_rows()? * self.outputs);
+        let mut sum = 0.0;
+        self.for_each_run(|rows, counts| {
+            let run = rows.start * self.outputs..rows.end * self.outputs;
+            if counts {
+                let gradient = &mut gradient[run.clone()];
+                sum += f(scale as f32, &outputs[run.clone()], &targets[run], gradient);
+            } else {
+                gradient[run].fill(0.0);
             }
+        });
+        Ok((sum * scale) as f32)
+    }
+
+    /// What each term is multiplied by, if there are `count`.
+    fn scale(&self, count: usize) -> f64 {
+        match self.reduction {
+            Reduction::Sum => 1.0,
+            Reduction::Mean => 1.0 / count.max(1) as f64,
+        }
+    }
+
+    /// How many rows `[O]` of the `[T, B, O]` count; fails if the mask does not fit.
+    fn counted_rows(&self) -> Result<usize, Error> {
+        let (steps, batch) = (self.steps, self.batch);
+        match self.mask {
+            Mask::All => Ok(steps * batch),
+            Mask::Lengths(lengths) => {
+                if lengths.len() != batch {
+                    return Err(Error::LengthCount { found: lengths.len(), batch });
+                }
+                if let Some(sequence) = lengths.iter().position(|&length| length > steps) {
+                    return Err(Error::Length { sequence, length: lengths[sequence], steps });
+                }
+                Ok(lengths.iter().sum())
+            }
+            Mask::Steps(marks) => {
+                if marks.len() != steps * batch {
+                    let expected = steps * batch;
+                    return Err(Error::MarkCount { found: marks.len(), expected });
+                }
+                Ok(marks.iter().filter(|&&counts| counts).count())
+            }
+        }
+    }
+
+    /// Calls `visit` with the longest stretches of rows that count, or do not: a kernel
+    /// runs over many short rows at once.
+    fn for_each_run(&self, mut visit: impl FnMut(Range<usize>, bool)) {
+        let mut run = 0..0;
+        let mut counted = true;
+        let mut push = |counts: bool| {
+            if counts != counted {
+                if !run.is_empty() {
+                    visit(run.clone(), counted);
+                }
+                (run.start, counted) = (run.end, counts);
+            }
+            run.end += 1;
+        };
+        match self.mask {
+            Mask::All => run.end = self.steps * self.batch,
+            Mask::Lengths(lengths) => {
+                for step in 0..self.steps {
+                    lengths.iter().for_each(|&length| push(step < length));
+                }
+            }
+            Mask::Steps(marks) => marks.iter().for_each(|&counts| push(counts)),
+        }
+        if !run.is_empty() {
+            visit(run, counted);
         }
     }
 }

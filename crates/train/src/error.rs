@@ -13,9 +13,41 @@ pub enum Error {
     #[error("a learning rate of {0} cannot train; give a positive, finite number such as 0.1")]
     LearningRate(f32),
 
+    /// A number of an optimizer makes no sense.
+    #[error("the optimizer's {setting} of {value} makes no sense; give {remedy}")]
+    Optimizer {
+        /// Which number.
+        setting: &'static str,
+        /// What it is.
+        value: f64,
+        /// What it may be.
+        remedy: &'static str,
+    },
+
+    /// A saved state of an optimizer is that of another.
+    #[error("the optimizer's state does not fit: {0}; resume with the settings it was saved with")]
+    OptimizerState(String),
+
     /// An update would average over no example.
     #[error("a batch of {0} examples cannot be trained; give 1 to {max}", max = crate::run::MOST_BATCH)]
     Batch(usize),
+
+    /// So many workers cannot train.
+    #[error("{0} threads cannot train; give 1 to {max}", max = crate::strategy::MOST_THREADS)]
+    Threads(usize),
+
+    /// Workers that never push teach nobody.
+    #[error("a push every 0 examples is none; give at least 1")]
+    PushEvery,
+
+    /// The operating system did not start the threads.
+    #[error("cannot start {threads} threads; fewer may do (`--threads`)")]
+    StartThreads {
+        /// How many were asked for.
+        threads: usize,
+        /// Why not.
+        source: rayon::ThreadPoolBuildError,
+    },
 
     /// The training left the finite numbers.
     #[error(

@@ -26,10 +26,13 @@ pub mod adder;
 mod error;
 pub mod evaluate;
 pub mod optimizer;
+pub mod parallel;
 pub mod run;
+pub mod shared;
 pub mod strategy;
 pub mod study;
 pub mod task;
+pub mod time_to_loss;
 pub mod trace;
 
 pub use error::Error;

@@ -12,6 +12,7 @@
 //! configuration of another.
 
 use crate::Error;
+use crate::strategy::Strategy;
 use crate::task::Addition;
 use model::{Config, Parameters, weights};
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,21 @@ pub struct RunConfig {
     pub batch: usize,
     /// What all randomness comes from.
     pub seed: u64,
+    /// Who computes which gradient, and when they meet.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// N, the workers; 1 for the serial strategy.
+    #[serde(default = "one")]
+    pub threads: usize,
+    /// K, the examples of a worker between two pushes (or averages), rounded up to whole
+    /// batches. Serial and synchronous training has none, and does not look at it.
+    #[serde(default = "one")]
+    pub push_every: u64,
+}
+
+/// What a file from before there were strategies means.
+fn one<N: From<u8>>() -> N {
+    1.into()
 }
 
 /// The tasks there are.
@@ -70,6 +86,9 @@ impl Default for RunConfig {
             learning_rate: 0.1,
             batch: 1,
             seed: 0,
+            strategy: Strategy::Serial,
+            threads: 1,
+            push_every: 1,
         }
     }
 }
@@ -350,6 +369,13 @@ mod tests {
         let text = toml::to_string(&config).unwrap();
         assert_eq!(toml::from_str::<RunConfig>(&text).unwrap(), config);
         assert!(text.contains("task = \"addition\""), "{text}");
+    }
+
+    #[test]
+    fn a_configuration_from_before_there_were_strategies_is_serial() {
+        let text = "task = \"addition\"\nbits = 8\nhidden = 16\nexamples = 10000\n\
+                    learning_rate = 0.1\nbatch = 1\nseed = 0\n";
+        assert_eq!(toml::from_str::<RunConfig>(text).unwrap(), RunConfig::default());
     }
 
     #[test]

@@ -1,5 +1,322 @@
 //! Strategies: who computes which gradient on what parameters, and when they meet.
+//!
+//! ```text
+//! serial        one worker                                       same bits for a seed
+//! synchronous   the workers share each batch                     same bits for a seed and N
+//! hogwild       shared parameters, pushed every K examples       never the same twice
+//! averaging     a replica each, averaged every K examples        same bits for a seed and N
+//! ```
+//!
+//! Worker n of N draws its examples from the run's generator after n `jump()`s, each 2^128
+//! numbers long, so the workers never see the same stream; evaluation is a `long_jump()`
+//! away from all of them. One worker is the serial strategy, bit for bit, whatever the
+//! strategy and K (for `averaging` and `hogwild` if K is whole batches).
+//!
+//! Between two calls of [`Trainer::train`] nobody is in the middle of an example: the
+//! parameters are one arena, and [`Trainer::state`] is all there is to keep.
 
+mod averaging;
+mod hogwild;
 mod serial;
+mod synchronous;
+mod worker;
 
-pub use serial::{Serial, Totals};
+pub use serial::Serial;
+
+use crate::Error;
+use crate::run::RunConfig;
+use crate::task::{Addition, Pair};
+use averaging::Averaging;
+use hogwild::Hogwild;
+use model::{Config, Parameters};
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use serde::{Deserialize, Serialize};
+use worker::Worker;
+
+/// The most workers: as many as the largest machines have threads.
+pub const MOST_THREADS: usize = 1024;
+
+/// The strategies there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// One worker, one update after the other.
+    #[default]
+    Serial,
+    /// The workers share each batch, and add their gradients.
+    Synchronous,
+    /// The workers share the parameters, and push to them when they like.
+    Hogwild,
+    /// Each worker trains a replica, and now and then all become their average.
+    Averaging,
+}
+
+impl Strategy {
+    /// All of them, in the order of the documentation.
+    pub const ALL: [Self; 4] = [Self::Serial, Self::Synchronous, Self::Hogwild, Self::Averaging];
+
+    /// As the command line and `config.toml` write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Serial => "serial",
+            Self::Synchronous => "synchronous",
+            Self::Hogwild => "hogwild",
+            Self::Averaging => "averaging",
+        }
+    }
+
+    /// What `cargo xtask bench hogwild` found best for the sizes of `config`, with up to
+    /// `threads` workers.
+    ///
+    /// Serial where the whole training takes less than [`WORTH_SHARING`]: starting and
+    /// meeting would eat what a second worker gains, and the bits stay the same. Above,
+    /// Hogwild! was the fastest to every loss that was tried.
+    pub fn fastest(config: &RunConfig, threads: usize) -> Self {
+        let work = example_work(config) * config.examples as f64;
+        if threads > 1 && work >= WORTH_SHARING { Self::Hogwild } else { Self::Serial }
+    }
+}
+
+/// K, the examples between two pushes that `cargo xtask bench hogwild` found best for the
+/// sizes of `config`: fewest of those whose pushes take below about 2 % of the time, as an
+/// older gradient is never a better one. Whole batches.
+pub fn best_push_every(config: &RunConfig) -> u64 {
+    // A push costs some 10 multiply-adds a value, and up to 100 where its line has to come
+    // from another core; an example some T·B for each value.
+    let values = (config.hidden * (config.hidden + Addition::INPUTS + Addition::OUTPUTS)) as f64;
+    let examples = PUSH_WORK * values / example_work(config);
+    let examples = (examples.ceil().max(1.0) as u64).next_power_of_two();
+    examples.next_multiple_of(config.batch.max(1) as u64)
+}
+
+/// Multiply-adds of an example, forward, back and for the gradient; and the latency of its T
+/// steps, which is what a small example costs.
+fn example_work(config: &RunConfig) -> f64 {
+    let hidden = config.hidden as f64;
+    let values = hidden * (hidden + (Addition::INPUTS + Addition::OUTPUTS) as f64);
+    f64::from(config.bits) * (3.0 * values + STEP_WORK)
+}
+
+/// What a step of an example costs beside its multiply-adds, in these: 420 ns for the lab's 8
+/// steps of 912.
+const STEP_WORK: f64 = 700.0;
+/// What the exchange of a value costs, in multiply-adds, times 50: for 2 %.
+const PUSH_WORK: f64 = 10_000.0;
+/// The work of a training from which on a second worker pays: some 20 ms.
+const WORTH_SHARING: f64 = 1e9;
+
+/// What a stretch of training added up to.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// How many examples there were.
+    pub examples: u64,
+    /// Their losses, `½ Σ_t (y − o)²`, each before its update.
+    pub loss: f64,
+    /// Their errors as the lab prints them, `Σ_t |y − o|`.
+    pub error: f64,
+}
+
+impl std::ops::AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.examples += other.examples;
+        self.loss += other.loss;
+        self.error += other.error;
+    }
+}
+
+impl std::iter::Sum for Totals {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |mut sum, totals| {
+            sum += totals;
+            sum
+        })
+    }
+}
+
+/// All that a training is at an example boundary; with the same [`RunConfig`] it goes on from
+/// here as if it had never stopped.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The parameters, on which all workers agree.
+    pub parameters: Parameters,
+    /// What each worker has of its own.
+    pub workers: Vec<WorkerState>,
+}
+
+/// What a worker has of its own. Plain SGD keeps nothing; an optimizer that does keeps it
+/// here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerState {
+    /// Where its examples come from.
+    pub generator: Xoshiro256PlusPlus,
+    /// How many it has trained on.
+    pub examples: u64,
+}
+
+impl State {
+    /// The beginning: weights drawn from the seed of `config`, and `workers` generators, each
+    /// a `jump()` after the one before.
+    ///
+    /// # Errors
+    /// If the sizes in `config` make no sense.
+    pub fn new(config: &RunConfig, workers: usize) -> Result<Self, Error> {
+        let model = Config::lab(Addition::INPUTS, config.hidden, Addition::OUTPUTS)?;
+        let mut generator = Xoshiro256PlusPlus::seed_from_u64(config.seed);
+        let parameters = Parameters::uniform(model, &mut generator);
+        let worker = |_| {
+            let own = generator.clone();
+            generator.jump();
+            WorkerState { generator: own, examples: 0 }
+        };
+        Ok(Self { parameters, workers: (0..workers).map(worker).collect() })
+    }
+
+    /// Examples that all workers together have trained on.
+    pub fn examples(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.examples).sum()
+    }
+}
+
+/// A network in training, by any strategy.
+#[derive(Debug)]
+pub struct Trainer {
+    /// Between two calls, what all workers agree on.
+    parameters: Parameters,
+    workers: Vec<Worker>,
+    batch: usize,
+    meeting: Meeting,
+}
+
+/// How the workers meet, and what that needs beside them.
+#[derive(Debug)]
+enum Meeting {
+    Serial,
+    Synchronous(ThreadPool),
+    Hogwild(ThreadPool, Hogwild),
+    Averaging(ThreadPool, Averaging),
+}
+
+impl Trainer {
+    /// A network with weights drawn from the seed, ready for its first example; the strategy,
+    /// N and K are those of `config`.
+    ///
+    /// # Errors
+    /// If `config` makes no sense, or threads cannot be started.
+    pub fn new(config: &RunConfig) -> Result<Self, Error> {
+        let workers = if config.strategy == Strategy::Serial { 1 } else { config.threads };
+        if workers == 0 || workers > MOST_THREADS {
+            return Err(Error::Threads(workers));
+        }
+        Self::from_state(config, State::new(config, workers)?)
+    }
+
+    /// A network as [`Trainer::state`] left it: with as many workers as it had.
+    ///
+    /// # Errors
+    /// If `config` makes no sense, or threads cannot be started.
+    ///
+    /// # Panics
+    /// If the state has no workers, or several for the serial strategy.
+    pub fn from_state(config: &RunConfig, state: State) -> Result<Self, Error> {
+        if config.push_every == 0 {
+            return Err(Error::PushEvery);
+        }
+        let State { parameters, workers } = state;
+        let threads = workers.len();
+        assert!(threads > 0, "a training needs a worker");
+        let new = |worker| Worker::new(config, parameters.config(), worker);
+        let workers: Vec<Worker> = workers.into_iter().map(new).collect::<Result<_, _>>()?;
+        let push_every = config.push_every.next_multiple_of(config.batch as u64);
+        let meeting = match config.strategy {
+            Strategy::Serial => {
+                assert!(threads == 1, "{threads} workers of a serial training");
+                Meeting::Serial
+            }
+            Strategy::Synchronous => Meeting::Synchronous(pool(threads)?),
+            Strategy::Hogwild => {
+                Meeting::Hogwild(pool(threads)?, Hogwild::new(&parameters, threads, push_every))
+            }
+            Strategy::Averaging => {
+                Meeting::Averaging(pool(threads)?, Averaging::new(&parameters, threads, push_every))
+            }
+        };
+        Ok(Self { parameters, workers, batch: config.batch, meeting })
+    }
+
+    /// Trains on `examples` more examples. When it returns, the workers have met.
+    pub fn train(&mut self, examples: u64) -> Totals {
+        self.train_watched(examples, |_, _| ())
+    }
+
+    /// [`Trainer::train`]; `watch` is called with the examples of this call so far and the
+    /// parameters: after each update, average, or push of the first worker. For Hogwild! the
+    /// examples include those that others have begun, and the parameters are what the first
+    /// worker saw.
+    pub fn train_watched(
+        &mut self,
+        examples: u64,
+        watch: impl FnMut(u64, &Parameters) + Send,
+    ) -> Totals {
+        let Self { parameters, workers, batch, meeting } = self;
+        match meeting {
+            Meeting::Serial => serial::train(&mut workers[0], parameters, *batch, examples, watch),
+            Meeting::Synchronous(pool) => {
+                synchronous::train(pool, workers, parameters, *batch, examples, watch)
+            }
+            Meeting::Hogwild(pool, hogwild) => {
+                hogwild.train(pool, workers, parameters, *batch, examples, watch)
+            }
+            Meeting::Averaging(pool, averaging) => {
+                averaging.train(pool, workers, parameters, *batch, examples, watch)
+            }
+        }
+    }
+
+    /// The first example of the first worker's last update, as the lab prints it: its
+    /// operands, the sum that the network spelled before the update, and `Σ_t |y − o|`.
+    pub fn last_example(&self) -> Option<(Pair, u64, f32)> {
+        self.workers[0].last_example()
+    }
+
+    /// The weights as they are.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// The task.
+    pub fn task(&self) -> Addition {
+        self.workers[0].task
+    }
+
+    /// All that [`Trainer::from_state`] needs.
+    pub fn state(&self) -> State {
+        let workers = self.workers.iter().map(Worker::state).collect();
+        State { parameters: self.parameters.clone(), workers }
+    }
+
+    /// Are the weights still numbers? Called now and then, not at each update.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] after `examples` examples, if they are not.
+    pub fn check_finite(&self, examples: u64) -> Result<(), Error> {
+        check_finite(&self.parameters, examples, self.workers[0].optimizer.learning_rate())
+    }
+}
+
+fn check_finite(parameters: &Parameters, examples: u64, learning_rate: f32) -> Result<(), Error> {
+    if parameters.arena().iter().all(|w| w.is_finite()) {
+        return Ok(());
+    }
+    Err(Error::Diverged { examples, learning_rate })
+}
+
+/// N threads that wait for work.
+fn pool(threads: usize) -> Result<ThreadPool, Error> {
+    ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|n| format!("worker-{n}"))
+        .build()
+        .map_err(|source| Error::StartThreads { threads, source })
+}

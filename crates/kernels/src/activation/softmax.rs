@@ -24,7 +24,7 @@ use crate::lanes::{LANES, Lanes, load_partial, store_partial};
 pub fn softmax_rows(x: &mut [f32], rows: usize, columns: usize, stride: usize) {
     check(x.len(), rows, columns, stride);
     for row in 0..rows {
-        softmax_row(&mut x[row * stride..][..columns]);
+        softmax_row(1.0, &mut x[row * stride..][..columns]);
     }
 }
 
@@ -40,7 +40,7 @@ pub fn softmax_rows_into(x: &[f32], y: &mut [f32], rows: usize, columns: usize, 
     for row in 0..rows {
         let y = &mut y[row * stride..][..columns];
         y.copy_from_slice(&x[row * stride..][..columns]); // into L1, where the passes are
-        softmax_row(y);
+        softmax_row(1.0, y);
     }
 }
 
@@ -66,8 +66,10 @@ pub fn log_sum_exp_rows(x: &[f32], rows: usize, columns: usize, stride: usize, o
     }
 }
 
-fn softmax_row(x: &mut [f32]) {
-    let max = Lanes::splat(row_max(x));
+/// `x ← scale·softmax(x)`; returns m and `Σ e^{x_k − m}`.
+pub(crate) fn softmax_row(scale: f32, x: &mut [f32]) -> (f32, f32) {
+    let largest = row_max(x);
+    let max = Lanes::splat(largest);
     let mut sum = Lanes::ZERO;
     let (full, tail) = x.as_chunks_mut::<LANES>();
     for chunk in full {
@@ -80,8 +82,10 @@ fn softmax_row(x: &mut [f32]) {
         sum += value;
         store_partial(tail, value);
     }
-    let reciprocal = Lanes::splat(1.0 / sum.reduce_add());
-    map(x, |x| x * reciprocal);
+    let sum = sum.reduce_add();
+    let factor = Lanes::splat(scale / sum);
+    map(x, |x| x * factor);
+    (largest, sum)
 }
 
 /// The largest value of `x`, −∞ of none; of NaN it takes no notice.

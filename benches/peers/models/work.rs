@@ -1,0 +1,130 @@
+// What the Rust peers share, by `#[path]`: the cases, the weights, the clock, the answer's
+// form. `models_torch.py` says the same in Python, and `xtask` asks both.
+//
+//     peer --threads N --repeat R [--cell rnn|gru|lstm]
+//
+// prints one line of JSON. A training step is: zero gradients, forward from zero states,
+// loss Σy² over the states of all steps, backward, SGD; inference is the forward pass.
+// Every value is `uniform` of its place, so that all peers start from the same weights
+// and must find the same loss.
+
+use std::time::Instant;
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum Cell {
+    Rnn,
+    Gru,
+    Lstm,
+}
+
+pub const CELLS: [(&str, Cell); 3] = [("rnn", Cell::Rnn), ("gru", Cell::Gru), ("lstm", Cell::Lstm)];
+
+/// I, H, T, B
+#[derive(Clone, Copy)]
+pub struct Sizes {
+    pub inputs: usize,
+    pub hidden: usize,
+    pub steps: usize,
+    pub batch: usize,
+}
+
+pub const SIZES: [Sizes; 4] = [
+    Sizes { inputs: 64, hidden: 128, steps: 64, batch: 32 },
+    Sizes { inputs: 128, hidden: 512, steps: 64, batch: 32 },
+    Sizes { inputs: 64, hidden: 256, steps: 128, batch: 16 },
+    Sizes { inputs: 64, hidden: 128, steps: 64, batch: 1 },
+];
+
+#[allow(dead_code)] // one peer takes f64
+pub const LEARNING_RATE: f64 = 1e-6;
+
+/// The seeds of `W_ih`, `W_hh`, `b_ih`, `b_hh` (in PyTorch's layout) and x `[T, B, I]`.
+pub const SEEDS: [u32; 5] = [1, 2, 3, 4, 5];
+
+/// `count` numbers in [−bound, bound).
+pub fn uniform(seed: u32, count: usize, bound: f32) -> Vec<f32> {
+    let value = |index: usize| {
+        let mut bits = (index as u32).wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(40_503));
+        bits ^= bits >> 15;
+        bits = bits.wrapping_mul(2_246_822_519);
+        bits ^= bits >> 13;
+        ((bits >> 8) as f32 / 8_388_608.0 - 1.0) * bound
+    };
+    (0..count).map(value).collect()
+}
+
+pub struct Arguments {
+    pub threads: usize,
+    pub repeat: usize,
+    cell: Option<String>,
+}
+
+pub fn arguments() -> Arguments {
+    let mut found = Arguments { threads: 1, repeat: 5, cell: None };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let value = words.next().unwrap_or_else(|| panic!("{word} needs a value"));
+        let number = || value.parse().unwrap_or_else(|_| panic!("{word} takes a number, not {value}"));
+        match word.as_str() {
+            "--threads" => found.threads = number(),
+            "--repeat" => found.repeat = number(),
+            "--cell" => found.cell = Some(value),
+            _ => panic!("no such option: {word}"),
+        }
+    }
+    // The peers take their threads from rayon, and rayon takes them from here.
+    let told = std::env::var("RAYON_NUM_THREADS").unwrap_or_default();
+    assert!(told == found.threads.to_string(), "set RAYON_NUM_THREADS={}", found.threads);
+    found
+}
+
+/// Milliseconds of `repeat` calls of `step`, after one that is not timed. `step` returns
+/// the loss; the first is returned, the last must be finite.
+fn time(repeat: usize, mut step: impl FnMut() -> f64) -> (f64, Vec<f64>) {
+    let first = step();
+    let mut last = first;
+    let milliseconds = (0..repeat)
+        .map(|_| {
+            let start = Instant::now();
+            last = step();
+            start.elapsed().as_secs_f64() * 1e3
+        })
+        .collect();
+    assert!(last.is_finite(), "the loss ended as {last}");
+    (first, milliseconds)
+}
+
+/// Times all cases that `prepare` has a network for. A network runs one training step or
+/// one forward pass, and returns the loss `Σy²`.
+pub fn compete<N>(
+    peer: &str,
+    version: &str,
+    arguments: &Arguments,
+    prepare: impl Fn(Cell, Sizes) -> Option<N>,
+    train: impl Fn(&mut N) -> f64,
+    infer: impl Fn(&mut N) -> f64,
+) {
+    let mut results = Vec::new();
+    for (name, cell) in CELLS {
+        if arguments.cell.as_ref().is_some_and(|asked| asked != name) {
+            continue;
+        }
+        for sizes in SIZES {
+            let Sizes { inputs, hidden, steps, batch } = sizes;
+            for mode in ["training", "inference"] {
+                let Some(mut network) = prepare(cell, sizes) else { continue };
+                let (loss, milliseconds) = time(arguments.repeat, || {
+                    if mode == "training" { train(&mut network) } else { infer(&mut network) }
+                });
+                results.push(format!(
+                    r#"{{"cell":"{name}","sizes":[{inputs},{hidden},{steps},{batch}],"mode":"{mode}","loss":{loss},"milliseconds":{milliseconds:?}}}"#
+                ));
+            }
+        }
+    }
+    println!(
+        r#"{{"peer":"{peer}","version":"{version}","threads":{},"results":[{}]}}"#,
+        arguments.threads,
+        results.join(",")
+    );
+}

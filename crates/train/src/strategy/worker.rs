@@ -1,0 +1,131 @@
+//! A worker: examples from its own generator, their gradient on the parameters it is given,
+//! and its own optimizer. Every strategy is made of these; how they meet is the strategy.
+
+use super::{Totals, WorkerState};
+use crate::Error;
+use crate::optimizer::Sgd;
+use crate::run::{self, RunConfig};
+use crate::task::{Addition, Pair};
+use kernels::buffer::Buffer;
+use model::{Config, Network, Parameters, loss};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+/// What one thread needs to train.
+///
+/// Two workers never write to the same cache line: the struct is aligned to two lines,
+/// which is what the prefetcher fetches together, and its buffers are whole lines.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(super) struct Worker {
+    pub task: Addition,
+    /// With its state: each worker has its own, and nobody adds them up.
+    pub optimizer: Sgd,
+    pub generator: Xoshiro256PlusPlus,
+    /// Examples it has trained on, all batches together.
+    pub examples: u64,
+    /// The gradient of the last batch, summed over its examples.
+    pub gradient: Parameters,
+    network: Network,
+    pairs: Vec<Pair>,
+    /// `[T, B, 2]`
+    x: Buffer,
+    /// `[T, B, 1]`
+    targets: Buffer,
+    /// `[T, B, 1]`, the gradient before the output's sigmoid
+    dy: Buffer,
+}
+
+impl Worker {
+    /// A worker for networks of the sizes `model`, as `state` left it.
+    ///
+    /// # Errors
+    /// If `config` makes no sense; see [`Error`].
+    pub fn new(config: &RunConfig, model: Config, state: WorkerState) -> Result<Self, Error> {
+        if config.batch == 0 || config.batch > run::MOST_BATCH {
+            return Err(Error::Batch(config.batch));
+        }
+        Ok(Self {
+            task: Addition::new(config.bits)?,
+            optimizer: Sgd::new(config.learning_rate)?,
+            generator: state.generator,
+            examples: state.examples,
+            gradient: Parameters::zeros(model),
+            network: Network::new(model),
+            pairs: Vec::new(),
+            x: Buffer::default(),
+            targets: Buffer::default(),
+            dy: Buffer::default(),
+        })
+    }
+
+    /// Draws the next batch, of `count` examples.
+    #[inline]
+    pub fn draw(&mut self, count: usize) {
+        let (task, generator) = (self.task, &mut self.generator);
+        self.pairs.clear();
+        self.pairs.extend((0..count).map(|_| task.sample(generator)));
+        self.encode();
+    }
+
+    /// `count` examples that are dealt out to several workers.
+    pub fn sample(&mut self, count: usize) -> Vec<Pair> {
+        (0..count).map(|_| self.task.sample(&mut self.generator)).collect()
+    }
+
+    /// Takes `pairs` as the next batch.
+    pub fn take(&mut self, pairs: &[Pair]) {
+        self.pairs.clear();
+        self.pairs.extend_from_slice(pairs);
+        self.encode();
+    }
+
+    #[inline]
+    fn encode(&mut self) {
+        let rows = self.task.steps() * self.pairs.len();
+        if self.targets.len() != rows {
+            self.x.resize(rows * Addition::INPUTS);
+            self.targets.resize(rows);
+            self.dy.resize(rows);
+        }
+        self.task.encode(&self.pairs, &mut self.x, &mut self.targets);
+    }
+
+    /// Forward, loss, BPTT: the gradient of the batch that was drawn.
+    #[inline]
+    pub fn differentiate(&mut self, parameters: &Parameters) -> Totals {
+        let (steps, batch) = (self.task.steps(), self.pairs.len());
+        let outputs = self.network.forward(parameters, &self.x, steps, batch);
+        let loss = loss::sigmoid_squared_error(outputs, &self.targets, &mut self.dy);
+        let error = loss::absolute_error(outputs, &self.targets);
+        self.network.backward(parameters, &self.x, &self.dy, &mut self.gradient);
+        self.examples += batch as u64;
+        Totals { examples: batch as u64, loss: f64::from(loss), error: f64::from(error) }
+    }
+
+    /// [`Worker::differentiate`], and a step of the optimizer.
+    #[inline]
+    pub fn update(&mut self, parameters: &mut Parameters) -> Totals {
+        let totals = self.differentiate(parameters);
+        self.optimizer.step(parameters, &self.gradient, self.pairs.len());
+        totals
+    }
+
+    /// What it has of its own.
+    pub fn state(&self) -> WorkerState {
+        WorkerState { generator: self.generator.clone(), examples: self.examples }
+    }
+
+    /// The inputs `[T, B, I]` of the batch that was drawn.
+    pub fn x(&self) -> &[f32] {
+        &self.x
+    }
+
+    /// See [`super::Trainer::last_example`].
+    pub fn last_example(&self) -> Option<(Pair, u64, f32)> {
+        let pair = *self.pairs.first()?;
+        let batch = self.pairs.len();
+        let outputs = self.network.outputs();
+        let errors = outputs.iter().zip(&*self.targets).step_by(batch).map(|(o, y)| (y - o).abs());
+        Some((pair, self.task.decode(outputs, batch, 0), errors.sum()))
+    }
+}

@@ -1,0 +1,260 @@
+//! How long until it has learned: the one figure by which strategies can be compared.
+//!
+//! A strategy can be fast in two ways that say nothing alone: more examples a second (the
+//! hardware's share), and fewer examples to a loss (the statistics' share). Their quotient,
+//! the wall time until the loss on held-out examples first falls below a target, is what the
+//! user waits for:
+//!
+//! ```text
+//! run the strategy; from time to time copy the parameters, and note examples and time
+//! afterwards, copy by copy: the loss on the held-out examples
+//! the first copy below the target says: so many seconds, so many examples
+//! ```
+//!
+//! 1. Judging comes after the run, so that it is neither on the clock nor in the caches.
+//! 2. All strategies are copied at the same distance, as far as their meetings allow.
+//! 3. Memory for the copies is there before the clock starts.
+//!
+//! [`CostModel`] tells from such runs what more cores would do.
+
+use crate::Error;
+use crate::run::RunConfig;
+use crate::strategy::Trainer;
+use crate::task::{Addition, Pair};
+use model::{Network, Parameters, loss};
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Instant;
+
+/// Examples that no training sees from its generator, the same for all that are compared.
+#[derive(Debug)]
+pub struct HeldOut {
+    task: Addition,
+    pairs: Vec<Pair>,
+}
+
+impl HeldOut {
+    /// `count` examples of `task`, drawn two `long_jump`s away from the numbers of any training
+    /// with a seed of its own.
+    pub fn new(task: Addition, count: usize) -> Self {
+        let mut generator = Xoshiro256PlusPlus::seed_from_u64(u64::MAX);
+        generator.long_jump();
+        generator.long_jump();
+        Self { task, pairs: (0..count).map(|_| task.sample(&mut generator)).collect() }
+    }
+
+    /// The mean loss `½ Σ_t (y − o)²` of an example.
+    ///
+    /// # Panics
+    /// If `parameters` are not of a network with the task's inputs and outputs.
+    pub fn loss(&self, parameters: &Parameters) -> f64 {
+        const BATCH: usize = 64;
+        let mut network = Network::new(parameters.config());
+        let steps = self.task.steps();
+        let losses = self.pairs.chunks(BATCH).map(|pairs| {
+            let rows = steps * pairs.len();
+            let mut x = vec![0.0; rows * Addition::INPUTS];
+            let (mut targets, mut dy) = (vec![0.0; rows], vec![0.0; rows]);
+            self.task.encode(pairs, &mut x, &mut targets);
+            let outputs = network.forward(parameters, &x, steps, pairs.len());
+            f64::from(loss::sigmoid_squared_error(outputs, &targets, &mut dy))
+        });
+        losses.sum::<f64>() / self.pairs.len() as f64
+    }
+}
+
+/// What is asked of a training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Goal {
+    /// The held-out loss to fall below.
+    pub loss: f64,
+    /// Examples between two copies.
+    pub every: u64,
+    /// Examples of one call to [`Trainer::train_watched`]; after each the copies are judged, so
+    /// that a run can end early.
+    pub stretch: u64,
+}
+
+/// How a training went.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// When it first fell below the loss: seconds of training, and examples. None if it did
+    /// not, in all examples of its configuration.
+    pub reached: Option<(f64, u64)>,
+    /// All of it, for the rate.
+    pub seconds: f64,
+    /// All of it.
+    pub examples: u64,
+}
+
+/// Trains as `config` says until `goal` is reached or its examples are used up.
+///
+/// # Errors
+/// If `config` makes no sense, or threads cannot be started.
+pub fn time_to_loss(config: &RunConfig, goal: Goal, held_out: &HeldOut) -> Result<Outcome, Error> {
+    let mut trainer = Trainer::new(config)?;
+    let room = (goal.stretch / goal.every) as usize + 2;
+    let mut copies = vec![(0, 0.0, trainer.parameters().clone()); room];
+    let mut outcome = Outcome { reached: None, seconds: 0.0, examples: 0 };
+    while outcome.examples < config.examples && outcome.reached.is_none() {
+        let stretch = goal.stretch.min(config.examples - outcome.examples);
+        let (mut count, mut next) = (0, goal.every);
+        let start = Instant::now();
+        trainer.train_watched(stretch, |examples, parameters| {
+            if examples >= next && count < room {
+                let (at, seconds, copy) = &mut copies[count];
+                (*at, *seconds) = (examples, start.elapsed().as_secs_f64());
+                copy.arena_mut().copy_from_slice(parameters.arena());
+                count += 1;
+                next = examples + goal.every;
+            }
+        });
+        let seconds = start.elapsed().as_secs_f64();
+        let below = |copy: &&(u64, f64, Parameters)| held_out.loss(&copy.2) < goal.loss;
+        let first = copies[..count].iter().find(below);
+        outcome.reached =
+            first.map(|(at, seconds, _)| (outcome.seconds + seconds, outcome.examples + at));
+        outcome.seconds += seconds;
+        outcome.examples += stretch;
+    }
+    Ok(outcome)
+}
+
+/// Seconds that a cache line needs from one core to another: two threads count in turns, and
+/// each count has to come to the other.
+pub fn line_transfer() -> f64 {
+    const TURNS: u32 = 20_000;
+    let count = AtomicU32::new(0);
+    // Nothing but the count itself is read: relaxed.
+    let play = |parity: u32| {
+        loop {
+            let now = count.load(Relaxed);
+            if now >= TURNS {
+                break;
+            }
+            if now % 2 == parity {
+                count.store(now + 1, Relaxed);
+            }
+        }
+    };
+    let start = std::thread::scope(|scope| {
+        scope.spawn(|| play(1));
+        while count.load(Relaxed) == 0 {
+            // The other is awake when it has answered this.
+            count.store(1, Relaxed);
+            while count.load(Relaxed) == 1 {}
+        }
+        let start = Instant::now();
+        play(0);
+        start
+    });
+    start.elapsed().as_secs_f64() / f64::from(TURNS)
+}
+
+/// What an example and a push cost a worker of Hogwild!, and so what more of them would do.
+///
+/// ```text
+/// seconds an example of one worker     a + b/K
+/// a line of the parameters             is wanted twice in a push, read and written, for t each
+/// rate of N workers                    min( N / (a + b/K),  K / 2t )
+/// ```
+///
+/// The second is a wall: a line can be in one place at a time, so no more than 1/2t pushes a
+/// second pass through it, by however many workers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CostModel {
+    /// a, seconds an example.
+    pub example: f64,
+    /// b, seconds a push, with others at it.
+    pub push: f64,
+    /// t, seconds a line from core to core.
+    pub transfer: f64,
+}
+
+impl CostModel {
+    /// Fits a and b to measured `(K, seconds an example of one worker)` by least squares of
+    /// the relative error; `None` from fewer than two K.
+    pub fn fit(points: &[(u64, f64)], transfer: f64) -> Option<Self> {
+        // Minimise Σ (a·u + b·v − 1)² with u = 1/s, v = 1/(K·s).
+        let (mut uu, mut uv, mut vv, mut u1, mut v1) = (0.0, 0.0, 0.0, 0.0, 0.0);
+        for &(k, seconds) in points {
+            let (u, v) = (1.0 / seconds, 1.0 / (seconds * k as f64));
+            uu += u * u;
+            uv += u * v;
+            vv += v * v;
+            u1 += u;
+            v1 += v;
+        }
+        let determinant = uu * vv - uv * uv;
+        (determinant > 1e-9 * uu * vv).then(|| Self {
+            example: (u1 * vv - v1 * uv) / determinant,
+            push: (v1 * uu - u1 * uv) / determinant,
+            transfer,
+        })
+    }
+
+    /// Examples a second of `workers` (N) that push every `push_every` (K).
+    pub fn rate(&self, workers: usize, push_every: u64) -> f64 {
+        let k = push_every as f64;
+        (workers as f64 / (self.example + self.push / k)).min(k / (2.0 * self.transfer))
+    }
+
+    /// The least K at which pushes take below `share` of a worker's time, and each line is
+    /// wanted below `share` of the time, so that nobody queues for it.
+    pub fn least_push_every(&self, workers: usize, share: f64) -> u64 {
+        let own = self.push / (share * self.example);
+        let queue = 2.0 * self.transfer * workers as f64 / (share * self.example);
+        own.max(queue).ceil().max(1.0) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::strategy::Strategy;
+
+    #[test]
+    fn the_model_is_found_again_in_the_times_it_predicts() {
+        let model = CostModel { example: 4e-7, push: 1.5e-6, transfer: 1e-7 };
+        let times = [1, 4, 16, 64].map(|k| (k, model.example + model.push / k as f64));
+        let found = CostModel::fit(&times, 1e-7).unwrap();
+        assert!((found.example / model.example - 1.0).abs() < 1e-9, "{found:?}");
+        assert!((found.push / model.push - 1.0).abs() < 1e-9, "{found:?}");
+        assert_eq!(CostModel::fit(&times[..1], 1e-7), None);
+        assert_eq!(CostModel::fit(&[], 1e-7), None);
+
+        // one worker's pushes take 5 % at K = 75; eight make each line wanted 5 % of it at 80
+        assert_eq!(model.least_push_every(1, 0.05), 75);
+        assert_eq!(model.least_push_every(8, 0.05), 80);
+        assert!((model.rate(2, 75) * (4e-7 + 2e-8) / 2.0 - 1.0).abs() < 1e-9);
+        assert_eq!(model.rate(64, 1), 1.0 / 2e-7);
+    }
+
+    #[test]
+    fn the_first_copy_below_the_target_counts_and_a_target_out_of_reach_is_not_reached() {
+        let config = RunConfig { examples: 20_000, ..RunConfig::default() };
+        let held_out = HeldOut::new(Addition::new(8).unwrap(), 200);
+        let reached = |strategy, loss| {
+            let goal = Goal { loss, every: 100, stretch: 5_000 };
+            let config = RunConfig { strategy, threads: 2, push_every: 16, ..config.clone() };
+            time_to_loss(&config, goal, &held_out).unwrap()
+        };
+        for strategy in Strategy::ALL {
+            let easy = reached(strategy, 1e9);
+            let (seconds, examples) = easy.reached.unwrap();
+            assert!((100..1_000).contains(&examples) && seconds > 0.0, "{strategy:?} {easy:?}");
+            assert_eq!(easy.examples, 5_000);
+            let never = reached(strategy, 0.0);
+            assert_eq!((never.reached, never.examples), (None, 20_000), "{strategy:?}");
+        }
+        // What was measured is what a plain training does.
+        let (seconds, examples) = reached(Strategy::Serial, 0.3).reached.unwrap();
+        let mut serial = crate::strategy::Serial::new(&config).unwrap();
+        serial.train(examples - 100);
+        assert!(held_out.loss(serial.parameters()) >= 0.3);
+        serial.train(100);
+        assert!(held_out.loss(serial.parameters()) < 0.3 && seconds > 0.0);
+    }
+}

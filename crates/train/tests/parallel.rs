@@ -1,0 +1,120 @@
+//! A batch on several threads: the gradient and outputs of one network over all of it, and
+//! the same bits every time.
+
+use model::{Architecture, Cell, Config, Head, Network, Nonlinearity, Parameters};
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use train::parallel::{Batch, Parallel};
+
+const STEPS: usize = 9;
+const BATCH: usize = 7;
+const LENGTHS: [usize; BATCH] = [9, 2, 5, 1, 9, 8, 3];
+
+fn config(cell: Cell) -> Config {
+    let head = Some(Head::linear(2));
+    Config::new(Architecture { head, ..Architecture::new(cell, 3, 21) }).unwrap()
+}
+
+fn values(count: usize) -> Vec<f32> {
+    (0..count).map(|k| (k as f32 * 0.7).sin()).collect()
+}
+
+/// `½ Σ y²`, whose gradient is y.
+fn half_square(outputs: &[f32], dy: &mut [f32]) -> f64 {
+    dy.copy_from_slice(outputs);
+    0.5 * f64::from(kernels::vector::squared_norm(outputs))
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+#[test]
+fn every_number_of_threads_gives_the_gradient_of_the_whole_batch() {
+    for cell in [Cell::Elman(Nonlinearity::Tanh), Cell::Gru, Cell::Lstm] {
+        let config = config(cell);
+        let parameters = Parameters::initialised(config, &mut Xoshiro256PlusPlus::seed_from_u64(1));
+        let x = values(STEPS * BATCH * 3);
+        let mut network = Network::new(config);
+        let mut whole = Parameters::zeros(config);
+        let outputs = network.forward(&parameters, &x, STEPS, BATCH).to_vec();
+        let mut dy = vec![0.0; outputs.len()];
+        let expected = half_square(&outputs, &mut dy);
+        network.backward(&parameters, &x, &dy, &mut whole);
+
+        // More threads than sequences leave some without work.
+        for threads in [1, 2, 3, 7, 9] {
+            let mut parallel = Parallel::new(config, threads).unwrap();
+            let batch = Batch { x: &x, steps: STEPS, batch: BATCH, lengths: None };
+            let mut first = None;
+            for _ in 0..5 {
+                let loss = parallel
+                    .differentiate(&parameters, &batch, |_, outputs, dy| half_square(outputs, dy))
+                    .unwrap();
+                assert!((loss - expected).abs() <= 1e-6 * expected, "{threads}");
+                let found = bits(parallel.gradient().arena());
+                assert_eq!(*first.get_or_insert_with(|| found.clone()), found, "{threads}");
+            }
+            let gradient = parallel.gradient().arena();
+            let pairs = || gradient.iter().zip(whole.arena());
+            let error: f32 = pairs().map(|(a, b)| (a - b).powi(2)).sum();
+            let size: f32 = whole.arena().iter().map(|g| g.powi(2)).sum();
+            assert!(error.sqrt() <= 1e-6 * size.sqrt(), "{cell:?}, {threads}");
+            if threads == 1 {
+                assert_eq!(bits(gradient), bits(whole.arena()));
+            }
+
+            parallel.infer(&parameters, &batch).unwrap();
+            let mut seen = 0;
+            for (sequences, found) in parallel.outputs() {
+                for (step, row) in found.chunks(2 * sequences.len()).enumerate() {
+                    let expected = &outputs[step * BATCH * 2..][2 * sequences.start..][..row.len()];
+                    assert!(row.iter().zip(expected).all(|(a, b)| (a - b).abs() <= 1e-6));
+                    seen += row.len();
+                }
+            }
+            assert_eq!(seen, outputs.len());
+        }
+    }
+}
+
+#[test]
+fn a_loss_sees_its_sequences_and_their_lengths() {
+    let config = config(Cell::Gru);
+    let parameters = Parameters::initialised(config, &mut Xoshiro256PlusPlus::seed_from_u64(2));
+    let x = values(STEPS * BATCH * 3);
+    let batch = Batch { x: &x, steps: STEPS, batch: BATCH, lengths: Some(&LENGTHS) };
+    let mut losses = Vec::new();
+    for threads in [1, 3] {
+        let mut parallel = Parallel::new(config, threads).unwrap();
+        let loss = parallel.differentiate(&parameters, &batch, |sequences, outputs, dy| {
+            for (step, row) in outputs.chunks(2 * sequences.len()).enumerate() {
+                for (outputs, &length) in row.chunks(2).zip(&LENGTHS[sequences.clone()]) {
+                    assert_eq!(outputs == [0.0; 2], step >= length);
+                }
+            }
+            half_square(outputs, dy)
+        });
+        losses.push(loss.unwrap());
+    }
+    assert!((losses[0] - losses[1]).abs() <= 1e-6 * losses[0]);
+}
+
+#[test]
+fn what_cannot_run_is_refused_by_its_place_in_the_batch() {
+    let config = config(Cell::Lstm);
+    assert!(Parallel::new(config, 0).unwrap_err().to_string().contains("0 threads"));
+    let parameters = Parameters::zeros(config);
+    let mut x = values(STEPS * BATCH * 3);
+    let mut parallel = Parallel::new(config, 2).unwrap();
+    let mut refused = |x: &[f32], lengths: &[usize]| {
+        let batch = Batch { x, steps: STEPS, batch: BATCH, lengths: Some(lengths) };
+        parallel.differentiate(&parameters, &batch, |_, _, _| 0.0).unwrap_err().to_string()
+    };
+    let text = refused(&x, &[1, 2, 3, 4, 5, 10, 7]);
+    assert!(text.contains("sequence 5 has a length of 10"), "{text}");
+    assert!(refused(&x, &[1; 6]).contains("6 lengths were given for 7 sequences"));
+    x[100] = f32::INFINITY;
+    let text = refused(&x, &[9; 7]);
+    assert!(text.contains("100") && text.contains("inf"), "{text}");
+}

@@ -1,0 +1,472 @@
+//! `cargo xtask bench hogwild`: time to loss, by strategy, threads and K.
+//!
+//! ```text
+//! each contestant (strategy, N, K, B): the best of RATES learning rates, by TUNING seeds
+//! seed by seed, each contestant in turn: time to loss
+//! the table beside the best serial run, the picture, the cost model and its prediction
+//! ```
+//!
+//! All contestants, serial among them, have their learning rate tuned over as many rates and
+//! seeds. They take turns within a seed, so that a machine that slows down slows all of them.
+//! It judges no figure.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use plotters::prelude::*;
+use serde::Serialize;
+use train::run::{RunConfig, write_whole};
+use train::strategy::Strategy;
+use train::task::Addition;
+use train::time_to_loss::{CostModel, Goal, HeldOut, Outcome, line_transfer, time_to_loss};
+
+use super::cpu_model;
+use crate::output::{Progress, line, thousands};
+
+/// Measure the time until the held-out loss falls below a target, for every strategy
+///
+/// Sweeps strategies, threads and the examples between two pushes; tunes the learning rate of each
+/// contestant, the serial one included, over the same rates and seeds; prints a table and writes
+/// hogwild.md, hogwild.json and a picture for each size, hogwild-lab.svg and hogwild-wide.svg, to
+/// target/bench-report. From the table it fits what a push costs, and predicts more cores.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which network [default: both]
+    size: Option<Size>,
+
+    /// Numbers of workers, parted by commas [default: doublings up to the cores there are]
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Vec<u16>,
+
+    /// Seeds that are measured; others are used for tuning
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: u64,
+
+    /// The held-out loss to fall below [default: by size]
+    #[arg(long)]
+    loss: Option<f64>,
+
+    /// One seed, one rate: a look, not a measurement
+    #[arg(long)]
+    quick: bool,
+
+    /// Print the report as one JSON object in the last line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::ValueEnum, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Size {
+    /// The lab: 16 hidden units, 8 bits
+    Lab,
+    /// 128 hidden units, 64 bits
+    Wide,
+}
+
+impl Size {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Lab => "lab",
+            Self::Wide => "wide",
+        }
+    }
+
+    fn config(self) -> RunConfig {
+        match self {
+            Self::Lab => RunConfig { examples: 60_000, ..RunConfig::default() },
+            Self::Wide => {
+                RunConfig { hidden: 128, bits: 64, examples: 6_000, ..RunConfig::default() }
+            }
+        }
+    }
+
+    fn goal(self) -> Goal {
+        match self {
+            Self::Lab => Goal { loss: 0.2, every: 64, stretch: 60_000 },
+            Self::Wide => Goal { loss: 4.0, every: 32, stretch: 500 },
+        }
+    }
+
+    /// Learning rates that are tried for one worker at batch 1.
+    fn rates(self) -> &'static [f32] {
+        match self {
+            Self::Lab => &[0.4, 0.8, 1.6, 3.2, 6.4],
+            Self::Wide => &[0.0025, 0.005, 0.01, 0.02, 0.04],
+        }
+    }
+
+    fn push_every(self) -> &'static [u64] {
+        match self {
+            Self::Lab => &[1, 4, 16, 32, 64, 256],
+            Self::Wide => &[1, 4, 16],
+        }
+    }
+}
+
+/// Seeds on which the learning rate is tuned; far from those that are measured.
+const TUNING: std::ops::Range<u64> = 1_000_000..1_000_003;
+
+/// A way to train, and how it went.
+#[derive(Clone, Debug, Serialize)]
+struct Contestant {
+    strategy: Strategy,
+    threads: usize,
+    push_every: u64,
+    batch: usize,
+    learning_rate: f32,
+    outcomes: Vec<Outcome>,
+}
+
+/// A contestant in figures; times in seconds.
+#[derive(Clone, Debug, Serialize)]
+struct Row {
+    #[serde(flatten)]
+    contestant: Contestant,
+    /// Seeds that reached the loss.
+    reached: usize,
+    median: Option<f64>,
+    /// The quartiles.
+    low: Option<f64>,
+    high: Option<f64>,
+    /// The serial median over this one.
+    gain: Option<f64>,
+    examples_per_second: f64,
+    median_examples: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    size: Size,
+    hidden: usize,
+    bits: u32,
+    goal: Goal,
+    rates: &'static [f32],
+    seeds: u64,
+    rows: Vec<Row>,
+    model: Option<CostModel>,
+    /// N, and for each the K that keeps overheads under 5 % and the examples a second at it.
+    prediction: Vec<(usize, u64, f64)>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If threads cannot be started, or the report cannot be written.
+pub fn run(args: Args) -> Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut threads: Vec<usize> = args.threads.iter().map(|&n| usize::from(n)).collect();
+    if threads.is_empty() {
+        threads = (0..).map(|n| 1 << n).take_while(|&n| n < cores).collect();
+        threads.push(cores);
+    }
+    let sizes = args.size.map_or(vec![Size::Lab, Size::Wide], |size| vec![size]);
+    let folder = target_folder()?.join("bench-report");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+
+    let transfer = line_transfer();
+    let mut text = format!(
+        "# Time to loss\n\n{}, {cores} cores; a cache line takes {:.0} ns from core to core.\n",
+        cpu_model(),
+        transfer * 1e9
+    );
+    let mut reports = Vec::new();
+    for size in sizes {
+        let report = measure(size, &threads, &args, transfer)?;
+        markdown(&mut text, &report)?;
+        let svg = picture(&report).map_err(|error| anyhow::anyhow!("drawing: {error}"))?;
+        write_whole(&folder.join(format!("hogwild-{}.svg", size.name())), svg.as_bytes())?;
+        reports.push(report);
+    }
+    write_whole(&folder.join("hogwild.md"), text.as_bytes())?;
+    let json = serde_json::json!({
+        "format": "carry-hogwild-report",
+        "version": 1,
+        "cpu": cpu_model(),
+        "cores": cores,
+        "line_transfer": transfer,
+        "sizes": reports,
+    });
+    write_whole(&folder.join("hogwild.json"), json.to_string().as_bytes())?;
+    line(&text);
+    line(format!("The report is in {}", folder.display()));
+    if args.json {
+        line(json.to_string());
+    }
+    Ok(())
+}
+
+/// The target folder that this program was built into, else the one of the workspace.
+fn target_folder() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("cannot tell where this program lies")?;
+    let built = program.ancestors().nth(2).filter(|path| path.join("CACHEDIR.TAG").exists());
+    Ok(built.map_or(PathBuf::from("target"), PathBuf::from))
+}
+
+fn measure(size: Size, threads: &[usize], args: &Args, transfer: f64) -> Result<Report> {
+    let (mut goal, config) = (size.goal(), size.config());
+    goal.loss = args.loss.unwrap_or(goal.loss);
+    let held_out = HeldOut::new(Addition::new(config.bits)?, 512);
+    let rates = if args.quick { &size.rates()[1..2] } else { size.rates() };
+    let tuning = if args.quick { TUNING.start..TUNING.start + 1 } else { TUNING };
+    let seeds = if args.quick { 1 } else { args.seeds };
+    let mut contestants = contestants(size, threads);
+    let count = contestants.len() as u64;
+    let tunes = rates.len() as u64 * (tuning.end - tuning.start);
+    let progress = Progress::new(count * (tunes + seeds), "runs");
+
+    for contestant in &mut contestants {
+        progress.say(format!("tuning {}", contestant.name()));
+        let mut best = f64::INFINITY;
+        // A mean over B examples, or over N replicas, goes a shorter way: these rates start
+        // where the ways are equally long.
+        let scale = match contestant.strategy {
+            Strategy::Averaging => contestant.threads as f32,
+            _ => contestant.batch as f32,
+        };
+        for rate in rates.iter().map(|rate| rate * scale) {
+            let mut times = Vec::new();
+            for seed in tuning.clone() {
+                let config = contestant.config(&config, seed, rate);
+                times.push(time_to_loss(&config, goal, &held_out)?);
+                progress.add(1);
+            }
+            let time = median(times.iter().map(time_or_never));
+            if time < best || contestant.learning_rate == 0.0 {
+                (best, contestant.learning_rate) = (time, rate);
+            }
+        }
+    }
+    for seed in 0..seeds {
+        progress.say(format!("seed {seed}"));
+        for contestant in &mut contestants {
+            let config = contestant.config(&config, seed, contestant.learning_rate);
+            contestant.outcomes.push(time_to_loss(&config, goal, &held_out)?);
+            progress.add(1);
+        }
+    }
+    progress.finish();
+
+    let serial = contestants[0].median_time();
+    let rows: Vec<Row> = contestants.into_iter().map(|c| Row::new(c, serial)).collect();
+    let most = threads.iter().copied().max().unwrap_or(1);
+    let points: Vec<(u64, f64)> = rows
+        .iter()
+        .filter(|row| row.contestant.strategy == Strategy::Hogwild)
+        .filter(|row| row.contestant.threads == most)
+        .map(|row| (row.contestant.push_every, most as f64 / row.examples_per_second))
+        .collect();
+    let model = CostModel::fit(&points, transfer);
+    let prediction = model.map_or(Vec::new(), |model| {
+        let predict = |n| {
+            let k = model.least_push_every(n, 0.05);
+            (n, k, model.rate(n, k))
+        };
+        [2, 4, 8, 16, 32, 64].map(predict).to_vec()
+    });
+    let RunConfig { hidden, bits, .. } = config;
+    Ok(Report { size, hidden, bits, goal, rates, seeds, rows, model, prediction })
+}
+
+/// Serial first.
+fn contestants(size: Size, threads: &[usize]) -> Vec<Contestant> {
+    let new = |strategy, threads, push_every, batch| Contestant {
+        strategy,
+        threads,
+        push_every,
+        batch,
+        learning_rate: 0.0,
+        outcomes: Vec::new(),
+    };
+    let mut all = vec![new(Strategy::Serial, 1, 1, 1)];
+    for &threads in threads {
+        for batch in [8, 64] {
+            all.push(new(Strategy::Synchronous, threads, batch as u64, batch));
+        }
+        for strategy in [Strategy::Hogwild, Strategy::Averaging] {
+            all.extend(size.push_every().iter().map(|&k| new(strategy, threads, k, 1)));
+        }
+    }
+    all
+}
+
+impl Contestant {
+    fn config(&self, base: &RunConfig, seed: u64, learning_rate: f32) -> RunConfig {
+        let &Self { strategy, threads, push_every, batch, .. } = self;
+        RunConfig { strategy, threads, push_every, batch, seed, learning_rate, ..base.clone() }
+    }
+
+    fn name(&self) -> String {
+        format!("{}, N = {}, K = {}", self.strategy.name(), self.threads, self.push_every)
+    }
+
+    fn median_time(&self) -> f64 {
+        median(self.outcomes.iter().map(time_or_never))
+    }
+}
+
+impl Row {
+    fn new(contestant: Contestant, serial: f64) -> Self {
+        let sum = |of: fn(&Outcome) -> f64| contestant.outcomes.iter().map(of).sum::<f64>();
+        let finite = |value: f64| value.is_finite().then_some(value);
+        let at = |share| finite(quantile(contestant.outcomes.iter().map(time_or_never), share));
+        let examples = |o: &Outcome| o.reached.map_or(f64::INFINITY, |(_, n)| n as f64);
+        let median = at(0.5);
+        Self {
+            reached: contestant.outcomes.iter().filter(|o| o.reached.is_some()).count(),
+            median,
+            low: at(0.25),
+            high: at(0.75),
+            gain: median.map(|median| serial / median).and_then(finite),
+            examples_per_second: sum(|o| o.examples as f64) / sum(|o| o.seconds),
+            median_examples: finite(quantile(contestant.outcomes.iter().map(examples), 0.5)),
+            contestant,
+        }
+    }
+}
+
+fn time_or_never(outcome: &Outcome) -> f64 {
+    outcome.reached.map_or(f64::INFINITY, |(seconds, _)| seconds)
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// The value with `share` of the others below it.
+fn quantile(values: impl Iterator<Item = f64>, share: f64) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[((values.len() - 1) as f64 * share).round() as usize]
+}
+
+fn markdown(text: &mut String, report: &Report) -> Result<()> {
+    let Report { size, hidden, bits, goal, rates, seeds, rows, model, prediction } = report;
+    writeln!(
+        text,
+        "\n## {}: H = {hidden}, T = {bits}, until the held-out loss is below {}\n\n\
+         Median and quartiles of {seeds} seeds; learning rates tuned over {rates:?} (times B, or \
+         times N for averaging).\n\n\
+         | strategy | N | K | B | rate | time to loss, ms | times serial | examples/s | times \
+         serial | examples to loss | reached |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        size.name(),
+        goal.loss
+    )?;
+    let ms = |time: Option<f64>| time.map_or("never".to_owned(), |s| format!("{:.2}", s * 1e3));
+    for row in rows {
+        let Contestant { strategy, threads, push_every, batch, learning_rate, .. } = row.contestant;
+        writeln!(
+            text,
+            "| {} | {threads} | {push_every} | {batch} | {learning_rate} | {} ({} to {}) | {} | {} \
+             | {:.2} | {} | {}/{seeds} |",
+            strategy.name(),
+            ms(row.median),
+            ms(row.low),
+            ms(row.high),
+            row.gain.map_or("–".to_owned(), |gain| format!("{gain:.2}")),
+            thousands(row.examples_per_second as u64),
+            row.examples_per_second / rows[0].examples_per_second,
+            row.median_examples.map_or("–".to_owned(), |n| thousands(n as u64)),
+            row.reached,
+        )?;
+    }
+    let Some(model) = model else { return Ok(()) };
+    writeln!(
+        text,
+        "\nFitted: an example takes a worker {:.0} ns, a push {:.0} ns. So predicted, not \
+         measured:\n\n| N | K for overheads below 5 % | examples/s | times serial |\n\
+         | ---: | ---: | ---: | ---: |",
+        model.example * 1e9,
+        model.push * 1e9
+    )?;
+    for &(n, k, rate) in prediction {
+        let times = rate / rows[0].examples_per_second;
+        writeln!(text, "| {n} | {k} | {} | {times:.1} |", thousands(rate as u64))?;
+    }
+    Ok(())
+}
+
+/// Time to loss over threads, the best K of each strategy, and the ideal line dashed.
+fn picture(report: &Report) -> Result<String, Box<dyn std::error::Error>> {
+    const COLOURS: [RGBColor; 3] =
+        [RGBColor(0, 158, 115), RGBColor(0, 114, 178), RGBColor(213, 94, 0)];
+    let serial = report.rows[0].median.unwrap_or(f64::NAN) * 1e3;
+    let mut threads: Vec<usize> = report.rows.iter().map(|row| row.contestant.threads).collect();
+    threads.sort_unstable();
+    threads.dedup();
+    let strategies = [Strategy::Synchronous, Strategy::Hogwild, Strategy::Averaging];
+    let best = |strategy, threads| {
+        let rows = report.rows.iter().filter(move |row| {
+            row.contestant.strategy == strategy && row.contestant.threads == threads
+        });
+        rows.filter_map(|row| row.median).min_by(f64::total_cmp).map(|seconds| seconds * 1e3)
+    };
+    let lines = strategies.map(|strategy| {
+        let point = |&n: &usize| Some((n as f64, best(strategy, n)?));
+        threads.iter().filter_map(point).collect::<Vec<_>>()
+    });
+    let times = lines.iter().flatten().map(|(_, time)| *time).chain([serial]);
+    let top = times.filter(|time| time.is_finite()).fold(1e-3, f64::max) * 1.1;
+    let last = threads.last().map_or(1.0, |&n| n as f64);
+
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, (720, 420)).into_drawing_area();
+        root.fill(&WHITE)?;
+        let title = format!(
+            "Time to a held-out loss of {}: H = {}, T = {}",
+            report.goal.loss, report.hidden, report.bits
+        );
+        let mut chart = ChartBuilder::on(&root)
+            .caption(title, ("sans-serif", 17))
+            .margin(12)
+            .x_label_area_size(42)
+            .y_label_area_size(60)
+            .build_cartesian_2d(0.9..last + 0.1, 0.0..top)?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(BLACK.mix(0.12))
+            .x_labels(threads.len() + 1)
+            .x_desc("threads")
+            .y_desc("milliseconds, median")
+            .x_label_formatter(&|n| format!("{n:.0}"))
+            .label_style(("sans-serif", 13))
+            .draw()?;
+        let ideal = (0..=40).map(|n| 1.0 + (last - 1.0) * f64::from(n) / 40.0);
+        chart
+            .draw_series(DashedLineSeries::new(
+                ideal.map(|n| (n, serial / n)),
+                6,
+                5,
+                BLACK.stroke_width(1),
+            ))?
+            .label("ideal: serial / threads")
+            .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], BLACK));
+        for ((strategy, points), colour) in strategies.iter().zip(lines).zip(COLOURS) {
+            chart
+                .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?
+                .label(strategy.name())
+                .legend(move |(x, y)| {
+                    PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2))
+                });
+            chart.draw_series(points.iter().map(|&at| Circle::new(at, 4, colour.filled())))?;
+        }
+        chart
+            .draw_series([Circle::new((1.0, serial), 5, BLACK.filled())])?
+            .label("serial")
+            .legend(|(x, y)| Circle::new((x + 9, y), 4, BLACK.filled()));
+        chart
+            .configure_series_labels()
+            .border_style(BLACK.mix(0.3))
+            .background_style(WHITE.mix(0.8))
+            .label_font(("sans-serif", 13))
+            .position(SeriesLabelPosition::LowerLeft)
+            .draw()?;
+        root.present()?;
+    }
+    Ok(svg)
+}
