@@ -152,40 +152,46 @@ fn agrees(trial: &Trial, network: &mut Network, recomputing: &mut Network) -> bo
     assert!(bits(gradient.arena()) == bits(&found.dweights), "{trial:?}: without dx");
 
     let expected = batch.gradient(config, &weights);
-    let name = |name: &str| format!("{trial:?}: {name}");
-    let compare = |what: &str, found: &[f32], expected: &[f64]| {
-        assert_close(&name(what), &widen(found), expected, TOLERANCE);
-    };
-    compare("y", &found.y, &time_major(&expected_y, config.outputs(), rows));
-    let (h, c) = state_values(config, &last);
-    compare("last h", found.last.h(), &h);
-    compare("last c", found.last.c(), &c);
-    compare("dx", &found.dx, &time_major(&expected.dx, config.inputs(), steps));
-    let (dh, dc) = state_values(config, &expected.dfirst);
+    let name = |part: &str| format!("{trial:?}: {part}");
+    let ((h, c), (dh, dc)) = (state_values(config, &last), state_values(config, &expected.dfirst));
+    let y = time_major(&expected_y, config.outputs(), rows);
+    let forward = [("y", widen(&found.y), y), ("h", widen(found.last.h()), h)];
+    assert_parts_close(&name, &[&forward[..], &[("c", widen(found.last.c()), c)]].concat());
+
+    let mut down = vec![("dx", widen(&found.dx), time_major(&expected.dx, config.inputs(), steps))];
     assert_eq!(found.dfirst.is_some(), *starts, "{trial:?}");
     if let Some(dfirst) = &found.dfirst {
-        compare("dh_0", dfirst.h(), &dh);
-        compare("dc_0", dfirst.c(), &dc);
+        down.push(("dh_0", widen(dfirst.h()), dh));
+        down.push(("dc_0", widen(dfirst.c()), dc));
     }
+    assert_parts_close(&name, &down);
 
     gradient.arena_mut().copy_from_slice(&found.dweights);
-    let dweights = Reference::from(&gradient);
-    let (values, truth): (Vec<_>, Vec<_>) =
-        (dweights.values().collect(), expected.dweights.values().collect());
-    assert_close(&name("the gradient"), &values, &truth, TOLERANCE);
-    // each tensor, too: no small one hides behind the others
-    let floor = 0.1 * TOLERANCE * norm(truth.iter().copied());
-    for ((tensor, found), (_, expected)) in
-        dweights.tensors().iter().zip(&expected.dweights.tensors())
-    {
-        let error = norm(found.iter().zip(expected).map(|(f, e)| f - e));
-        let bound = TOLERANCE * norm(expected.iter().copied()) + floor;
-        assert!(error <= bound, "{}: {error:e} off, not {bound:e}", name(tensor));
-    }
+    let (dweights, truth) = (Reference::from(&gradient).tensors(), expected.dweights.tensors());
+    let tensors = dweights.iter().zip(truth);
+    let tensors: Vec<_> =
+        tensors.map(|((name, found), (_, truth))| (name.as_str(), found.clone(), truth)).collect();
+    assert_parts_close(&name, &tensors);
     let zeros = found.dweights.iter().filter(|&&g| g == 0.0).count();
-    let padding = found.dweights.len() - values.len();
+    let values: usize = tensors.iter().map(|(_, values, _)| values.len()).sum();
+    let padding = found.dweights.len() - values;
     assert!(zeros >= padding, "{trial:?}: padding of the gradient must be zero");
     true
+}
+
+/// Fails unless all parts together, (name, found, expected), agree, and each for itself, but
+/// for a tenth of the tolerance of the whole: no small part hides behind the others, and one
+/// that is the difference of large numbers is not held to its own size.
+fn assert_parts_close(name: &impl Fn(&str) -> String, parts: &[(&str, Vec<f64>, Vec<f64>)]) {
+    let found: Vec<f64> = parts.iter().flat_map(|(_, found, _)| found).copied().collect();
+    let expected: Vec<f64> = parts.iter().flat_map(|(_, _, expected)| expected).copied().collect();
+    assert_close(&name("all parts"), &found, &expected, TOLERANCE);
+    let floor = 0.1 * TOLERANCE * norm(expected);
+    for (part, found, expected) in parts {
+        let error = norm(found.iter().zip(expected).map(|(f, e)| f - e));
+        let bound = TOLERANCE * norm(expected.iter().copied()) + floor;
+        assert!(error <= bound, "{}: {error:e} off, not {bound:e}", name(part));
+    }
 }
 
 /// What the last pass of a network multiplied the outputs between its layers with, as the
