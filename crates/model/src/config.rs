@@ -5,6 +5,7 @@
 //! arithmetic here; where each weight lies is `layout`'s.
 
 use crate::{Error, layout};
+use kernels::cell::elman;
 use kernels::recurrent::{Sizes, row_stride};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,16 @@ pub enum Nonlinearity {
     Relu,
     /// 1 / (1 + e^−z)
     Sigmoid,
+}
+
+impl From<Nonlinearity> for elman::Nonlinearity {
+    fn from(nonlinearity: Nonlinearity) -> Self {
+        match nonlinearity {
+            Nonlinearity::Tanh => Self::Tanh,
+            Nonlinearity::Relu => Self::Relu,
+            Nonlinearity::Sigmoid => Self::Sigmoid,
+        }
+    }
 }
 
 /// The recurrent cell, with the equations, gate order and two biases of PyTorch's

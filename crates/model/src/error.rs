@@ -182,6 +182,17 @@ pub enum Error {
         expected: String,
     },
 
+    /// A step of a stream was given slices of other sizes.
+    #[error("a step was given {found} {what}; the network has {expected}")]
+    StepSize {
+        /// `inputs` or `outputs`
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many there must be.
+        expected: usize,
+    },
+
     /// A stream cannot run backward.
     #[error(
         "a bidirectional network cannot run as a stream: its backward direction begins at the \

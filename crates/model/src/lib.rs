@@ -1,12 +1,13 @@
 //! Recurrent networks and exact backpropagation through time.
 //!
-//! Parameters in one flat arena, forward and backward passes over the fused
-//! kernels, losses, and weights to and from safetensors bytes. The crate opens no
-//! file, spawns no thread, and draws random numbers only from a generator that it
-//! is handed.
+//! Elman, GRU and LSTM cells as PyTorch has them, any number of layers, one direction or
+//! two, a linear head; parameters in one flat arena, forward and backward passes over the
+//! kernels, losses, streams, and weights to and from safetensors bytes. The crate opens no
+//! file, spawns no thread, and draws random numbers only from a generator that it is
+//! handed.
 //!
-//! Legend: T steps, B batch, I inputs, H hidden units, O outputs; S is H rounded up
-//! to 16. A sequence is `[T, B, I]`, row-major.
+//! Legend: T steps, B batch, I inputs, H hidden units, O outputs, G gates of a cell, D
+//! directions; S is H rounded up to 16. A sequence is `[T, B, I]`, row-major.
 //!
 //! ```
 //! use model::{Config, Network, Parameters, loss};
@@ -43,6 +44,7 @@ mod parameters;
 pub mod reference;
 mod sequences;
 mod state;
+mod stream;
 pub mod weights;
 
 pub use config::{Architecture, Cell, Config, Head, HeadActivation, HeadSteps, Nonlinearity};
@@ -52,6 +54,9 @@ pub use network::Network;
 pub use parameters::Parameters;
 pub use sequences::Sequences;
 pub use state::State;
+pub use stream::Stream;
+
+use sequences::check_finite;
 
 /// Is there neither a NaN nor an infinity among them? Their exponents alone are all ones.
 fn all_finite(values: &[f32]) -> bool {

@@ -18,7 +18,8 @@
 //! B·S; a segment is the √T steps, rounded up, or as many more as have 256 rows. Dropout
 //! adds 2 bytes for 16 units. [`Network::recompute`] keeps these starts alone, and the
 //! rest for one segment at a time: of the order of √T instead of T. With two directions it
-//! keeps h of all steps, too, since each needs the other's. [`Network::activation_bytes`]
+//! keeps h of all steps, too, since the layer above needs both at once (so it saves an
+//! Elman network nothing). [`Network::activation_bytes`]
 //! tells what is in use; the way back adds 4 bytes for each of the places of a segment (two
 //! directions: of all). Nothing is allocated for these until a longer pass.
 
@@ -28,6 +29,7 @@ mod forward;
 mod lab;
 mod layers;
 mod output;
+mod product;
 mod segment;
 
 use crate::sequences::Sequences;

@@ -4,8 +4,8 @@
 //! checkpoint or a copy is one loop over [`Parameters::arena`]. Where each value lies
 //! is `layout`'s; by PyTorch's names, [`Parameters::tensors`] tells.
 
-use crate::Config;
 use crate::layout::{self, Role, Tensor};
+use crate::{Config, Error};
 use kernels::buffer::Buffer;
 use kernels::recurrent::Weights;
 use rand::{Rng, RngExt};
@@ -137,6 +137,23 @@ impl Parameters {
     /// Is every value finite? One pass over the arena.
     pub fn is_finite(&self) -> bool {
         crate::all_finite(&self.arena)
+    }
+
+    /// Refuses a value that is not finite by its tensor and place.
+    ///
+    /// # Errors
+    /// If there is one.
+    pub fn check_finite(&self) -> Result<(), Error> {
+        if self.is_finite() {
+            return Ok(());
+        }
+        for tensor in self.tensors() {
+            let mut values = tensor.indices().map(|index| self.arena[index]).enumerate();
+            if let Some((index, value)) = values.find(|(_, value)| !value.is_finite()) {
+                return Err(Error::NotFinite { name: tensor.name().to_owned(), index, value });
+            }
+        }
+        Ok(()) // in the padding, which no result meets
     }
 
     /// The padded views of layer `layer`, direction `direction`.

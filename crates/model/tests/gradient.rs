@@ -1,167 +1,349 @@
-//! The chain of proof: central differences prove the f64 reference's gradient, and
-//! the reference proves the fast path, over sizes on and off the lanes and tiles.
+//! The reference proves the fast path: outputs, last states, and the gradients of every
+//! weight, input and first state, for every network, over sizes on and off the lanes and
+//! tiles. (`reference.rs` proves the reference.)
+
+mod sample;
 
 use model::reference::Reference;
-use model::{Config, Network, Parameters, loss};
+use model::{
+    Architecture, Cell, Config, Head, HeadSteps, Network, Nonlinearity, Parameters, Sequences,
+    State,
+};
 use proptest::prelude::*;
-use rand::{Rng, RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
+use sample::{
+    Batch, CELLS, architectures, assert_close, narrow, norm, state_values, time_major, widen,
+};
 
-/// Sequences `x` `[B][T][I]` and targets `[B][T][O]`.
-struct Batch {
-    x: Vec<Vec<Vec<f64>>>,
-    targets: Vec<Vec<Vec<f64>>>,
+/// The bound of every relative error.
+const TOLERANCE: f64 = 1e-5;
+
+/// One batch for a network.
+#[derive(Clone, Debug)]
+struct Trial {
+    config: Config,
+    /// `[B]`
+    lengths: Vec<usize>,
+    /// Steps behind the end of the longest sequence.
+    padding: usize,
+    /// Whether there is a state to start from.
+    starts: bool,
+    seed: u64,
 }
 
-impl Batch {
-    fn random(config: Config, steps: usize, batch: usize, generator: &mut impl Rng) -> Self {
-        // f32 values, so that the fast path and the reference see the same numbers
-        let mut draw = |low: f32, high: f32| f64::from(generator.random_range(low..high));
-        let mut sequences = |features: usize, low: f32, high: f32| {
-            (0..batch)
-                .map(|_| {
-                    (0..steps).map(|_| (0..features).map(|_| draw(low, high)).collect()).collect()
-                })
-                .collect()
-        };
-        Self {
-            x: sequences(config.inputs(), -2.0, 2.0),
-            targets: sequences(config.outputs(), 0.0, 1.0),
+impl Trial {
+    /// Sequences of one length, from zero states.
+    fn even(config: Config, steps: usize, batch: usize) -> Self {
+        Self { config, lengths: vec![steps; batch], padding: 0, starts: false, seed: steps as u64 }
+    }
+}
+
+/// All that the fast path makes of a batch.
+struct Found {
+    y: Vec<f32>,
+    last: State,
+    dweights: Vec<f32>,
+    dx: Vec<f32>,
+    dfirst: Option<State>,
+}
+
+/// The weights of a network that is not chaotic: of one that is, no two roundings agree
+/// for long. The lab's sigmoid bears wider ones than PyTorch's first weights.
+fn parameters(config: Config, generator: &mut Xoshiro256PlusPlus) -> Parameters {
+    let sigmoid = config.cell() == Cell::Elman(Nonlinearity::Sigmoid);
+    let (mut parameters, scale) = if sigmoid && config.layers() == 1 {
+        let scale = (4.0 / (config.hidden() as f32).sqrt()).min(1.0);
+        (Parameters::uniform(config, generator), scale)
+    } else {
+        (Parameters::initialised(config, generator), 1.5)
+    };
+    parameters.arena_mut().iter_mut().for_each(|w| *w *= scale);
+    parameters
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// `[T, B, F]` with `filler` behind the end of each sequence: nobody may look there.
+fn padded(sequences: &[Vec<Vec<f64>>], features: usize, steps: usize, filler: f32) -> Vec<f32> {
+    let mut values = narrow(&time_major(sequences, features, steps));
+    for (b, sequence) in sequences.iter().enumerate() {
+        for t in sequence.len()..steps {
+            values[(t * sequences.len() + b) * features..][..features].fill(filler);
         }
     }
+    values
 }
 
-/// `[B][T][F]` as the flat `[T, B, F]` of the fast path.
-fn time_major(sequences: &[Vec<Vec<f64>>]) -> Vec<f32> {
-    let steps = sequences[0].len();
-    let row = |t: usize| sequences.iter().flat_map(move |s| s[t].iter().map(|&v| v as f32));
-    (0..steps).flat_map(row).collect()
-}
-
-fn reference_loss(weights: &Reference, batch: &Batch) -> f64 {
-    let sequences = batch.x.iter().zip(&batch.targets);
-    sequences.map(|(x, y)| weights.squared_error(&weights.forward(x), y).0).sum()
-}
-
-fn reference_gradient(config: Config, weights: &Reference, batch: &Batch) -> Reference {
-    let mut gradient = Reference::zeros(config);
-    for (x, targets) in batch.x.iter().zip(&batch.targets) {
-        let pass = weights.forward(x);
-        let (_, dy) = weights.squared_error(&pass, targets);
-        weights.backward(&pass, &dy, &mut gradient);
+/// Runs a trial on both paths and compares all they give; returns false, having compared
+/// nothing, if it is a ReLU's whose sign is up to the rounding.
+fn agrees(trial: &Trial, network: &mut Network, recomputing: &mut Network) -> bool {
+    let Trial { config, lengths, padding, starts, seed } = trial;
+    let (config, count) = (*config, lengths.len());
+    let mut generator = Xoshiro256PlusPlus::seed_from_u64(*seed);
+    let parameters = parameters(config, &mut generator);
+    let mut batch = Batch::random(config, lengths, &mut generator);
+    sample::clear(&mut batch.last_weights);
+    if !starts {
+        sample::clear(&mut batch.first);
     }
-    gradient
-}
-
-fn norm(values: impl Iterator<Item = f64>) -> f64 {
-    values.map(|v| v * v).sum::<f64>().sqrt()
-}
-
-/// Relative error of the reference's gradient against central differences.
-fn central_difference_error(config: Config, weights: &mut Reference, batch: &Batch) -> f64 {
-    const STEP: f64 = 1e-5;
-    let gradient = reference_gradient(config, weights, batch);
-    let count = weights.values().count();
-    let mut differences = Vec::with_capacity(count);
-    for index in 0..count {
-        let original = weights.values().nth(index).unwrap();
-        let mut loss_at = |value: f64| {
-            *weights.values_mut().nth(index).unwrap() = value;
-            reference_loss(weights, batch)
-        };
-        let difference = (loss_at(original + STEP) - loss_at(original - STEP)) / (2.0 * STEP);
-        loss_at(original);
-        differences.push(difference);
-    }
-    norm(gradient.values().zip(&differences).map(|(g, d)| g - d)) / norm(gradient.values())
-}
-
-/// Relative errors (in the norm) of the fast path's outputs and of its gradient.
-fn fast_path_errors(
-    config: Config,
-    steps: usize,
-    batch: usize,
-    network: &mut Network,
-    generator: &mut Xoshiro256PlusPlus,
-) -> (f64, f64) {
-    // As the lab starts up to 16 units; above, as wide as keeps a unit's argument as large
-    // there, or the network is chaotic and no two roundings of it agree for long.
-    let scale = (4.0 / (config.hidden() as f32).sqrt()).min(1.0);
-    let mut parameters = Parameters::uniform(config, generator);
-    parameters.arena_mut().iter_mut().for_each(|w| *w *= scale);
-    let data = Batch::random(config, steps, batch, generator);
-    let (x, targets) = (time_major(&data.x), time_major(&data.targets));
-
-    let y = network.forward(&parameters, &x, steps, batch).to_vec();
-    let mut dy = vec![0.0; y.len()];
-    loss::sigmoid_squared_error(&y, &targets, &mut dy);
-    let mut gradient = Parameters::zeros(config);
-    gradient.arena_mut().fill(f32::NAN); // every value, padding too, must be written
-    network.backward(&parameters, &x, &dy, &mut gradient);
-
+    let steps = batch.steps() + padding;
     let weights = Reference::from(&parameters);
-    let expected = reference_gradient(config, &weights, &data);
-    let found = Reference::from(&gradient);
-    let expected_y: Vec<_> = data.x.iter().map(|x| weights.forward(x).y).collect();
-    let expected_y = time_major(&expected_y);
-    let padding = gradient.arena().len() - found.values().count();
-    let zeros = gradient.arena().iter().filter(|&&g| g == 0.0).count();
-    assert!(zeros >= padding, "{config:?}: padding of the gradient must be zero");
+    let uneven = *padding > 0 || lengths.iter().any(|&length| length != steps);
 
-    let widen = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
-    let (y, expected_y) = (widen(&y), widen(&expected_y));
-    (
-        norm(y.iter().zip(&expected_y).map(|(a, b)| a - b)) / norm(expected_y.iter().copied()),
-        norm(found.values().zip(expected.values()).map(|(a, b)| a - b)) / norm(expected.values()),
-    )
+    let x = padded(&batch.x, config.inputs(), steps, 9.0);
+    let (h, c) = state_values(config, &batch.first);
+    let start = State::new(config, count, narrow(&h), narrow(&c)).unwrap();
+    let mut sequences = Sequences::new(config, &x, steps, count).unwrap();
+    if uneven {
+        sequences = sequences.with_lengths(lengths).unwrap();
+    }
+    if *starts {
+        sequences = sequences.starting_from(&start).unwrap();
+    }
+    let mask_generator = generator.clone();
+    let run = |network: &mut Network| {
+        network.run_training(&parameters, &sequences, &mut mask_generator.clone()).to_vec()
+    };
+    let y = run(network);
+    batch.masks = masks(config, lengths, network);
+    if batch.is_near_a_kink(config, &weights, 5e-6) {
+        return false;
+    }
+
+    // what the reference makes of it, and dy for both
+    let mut expected_y = vec![];
+    let mut dy = vec![];
+    let mut last = vec![];
+    for b in 0..count {
+        let pass = weights.forward_from(&batch.x[b], &batch.first[b], &batch.masks[b]);
+        dy.push(weights.squared_error(&pass, &batch.targets[b]).1);
+        expected_y.push(pass.y);
+        last.push(pass.last);
+    }
+    let rows = match config.head().map(|head| head.steps) {
+        Some(HeadSteps::Last) => 1,
+        _ => steps,
+    };
+    let dy = padded(&dy, config.outputs(), rows, f32::NAN);
+    let back = |network: &mut Network, y: Vec<f32>| {
+        let last = network.state();
+        let mut gradient = Parameters::zeros(config);
+        gradient.arena_mut().fill(f32::NAN); // every value, padding too, must be written
+        let mut dx = vec![f32::NAN; x.len()];
+        network.backward_to_inputs(&parameters, &x, &dy, &mut gradient, &mut dx);
+        let dweights = gradient.arena().to_vec();
+        Found { y, last, dweights, dx, dfirst: network.start_gradient() }
+    };
+    let found = back(network, y);
+
+    // neither a way back without dx nor one that computes again changes a bit
+    let y = run(recomputing);
+    let again = back(recomputing, y);
+    assert!(again.y == found.y && again.last == found.last, "{trial:?}: forward");
+    assert!(bits(&again.dx) == bits(&found.dx), "{trial:?}: dx");
+    assert!(bits(&again.dweights) == bits(&found.dweights), "{trial:?}: the gradient");
+    assert!(again.dfirst == found.dfirst, "{trial:?}: of the first states");
+    run(network);
+    let mut gradient = Parameters::zeros(config);
+    network.backward(&parameters, &x, &dy, &mut gradient);
+    assert!(bits(gradient.arena()) == bits(&found.dweights), "{trial:?}: without dx");
+
+    let expected = batch.gradient(config, &weights);
+    let name = |name: &str| format!("{trial:?}: {name}");
+    let compare = |what: &str, found: &[f32], expected: &[f64]| {
+        assert_close(&name(what), &widen(found), expected, TOLERANCE);
+    };
+    compare("y", &found.y, &time_major(&expected_y, config.outputs(), rows));
+    let (h, c) = state_values(config, &last);
+    compare("last h", found.last.h(), &h);
+    compare("last c", found.last.c(), &c);
+    compare("dx", &found.dx, &time_major(&expected.dx, config.inputs(), steps));
+    let (dh, dc) = state_values(config, &expected.dfirst);
+    assert_eq!(found.dfirst.is_some(), *starts, "{trial:?}");
+    if let Some(dfirst) = &found.dfirst {
+        compare("dh_0", dfirst.h(), &dh);
+        compare("dc_0", dfirst.c(), &dc);
+    }
+
+    gradient.arena_mut().copy_from_slice(&found.dweights);
+    let dweights = Reference::from(&gradient);
+    let (values, truth): (Vec<_>, Vec<_>) =
+        (dweights.values().collect(), expected.dweights.values().collect());
+    assert_close(&name("the gradient"), &values, &truth, TOLERANCE);
+    // each tensor, too: no small one hides behind the others
+    let floor = 0.1 * TOLERANCE * norm(truth.iter().copied());
+    for ((tensor, found), (_, expected)) in
+        dweights.tensors().iter().zip(&expected.dweights.tensors())
+    {
+        let error = norm(found.iter().zip(expected).map(|(f, e)| f - e));
+        let bound = TOLERANCE * norm(expected.iter().copied()) + floor;
+        assert!(error <= bound, "{}: {error:e} off, not {bound:e}", name(tensor));
+    }
+    let zeros = found.dweights.iter().filter(|&&g| g == 0.0).count();
+    let padding = found.dweights.len() - values.len();
+    assert!(zeros >= padding, "{trial:?}: padding of the gradient must be zero");
+    true
 }
 
-fn assert_fast_path(config: Config, steps: usize, batch: usize, seed: u64) {
-    let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
+/// What the last pass of a network multiplied the outputs between its layers with, as the
+/// reference takes it.
+fn masks(config: Config, lengths: &[usize], network: &Network) -> Vec<Vec<Vec<Vec<f64>>>> {
+    if config.dropout() == 0.0 {
+        return vec![vec![]; lengths.len()];
+    }
+    let factor = 1.0 / (1.0 - f64::from(config.dropout()));
+    let units =
+        || (0..config.directions()).flat_map(|d| (0..config.hidden()).map(move |unit| (d, unit)));
+    let sequence = |b: usize| {
+        let row = |layer, t| {
+            let kept = units().map(|(d, unit)| network.dropout_keeps((layer, d), (t, b), unit));
+            kept.map(|kept| if kept.expect("a mask") { factor } else { 0.0 }).collect()
+        };
+        let layer = |layer| (0..lengths[b]).map(|t| row(layer, t)).collect();
+        (0..config.layers() - 1).map(layer).collect()
+    };
+    (0..lengths.len()).map(sequence).collect()
+}
+
+fn assert_fast_path(trial: &Trial) -> bool {
     // one network for two passes: nothing of the first may be seen in the second
-    let mut network = Network::new(config);
-    fast_path_errors(config, steps + 1, batch + 1, &mut network, &mut generator);
-    let (outputs, gradient) = fast_path_errors(config, steps, batch, &mut network, &mut generator);
-    assert!(outputs <= 1e-5, "{config:?}, T {steps}, B {batch}: outputs off by {outputs:e}");
-    assert!(gradient <= 1e-5, "{config:?}, T {steps}, B {batch}: gradient off by {gradient:e}");
+    let config = trial.config;
+    let (mut network, mut recomputing) = (Network::new(config), Network::new(config).recompute());
+    let mut larger = trial.clone();
+    larger.lengths.iter_mut().for_each(|length| *length += 1);
+    larger.lengths.push(2);
+    agrees(&larger, &mut network, &mut recomputing);
+    agrees(trial, &mut network, &mut recomputing)
 }
 
 #[test]
-fn fast_path_equals_the_reference_at_every_hidden_size_across_lanes_and_tiles() {
+fn the_lab_agrees_at_every_hidden_size_across_lanes_and_tiles() {
     for hidden in (1..=70).chain([96, 100, 127, 128, 129]) {
         for (batch, outputs) in [(1, 1), (5, 3)] {
-            let config = Config::lab(2, hidden, outputs).unwrap();
-            assert_fast_path(config, 8, batch, hidden as u64);
+            assert_fast_path(&Trial::even(Config::lab(2, hidden, outputs).unwrap(), 8, batch));
         }
     }
 }
 
 #[test]
-fn fast_path_equals_the_reference_at_every_batch_across_tiles() {
+fn the_lab_agrees_at_every_batch_across_tiles() {
     for batch in 1..=13 {
         for hidden in [3, 16, 17] {
-            assert_fast_path(Config::lab(3, hidden, 2).unwrap(), 3, batch, batch as u64);
+            assert_fast_path(&Trial::even(Config::lab(3, hidden, 2).unwrap(), 3, batch));
         }
     }
 }
 
 #[test]
-fn fast_path_equals_the_reference_over_long_sequences() {
+fn the_lab_agrees_over_long_sequences() {
     for steps in [1, 2, 64, 300] {
-        assert_fast_path(Config::lab(2, 16, 1).unwrap(), steps, 1, steps as u64);
+        assert_fast_path(&Trial::even(Config::lab(2, 16, 1).unwrap(), steps, 1));
+    }
+}
+
+#[test]
+fn the_lab_agrees_off_its_fused_path() {
+    let config = Config::lab(2, 17, 2).unwrap();
+    let even = Trial::even(config, 5, 3);
+    assert_fast_path(&Trial { lengths: vec![2, 5, 1], ..even.clone() });
+    assert_fast_path(&Trial { starts: true, ..even });
+}
+
+#[test]
+fn every_kind_of_network_agrees() {
+    for (cell, layers) in CELLS.into_iter().flat_map(|cell| [1, 2].map(|layers| (cell, layers))) {
+        for (bidirectional, bias) in [(false, true), (false, false), (true, true), (true, false)] {
+            for steps in [Some(HeadSteps::Every), Some(HeadSteps::Last), None] {
+                let head = steps.map(|steps| Head { bias, steps, ..Head::linear(3) });
+                let architecture = Architecture::new(cell, 3, 18);
+                let architecture =
+                    Architecture { layers, bidirectional, bias, head, ..architecture };
+                let even = Trial::even(Config::new(architecture).unwrap(), 4, 6);
+                let uneven =
+                    Trial { lengths: vec![3, 1, 4, 1, 5, 5], starts: true, ..even.clone() };
+                let single = Trial { lengths: vec![5], ..uneven.clone() };
+                let started = Trial { starts: true, ..even.clone() };
+                for trial in [even, started, uneven, single] {
+                    // of a ReLU, sequences that are clear of the kink
+                    let clear =
+                        (0..20).any(|seed| assert_fast_path(&Trial { seed, ..trial.clone() }));
+                    assert!(clear, "{trial:?}: all seeds are near a kink");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_hidden_size_across_lanes_and_tiles_agrees() {
+    for hidden in (1..=70).chain([96, 127, 128, 129]) {
+        for cell in [Cell::Elman(Nonlinearity::Tanh), Cell::Gru, Cell::Lstm] {
+            let head = Some(Head::linear(2));
+            let architecture = Architecture { head, ..Architecture::new(cell, 3, hidden) };
+            let config = Config::new(architecture).unwrap();
+            for batch in [1, 5, 9] {
+                assert_fast_path(&Trial::even(config, 3, batch));
+            }
+        }
+    }
+}
+
+#[test]
+fn long_sequences_agree_across_segments() {
+    for cell in [Cell::Elman(Nonlinearity::Tanh), Cell::Gru, Cell::Lstm] {
+        for bidirectional in [false, true] {
+            let architecture = Architecture::new(cell, 2, 20);
+            let config =
+                Config::new(Architecture { layers: 2, bidirectional, ..architecture }).unwrap();
+            let even = Trial::even(config, 300, 1);
+            assert_fast_path(&Trial { lengths: vec![700], ..even.clone() });
+            let lengths = vec![250, 3, 100, 256, 257];
+            assert_fast_path(&Trial { lengths, padding: 3, starts: true, ..even });
+        }
     }
 }
 
 #[test]
 fn no_steps_or_no_sequences_give_no_outputs_and_a_zero_gradient() {
-    let config = Config::lab(2, 5, 1).unwrap();
-    let parameters = Parameters::uniform(config, &mut Xoshiro256PlusPlus::seed_from_u64(0));
-    for (steps, batch) in [(0, 1), (3, 0), (0, 0)] {
+    let lab = Config::lab(2, 5, 1).unwrap();
+    let gru = Architecture { head: Some(Head::linear(1)), ..Architecture::new(Cell::Gru, 2, 5) };
+    for config in [lab, Config::new(gru).unwrap()] {
+        let parameters = Parameters::uniform(config, &mut Xoshiro256PlusPlus::seed_from_u64(0));
+        for (steps, batch) in [(0, 1), (3, 0), (0, 0)] {
+            let mut network = Network::new(config);
+            assert!(network.forward(&parameters, &[], steps, batch).is_empty());
+            let mut generator = Xoshiro256PlusPlus::seed_from_u64(1);
+            let mut gradient = Parameters::uniform(config, &mut generator);
+            network.backward(&parameters, &[], &[], &mut gradient);
+            assert!(gradient.arena().iter().all(|&g| g == 0.0));
+        }
+    }
+}
+
+#[test]
+fn dropout_drops_its_share_and_only_in_training() {
+    for dropout in [0.1, 0.5, 0.8] {
+        let lstm = Architecture::new(Cell::Lstm, 2, 50);
+        let config = Config::new(Architecture { layers: 3, dropout, ..lstm }).unwrap();
+        let mut generator = Xoshiro256PlusPlus::seed_from_u64(1);
+        let parameters = parameters(config, &mut generator);
+        let x = [0.5; 2 * 20 * 4];
+        let sequences = Sequences::new(config, &x, 20, 4).unwrap();
         let mut network = Network::new(config);
-        assert!(network.forward(&parameters, &[], steps, batch).is_empty());
-        let mut gradient = Parameters::uniform(config, &mut Xoshiro256PlusPlus::seed_from_u64(1));
-        network.backward(&parameters, &[], &[], &mut gradient);
-        assert!(gradient.arena().iter().all(|&g| g == 0.0));
+        let y = network.run(&parameters, &sequences).to_vec();
+        assert_eq!(network.dropout_keeps((0, 0), (0, 0), 0), None);
+        assert_ne!(network.run_training(&parameters, &sequences, &mut generator), y);
+        let kept: Vec<f64> = masks(config, &[20; 4], &network).concat().concat().concat();
+        assert_eq!(kept.len(), 2 * 20 * 4 * 50);
+        let share = kept.iter().filter(|&&factor| factor == 0.0).count() as f64 / 8_000.0;
+        // five standard deviations
+        let bound = 5.0 * (f64::from(dropout) * (1.0 - f64::from(dropout)) / 8_000.0).sqrt();
+        assert!((share - f64::from(dropout)).abs() < bound, "{share} instead of {dropout}");
+        assert_eq!(network.run(&parameters, &sequences), y);
+        assert_eq!(network.infer(&parameters, &sequences), y);
     }
 }
 
@@ -169,23 +351,27 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn central_differences_prove_the_reference(
-        inputs in 1_usize..4, hidden in 1_usize..7, outputs in 1_usize..4,
-        steps in 1_usize..7, batch in 1_usize..3, seed: u64,
-    ) {
-        let config = Config::lab(inputs, hidden, outputs).unwrap();
-        let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let mut weights = Reference::from(&Parameters::uniform(config, &mut generator));
-        let batch = Batch::random(config, steps, batch, &mut generator);
-        let error = central_difference_error(config, &mut weights, &batch);
-        prop_assert!(error <= 1e-6, "off by {error:e}");
-    }
-
-    #[test]
-    fn the_reference_proves_the_fast_path(
+    fn the_lab_agrees_at_every_size(
         inputs in 1_usize..20, hidden in 1_usize..101, outputs in 1_usize..20,
         steps in 1_usize..20, batch in 1_usize..9, seed: u64,
     ) {
-        assert_fast_path(Config::lab(inputs, hidden, outputs).unwrap(), steps, batch, seed);
+        let config = Config::lab(inputs, hidden, outputs).unwrap();
+        assert_fast_path(&Trial { seed, ..Trial::even(config, steps, batch) });
+    }
+
+    #[test]
+    fn every_network_agrees_at_every_size(
+        architecture in architectures(1..20, 1..71, 1..20),
+        dropout in prop_oneof![Just(0.0_f32), Just(0.5), 0.0..0.9_f32],
+        lengths in prop_oneof![
+            prop::collection::vec(1_usize..12, 1..9),
+            (1_usize..12, 1_usize..20).prop_map(|(steps, batch)| vec![steps; batch]),
+        ],
+        padding in prop_oneof![Just(0_usize), 0_usize..3],
+        starts: bool,
+        seed: u64,
+    ) {
+        let config = Config::new(Architecture { dropout, ..architecture }).unwrap();
+        prop_assume!(assert_fast_path(&Trial { config, lengths, padding, starts, seed }));
     }
 }

@@ -5,9 +5,12 @@
 mod sample;
 
 use model::reference::{Matrix, Reference, State};
-use model::{Architecture, Cell, Config, Head, HeadSteps, Nonlinearity, Parameters, weights};
+use model::{
+    Architecture, Cell, Config, Head, HeadSteps, Network, Nonlinearity, Parameters, Sequences,
+    weights,
+};
 use safetensors::{Dtype, SafeTensors};
-use sample::{state_values, time_major};
+use sample::{narrow, state_values, time_major, widen};
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -191,6 +194,63 @@ fn by_the_reference(pass: &Pass) -> Tensors {
     found
 }
 
+/// What the fast path makes of a pass.
+fn by_the_fast_path(pass: &Pass) -> Tensors {
+    let Pass { config, parameters, lengths, given, .. } = pass;
+    let x = narrow(&given["x"]);
+    let c_0 = given.get("c_0").map_or(vec![], |c_0| narrow(c_0));
+    let start = model::State::new(*config, BATCH, narrow(&given["h_0"]), c_0).unwrap();
+    let mut sequences = Sequences::new(*config, &x, STEPS, BATCH).unwrap();
+    if lengths.iter().any(|&length| length != STEPS) {
+        sequences = sequences.with_lengths(lengths).unwrap();
+    }
+    let sequences = sequences.starting_from(&start).unwrap();
+    let mut network = Network::new(*config);
+    let y = widen(network.run(parameters, &sequences));
+    let last = network.state();
+
+    // loss = 1/2 sum((y - target)^2)
+    let dy: Vec<f64> = y.iter().zip(&given["target"]).map(|(y, target)| y - target).collect();
+    let loss = 0.5 * dy.iter().map(|d| d * d).sum::<f64>();
+    let (mut gradient, mut dx) = (Parameters::zeros(*config), vec![f32::NAN; x.len()]);
+    network.backward_to_inputs(parameters, &x, &narrow(&dy), &mut gradient, &mut dx);
+    let dfirst = network.start_gradient().unwrap();
+
+    let mut found = Tensors::from([
+        ("loss".to_owned(), vec![loss]),
+        ("y".to_owned(), y),
+        ("states".to_owned(), states_of_the_last_layer(pass, &x, &start)),
+        ("d.x".to_owned(), widen(&dx)),
+        ("h_n".to_owned(), widen(last.h())),
+        ("d.h_0".to_owned(), widen(dfirst.h())),
+    ]);
+    if config.cell() == Cell::Lstm {
+        found.insert("c_n".to_owned(), widen(last.c()));
+        found.insert("d.c_0".to_owned(), widen(dfirst.c()));
+    }
+    for tensor in gradient.tensors() {
+        let values = tensor.indices().map(|index| f64::from(gradient.arena()[index]));
+        found.insert(format!("d.{}", tensor.name()), values.collect());
+    }
+    found
+}
+
+/// The outputs `[T, B, D·H]` of the same network without its head.
+fn states_of_the_last_layer(pass: &Pass, x: &[f32], start: &model::State) -> Vec<f64> {
+    let architecture = Architecture { head: None, ..pass.config.architecture() };
+    let config = Config::new(architecture).unwrap();
+    let mut parameters = Parameters::zeros(config);
+    for (to, from) in parameters.tensors().iter().zip(&pass.parameters.tensors()) {
+        assert_eq!(to.name(), from.name());
+        for (to, from) in to.indices().zip(from.indices()) {
+            parameters.arena_mut()[to] = pass.parameters.arena()[from];
+        }
+    }
+    let sequences = Sequences::new(config, x, STEPS, BATCH).unwrap();
+    let sequences = sequences.with_lengths(&pass.lengths).unwrap().starting_from(start).unwrap();
+    widen(Network::new(config).run(&parameters, &sequences))
+}
+
 #[test]
 fn there_are_as_many_cases_as_kinds_of_network() {
     assert_eq!(cases().len(), 4 * 2 * 2 * 2);
@@ -225,5 +285,12 @@ fn weights_of_pytorch_come_in_and_go_out_bit_for_bit() {
 fn the_reference_agrees_with_pytorch() {
     for pass in passes() {
         pass.assert_agrees(&by_the_reference(&pass), 1e-13);
+    }
+}
+
+#[test]
+fn the_fast_path_agrees_with_pytorch() {
+    for pass in passes() {
+        pass.assert_agrees(&by_the_fast_path(&pass), 1e-5);
     }
 }

@@ -10,7 +10,7 @@
 //! kept or computed again. The gradient of the first segment is written, not added, so
 //! that nobody has to clear it.
 
-use super::segment::{Piece, Segment, Shape, Slot, nonlinearity, part, part_mut, parts_mut};
+use super::segment::{Piece, Segment, Shape, Slot, part, part_mut, parts_mut};
 use crate::Cell;
 use crate::parameters::Layer;
 use kernels::buffer::Buffer;
@@ -21,9 +21,11 @@ use kernels::matrix::{MatMut, MatRef};
 /// What the way back multiplies with, and how it takes the segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backward<'a> {
+    /// `[rows, ·]`: the inputs, side by side.
+    pub x: &'a [MatRef<'a>],
     /// W_recᵀ `[G·S, H]`
     pub w_rec_t: Right<'a>,
-    /// W_inᵀ `[G·S, ·]`, in as many parts as there are inputs side by side.
+    /// W_inᵀ `[G·S, ·]`, in as many parts.
     pub w_in_t: &'a [Right<'a>],
     /// Whether it is the first to write the gradient of the weights.
     pub is_first: bool,
@@ -44,12 +46,11 @@ pub(super) struct Down<'a> {
     pub dc_start: &'a mut [f32],
 }
 
-/// Carries `down` back through a segment whose inputs `x` were in as many parts as `dx`,
-/// which gets ∂L/∂ the inputs, written or (`true`) added; no parts if nobody asks.
+/// Carries `down` back through a segment. `dx` gets ∂L/∂ the inputs, in as many parts, written
+/// or (`true`) added; no parts if nobody asks.
 /// `scratch` is for states before that do not stand side by side.
 pub(super) fn backward(
     segment: &Segment<'_>,
-    x: &[MatRef<'_>],
     pass: &Backward<'_>,
     slot: &mut Slot,
     down: Down<'_>,
@@ -86,7 +87,7 @@ pub(super) fn backward(
             };
             let dz = match cell {
                 Cell::Elman(f) => {
-                    elman::backward(nonlinearity(f), h, dh.reborrow());
+                    elman::backward(f.into(), h, dh.reborrow());
                     dh.as_ref()
                 }
                 Cell::Gru => {
@@ -131,7 +132,7 @@ pub(super) fn backward(
     let h_before = h_before.part(0, 0, h_before.rows(), hidden);
     gemm(1.0, h_before.t(), dzh, beta, MatMut::new(gradient.w_rec, hidden, row));
     let mut rest = gradient.w_in;
-    for x in x {
+    for x in pass.x {
         let (dw_in, behind) = rest.split_at_mut(x.columns() * row);
         gemm(1.0, x.t(), dzx, beta, MatMut::new(dw_in, x.columns(), row));
         rest = behind;

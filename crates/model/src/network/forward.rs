@@ -8,19 +8,15 @@
 //! The arithmetic is `kernels::cell`'s and `kernels::matmul`'s. Few sequences take the
 //! fused steps over weights where they lie, more take products with packed weights.
 
-use super::segment::{Piece, Segment, Shape, Slot, nonlinearity, part, part_mut, parts_mut};
+use super::product;
+use super::segment::{Piece, Segment, Shape, Slot, part, part_mut, parts_mut};
 use crate::Cell;
-use kernels::buffer::Buffer;
 use kernels::cell::{Walk, elman, gru, lstm};
 use kernels::matmul::{Epilogue, Right, gemm, gemm_fused};
 use kernels::matrix::{MatMut, MatRef};
 
 /// Up to so many sequences, fused steps over unpacked weights are faster.
 pub(super) const FEW: usize = 4;
-
-/// A product of fewer rows may sum in another order, and then the outputs would depend
-/// on how a sequence is cut into chunks.
-const LEAST_ROWS: usize = 8;
 
 /// What the forward pass multiplies with.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +51,8 @@ pub(super) fn forward(
             Cell::Elman(_) => &mut slot.h[segment.first_row() * stride..][..rows * stride],
             Cell::Gru | Cell::Lstm => &mut slot.gates[..],
         };
-        input_product(x, weights, MatMut::new(z, rows, row));
+        let epilogue = Epilogue { bias: weights.bias, ..Epilogue::default() };
+        product::of_parts(x, weights.w_in, epilogue, MatMut::new(z, rows, row));
     }
 
     if segment.is_even() && batch <= FEW {
@@ -63,7 +60,7 @@ pub(super) fn forward(
         let (h_start, h) = split_start(segment, &mut slot.h);
         match cell {
             Cell::Elman(f) => {
-                elman::forward_steps(nonlinearity(f), walk, weights.plain_w_rec, h_start, h);
+                elman::forward_steps(f.into(), walk, weights.plain_w_rec, h_start, h);
             }
             Cell::Gru => {
                 let zx = MatMut::new(&mut slot.gates, rows, row);
@@ -96,7 +93,7 @@ pub(super) fn forward(
                     if !is_zero {
                         gemm(1.0, used, weights.w_rec, 1.0, h.reborrow());
                     }
-                    elman::forward(nonlinearity(f), hidden, h);
+                    elman::forward(f.into(), hidden, h);
                 }
                 Cell::Gru => {
                     let zx = part_mut(&mut slot.gates, first, count, row);
@@ -123,34 +120,6 @@ pub(super) fn forward(
                 }
             }
         }
-    }
-}
-
-/// `z ← Σ x·W_in + bias`, over the parts.
-fn input_product(x: &[MatRef<'_>], weights: &Forward<'_>, z: MatMut<'_>) {
-    let (rows, columns) = (z.rows(), z.columns());
-    let product = |x: &[MatRef<'_>], mut z: MatMut<'_>| {
-        for (part, (x, &w_in)) in x.iter().zip(weights.w_in).enumerate() {
-            let bias = weights.bias.filter(|_| part == 0);
-            let beta = if part == 0 { 0.0 } else { 1.0 };
-            gemm_fused(1.0, *x, w_in, beta, z.reborrow(), Epilogue { bias, ..Epilogue::default() });
-        }
-    };
-    if rows >= LEAST_ROWS {
-        return product(x, z);
-    }
-    let pad = |x: &MatRef<'_>| {
-        let mut values: Vec<f32> = x.iter_rows().flatten().copied().collect();
-        values.resize(LEAST_ROWS * x.columns(), 0.0);
-        values
-    };
-    let padded: Vec<Vec<f32>> = x.iter().map(pad).collect();
-    let views: Vec<_> =
-        padded.iter().zip(x).map(|(p, x)| MatRef::new(p, LEAST_ROWS, x.columns())).collect();
-    let mut sums = Buffer::zeros(LEAST_ROWS * columns);
-    product(&views, MatMut::new(&mut sums, LEAST_ROWS, columns));
-    for (n, row) in z.into_rows().enumerate() {
-        row.copy_from_slice(&sums[n * columns..][..columns]);
     }
 }
 

@@ -624,6 +624,7 @@ impl Layers {
         let from_zeros = from_zeros(&self.packing, self.has_start, direction, index);
         let last_back = if direction == 0 { 0 } else { self.packing.segments.len() - 1 };
         let with = Backward {
+            x: &x,
             w_rec_t: if is_many(&self.packing) {
                 (&track.weights.w_rec_t).into()
             } else {
@@ -636,7 +637,7 @@ impl Layers {
         };
         let down = Down { dh: down, dh_start: &mut track.dh, dc_start: &mut track.dc };
         let of_layer = gradient.layer_mut(layer, direction);
-        backward::backward(&segment, &x, &with, slot, down, of_layer, targets, &mut self.scratch);
+        backward::backward(&segment, &with, slot, down, of_layer, targets, &mut self.scratch);
         for (track, down) in below[below_down..].iter_mut().zip(downs) {
             track.down = down;
         }

@@ -9,8 +9,9 @@
 //! gradient before the activation.
 
 use super::backward::add_rows;
+use super::product;
 use crate::{Config, HeadActivation, Parameters};
-use kernels::matmul::{Activation, Epilogue, gemm, gemm_fused};
+use kernels::matmul::{Activation, Epilogue, Right, gemm};
 use kernels::matrix::{MatMut, MatRef};
 
 /// The part of `W_out` `[O, D·S]` for direction `direction`: `[O, columns]`.
@@ -38,20 +39,15 @@ pub(super) fn forward(parameters: &Parameters, h: &[MatRef<'_>], y: &mut [f32]) 
         return;
     };
     let rows = h[0].rows();
-    let mut y = MatMut::new(y, rows, outputs);
-    for (direction, h) in h.iter().enumerate() {
-        let is_last = direction + 1 == config.directions();
-        let epilogue = Epilogue {
-            bias: b_out.get(..outputs).filter(|_| direction == 0),
-            activation: match config.head().map(|head| head.activation) {
-                Some(HeadActivation::Sigmoid) if is_last => Activation::Sigmoid,
-                _ => Activation::Identity,
-            },
-        };
-        let (h, w) = (h.part(0, 0, rows, hidden), part_of(w_out, config, direction, hidden));
-        let beta = if direction == 0 { 0.0 } else { 1.0 };
-        gemm_fused(1.0, h, w.t(), beta, y.reborrow(), epilogue);
-    }
+    let activation = match config.head().map(|head| head.activation) {
+        Some(HeadActivation::Sigmoid) => Activation::Sigmoid,
+        _ => Activation::Identity,
+    };
+    let epilogue = Epilogue { bias: b_out.get(..outputs), activation };
+    let h: Vec<_> = h.iter().map(|h| h.part(0, 0, rows, hidden)).collect();
+    let weights = |direction| part_of(w_out, config, direction, hidden).t().into();
+    let weights: Vec<Right<'_>> = (0..config.directions()).map(weights).collect();
+    product::of_parts(&h, &weights, epilogue, MatMut::new(y, rows, outputs));
 }
 
 /// `dh` `[rows, S]` of direction `direction` from `dy` `[rows, outputs]`.
@@ -78,6 +74,9 @@ pub(super) fn sum_gradient(
     let config = gradient.config();
     let (hidden, stride, outputs) = (config.hidden(), config.stride(), config.outputs());
     let Some((dw_out, db_out)) = gradient.head_mut() else { return };
+    if is_first {
+        dw_out.fill(0.0); // the padding, too, whatever stood there
+    }
     let beta = if is_first { 0.0 } else { 1.0 };
     for (direction, h) in h.iter().enumerate() {
         let dw = MatMut::new(dw_out, outputs, config.directions() * stride);

@@ -7,9 +7,9 @@
 //! Here is only which rows meet which; the passes over them are `forward` and `backward`.
 
 use crate::sequences::Packing;
-use crate::{Cell, Config, Nonlinearity};
+use crate::{Cell, Config};
 use kernels::buffer::Buffer;
-use kernels::cell::{Direction, elman};
+use kernels::cell::Direction;
 use kernels::matrix::{MatMut, MatRef};
 use std::ops::Range;
 
@@ -195,15 +195,6 @@ impl<'a> Segment<'a> {
                 c[to].copy_from_slice(&slot.c[from..from + stride]);
             }
         }
-    }
-}
-
-/// The kernels' name for it.
-pub(super) fn nonlinearity(nonlinearity: Nonlinearity) -> elman::Nonlinearity {
-    match nonlinearity {
-        Nonlinearity::Tanh => elman::Nonlinearity::Tanh,
-        Nonlinearity::Relu => elman::Nonlinearity::Relu,
-        Nonlinearity::Sigmoid => elman::Nonlinearity::Sigmoid,
     }
 }
 

@@ -1,0 +1,175 @@
+//! A network that is shown one step at a time, as it comes.
+//!
+//! The state is held inside; a step computes all layers and the head for one sequence and
+//! allocates nothing. The sums run in another order than those of [`crate::Network`], so the
+//! outputs are the same within rounding (`tests/stream.rs` holds them to 1e-6, relative).
+//! A backward direction begins at the last step, which a stream does not have.
+
+use crate::{Cell, Config, Error, HeadActivation, Parameters, State, check_finite};
+use kernels::activation::sigmoid;
+use kernels::buffer::Buffer;
+use kernels::cell::{Weights, elman, gru, lstm};
+use kernels::matrix::{MatMut, MatRef};
+use kernels::vector::dot;
+
+/// A network at work on one sequence, step by step.
+///
+/// ```
+/// use model::{Architecture, Cell, Config, Head, Parameters, Stream};
+/// # use rand::SeedableRng;
+/// # let mut generator = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(0);
+///
+/// let gru = Architecture::new(Cell::Gru, 2, 16);
+/// let config = Config::new(Architecture { head: Some(Head::linear(1)), ..gru })?;
+/// let mut stream = Stream::new(Parameters::initialised(config, &mut generator))?;
+/// let mut y = [0.0];
+/// stream.step(&[0.5, -0.5], &mut y)?;
+/// let before = stream.snapshot();
+/// stream.step(&[0.1, 0.2], &mut y)?;
+/// stream.restore(&before)?; // and the second step is as if it had not been
+/// # Ok::<(), model::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Stream {
+    parameters: Parameters,
+    layers: Vec<LayerState>,
+}
+
+/// The state of one layer.
+#[derive(Clone, Debug)]
+struct LayerState {
+    /// `[S]`
+    h: Buffer,
+    /// `[S]`: the state before, and room for the next.
+    h_before: Buffer,
+    /// `[S]`, empty but for an LSTM.
+    c: Buffer,
+}
+
+impl Stream {
+    /// A stream that has seen nothing yet: its states are zero.
+    ///
+    /// # Errors
+    /// If the network is bidirectional, or a weight is not finite.
+    pub fn new(parameters: Parameters) -> Result<Self, Error> {
+        let config = parameters.config();
+        if config.directions() > 1 {
+            return Err(Error::BidirectionalStream);
+        }
+        parameters.check_finite()?;
+        let stride = config.stride();
+        let zeros = LayerState {
+            h: Buffer::zeros(stride),
+            h_before: Buffer::zeros(stride),
+            c: Buffer::zeros(if config.cell() == Cell::Lstm { stride } else { 0 }),
+        };
+        Ok(Self { layers: vec![zeros; config.layers()], parameters })
+    }
+
+    /// The network's configuration.
+    pub fn config(&self) -> Config {
+        self.parameters.config()
+    }
+
+    /// One step: the inputs `x` `[I]`, the outputs `y` `[O]` (`[H]` without a head; a head on
+    /// the last step answers as if this were it).
+    ///
+    /// # Errors
+    /// If `x` or `y` do not have these sizes, or an input is not finite; then nothing has
+    /// changed.
+    pub fn step(&mut self, x: &[f32], y: &mut [f32]) -> Result<(), Error> {
+        let config = self.parameters.config();
+        for (what, found, expected) in
+            [("inputs", x.len(), config.inputs()), ("outputs", y.len(), config.outputs())]
+        {
+            if found != expected {
+                return Err(Error::StepSize { what, found, expected });
+            }
+        }
+        check_finite("inputs", x)?;
+        let hidden = config.hidden();
+        for layer in 0..self.layers.len() {
+            let (below, of_layer) = self.layers.split_at_mut(layer);
+            let x = below.last().map_or(x, |below| &below.h[..hidden]);
+            advance(&self.parameters, layer, MatRef::from_row(x), &mut of_layer[0]);
+        }
+        let h = &self.layers[self.layers.len() - 1].h;
+        let Some((w_out, b_out)) = self.parameters.head() else {
+            y.copy_from_slice(&h[..hidden]);
+            return Ok(());
+        };
+        for (n, (y, w)) in y.iter_mut().zip(w_out.chunks_exact(h.len())).enumerate() {
+            *y = dot(h, w) + b_out.get(n).copied().unwrap_or(0.0);
+        }
+        if config.head().is_some_and(|head| head.activation == HeadActivation::Sigmoid) {
+            sigmoid(y);
+        }
+        Ok(())
+    }
+
+    /// Forgets all steps.
+    pub fn reset(&mut self) {
+        for layer in &mut self.layers {
+            layer.h.fill(0.0);
+            layer.c.fill(0.0);
+        }
+    }
+
+    /// The states, to be restored here or in another stream of the same network, or for a
+    /// [`crate::Network`] to start from.
+    pub fn snapshot(&self) -> State {
+        let hidden = self.config().hidden();
+        let mut state = State::zeros(self.config(), 1);
+        for (index, layer) in self.layers.iter().enumerate() {
+            let (h, c) = state.row_mut(index, 0);
+            h.copy_from_slice(&layer.h[..hidden]);
+            if !c.is_empty() {
+                c.copy_from_slice(&layer.c[..hidden]);
+            }
+        }
+        state
+    }
+
+    /// Goes on from `state`, that of one sequence.
+    ///
+    /// # Errors
+    /// If it is of another network or of several sequences.
+    pub fn restore(&mut self, state: &State) -> Result<(), Error> {
+        state.check(self.config(), 1)?;
+        let hidden = self.config().hidden();
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            let (h, c) = state.row(index, 0);
+            layer.h[..hidden].copy_from_slice(h);
+            if !c.is_empty() {
+                layer.c[..hidden].copy_from_slice(c);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One step of layer `layer` with inputs `x` `[1, I_l]`.
+#[inline]
+fn advance(parameters: &Parameters, layer: usize, x: MatRef<'_>, state: &mut LayerState) {
+    let config = parameters.config();
+    let of_layer = parameters.layer(layer, 0);
+    let row = config.cell().gates() * config.stride();
+    let bias = |values| Some(values).filter(|values: &&[f32]| !values.is_empty());
+    let weights = Weights {
+        w_in: MatRef::new(of_layer.w_in, x.columns(), row),
+        w_rec: MatRef::new(of_layer.w_rec, config.hidden(), row),
+        b_in: bias(of_layer.b_in),
+        b_rec: bias(of_layer.b_rec),
+    };
+    std::mem::swap(&mut state.h, &mut state.h_before);
+    let h_before = MatRef::from_row(&state.h_before);
+    let stride = state.h.len();
+    let h = MatMut::new(&mut state.h, 1, stride);
+    match config.cell() {
+        Cell::Elman(f) => elman::step(f.into(), weights, x, h_before, h),
+        Cell::Gru => gru::step(weights, x, h_before, h),
+        Cell::Lstm => {
+            lstm::step(weights, x, h_before, MatMut::new(&mut state.c, 1, stride), h);
+        }
+    }
+}
