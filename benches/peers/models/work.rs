@@ -44,7 +44,8 @@ pub const SEEDS: [u32; 5] = [1, 2, 3, 4, 5];
 /// `count` numbers in [−bound, bound).
 pub fn uniform(seed: u32, count: usize, bound: f32) -> Vec<f32> {
     let value = |index: usize| {
-        let mut bits = (index as u32).wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(40_503));
+        let mut bits =
+            (index as u32).wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(40_503));
         bits ^= bits >> 15;
         bits = bits.wrapping_mul(2_246_822_519);
         bits ^= bits >> 13;
@@ -64,7 +65,8 @@ pub fn arguments() -> Arguments {
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().unwrap_or_else(|| panic!("{word} needs a value"));
-        let number = || value.parse().unwrap_or_else(|_| panic!("{word} takes a number, not {value}"));
+        let number =
+            || value.parse().unwrap_or_else(|_| panic!("{word} takes a number, not {value}"));
         match word.as_str() {
             "--threads" => found.threads = number(),
             "--repeat" => found.repeat = number(),
@@ -78,31 +80,31 @@ pub fn arguments() -> Arguments {
     found
 }
 
-/// Milliseconds of `repeat` calls of `step`, after one that is not timed. `step` returns
-/// the loss; the first is returned, the last must be finite.
-fn time(repeat: usize, mut step: impl FnMut() -> f64) -> (f64, Vec<f64>) {
+/// The first result of `step`, and the milliseconds of `repeat` more after two to warm up.
+fn time<Y>(repeat: usize, mut step: impl FnMut() -> Y) -> (Y, Vec<f64>) {
     let first = step();
-    let mut last = first;
-    let milliseconds = (0..repeat)
-        .map(|_| {
-            let start = Instant::now();
-            last = step();
-            start.elapsed().as_secs_f64() * 1e3
-        })
-        .collect();
-    assert!(last.is_finite(), "the loss ended as {last}");
-    (first, milliseconds)
+    (0..2).for_each(|_| drop(step()));
+    let one = |_| {
+        let start = Instant::now();
+        let result = step();
+        let milliseconds = start.elapsed().as_secs_f64() * 1e3;
+        drop(result);
+        milliseconds
+    };
+    (first, (0..repeat).map(one).collect())
 }
 
-/// Times all cases that `prepare` has a network for. A network runs one training step or
-/// one forward pass, and returns the loss `Σy²`.
-pub fn compete<N>(
+/// Times all cases that `prepare` has a network for. `train` makes one training step and
+/// returns its loss; `infer` makes one forward pass, and `loss`, outside the clock, judges
+/// the outputs.
+pub fn compete<N, Y>(
     peer: &str,
     version: &str,
     arguments: &Arguments,
     prepare: impl Fn(Cell, Sizes) -> Option<N>,
     train: impl Fn(&mut N) -> f64,
-    infer: impl Fn(&mut N) -> f64,
+    infer: impl Fn(&mut N) -> Y,
+    loss: impl Fn(&mut N, Y) -> f64,
 ) {
     let mut results = Vec::new();
     for (name, cell) in CELLS {
@@ -111,15 +113,19 @@ pub fn compete<N>(
         }
         for sizes in SIZES {
             let Sizes { inputs, hidden, steps, batch } = sizes;
-            for mode in ["training", "inference"] {
-                let Some(mut network) = prepare(cell, sizes) else { continue };
-                let (loss, milliseconds) = time(arguments.repeat, || {
-                    if mode == "training" { train(&mut network) } else { infer(&mut network) }
-                });
+            let mut push = |mode: &str, loss: f64, milliseconds: Vec<f64>| {
+                assert!(loss.is_finite(), "{name}, {mode}: the loss is {loss}");
                 results.push(format!(
                     r#"{{"cell":"{name}","sizes":[{inputs},{hidden},{steps},{batch}],"mode":"{mode}","loss":{loss},"milliseconds":{milliseconds:?}}}"#
                 ));
-            }
+            };
+            let Some(mut network) = prepare(cell, sizes) else { continue };
+            let (y, milliseconds) = time(arguments.repeat, || infer(&mut network));
+            push("inference", loss(&mut network, y), milliseconds);
+            let (first, milliseconds) = time(arguments.repeat, || train(&mut network));
+            push("training", first, milliseconds);
+            let last = train(&mut network);
+            assert!(last < first, "{name}: from {first} to {last}, nothing was learned");
         }
     }
     println!(

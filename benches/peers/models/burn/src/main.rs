@@ -48,14 +48,15 @@ impl Network {
         scalar(loss)
     }
 
-    fn infer(&mut self) -> f64 {
-        scalar(loss_of(self.plain.forward(self.plain_x.clone())))
+    fn infer(&mut self) -> Tensor<3> {
+        self.plain.forward(self.plain_x.clone())
     }
 }
 
 impl Layer {
     fn new(cell: Cell, Sizes { inputs, hidden, .. }: Sizes, device: &Device) -> Self {
-        let set = |gate: &mut GateController, number| set_gate(gate, number, inputs, hidden, device);
+        let set =
+            |gate: &mut GateController, number| set_gate(gate, number, inputs, hidden, device);
         match cell {
             Cell::Rnn => {
                 let mut layer = RnnConfig::new(inputs, hidden, true).init(device);
@@ -90,7 +91,13 @@ impl Layer {
 }
 
 /// Gate `number` of PyTorch's stacked weights.
-fn set_gate(gate: &mut GateController, number: usize, inputs: usize, hidden: usize, device: &Device) {
+fn set_gate(
+    gate: &mut GateController,
+    number: usize,
+    inputs: usize,
+    hidden: usize,
+    device: &Device,
+) {
     let bound = 1.0 / (hidden as f32).sqrt();
     let weight = |seed, from: usize| {
         let stacked = uniform(seed, (number + 1) * hidden * from, bound);
@@ -138,5 +145,6 @@ fn main() {
         |cell, sizes| Some(Network::new(cell, sizes)),
         Network::train,
         Network::infer,
+        |_, y| scalar(loss_of(y)),
     );
 }

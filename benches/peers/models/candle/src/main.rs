@@ -44,8 +44,11 @@ impl Network {
             variables.push(weight(seed, shape)?);
         }
         // The tensors of the map share the variables' storage and graph.
-        let tensors: HashMap<String, Tensor> =
-            names.iter().zip(&variables).map(|(n, v)| ((*n).to_owned(), v.as_tensor().clone())).collect();
+        let tensors: HashMap<String, Tensor> = names
+            .iter()
+            .zip(&variables)
+            .map(|(n, v)| ((*n).to_owned(), v.as_tensor().clone()))
+            .collect();
         let builder = VarBuilder::from_tensors(tensors.clone(), candle_core::DType::F32, device);
         let layer = match cell {
             Cell::Rnn => Layer::Elman {
@@ -103,10 +106,14 @@ impl Network {
         Ok(f64::from(loss.to_scalar::<f32>()?))
     }
 
-    fn infer(&self) -> Result<f64> {
-        let y = self.forward()?.detach();
-        Ok(f64::from(y.sqr()?.sum_all()?.to_scalar::<f32>()?))
+    /// The states, without a graph to go back through.
+    fn infer(&self) -> Result<Tensor> {
+        Ok(self.forward()?.detach())
     }
+}
+
+fn loss_of(y: &Tensor) -> Result<f64> {
+    Ok(f64::from(y.sqr()?.sum_all()?.to_scalar::<f32>()?))
 }
 
 fn main() {
@@ -118,5 +125,6 @@ fn main() {
         |cell, sizes| Some(Network::new(cell, sizes).expect("a network")),
         |network| network.train().expect("a training step"),
         |network| network.infer().expect("a forward pass"),
+        |_, y| loss_of(&y).expect("a sum"),
     );
 }

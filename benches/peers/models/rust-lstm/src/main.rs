@@ -72,13 +72,13 @@ impl Network {
         }
     }
 
-    fn infer(&mut self) -> f64 {
+    fn infer(&mut self) -> Vec<Array2<f64>> {
         match &mut self.layer {
             Layer::Gru(network) => {
                 let (outputs, _) = network.forward_sequence_with_cache(&self.x);
-                loss_of(&outputs.into_iter().map(|(y, _)| y).collect::<Vec<_>>())
+                outputs.into_iter().map(|(y, _)| y).collect()
             }
-            Layer::Lstm(network) => loss_of(&network.forward_sequence(&self.x)),
+            Layer::Lstm(network) => network.forward_sequence(&self.x),
         }
     }
 }
@@ -101,5 +101,6 @@ fn main() {
         Network::new,
         Network::train,
         Network::infer,
+        |_, y| loss_of(&y),
     );
 }
