@@ -7,6 +7,7 @@ mod bench;
 mod chart;
 mod ci;
 mod output;
+mod race;
 mod replay;
 mod train;
 
@@ -27,6 +28,7 @@ enum Command {
     Add(add::Args),
     Replay(replay::Args),
     Bench(bench::Args),
+    Race(race::Args),
     Ci(ci::Args),
 }
 
@@ -44,6 +46,7 @@ fn start() -> ExitCode {
         Command::Add(args) => add::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Race(args) => race::run(args),
         Command::Ci(args) => ci::run(args),
     };
     result.unwrap_or_else(|error| {
@@ -54,7 +57,7 @@ fn start() -> ExitCode {
 
 /// Is it the command line that must change?
 fn is_usage(error: &anyhow::Error) -> bool {
-    use ::train::Error::{Batch, Bits, LearningRate, Model, NotEmpty};
+    use ::train::Error::{Batch, Bits, LearningRate, Model, NotEmpty, PushEvery, Threads};
     matches!(
         error.downcast_ref(),
         Some(
@@ -62,6 +65,8 @@ fn is_usage(error: &anyhow::Error) -> bool {
                 | Bits(_)
                 | LearningRate(_)
                 | NotEmpty(_)
+                | PushEvery
+                | Threads(_)
                 | Model(model::Error::Zero(_) | model::Error::TooLarge { .. })
         )
     )

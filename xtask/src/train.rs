@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 use train::evaluate::{Score, evaluate};
 use train::run::{MOST_BATCH, Metrics, RunConfig, RunFolder, Task};
-use train::strategy::{Serial, Totals};
+use train::strategy::{MOST_THREADS, Strategy, Totals, Trainer, best_push_every};
 use train::study::{SeedResult, train_seeds};
 
 /// Train a network to add binary numbers
@@ -30,6 +30,7 @@ Examples:
   cargo xtask train --seeds 0..100           a hundred networks: how often does it succeed?
   cargo xtask train --hidden 4 --examples 100000 --seed 7
   cargo xtask train --batch 64 --lr 2 --examples 200000
+  cargo xtask train --examples 200000 --strategy hogwild --threads 2 --push-every 16
   cargo xtask train --json --quiet           one JSON object for a program to read")]
 pub struct Args {
     /// What to learn
@@ -58,7 +59,24 @@ pub struct Args {
     #[arg(long, default_value_t = 1, value_parser = batch, allow_negative_numbers = true)]
     batch: usize,
 
-    /// The number that all randomness comes from; the same seed gives the same bits
+    /// Who computes which gradient: serial (one worker), synchronous (each batch shared out),
+    /// hogwild (shared parameters, never the same bits twice) or averaging (a replica each)
+    /// [default: serial below some 20 ms of work, or with one thread, else hogwild]
+    #[arg(long, value_parser = strategy, conflicts_with = "seeds")]
+    strategy: Option<Strategy>,
+
+    /// N, the workers of a strategy that is not serial [default: the cores there are]
+    #[arg(long, value_parser = threads, conflicts_with = "seeds", allow_negative_numbers = true)]
+    threads: Option<usize>,
+
+    /// K, a worker's examples between two pushes (hogwild) or averages [default: by size, so
+    /// that pushes take some 2 % of the time]
+    #[arg(long, value_parser = value_parser!(u64).range(1..), conflicts_with = "seeds",
+          allow_negative_numbers = true)]
+    push_every: Option<u64>,
+
+    /// The number that all randomness comes from; the same seed gives the same bits, but for
+    /// hogwild
     #[arg(long, default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
 
@@ -98,6 +116,13 @@ fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+fn threads(text: &str) -> Result<usize, String> {
+    positive(text)
+        .ok()
+        .filter(|&threads| threads <= MOST_THREADS)
+        .ok_or_else(|| format!("a whole number from 1 to {MOST_THREADS} is needed"))
+}
+
 fn seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("a whole number from 0 to {} is needed", u64::MAX))
 }
@@ -109,13 +134,19 @@ fn batch(text: &str) -> Result<usize, String> {
         .ok_or_else(|| format!("a whole number from 1 to {MOST_BATCH} is needed"))
 }
 
-fn learning_rate(text: &str) -> Result<f32, String> {
+pub fn learning_rate(text: &str) -> Result<f32, String> {
     let rate: f32 = text.parse().map_err(|_| "a number such as 0.1 is needed".to_owned())?;
     if rate.is_finite() && rate > 0.0 {
         Ok(rate)
     } else {
         Err("a positive, finite number such as 0.1 is needed".to_owned())
     }
+}
+
+pub fn strategy(text: &str) -> Result<Strategy, String> {
+    let known = Strategy::ALL.into_iter().find(|strategy| strategy.name() == text);
+    known
+        .ok_or_else(|| format!("one of {} is needed", Strategy::ALL.map(Strategy::name).join(", ")))
 }
 
 fn seed_range(text: &str) -> Result<Range<u64>, String> {
@@ -130,7 +161,7 @@ fn seed_range(text: &str) -> Result<Range<u64>, String> {
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let TaskName::Addition = args.task;
-    let config = RunConfig {
+    let mut config = RunConfig {
         task: Task::Addition,
         bits: args.bits,
         hidden: args.hidden,
@@ -142,12 +173,51 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     match &args.seeds {
         Some(seeds) => many(&args, &config, seeds.clone()),
-        None => one(&args, &config),
+        None => {
+            choose_strategy(&args, &mut config);
+            one(&args, &config)
+        }
     }
 }
 
+/// What was asked for, and for the rest what was measured to be best.
+fn choose_strategy(args: &Args, config: &mut RunConfig) {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = args.threads.unwrap_or(cores);
+    config.strategy = args.strategy.unwrap_or_else(|| Strategy::fastest(config, threads));
+    match config.strategy {
+        Strategy::Serial => {}
+        Strategy::Synchronous => config.threads = threads,
+        Strategy::Hogwild | Strategy::Averaging => {
+            config.threads = threads;
+            config.push_every = args.push_every.unwrap_or_else(|| best_push_every(config));
+        }
+    }
+}
+
+/// The strategy in words.
+fn workers(config: &RunConfig) -> String {
+    let &RunConfig { strategy, threads, push_every, .. } = config;
+    let (name, many) = (strategy.name(), if threads == 1 { "" } else { "s" });
+    let every = push_every.next_multiple_of(config.batch as u64);
+    match strategy {
+        Strategy::Serial => format!("one worker ({name})"),
+        Strategy::Synchronous => format!("{threads} worker{many} ({name})"),
+        Strategy::Hogwild => {
+            format!("{threads} worker{many} ({name}, a push every {})", examples(every))
+        }
+        Strategy::Averaging => {
+            format!("{threads} worker{many} ({name}, an average every {})", examples(every))
+        }
+    }
+}
+
+fn examples(count: u64) -> String {
+    if count == 1 { "example".to_owned() } else { format!("{} examples", thousands(count)) }
+}
+
 fn one(args: &Args, config: &RunConfig) -> anyhow::Result<ExitCode> {
-    let mut serial = Serial::new(config)?; // before the folder: bad sizes make none
+    let mut trainer = Trainer::new(config)?; // before the folder: bad sizes make none
     let folder = match &args.out {
         Some(path) => RunFolder::create(path, args.force)?,
         None => RunFolder::create_next(Path::new("runs"))?,
@@ -164,18 +234,18 @@ fn one(args: &Args, config: &RunConfig) -> anyhow::Result<ExitCode> {
         // one update whose first example is shown, then the rest of the interval
         let batch = (config.batch as u64).min(config.examples - done);
         let start = Instant::now();
-        interval = serial.train(batch);
+        interval = trainer.train(batch);
         seconds += start.elapsed().as_secs_f64();
         if !args.quiet {
-            progress.line(row(done, &serial, config.bits));
+            progress.line(row(done, &trainer, config.bits));
         }
         let rest = (config.examples - done - batch).min(config.interval() - batch);
         let start = Instant::now();
-        interval += serial.train(rest);
+        interval += trainer.train(rest);
         seconds += start.elapsed().as_secs_f64();
 
         done += interval.examples;
-        serial.check_finite(done)?;
+        trainer.check_finite(done)?;
         let count = interval.examples as f64;
         let (loss, error) = (interval.loss / count, interval.error / count);
         metrics.push(Metrics { examples: done, loss, error, seconds });
@@ -186,13 +256,13 @@ fn one(args: &Args, config: &RunConfig) -> anyhow::Result<ExitCode> {
     progress.finish();
 
     let loss = interval.loss / interval.examples as f64;
-    let score = evaluate(&serial.task(), serial.parameters(), config.seed);
+    let score = evaluate(&trainer.task(), trainer.parameters(), config.seed);
     let title = format!(
         "Learning to add {} bits: {} hidden units, seed {}",
         config.bits, config.hidden, config.seed
     );
     let curve = chart::error_curve(&title, &metrics)?;
-    folder.finish(config, metrics_file, &curve, serial.parameters())?;
+    folder.finish(config, metrics_file, &curve, trainer.parameters())?;
 
     let ns_per_example = seconds * 1e9 / config.examples as f64;
     let path = folder.path();
@@ -200,9 +270,10 @@ fn one(args: &Args, config: &RunConfig) -> anyhow::Result<ExitCode> {
         line("");
         line(verdict(score));
         line(format!(
-            "{} examples in {:.1} ms, {ns_per_example:.0} ns an example",
+            "{} examples in {:.1} ms by {}, {ns_per_example:.0} ns an example",
             thousands(config.examples),
-            seconds * 1e3
+            seconds * 1e3,
+            workers(config)
         ));
         line(format!("The run is in {}", path.display()));
         let option =
@@ -215,6 +286,9 @@ fn one(args: &Args, config: &RunConfig) -> anyhow::Result<ExitCode> {
             "bits": config.bits,
             "hidden": config.hidden,
             "seed": config.seed,
+            "strategy": config.strategy,
+            "threads": config.threads,
+            "push_every": config.push_every,
             "seconds": seconds,
             "ns_per_example": ns_per_example,
             "loss": loss,
@@ -236,8 +310,8 @@ fn header(bits: u32) -> String {
 }
 
 /// An example as the lab prints it.
-fn row(example: u64, serial: &Serial, bits: u32) -> String {
-    let (pair, sum, error) = serial.last_example().expect("there was an update");
+fn row(example: u64, trainer: &Trainer, bits: u32) -> String {
+    let (pair, sum, error) = trainer.last_example().expect("there was an update");
     let width = (bits as usize).max("prediction".len());
     let digits = |number: u64| format!("{number:0bits$b}", bits = bits as usize);
     let right = if sum == pair.sum() { "TRUE" } else { "FALSE" };

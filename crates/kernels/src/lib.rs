@@ -17,6 +17,7 @@ pub mod cpu;
 pub mod lanes;
 pub mod matmul;
 pub mod matrix;
+pub mod prefetch;
 mod prefix;
 pub mod recurrent;
 pub mod reference;
