@@ -9,6 +9,7 @@ mod ci;
 mod interrupt;
 mod output;
 mod plot;
+mod race;
 mod replay;
 mod train;
 
@@ -30,6 +31,7 @@ enum Command {
     Replay(replay::Args),
     Plot(plot::Args),
     Bench(bench::Args),
+    Race(race::Args),
     Ci(ci::Args),
 }
 
@@ -48,6 +50,7 @@ fn start() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Plot(args) => plot::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Race(args) => race::run(args),
         Command::Ci(args) => ci::run(args),
     };
     result.unwrap_or_else(|error| {
@@ -58,7 +61,9 @@ fn start() -> ExitCode {
 
 /// Is it the command line that must change?
 fn is_usage(error: &anyhow::Error) -> bool {
-    use ::train::Error::{Batch, Bits, Finished, LearningRate, Model, NoCheckpoint, NotEmpty};
+    use ::train::Error::{
+        Batch, Bits, Finished, LearningRate, Model, NoCheckpoint, NotEmpty, PushEvery, Threads,
+    };
     matches!(
         error.downcast_ref(),
         Some(
@@ -68,6 +73,8 @@ fn is_usage(error: &anyhow::Error) -> bool {
                 | NotEmpty(_)
                 | NoCheckpoint(_)
                 | Finished(_)
+                | PushEvery
+                | Threads(_)
                 | Model(model::Error::Zero(_) | model::Error::TooLarge { .. })
         )
     )

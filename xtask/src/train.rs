@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use train::evaluate::{Score, evaluate};
 use train::job::{Advance, Every, Job, OnDivergence, Options};
 use train::run::{MOST_BATCH, RunConfig, RunFolder, Task};
-use train::strategy::Trainer;
+use train::strategy::{MOST_THREADS, Strategy, Trainer, best_push_every};
 use train::study::{SeedResult, train_seeds};
 
 /// Train a network to add binary numbers
@@ -31,6 +31,7 @@ Examples:
   cargo xtask train --seeds 0..100           a hundred networks: how often does it succeed?
   cargo xtask train --hidden 4 --examples 100000 --seed 7
   cargo xtask train --batch 64 --lr 2 --examples 200000
+  cargo xtask train --examples 200000 --strategy hogwild --threads 2 --push-every 16
   cargo xtask train --examples 1000000000 --out long      Ctrl-C ends it with a checkpoint,
   cargo xtask train --resume long                         and this goes on
   cargo xtask train --json --quiet           one JSON object for a program to read")]
@@ -61,7 +62,24 @@ pub struct Args {
     #[arg(long, default_value_t = 1, value_parser = batch, allow_negative_numbers = true)]
     batch: usize,
 
-    /// The number that all randomness comes from; the same seed gives the same bits
+    /// Who computes which gradient: serial (one worker), synchronous (each batch shared out),
+    /// hogwild (shared parameters, never the same bits twice) or averaging (a replica each)
+    /// [default: serial below some 20 ms of work, or with one thread, else hogwild]
+    #[arg(long, value_parser = strategy, conflicts_with = "seeds")]
+    strategy: Option<Strategy>,
+
+    /// N, the workers of a strategy that is not serial [default: the cores there are]
+    #[arg(long, value_parser = threads, conflicts_with = "seeds", allow_negative_numbers = true)]
+    threads: Option<usize>,
+
+    /// K, a worker's examples between two pushes (hogwild) or averages [default: by size, so
+    /// that pushes take some 2 % of the time]
+    #[arg(long, value_parser = value_parser!(u64).range(1..), conflicts_with = "seeds",
+          allow_negative_numbers = true)]
+    push_every: Option<u64>,
+
+    /// The number that all randomness comes from; the same seed gives the same bits, but for
+    /// hogwild
     #[arg(long, default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
 
@@ -86,6 +104,7 @@ pub struct Args {
     /// Go on with the training in DIR that was stopped, with what it was asked then
     #[arg(long, value_name = "DIR",
           conflicts_with_all = ["task", "bits", "hidden", "examples", "lr", "batch", "seed", "seeds",
+                                "strategy", "threads", "push_every",
                                 "out", "force"])]
     resume: Option<PathBuf>,
 
@@ -142,6 +161,13 @@ fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+fn threads(text: &str) -> Result<usize, String> {
+    positive(text)
+        .ok()
+        .filter(|&threads| threads <= MOST_THREADS)
+        .ok_or_else(|| format!("a whole number from 1 to {MOST_THREADS} is needed"))
+}
+
 fn seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("a whole number from 0 to {} is needed", u64::MAX))
 }
@@ -153,13 +179,19 @@ fn batch(text: &str) -> Result<usize, String> {
         .ok_or_else(|| format!("a whole number from 1 to {MOST_BATCH} is needed"))
 }
 
-fn learning_rate(text: &str) -> Result<f32, String> {
+pub fn learning_rate(text: &str) -> Result<f32, String> {
     let rate: f32 = text.parse().map_err(|_| "a number such as 0.1 is needed".to_owned())?;
     if rate.is_finite() && rate > 0.0 {
         Ok(rate)
     } else {
         Err("a positive, finite number such as 0.1 is needed".to_owned())
     }
+}
+
+pub fn strategy(text: &str) -> Result<Strategy, String> {
+    let known = Strategy::ALL.into_iter().find(|strategy| strategy.name() == text);
+    known
+        .ok_or_else(|| format!("one of {} is needed", Strategy::ALL.map(Strategy::name).join(", ")))
 }
 
 fn seed_range(text: &str) -> Result<Range<u64>, String> {
@@ -174,7 +206,7 @@ fn seed_range(text: &str) -> Result<Range<u64>, String> {
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let TaskName::Addition = args.task;
-    let config = RunConfig {
+    let mut config = RunConfig {
         task: Task::Addition,
         bits: args.bits,
         hidden: args.hidden,
@@ -186,8 +218,47 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     match &args.seeds {
         Some(seeds) => many(&args, &config, seeds.clone()),
-        None => one(&args, config),
+        None => {
+            choose_strategy(&args, &mut config);
+            one(&args, config)
+        }
     }
+}
+
+/// What was asked for, and for the rest what was measured to be best.
+fn choose_strategy(args: &Args, config: &mut RunConfig) {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = args.threads.unwrap_or(cores);
+    config.strategy = args.strategy.unwrap_or_else(|| Strategy::fastest(config, threads));
+    match config.strategy {
+        Strategy::Serial => {}
+        Strategy::Synchronous => config.threads = threads,
+        Strategy::Hogwild | Strategy::Averaging => {
+            config.threads = threads;
+            config.push_every = args.push_every.unwrap_or_else(|| best_push_every(config));
+        }
+    }
+}
+
+/// The strategy in words.
+fn workers(config: &RunConfig) -> String {
+    let &RunConfig { strategy, threads, push_every, .. } = config;
+    let (name, many) = (strategy.name(), if threads == 1 { "" } else { "s" });
+    let every = push_every.next_multiple_of(config.batch as u64);
+    match strategy {
+        Strategy::Serial => format!("one worker ({name})"),
+        Strategy::Synchronous => format!("{threads} worker{many} ({name})"),
+        Strategy::Hogwild => {
+            format!("{threads} worker{many} ({name}, a push every {})", examples(every))
+        }
+        Strategy::Averaging => {
+            format!("{threads} worker{many} ({name}, an average every {})", examples(every))
+        }
+    }
+}
+
+fn examples(count: u64) -> String {
+    if count == 1 { "example".to_owned() } else { format!("{} examples", thousands(count)) }
 }
 
 fn one(args: &Args, config: RunConfig) -> anyhow::Result<ExitCode> {
@@ -271,9 +342,10 @@ fn one(args: &Args, config: RunConfig) -> anyhow::Result<ExitCode> {
     say(String::new());
     say(verdict(score));
     say(format!(
-        "{} examples in {:.1} ms, {ns_per_example:.0} ns an example",
+        "{} examples in {:.1} ms by {}, {ns_per_example:.0} ns an example",
         thousands(config.examples),
-        seconds * 1e3
+        seconds * 1e3,
+        workers(&config)
     ));
     say(format!("The run is in {}", path.display()));
     say(format!("Try it: cargo xtask add 53 74{option}"));
@@ -283,6 +355,9 @@ fn one(args: &Args, config: RunConfig) -> anyhow::Result<ExitCode> {
             "bits": config.bits,
             "hidden": config.hidden,
             "seed": config.seed,
+            "strategy": config.strategy,
+            "threads": config.threads,
+            "push_every": config.push_every,
             "seconds": seconds,
             "ns_per_example": ns_per_example,
             "loss": loss,

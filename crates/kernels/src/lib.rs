@@ -20,6 +20,7 @@ pub mod loss;
 pub mod matmul;
 pub mod matrix;
 pub mod optimizer;
+pub mod prefetch;
 mod prefix;
 pub mod recurrent;
 pub mod reference;

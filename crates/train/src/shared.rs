@@ -17,7 +17,9 @@
 //!    seldom want the same line.
 //! 4. A value that did not change is not stored: its line can stay with its readers, and
 //!    no store of an old value can undo somebody's work.
-//! 5. Rows that belong to an input, `W_in [I, S]`, can be left out as long as the input is
+//! 5. The lines that come next are asked for ahead of their turn, to be written: a line comes
+//!    once and not first for the load and then for the store.
+//! 6. Rows that belong to an input, `W_in [I, S]`, can be left out as long as the input is
 //!    zero: see [`Replica::use_inputs`]. With one-hot inputs these are nearly all there are.
 //!
 //! # Why relaxed
@@ -48,6 +50,7 @@
 //! Stochastic Gradient Descent*, 2011. Under `--cfg loom` the atomics are those of the
 //! model checker `loom`, and a block holds one value; see `tests/loom.rs`.
 
+use kernels::prefetch::for_writing;
 use model::Parameters;
 use std::ops::Range;
 
@@ -98,7 +101,7 @@ impl Shared {
     /// In three passes, so that only the first and the last go value by value, as atomics
     /// must: what is written to `own` in whole vectors can be read in whole vectors at once.
     #[inline]
-    fn exchange(&self, block: usize, own: &mut [f32; BLOCK], seen: &mut [f32; BLOCK]) {
+    pub fn exchange(&self, block: usize, own: &mut [f32; BLOCK], seen: &mut [f32; BLOCK]) {
         let shared = &self.blocks[block].0;
         let now: [u32; BLOCK] = std::array::from_fn(|n| shared[n].load(Relaxed));
         let changed: [bool; BLOCK] = std::array::from_fn(|n| own[n].to_bits() != seen[n].to_bits());
@@ -172,6 +175,13 @@ impl Replica {
         }
     }
 
+    /// A push is one batch away: begins to bring its first lines here. What the batch computes
+    /// takes longer than their way, so that of a small network all are there in time.
+    #[inline]
+    pub fn expect_push(&self, shared: &Shared) {
+        shared.blocks.iter().take(EXPECTED).for_each(for_writing);
+    }
+
     /// Adds what the worker changed since its last push to what is shared, and takes over
     /// what others changed: in all rows but those of inputs that were not used.
     pub fn push(&mut self, shared: &Shared) {
@@ -199,11 +209,23 @@ impl Replica {
         let first = range.start / BLOCK;
         let (own, _) = self.parameters.arena_mut()[range.clone()].as_chunks_mut();
         let (seen, _) = self.seen.arena_mut()[range].as_chunks_mut();
+        shared.blocks[first..][..own.len().min(AHEAD)].iter().for_each(for_writing);
         for (block, (own, seen)) in (first..).zip(own.iter_mut().zip(seen)) {
+            if let Some(ahead) = shared.blocks.get(block + AHEAD) {
+                for_writing(ahead);
+            }
             shared.exchange(block, own, seen);
         }
     }
 }
+
+/// Blocks that are on their way while one is exchanged: about as many lines as a core can wait
+/// for at once.
+const AHEAD: usize = 16;
+
+/// Blocks that are asked for a batch ahead: few enough that they do not drive out of the
+/// first-level cache what the batch needs.
+const EXPECTED: usize = 64;
 
 /// Blocks between the starts of two pushes of a worker: after as many pushes as there are
 /// blocks it has started at each, unless their number is a multiple of 7.

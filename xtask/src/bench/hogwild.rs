@@ -29,16 +29,28 @@ use crate::output::{Progress, line, thousands};
 ///
 /// Sweeps strategies, threads and the examples between two pushes; tunes the learning rate of each
 /// contestant, the serial one included, over the same rates and seeds; prints a table and writes
-/// hogwild.md, hogwild.json and a picture for each size, hogwild-lab.svg and hogwild-wide.svg, to
+/// hogwild.md, hogwild.json and a picture for each size, hogwild-lab.svg and so on, to
 /// target/bench-report. From the table it fits what a push costs, and predicts more cores.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which network [default: both]
+    /// Which network [default: all three]
     size: Option<Size>,
 
     /// Numbers of workers, parted by commas [default: doublings up to the cores there are]
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Vec<u16>,
+
+    /// Numbers of examples between two pushes, parted by commas [default: by size]
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..))]
+    push_every: Vec<u64>,
+
+    /// Strategies beside the serial one, parted by commas [default: all]
+    #[arg(long, value_delimiter = ',', value_parser = crate::train::strategy)]
+    strategy: Vec<Strategy>,
+
+    /// Learning rates to try, parted by commas; one alone is no tuning [default: by size]
+    #[arg(long, value_delimiter = ',', value_parser = crate::train::learning_rate)]
+    rate: Vec<f32>,
 
     /// Seeds that are measured; others are used for tuning
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u64).range(1..=1000))]
@@ -60,8 +72,10 @@ pub struct Args {
 #[derive(clap::ValueEnum, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 enum Size {
-    /// The lab: 16 hidden units, 8 bits
+    /// The lab: 16 hidden units, 8 bits, all at the rate of the recipe, 0.1
     Lab,
+    /// The lab, each strategy at the learning rate that is best for it
+    Tuned,
     /// 128 hidden units, 64 bits
     Wide,
 }
@@ -70,44 +84,47 @@ impl Size {
     fn name(self) -> &'static str {
         match self {
             Self::Lab => "lab",
+            Self::Tuned => "tuned",
             Self::Wide => "wide",
         }
     }
 
     fn config(self) -> RunConfig {
         match self {
-            Self::Lab => RunConfig { examples: 60_000, ..RunConfig::default() },
+            Self::Lab | Self::Tuned => RunConfig { examples: 40_000, ..RunConfig::default() },
             Self::Wide => {
-                RunConfig { hidden: 128, bits: 64, examples: 6_000, ..RunConfig::default() }
+                RunConfig { hidden: 128, bits: 64, examples: 5_000, ..RunConfig::default() }
             }
         }
     }
 
+    /// About a twentieth of the loss at the start.
     fn goal(self) -> Goal {
         match self {
-            Self::Lab => Goal { loss: 0.2, every: 64, stretch: 60_000 },
-            Self::Wide => Goal { loss: 4.0, every: 32, stretch: 500 },
+            Self::Lab | Self::Tuned => Goal { loss: 0.05, every: 64, stretch: 20_000 },
+            Self::Wide => Goal { loss: 0.5, every: 32, stretch: 500 },
         }
     }
 
     /// Learning rates that are tried for one worker at batch 1.
     fn rates(self) -> &'static [f32] {
         match self {
-            Self::Lab => &[0.4, 0.8, 1.6, 3.2, 6.4],
-            Self::Wide => &[0.0025, 0.005, 0.01, 0.02, 0.04],
+            Self::Lab => &[0.1],
+            Self::Tuned => &[0.4, 0.57, 0.8, 1.1, 1.6, 2.3, 3.2],
+            Self::Wide => &[0.01, 0.014, 0.02, 0.028, 0.04],
         }
     }
 
     fn push_every(self) -> &'static [u64] {
         match self {
-            Self::Lab => &[1, 4, 16, 32, 64, 256],
-            Self::Wide => &[1, 4, 16],
+            Self::Lab | Self::Tuned => &[1, 2, 4, 8, 16, 32, 64, 128, 256],
+            Self::Wide => &[1, 2, 4, 8, 16],
         }
     }
 }
 
 /// Seeds on which the learning rate is tuned; far from those that are measured.
-const TUNING: std::ops::Range<u64> = 1_000_000..1_000_003;
+const TUNING: std::ops::Range<u64> = 1_000_000..1_000_004;
 
 /// A way to train, and how it went.
 #[derive(Clone, Debug, Serialize)]
@@ -143,7 +160,7 @@ struct Report {
     hidden: usize,
     bits: u32,
     goal: Goal,
-    rates: &'static [f32],
+    rates: Vec<f32>,
     seeds: u64,
     rows: Vec<Row>,
     model: Option<CostModel>,
@@ -162,7 +179,7 @@ pub fn run(args: Args) -> Result<()> {
         threads = (0..).map(|n| 1 << n).take_while(|&n| n < cores).collect();
         threads.push(cores);
     }
-    let sizes = args.size.map_or(vec![Size::Lab, Size::Wide], |size| vec![size]);
+    let sizes = args.size.map_or(vec![Size::Lab, Size::Tuned, Size::Wide], |size| vec![size]);
     let folder = target_folder()?.join("bench-report");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
 
@@ -209,12 +226,14 @@ fn measure(size: Size, threads: &[usize], args: &Args, transfer: f64) -> Result<
     let (mut goal, config) = (size.goal(), size.config());
     goal.loss = args.loss.unwrap_or(goal.loss);
     let held_out = HeldOut::new(Addition::new(config.bits)?, 512);
-    let rates = if args.quick { &size.rates()[1..2] } else { size.rates() };
-    let tuning = if args.quick { TUNING.start..TUNING.start + 1 } else { TUNING };
+    let mut rates = if args.rate.is_empty() { size.rates().to_vec() } else { args.rate.clone() };
+    if args.quick {
+        rates.truncate(1);
+    }
     let seeds = if args.quick { 1 } else { args.seeds };
-    let mut contestants = contestants(size, threads);
+    let mut contestants = contestants(size, threads, args);
     let count = contestants.len() as u64;
-    let tunes = rates.len() as u64 * (tuning.end - tuning.start);
+    let tunes = if rates.len() > 1 { rates.len() as u64 * (TUNING.end - TUNING.start) } else { 0 };
     let progress = Progress::new(count * (tunes + seeds), "runs");
 
     for contestant in &mut contestants {
@@ -226,15 +245,20 @@ fn measure(size: Size, threads: &[usize], args: &Args, transfer: f64) -> Result<
             Strategy::Averaging => contestant.threads as f32,
             _ => contestant.batch as f32,
         };
+        contestant.learning_rate = rates[0] * scale;
+        if rates.len() == 1 {
+            continue;
+        }
         for rate in rates.iter().map(|rate| rate * scale) {
             let mut times = Vec::new();
-            for seed in tuning.clone() {
+            for seed in TUNING {
                 let config = contestant.config(&config, seed, rate);
                 times.push(time_to_loss(&config, goal, &held_out)?);
                 progress.add(1);
             }
-            let time = median(times.iter().map(time_or_never));
-            if time < best || contestant.learning_rate == 0.0 {
+            // The mean, in which a seed that never got there counts.
+            let time = times.iter().map(time_or_never).sum();
+            if time < best {
                 (best, contestant.learning_rate) = (time, rate);
             }
         }
@@ -271,7 +295,7 @@ fn measure(size: Size, threads: &[usize], args: &Args, transfer: f64) -> Result<
 }
 
 /// Serial first.
-fn contestants(size: Size, threads: &[usize]) -> Vec<Contestant> {
+fn contestants(size: Size, threads: &[usize], args: &Args) -> Vec<Contestant> {
     let new = |strategy, threads, push_every, batch| Contestant {
         strategy,
         threads,
@@ -281,12 +305,19 @@ fn contestants(size: Size, threads: &[usize]) -> Vec<Contestant> {
         outcomes: Vec::new(),
     };
     let mut all = vec![new(Strategy::Serial, 1, 1, 1)];
+    let chosen = if args.strategy.is_empty() { &Strategy::ALL[..] } else { &args.strategy };
+    let every = if args.push_every.is_empty() { size.push_every() } else { &args.push_every };
     for &threads in threads {
-        for batch in [8, 64] {
-            all.push(new(Strategy::Synchronous, threads, batch as u64, batch));
-        }
-        for strategy in [Strategy::Hogwild, Strategy::Averaging] {
-            all.extend(size.push_every().iter().map(|&k| new(strategy, threads, k, 1)));
+        for &strategy in chosen {
+            match strategy {
+                Strategy::Serial => {}
+                Strategy::Synchronous => {
+                    all.extend([4, 16, 64].map(|b| new(strategy, threads, b as u64, b)));
+                }
+                Strategy::Hogwild | Strategy::Averaging => {
+                    all.extend(every.iter().map(|&k| new(strategy, threads, k, 1)));
+                }
+            }
         }
     }
     all
@@ -344,10 +375,14 @@ fn quantile(values: impl Iterator<Item = f64>, share: f64) -> f64 {
 
 fn markdown(text: &mut String, report: &Report) -> Result<()> {
     let Report { size, hidden, bits, goal, rates, seeds, rows, model, prediction } = report;
+    let tuned = match rates[..] {
+        [rate] => format!("all at the learning rate {rate}"),
+        _ => format!("learning rates tuned over {rates:?}"),
+    };
     writeln!(
         text,
         "\n## {}: H = {hidden}, T = {bits}, until the held-out loss is below {}\n\n\
-         Median and quartiles of {seeds} seeds; learning rates tuned over {rates:?} (times B, or \
+         Median and quartiles of {seeds} seeds; {tuned} (times B, or \
          times N for averaging).\n\n\
          | strategy | N | K | B | rate | time to loss, ms | times serial | examples/s | times \
          serial | examples to loss | reached |\n\

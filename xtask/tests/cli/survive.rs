@@ -77,7 +77,12 @@ fn killed_and_resumed(options: &str, kills: usize) {
 
 #[test]
 fn a_serial_training_killed_at_any_moment_and_resumed_ends_in_the_same_bits() {
-    killed_and_resumed("--hidden 24", 60);
+    killed_and_resumed("--hidden 24 --strategy serial", 60);
+}
+
+#[test]
+fn a_synchronous_training_killed_at_any_moment_and_resumed_ends_in_the_same_bits() {
+    killed_and_resumed("--hidden 24 --batch 8 --lr 0.8 --strategy synchronous --threads 2", 60);
 }
 
 #[cfg(unix)]
@@ -90,8 +95,8 @@ fn interrupt(child: &Child) {
 #[test]
 fn ctrl_c_ends_with_a_checkpoint_that_goes_on_to_the_same_bits() {
     let folder = temporary();
-    xtask_line(&folder, "train --quiet --examples 3000000 --out whole").success();
-    let child = start(&folder, "train --quiet --examples 3000000 --out run");
+    xtask_line(&folder, "train --quiet --examples 3000000 --strategy serial --out whole").success();
+    let child = start(&folder, "train --quiet --examples 3000000 --strategy serial --out run");
     sleep(Duration::from_millis(150));
     interrupt(&child);
     let output = child.wait_with_output().unwrap();

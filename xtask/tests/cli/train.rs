@@ -15,6 +15,9 @@ fn the_default_job_is_the_lab_and_learns_to_add() {
         "bits",
         "hidden",
         "seed",
+        "strategy",
+        "threads",
+        "push_every",
         "seconds",
         "ns_per_example",
         "loss",
@@ -101,6 +104,45 @@ fn the_same_seed_gives_the_same_bits_and_another_seed_others() {
 }
 
 #[test]
+fn every_strategy_trains_says_so_and_is_recorded() {
+    let folder = temporary();
+    for (strategy, options, words) in [
+        ("serial", "", "by one worker (serial)"),
+        ("synchronous", "--batch 4", "by 2 workers (synchronous)"),
+        ("hogwild", "--push-every 8", "by 2 workers (hogwild, a push every 8 examples)"),
+        ("averaging", "--push-every 1", "by 2 workers (averaging, an average every example)"),
+    ] {
+        let threads = if strategy == "serial" { 1 } else { 2 };
+        let arguments = format!(
+            "train --examples 1200 --strategy {strategy} --threads 2 {options} --out {strategy} \
+             --json"
+        );
+        let stdout = xtask_line(&folder, &arguments).success();
+        assert!(stdout.contains(words), "{stdout}");
+        let json = json_line(&stdout);
+        assert_eq!((&json["strategy"], &json["threads"]), (&strategy.into(), &threads.into()));
+        let config = fs::read_to_string(folder.path().join(strategy).join("config.toml")).unwrap();
+        for line in [format!("strategy = \"{strategy}\""), format!("threads = {threads}")] {
+            assert!(config.lines().any(|found| found == line), "{config}");
+        }
+        let sum = xtask_line(&folder, &format!("add 1 2 --run {strategy} --json"));
+        assert_eq!(json_line(&sum.stdout)["expected"], "3", "{}", sum.stderr);
+    }
+}
+
+#[test]
+fn a_long_training_shares_the_parameters_and_a_short_one_does_not() {
+    let folder = temporary();
+    let strategy = |options: &str| {
+        let json = xtask_line(&folder, &format!("train --quiet --json --threads 2 {options}"));
+        json.json()["strategy"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(strategy("--examples 600"), "serial");
+    assert_eq!(strategy("--hidden 64 --bits 64 --examples 1600"), "hogwild");
+    assert_eq!(strategy("--hidden 64 --bits 64 --examples 1600 --strategy serial"), "serial");
+}
+
+#[test]
 fn a_run_folder_says_what_was_asked_and_how_it_went() {
     let folder = temporary();
     let arguments =
@@ -111,7 +153,7 @@ fn a_run_folder_says_what_was_asked_and_how_it_went() {
     assert_eq!(
         fs::read_to_string(run.join("config.toml")).unwrap(),
         "task = \"addition\"\nbits = 6\nhidden = 5\nexamples = 1200\nlearning_rate = 0.25\n\
-         batch = 3\nseed = 9\n"
+         batch = 3\nseed = 9\nstrategy = \"serial\"\nthreads = 1\npush_every = 1\n"
     );
 
     let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
@@ -350,6 +392,11 @@ fn values_that_make_no_sense_are_refused_by_name_and_make_no_folder() {
         ("--seeds 3..", &["'3..'", "--seeds", "0..100"]),
         ("--seeds 0..2 --seed 1", &["--seeds", "--seed", "cannot be used with"]),
         ("--seeds 0..2 --out run", &["--seeds", "--out", "cannot be used with"]),
+        ("--strategy pigwild", &["'pigwild'", "--strategy", "hogwild", "averaging"]),
+        ("--threads 0", &["'0'", "--threads", "1 to 1024"]),
+        ("--threads 1025", &["'1025'", "--threads", "1 to 1024"]),
+        ("--push-every 0", &["'0'", "--push-every"]),
+        ("--seeds 0..2 --strategy hogwild", &["--seeds", "--strategy", "cannot be used with"]),
         ("--seeds 0..2 --hidden 1000000000", &["does not fit in memory"]),
         ("division", &["'division'", "addition"]),
         ("--hiden 4", &["'--hiden'", "'--hidden'"]),
