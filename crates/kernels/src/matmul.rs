@@ -35,9 +35,8 @@ mod tile;
 use std::ptr;
 
 pub use pack::PackedMatrix;
-use pack::{block_stride, copy_rows, pack_panels, packed_len, with_workspace};
-
-use tile::DEPTH;
+use pack::{block_stride, copy_rows, pack_panel, with_workspace};
+use tile::{Addresses, DEPTH, Strip, TILE_ROWS, WIDTH, sweep};
 
 use crate::{
     activation::{sigmoid_lanes, tanh_lanes},
@@ -73,7 +72,7 @@ pub struct Right<'a>(Source<'a>);
 #[derive(Clone, Copy, Debug)]
 enum Source<'a> {
     Plain(Operand<'a>),
-    /// The columns of a packed matrix from a multiple of [`LANES`] on.
+    /// The columns of a packed matrix from the start of a panel on.
     Packed {
         matrix: &'a PackedMatrix,
         first: usize,
@@ -117,9 +116,9 @@ impl Right<'_> {
         }
     }
 
-    /// Columns `first..first + columns`, where `first` is a multiple of [`LANES`].
+    /// Columns `first..first + columns`, where `first` is the start of a panel.
     fn columns_from(&self, first: usize, columns: usize) -> Self {
-        debug_assert!(first.is_multiple_of(LANES));
+        debug_assert!(first.is_multiple_of(WIDTH * LANES));
         Self(match self.0 {
             Source::Plain(operand) => {
                 Source::Plain(operand.part(0, first, operand.rows(), columns))
@@ -236,12 +235,12 @@ struct Update {
 }
 
 impl Update {
-    /// What happens to the sums over the block of the depth that starts at p:
-    /// the first scales C, the last applies the activation.
-    fn for_block(self, whole: &tile::Addresses, p: usize) -> Self {
+    /// What happens to the sums over a part of the depth: the first part scales C,
+    /// the last applies the activation.
+    fn for_part(self, is_first: bool, is_last: bool) -> Self {
         Self {
-            beta: if p == 0 { self.beta } else { 1.0 },
-            activation: if whole.is_last(p) { self.activation } else { Activation::Identity },
+            beta: if is_first { self.beta } else { 1.0 },
+            activation: if is_last { self.activation } else { Activation::Identity },
             ..self
         }
     }
@@ -257,38 +256,32 @@ fn finish(sum: Lanes, old: Lanes, bias: Option<Lanes>, update: &Update) -> Lanes
     if let Some(bias) = bias {
         value += bias;
     }
-    match update.activation {
-        Activation::Identity => value,
-        Activation::Sigmoid => sigmoid_lanes(value),
-        Activation::Tanh => tanh_lanes(value),
+    activate(value, update.activation)
+}
+
+/// `activation(x)`.
+#[inline(always)]
+fn activate(x: Lanes, activation: Activation) -> Lanes {
+    match activation {
+        Activation::Identity => x,
+        Activation::Sigmoid => sigmoid_lanes(x),
+        Activation::Tanh => tanh_lanes(x),
     }
 }
 
-/// Rows of a block of A: with [`DEPTH`], a quarter of a small L2.
-const ROWS: usize = 192;
-/// Columns of a block of B.
-const COLUMNS: usize = 1024;
-/// Rows of C from which packing B may pay.
-const PACKED_ROWS: usize = 48;
-/// Values of B from which it is packed even if its vectors do not straddle lines.
-const LARGE: usize = 1 << 17;
-/// Columns of C from which A is packed, too.
+/// Rows of a block of A that is copied: with [`DEPTH`], a quarter of a small L2.
+const ROWS: usize = 256;
+/// Columns of C, and values between the first and the last of A, from which a copy
+/// of A pays: more pages and cache sets than its rows share well.
 const WIDE: usize = 256;
+const FAR: usize = 1 << 18;
+/// Values of B from which its strips are packed: they do not fit into L1.
+const LARGE: usize = 1 << 13;
 /// Multiply-adds from which threads are worth waking: some 100 µs of work.
 const PARALLEL: usize = 1 << 23;
 /// Rows and columns of C that one task of the parallel form computes.
 const TASK_ROWS: usize = 96;
 const TASK_COLUMNS: usize = 512;
-
-/// Whether a B that is not transposed is packed, for so many rows of C.
-///
-/// Vectors that straddle two cache lines take two loads each, which a few tiles
-/// make up for; else it is for pages and cache sets that a large B is packed.
-fn packing_pays(b: Operand<'_>, rows: usize) -> bool {
-    let straddles = !b.as_ptr().addr().is_multiple_of(size_of::<Lanes>())
-        || !b.matrix().stride().is_multiple_of(LANES);
-    rows >= PACKED_ROWS && (straddles || b.rows() * b.columns() >= LARGE)
-}
 
 /// A product whose sizes fit together.
 struct Product<'a, 'b, 'c, 'e> {
@@ -350,89 +343,160 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
         if self.alpha == 0.0 || depth == 0 {
             return self.without_factors();
         }
-        let Source::Plain(b) = self.b.0 else {
-            if rows >= ROWS && depth > DEPTH {
-                self.blocked();
-            } else {
-                self.direct();
+        if let Source::Plain(b) = self.b.0 {
+            if columns <= 2 && !self.a.is_transposed() {
+                for column in 0..columns {
+                    self.column(b, column);
+                }
+                return;
             }
-            return;
-        };
-        if columns <= 2 && !self.a.is_transposed() {
-            for column in 0..columns {
-                self.column(b, column);
+            if columns == 1 && self.c.stride() == 1 && self.epilogue.bias.is_none() {
+                return self.exchanged(b);
             }
-        } else if columns == 1 && self.c.stride() == 1 && self.epilogue.bias.is_none() {
-            self.exchanged(b);
-        } else if b.is_transposed() && rows <= 4 {
-            for row in 0..rows {
-                self.row(b, row);
+            if b.is_transposed() && rows <= 4 {
+                for row in 0..rows {
+                    self.row(b, row);
+                }
+                return;
             }
-        } else if b.is_transposed() || packing_pays(b, rows) {
-            self.blocked();
-        } else {
-            self.direct();
+            if rows == 1 && !b.is_transposed() {
+                return self.one_row(b);
+            }
         }
+        self.tiles();
     }
 
     /// `C ← activation(β·C + bias)`: A and B are not read.
     fn without_factors(mut self) {
-        let product = tile::Addresses {
-            depth: 0,
-            a: ptr::null(),
-            a_row: 0,
-            a_step: 0,
-            b: ptr::null(),
-            b_step: 0,
-            b_panel: 0,
-            ..self.addresses()
-        };
+        let product = Addresses { depth: 0, ..self.addresses() };
+        let none = Strip { b: ptr::null(), step: 0, panel: ptr::null_mut() };
         // SAFETY: C and the bias are as in `addresses`; a depth of zero reads
         // neither A nor B.
-        unsafe { tile::sweep(product, &self.update()) };
+        unsafe { sweep(product, &self.update(), WIDTH, |_, _| none) };
     }
 
-    /// Tiles over A and B where they lie. B is not transposed.
     #[inline(always)]
-    fn direct(mut self) {
-        let whole = self.addresses();
-        if whole.depth <= DEPTH {
-            // SAFETY: the views vouch for their values, and `new` checked that
-            // the sizes fit; C is borrowed exclusively.
-            unsafe { tile::sweep(whole, &self.update()) };
-            return;
-        }
-        for p in (0..whole.depth).step_by(DEPTH) {
-            // SAFETY: as above; after the first block C is initialised.
-            unsafe { tile::sweep(whole.depth_block(p), &self.update().for_block(&whole, p)) };
-        }
-    }
-
-    /// The addresses of a product of which nothing is packed on the way.
-    #[inline(always)]
-    fn addresses(&mut self) -> tile::Addresses {
+    fn addresses(&mut self) -> Addresses {
         let (a_row, a_step) = self.a.steps();
-        let (b, b_step, b_panel) = match self.b.0 {
-            Source::Plain(b) => (b.as_ptr(), b.steps().0, LANES),
-            Source::Packed { matrix, first, .. } => (
-                matrix.panels().as_ptr().wrapping_add(first * matrix.rows()),
-                LANES,
-                matrix.rows() * LANES,
-            ),
-        };
-        tile::Addresses {
+        Addresses {
             rows: self.c.rows(),
             columns: self.c.columns(),
             depth: self.a.columns(),
             a: self.a.as_ptr(),
             a_row,
             a_step,
-            b,
-            b_step,
-            b_panel,
             c: self.c.as_mut_ptr(),
             c_row: self.c.stride(),
             bias: self.epilogue.bias.map_or(ptr::null(), <[f32]>::as_ptr),
+        }
+    }
+
+    /// Blocks of tiles.
+    #[inline(always)]
+    fn tiles(mut self) {
+        let whole = self.addresses();
+        if whole.depth <= DEPTH && self.is_direct() {
+            // SAFETY: as in `block`.
+            return unsafe { self.block(&whole, 0, &self.update(), &mut []) };
+        }
+        self.blocks(&whole);
+    }
+
+    /// Whether tiles read A and B where they lie.
+    fn is_direct(&self) -> bool {
+        let (rows, columns, depth) = (self.c.rows(), self.c.columns(), self.a.columns());
+        let b_lies_well = match self.b.0 {
+            Source::Plain(b) => {
+                !b.is_transposed() && (rows <= TILE_ROWS || depth * columns <= LARGE)
+            }
+            Source::Packed { .. } => true,
+        };
+        b_lies_well && !self.copies_a()
+    }
+
+    /// Whether A is copied: its rows are many and far apart, and many strips of B
+    /// read them.
+    fn copies_a(&self) -> bool {
+        let matrix = self.a.matrix();
+        self.c.columns() >= WIDE && matrix.rows() * matrix.stride() > FAR
+    }
+
+    fn blocks(&self, whole: &Addresses) {
+        let update = self.update();
+        with_workspace(|workspace| {
+            let blocks = whole.depth.div_ceil(DEPTH);
+            let depth = whole.depth.div_ceil(blocks);
+            let panel = match self.b.0 {
+                Source::Plain(_) if !self.is_direct() => {
+                    workspace.right.first(depth * WIDTH * LANES)
+                }
+                _ => &mut [],
+            };
+            for p in (0..whole.depth).step_by(depth) {
+                let depth = depth.min(whole.depth - p);
+                let is_last = p + depth == whole.depth;
+                let update = update.for_part(p == 0, is_last);
+                let bias = if is_last { whole.bias } else { ptr::null() };
+                let a = whole.a.wrapping_add(p * whole.a_step);
+                let block = Addresses { depth, a, bias, ..*whole };
+                if !self.copies_a() {
+                    // SAFETY: as in `block`.
+                    unsafe { self.block(&block, p, &update, panel) };
+                    continue;
+                }
+                for row in (0..whole.rows).step_by(ROWS) {
+                    let rows = ROWS.min(whole.rows - row);
+                    let part = self.a.part(row, p, rows, depth).matrix();
+                    let stride = block_stride(part.columns());
+                    let copy = workspace.left.first(part.rows() * stride);
+                    copy_rows(part, copy, stride);
+                    let (a_row, a_step) =
+                        if self.a.is_transposed() { (1, stride) } else { (stride, 1) };
+                    let c = block.c.wrapping_add(row * block.c_row);
+                    let block = Addresses { rows, a: copy.as_ptr(), a_row, a_step, c, ..block };
+                    // SAFETY: as in `block`; the copy is a part of A.
+                    unsafe { self.block(&block, p, &update, panel) };
+                }
+            }
+        });
+    }
+
+    /// The part of the product that starts at p of the depth.
+    ///
+    /// # Safety
+    /// The addresses are those of this product or a part of it, from p on. The
+    /// panel has room for so deep a strip, or is empty if B is read where it lies.
+    #[inline(always)]
+    unsafe fn block(&self, at: &Addresses, p: usize, update: &Update, panel: &mut [f32]) {
+        // SAFETY, for all: the views vouch for their values, and `new` checked that
+        // the sizes fit; C is borrowed exclusively, and initialised after the first
+        // part of the depth. A packed matrix has all its panels.
+        match self.b.0 {
+            Source::Packed { matrix, first, .. } => {
+                let strip = |column: usize, vectors: usize| {
+                    let step = vectors * LANES;
+                    let b = matrix.panel(first + column).wrapping_add(p * step);
+                    Strip { b, step, panel: ptr::null_mut() }
+                };
+                unsafe { sweep(*at, update, WIDTH, strip) };
+            }
+            Source::Plain(b) if b.is_transposed() => {
+                let strip = |column: usize, vectors: usize| {
+                    let columns = (at.columns - column).min(vectors * LANES);
+                    let panel = &mut panel[..at.depth * vectors * LANES];
+                    pack_panel(b.part(p, column, at.depth, columns), panel);
+                    Strip { b: panel.as_ptr(), step: vectors * LANES, panel: ptr::null_mut() }
+                };
+                unsafe { sweep(*at, update, WIDTH, strip) };
+            }
+            Source::Plain(b) => {
+                let step = b.matrix().stride();
+                let width = if panel.is_empty() { tile::width(at.rows) } else { WIDTH };
+                let panel = if panel.is_empty() { ptr::null_mut() } else { panel.as_mut_ptr() };
+                let b = b.as_ptr().wrapping_add(p * step);
+                let strip = |column: usize, _| Strip { b: b.wrapping_add(column), step, panel };
+                unsafe { sweep(*at, update, width, strip) };
+            }
         }
     }
 
@@ -464,84 +528,25 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
         });
     }
 
-    /// `Cᵀ = op(B)ᵀ·op(A)ᵀ`, for a C of one column without gaps and a transposed A:
-    /// the lanes then run along the rows of the matrix behind A.
-    fn exchanged(mut self, b: Operand<'_>) {
-        let product = tile::Addresses {
-            rows: 1,
-            columns: self.c.rows(),
-            b: self.a.matrix().as_ptr(),
-            b_step: self.a.matrix().stride(),
-            b_panel: LANES,
-            ..self.addresses()
-        };
-        let update = self.update();
-        with_column(b, 0, |x| {
-            let product = tile::Addresses { a: x.as_ptr(), a_row: 0, a_step: 1, ..product };
-            // SAFETY: x is op(B)ᵀ, the matrix behind A has its depth of rows and
-            // a column for each row of C, and those are next to each other.
-            unsafe { tile::sweep(product, &update) };
+    /// The one row of C, as a row of A times a B that is not transposed.
+    fn one_row(&mut self, b: Operand<'_>) {
+        let y = self.c.as_mut_ptr();
+        let (bias, update) = (self.epilogue.bias, self.update());
+        with_column(self.a.t(), 0, |x| {
+            // SAFETY: y is the row of C, which is borrowed exclusively, and has a
+            // value for each column of B.
+            unsafe { dot::vector_matrix(x, b.matrix(), y, bias, &update) };
         });
     }
 
-    /// Blocks of A and B, packed.
-    fn blocked(mut self) {
-        let whole = self.addresses();
-        let all = self.update();
-        with_workspace(|workspace| {
-            for first in (0..whole.columns).step_by(COLUMNS) {
-                let columns = COLUMNS.min(whole.columns - first);
-                for p in (0..whole.depth).step_by(DEPTH) {
-                    let block = whole.depth_block(p);
-                    let (depth, update) = (block.depth, all.for_block(&whole, p));
-                    let (b, b_panel) = match self.b.0 {
-                        Source::Plain(b) => {
-                            let panels = workspace.right.first(packed_len(depth, columns));
-                            pack_panels(b.part(p, first, depth, columns), panels);
-                            (panels.as_ptr(), depth * LANES)
-                        }
-                        Source::Packed { .. } => {
-                            let before = first / LANES * whole.b_panel;
-                            (block.b.wrapping_add(before), whole.b_panel)
-                        }
-                    };
-                    for row in (0..whole.rows).step_by(ROWS) {
-                        let rows = ROWS.min(whole.rows - row);
-                        let mut a = block.a.wrapping_add(row * whole.a_row);
-                        let (mut a_row, mut a_step) = (whole.a_row, whole.a_step);
-                        if columns >= WIDE {
-                            let part = self.a.part(row, p, rows, depth).matrix();
-                            let stride = block_stride(part.columns());
-                            let packed = workspace.left.first(part.rows() * stride);
-                            copy_rows(part, packed, stride);
-                            a = packed.as_ptr();
-                            if self.a.is_transposed() {
-                                a_step = stride;
-                            } else {
-                                a_row = stride;
-                            }
-                        }
-                        let product = tile::Addresses {
-                            rows,
-                            columns,
-                            depth,
-                            a,
-                            a_row,
-                            a_step,
-                            b,
-                            b_step: LANES,
-                            b_panel,
-                            c: whole.c.wrapping_add(row * whole.c_row + first),
-                            c_row: whole.c_row,
-                            bias: tile::offset(block.bias, first),
-                        };
-                        // SAFETY: the packed blocks hold what the sizes say, the
-                        // part of C and of the bias lies in the whole; after the
-                        // first block of the depth C is initialised.
-                        unsafe { tile::sweep(product, &update) };
-                    }
-                }
-            }
+    /// `Cᵀ = op(B)ᵀ·op(A)ᵀ`, for a C of one column without gaps and a transposed A:
+    /// the lanes then run along the rows of the matrix behind A.
+    fn exchanged(&mut self, b: Operand<'_>) {
+        let (y, matrix, update) = (self.c.as_mut_ptr(), self.a.matrix(), self.update());
+        with_column(b, 0, |x| {
+            // SAFETY: y is C, which is borrowed exclusively, without gaps, and has a
+            // value for each column of the matrix behind A.
+            unsafe { dot::vector_matrix(x, matrix, y, None, &update) };
         });
     }
 
@@ -578,7 +583,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                 },
             )
         } else {
-            return self.blocked();
+            return self.compute();
         };
         rayon::join(|| first.compute_shared(), || second.compute_shared());
     }

@@ -1,18 +1,19 @@
 //! Copies of operands in the order in which the tiles read them.
 //!
 //! ```text
-//! panels of B [k×n]: for each LANES columns, k rows of LANES values;
-//!                    columns from n on are zero
+//! panels of B [k×n]: for each WIDTH vectors of columns, k rows of them, one after
+//!                    the other; the last panel is as many vectors wide as are
+//!                    left, and its columns from n on are zero
 //! rows of A [m×k]:   the block as it is, at a stride that does not
 //!                    map all rows to the same few cache sets
 //! ```
 //!
-//! A panel is one vector wide, so that a tile takes as many panels as it has
-//! vectors; the format says nothing of tiles and blocks. Not a file format: the
-//! panels of two builds differ.
+//! A panel is read from its first value to its last, by every tile of its strip.
+//! Not a file format: the panels of two builds differ.
 
 use std::{cell::RefCell, slice};
 
+use super::tile::WIDTH;
 use crate::{
     lanes::LANES,
     matrix::{MatRef, Operand},
@@ -58,38 +59,53 @@ impl PackedMatrix {
         self.columns
     }
 
-    pub(super) fn panels(&self) -> &[f32] {
-        self.panels.values(packed_len(self.rows, self.columns))
+    /// Where the panel that starts at a column begins: a multiple of
+    /// `WIDTH · LANES`. Its rows are as many whole vectors as are left of the
+    /// columns, `WIDTH` at most.
+    pub(super) fn panel(&self, column: usize) -> *const f32 {
+        debug_assert!(column.is_multiple_of(WIDTH * LANES));
+        let panels = self.panels.values(packed_len(self.rows, self.columns));
+        panels[column * self.rows..].as_ptr()
     }
 }
 
-/// Values that [`pack_panels`] writes for `rows` × `columns`.
+/// Values in the panels of `rows` × `columns`.
 pub(super) fn packed_len(rows: usize, columns: usize) -> usize {
     rows * columns.next_multiple_of(LANES)
 }
 
 /// Writes the panels of `op(B)`.
-pub(super) fn pack_panels(matrix: Operand<'_>, panels: &mut [f32]) {
+fn pack_panels(matrix: Operand<'_>, panels: &mut [f32]) {
     let (rows, columns) = (matrix.rows(), matrix.columns());
-    if rows == 0 || columns == 0 {
+    if rows == 0 {
         return;
     }
-    let (panels, _) = panels.as_chunks_mut::<LANES>();
-    for (index, panel) in panels.chunks_exact_mut(rows).enumerate() {
-        let first = index * LANES;
+    for (index, panel) in panels.chunks_mut(rows * WIDTH * LANES).enumerate() {
+        let first = index * WIDTH * LANES;
+        pack_panel(matrix.part(0, first, rows, (columns - first).min(WIDTH * LANES)), panel);
+    }
+}
+
+/// Writes the one panel of an `op(B)` that is no wider.
+pub(super) fn pack_panel(matrix: Operand<'_>, panel: &mut [f32]) {
+    let (rows, columns) = (matrix.rows(), matrix.columns());
+    let stride = columns.next_multiple_of(LANES);
+    for first in (0..columns).step_by(LANES) {
         let width = LANES.min(columns - first);
         if matrix.is_transposed() {
-            transpose(matrix.matrix().part(first, 0, width, rows), panel);
+            transpose(matrix.matrix().part(first, 0, width, rows), &mut panel[first..], stride);
         } else {
-            copy_panel(matrix.matrix().part(0, first, rows, width), panel);
+            copy_vectors(matrix.matrix().part(0, first, rows, width), &mut panel[first..], stride);
         }
     }
 }
 
-/// Writes the rows of `source` (at most [`LANES`] columns) as vectors, with zeros behind.
-fn copy_panel(source: MatRef<'_>, panel: &mut [[f32; LANES]]) {
+/// Writes the rows of `source` (at most [`LANES`] columns) as vectors at a stride,
+/// with zeros behind.
+fn copy_vectors(source: MatRef<'_>, target: &mut [f32], stride: usize) {
     let prefix = Prefix::new(source.columns());
-    for (target, row) in panel.iter_mut().zip(source.iter_rows()) {
+    for (target, row) in target.chunks_mut(stride).zip(source.iter_rows()) {
+        let (target, _) = target.split_first_chunk_mut::<LANES>().expect("room for a vector");
         *target = match row.first_chunk::<LANES>() {
             Some(full) => *full,
             // SAFETY: the prefix names as many lanes as a row has values.
@@ -98,12 +114,12 @@ fn copy_panel(source: MatRef<'_>, panel: &mut [[f32; LANES]]) {
     }
 }
 
-/// Writes the transpose of `source` (at most [`LANES`] rows) into whole vectors,
-/// with zeros behind: in squares of 8 that are exchanged in registers.
-fn transpose(source: MatRef<'_>, panel: &mut [[f32; LANES]]) {
+/// Writes the transpose of `source` (at most [`LANES`] rows) as vectors at a
+/// stride, with zeros behind: in squares of 8 that are exchanged in registers.
+fn transpose(source: MatRef<'_>, target: &mut [f32], stride: usize) {
     const SIDE: usize = 8;
     let width = source.rows();
-    for (block, target) in panel.chunks_mut(SIDE).enumerate() {
+    for (block, target) in target.chunks_mut(SIDE * stride).enumerate() {
         for group in (0..LANES).step_by(SIDE) {
             let mut square = [wide::f32x8::ZERO; SIDE];
             for (offset, line) in square.iter_mut().enumerate() {
@@ -120,7 +136,7 @@ fn transpose(source: MatRef<'_>, panel: &mut [[f32; LANES]]) {
                 }
             }
             let square = wide::f32x8::transpose(square);
-            for (target, line) in target.iter_mut().zip(square) {
+            for (target, line) in target.chunks_mut(stride).zip(square) {
                 target[group..group + SIDE].copy_from_slice(&line.to_array());
             }
         }

@@ -10,25 +10,29 @@
 //!
 //! 1. A multiply-add waits four cycles for its sum and two can start in each, so
 //!    at least eight sums must be under way, better twelve; a tile has up to as
-//!    many as the registers hold beside a row of B and one broadcast.
+//!    many as the registers hold beside a row of B and one broadcast. Few rows have
+//!    too few sums: they are doubled or quadrupled, by every other or fourth step
+//!    of the depth.
 //! 2. Loads are the second limit, also two a cycle: `VECTORS + ROWS` of them feed
-//!    `VECTORS·ROWS` multiply-adds, so a tile is wide rather than tall: 6 × 4
-//!    vectors need 10 loads for 24, 12 × 2 need 14.
-//! 3. Few rows leave registers free, and the tile becomes wider instead: one row
-//!    of A takes eight vectors of B. Where even that leaves few sums (a narrow C),
-//!    they are doubled or quadrupled, by every other or fourth step of the depth.
-//! 4. Rows and columns are shared out evenly (13 = 7 + 6, not 12 + 1).
-//! 5. The last vector of a row is masked where the columns end ([`Prefix`]).
-//! 6. A is read where it lies, by any two steps, so A and Aᵀ are one kernel; B is
-//!    read in panels one vector wide, which a plain row-major matrix is as well.
+//!    `VECTORS·ROWS` multiply-adds, so one vector wide is too little; 14 × 2 need 16
+//!    loads for 28. Wider would do as well, but a strip of B two vectors wide and
+//!    [`DEPTH`] deep leaves room for A in L1.
+//! 3. Rows are shared out evenly (16 = 8 + 8, not 14 + 2).
+//! 4. The last vector of a row is masked where the columns end ([`Prefix`]).
+//! 5. A is read where it lies, by any two steps, so A and Aᵀ are one kernel.
+//! 6. The first tile of a strip may write the rows of B that it reads to a panel,
+//!    from which the tiles below it read: packing hides behind the multiply-adds.
+//! 7. An activation runs over the tile once it is written and still in L1: the sums
+//!    leave it no registers.
 //!
-//! What this file does not know: caches, threads, where panels come from.
+//! What this file does not know: threads, blocks, whose panels they are.
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::{arch::asm, array, ptr};
 
-use super::{Activation, Update};
+use super::{Activation, Update, activate};
 use crate::{
-    activation::{sigmoid_lanes, tanh_lanes},
     lanes::{LANES, Lanes, load, store},
     prefix::Prefix,
 };
@@ -42,8 +46,8 @@ const REGISTERS: usize = if cfg!(target_feature = "avx512f") {
     8
 };
 
-/// Vectors in a row of a tile when there are rows enough.
-const WIDTH: usize = if cfg!(target_feature = "avx512f") {
+/// Vectors in a row of a tile when there are rows enough, and in a panel of B.
+pub(super) const WIDTH: usize = if cfg!(target_feature = "avx512f") {
     4
 } else if cfg!(target_feature = "avx") {
     2
@@ -52,10 +56,14 @@ const WIDTH: usize = if cfg!(target_feature = "avx512f") {
 };
 
 /// The most vectors in a row of any tile.
-const MAX_WIDTH: usize = if cfg!(target_feature = "avx") { 8 } else { 4 };
+const MAX_WIDTH: usize = 4;
 
 /// The most rows of any tile.
 const MAX_HEIGHT: usize = 16;
+
+/// The most of the depth that one sweep sums in registers: a strip of B so deep
+/// stays in L1 while the rows of A pass by. Every path cuts the depth here.
+pub(super) const DEPTH: usize = 128;
 
 /// The most rows of a tile so many vectors wide: its sums, a row of B and one
 /// broadcast fit into the registers. A single row of A uses each vector of B but
@@ -64,7 +72,7 @@ const fn height(vectors: usize) -> usize {
     let rows = (REGISTERS - 1).saturating_sub(vectors) / vectors;
     if rows > MAX_HEIGHT {
         MAX_HEIGHT
-    } else if rows == 0 && vectors <= MAX_WIDTH {
+    } else if rows == 0 {
         1
     } else {
         rows
@@ -72,18 +80,22 @@ const fn height(vectors: usize) -> usize {
 }
 
 /// [`height`] by vectors less one, which spares a small product the divisions.
-const HEIGHTS: [usize; 8] = {
-    let mut heights = [0; 8];
-    let mut vectors = 1;
-    while vectors <= heights.len() {
-        heights[vectors - 1] = height(vectors);
-        vectors += 1;
-    }
-    heights
-};
+const HEIGHTS: [usize; MAX_WIDTH] = [height(1), height(2), height(3), height(4)];
 
-/// The width of the tiles of a product of so many rows: the fewer, the wider.
-fn width(rows: usize) -> usize {
+/// How many sums of its own each value of a tile of so many vectors is split into.
+const fn phases(sums: usize, vectors: usize) -> usize {
+    if sums < 5 && 4 * sums + vectors < REGISTERS {
+        4
+    } else if sums < 10 && 2 * sums + vectors < REGISTERS {
+        2
+    } else {
+        1
+    }
+}
+
+/// The width of the tiles of a product of so many rows of a B that is not packed:
+/// the fewer, the wider.
+pub(super) fn width(rows: usize) -> usize {
     let mut vectors = MAX_WIDTH;
     while vectors > WIDTH && HEIGHTS[vectors - 1] < rows {
         vectors -= 1;
@@ -91,11 +103,12 @@ fn width(rows: usize) -> usize {
     vectors
 }
 
-/// `C[m×n] ← activation(α·A[m×k]·B[k×n] + β·C + bias)` as addresses.
+/// The most rows of C that are one tile of [`WIDTH`].
+pub(super) const TILE_ROWS: usize = height(WIDTH);
+
+/// `C[m×n] ← activation(α·A[m×k]·B[k×n] + β·C + bias)` as addresses, all but B's.
 ///
-/// Element (i, p) of A lies at `a + i·a_row + p·a_step`; row p of B has its
-/// vector q at `b + p·b_step + q·b_panel` (in a plain matrix `b_panel` is [`LANES`]:
-/// the next vector follows at once).
+/// Element (i, p) of A lies at `a + i·a_row + p·a_step`.
 #[derive(Clone, Copy)]
 pub(super) struct Addresses {
     pub rows: usize,
@@ -104,35 +117,19 @@ pub(super) struct Addresses {
     pub a: *const f32,
     pub a_row: usize,
     pub a_step: usize,
-    pub b: *const f32,
-    pub b_step: usize,
-    pub b_panel: usize,
     pub c: *mut f32,
     pub c_row: usize,
     /// One value a column, or null.
     pub bias: *const f32,
 }
 
-/// The most of the depth that one sweep sums in registers: a strip of B so deep
-/// stays close while the rows of A pass by. Every path cuts the depth here.
-pub(super) const DEPTH: usize = 256;
-
-impl Addresses {
-    /// The part from p on, [`DEPTH`] deep; the bias stays with the last.
-    pub(super) fn depth_block(&self, p: usize) -> Self {
-        Self {
-            depth: DEPTH.min(self.depth - p),
-            a: self.a.wrapping_add(p * self.a_step),
-            b: self.b.wrapping_add(p * self.b_step),
-            bias: if self.is_last(p) { self.bias } else { ptr::null() },
-            ..*self
-        }
-    }
-
-    /// Whether the block from p on is the last.
-    pub(super) fn is_last(&self, p: usize) -> bool {
-        self.depth - p <= DEPTH
-    }
+/// A strip of B: row p of it lies at `b + p·step`. A `panel` that is not null gets
+/// a copy, row after row in whole vectors with zeros behind.
+#[derive(Clone, Copy)]
+pub(super) struct Strip {
+    pub b: *const f32,
+    pub step: usize,
+    pub panel: *mut f32,
 }
 
 /// A pointer so many values on, or null where it was null.
@@ -140,42 +137,50 @@ pub(super) fn offset(start: *const f32, by: usize) -> *const f32 {
     if start.is_null() { start } else { start.wrapping_add(by) }
 }
 
-type Tile = unsafe fn(&Addresses, &Update);
+type Tile = unsafe fn(&Addresses, Strip, &Update);
 
-/// Computes a whole product, tile by tile.
+/// Computes a whole product, tile by tile, in strips of so many vectors;
+/// `strip(column, vectors)` says where B is from that column on.
 ///
 /// # Safety
 /// Every element of A, B, C and the bias that the sizes name is valid at its
-/// address (the rows of B up to the last column, or in whole panels), C for
-/// writing and by nobody else; β = 0 allows C to be uninitialised.
+/// address, C for writing and by nobody else; β = 0 allows C to be uninitialised.
+/// A panel has room for its vectors, and `width` is [`WIDTH`] at most if there are
+/// any.
 ///
 /// The addresses come by value and are moved along, so that a small product does
 /// not wait for a copy of what was stored a moment ago.
-pub(super) unsafe fn sweep(mut at: Addresses, update: &Update) {
-    let Addresses { rows, columns, .. } = at;
-    let (a, b, c, bias) = (at.a, at.b, at.c, at.bias);
-    if rows == 0 || columns == 0 {
+#[inline(always)]
+pub(super) unsafe fn sweep(
+    mut at: Addresses,
+    update: &Update,
+    width: usize,
+    mut strip: impl FnMut(usize, usize) -> Strip,
+) {
+    let Addresses { rows, columns, a, c, bias, .. } = at;
+    if rows == 0 {
         return;
     }
-    let all = columns.div_ceil(LANES);
-    let across = Shares::new(all, width(rows));
     let mut column = 0;
-    for index in 0..across.count {
-        let vectors = across.size(index);
+    while column < columns {
         let left = columns - column;
-        let kernels = &TILES[vectors - 1][usize::from(left < vectors * LANES)];
+        let vectors = left.div_ceil(LANES).min(width);
+        let partial = usize::from(left < vectors * LANES);
+        let mut b = strip(column, vectors);
         at.columns = left.min(vectors * LANES);
-        at.b = b.wrapping_add(column / LANES * at.b_panel);
         at.bias = offset(bias, column);
         at.a = a;
         at.c = c.wrapping_add(column);
-
         let down = Shares::new(rows, HEIGHTS[vectors - 1]);
         for index in 0..down.count {
             at.rows = down.size(index);
+            let kernels = if b.panel.is_null() { &TILES } else { &PACKING_TILES };
             // SAFETY: the tile is a part of the product, whose addresses the
             // caller vouches for; the kernel is the one for its size.
-            unsafe { kernels[at.rows - 1](&at, update) };
+            unsafe { kernels[vectors - 1][partial][at.rows - 1](&at, b, update) };
+            if !b.panel.is_null() {
+                b = Strip { b: b.panel, step: vectors * LANES, panel: ptr::null_mut() };
+            }
             at.a = at.a.wrapping_add(at.rows * at.a_row);
             at.c = at.c.wrapping_add(at.rows * at.c_row);
         }
@@ -198,8 +203,13 @@ impl Shares {
             // The common case of a small product is spared the divisions.
             return Self { count: 1, least: whole, larger: 0 };
         }
+        let (whole, limit) = (whole as u32, limit as u32);
         let count = whole.div_ceil(limit);
-        Self { count, least: whole / count, larger: whole % count }
+        Self {
+            count: count as usize,
+            least: (whole / count) as usize,
+            larger: (whole % count) as usize,
+        }
     }
 
     #[inline(always)]
@@ -209,59 +219,67 @@ impl Shares {
 }
 
 /// The instances of [`tile`], by vectors less one, partial or not, rows less one.
-static TILES: [[[Tile; MAX_HEIGHT]; 2]; 8] = [
-    of_width::<1>(),
-    of_width::<2>(),
-    of_width::<3>(),
-    of_width::<4>(),
-    of_width::<5>(),
-    of_width::<6>(),
-    of_width::<7>(),
-    of_width::<8>(),
+type Tiles<const WIDTHS: usize> = [[[Tile; MAX_HEIGHT]; 2]; WIDTHS];
+
+static TILES: Tiles<MAX_WIDTH> = [
+    of_width::<1, false>(),
+    of_width::<2, false>(),
+    of_width::<3, false>(),
+    of_width::<4, false>(),
 ];
 
-const fn of_width<const VECTORS: usize>() -> [[Tile; MAX_HEIGHT]; 2] {
-    [of_heights::<VECTORS, false>(), of_heights::<VECTORS, true>()]
+static PACKING_TILES: Tiles<MAX_WIDTH> =
+    [of_width::<1, true>(), of_width::<2, true>(), of_width::<3, true>(), of_width::<4, true>()];
+
+const fn of_width<const VECTORS: usize, const PACKING: bool>() -> [[Tile; MAX_HEIGHT]; 2] {
+    [of_heights::<VECTORS, false, PACKING>(), of_heights::<VECTORS, true, PACKING>()]
 }
 
-const fn of_heights<const VECTORS: usize, const PARTIAL: bool>() -> [Tile; MAX_HEIGHT] {
+const fn of_heights<const VECTORS: usize, const PARTIAL: bool, const PACKING: bool>()
+-> [Tile; MAX_HEIGHT] {
     [
-        tile::<1, VECTORS, PARTIAL>,
-        tile::<2, VECTORS, PARTIAL>,
-        tile::<3, VECTORS, PARTIAL>,
-        tile::<4, VECTORS, PARTIAL>,
-        tile::<5, VECTORS, PARTIAL>,
-        tile::<6, VECTORS, PARTIAL>,
-        tile::<7, VECTORS, PARTIAL>,
-        tile::<8, VECTORS, PARTIAL>,
-        tile::<9, VECTORS, PARTIAL>,
-        tile::<10, VECTORS, PARTIAL>,
-        tile::<11, VECTORS, PARTIAL>,
-        tile::<12, VECTORS, PARTIAL>,
-        tile::<13, VECTORS, PARTIAL>,
-        tile::<14, VECTORS, PARTIAL>,
-        tile::<15, VECTORS, PARTIAL>,
-        tile::<16, VECTORS, PARTIAL>,
+        tile::<1, VECTORS, PARTIAL, PACKING>,
+        tile::<2, VECTORS, PARTIAL, PACKING>,
+        tile::<3, VECTORS, PARTIAL, PACKING>,
+        tile::<4, VECTORS, PARTIAL, PACKING>,
+        tile::<5, VECTORS, PARTIAL, PACKING>,
+        tile::<6, VECTORS, PARTIAL, PACKING>,
+        tile::<7, VECTORS, PARTIAL, PACKING>,
+        tile::<8, VECTORS, PARTIAL, PACKING>,
+        tile::<9, VECTORS, PARTIAL, PACKING>,
+        tile::<10, VECTORS, PARTIAL, PACKING>,
+        tile::<11, VECTORS, PARTIAL, PACKING>,
+        tile::<12, VECTORS, PARTIAL, PACKING>,
+        tile::<13, VECTORS, PARTIAL, PACKING>,
+        tile::<14, VECTORS, PARTIAL, PACKING>,
+        tile::<15, VECTORS, PARTIAL, PACKING>,
+        tile::<16, VECTORS, PARTIAL, PACKING>,
     ]
 }
 
 /// One tile of `ROWS` rows and up to `VECTORS · LANES` columns; `PARTIAL` if the
-/// last vector is not full.
+/// last vector is not full, `PACKING` if the strip has a panel to be written.
 ///
 /// # Safety
 /// As for [`sweep`], for a product of exactly this size.
 #[allow(clippy::needless_range_loop)] // plain indices keep the sums in registers
-unsafe fn tile<const ROWS: usize, const VECTORS: usize, const PARTIAL: bool>(
+unsafe fn tile<
+    const ROWS: usize,
+    const VECTORS: usize,
+    const PARTIAL: bool,
+    const PACKING: bool,
+>(
     at: &Addresses,
+    strip: Strip,
     update: &Update,
 ) {
     // `sweep` asks for none of these; said here, they take no code.
-    if VECTORS > MAX_WIDTH || ROWS > height(VECTORS) {
+    if ROWS > height(VECTORS) || PACKING && VECTORS > WIDTH {
         unreachable!();
     }
     let last = Prefix::new(at.columns - (VECTORS - 1) * LANES);
     let is_partial = |v: usize| PARTIAL && v == VECTORS - 1;
-    let panel = |v: usize| v * at.b_panel;
+    let target = |i: usize, v: usize| at.c.wrapping_add(i * at.c_row + v * LANES);
 
     let mut sum = [[Lanes::ZERO; VECTORS]; ROWS];
     // Rows of A go by fours, each with one pointer. Without `opaque` the compiler
@@ -269,23 +287,23 @@ unsafe fn tile<const ROWS: usize, const VECTORS: usize, const PARTIAL: bool>(
     let mut a: [*const f32; MAX_HEIGHT / 4] =
         array::from_fn(|four| at.a.wrapping_add(4 * four * at.a_row));
     let in_four = [0, at.a_row, 2 * at.a_row, 3 * at.a_row];
-    let mut b = at.b;
+    let Strip { mut b, step: b_step, mut panel } = strip;
     let mut left = at.depth;
-    // A few sums would wait for each other: every other step, or three in four,
-    // goes to sums of its own.
-    let phases = if ROWS * VECTORS > 6 {
-        1
-    } else if ROWS * VECTORS > 3 {
-        2
-    } else {
-        4
-    };
+    let phases = const { phases(ROWS * VECTORS, VECTORS) };
     let mut step = |sum: &mut [[Lanes; VECTORS]; ROWS]| {
         let row: [Lanes; VECTORS] = array::from_fn(|v| {
-            let source = b.wrapping_add(panel(v));
+            let source = b.wrapping_add(v * LANES);
             // SAFETY: row p of B, this tile's columns.
             unsafe { if is_partial(v) { last.load(source) } else { load(source) } }
         });
+        if PACKING {
+            for v in 0..VECTORS {
+                prefetch(b.wrapping_add(AHEAD * b_step + v * LANES));
+                // SAFETY: row p of the panel, which has room for whole vectors.
+                unsafe { store(panel.wrapping_add(v * LANES), row[v]) };
+            }
+            panel = panel.wrapping_add(VECTORS * LANES);
+        }
         for i in 0..ROWS {
             // SAFETY: element (i, p) of A.
             let factor = Lanes::splat(unsafe { *a[i / 4].wrapping_add(in_four[i % 4]) });
@@ -294,10 +312,17 @@ unsafe fn tile<const ROWS: usize, const VECTORS: usize, const PARTIAL: bool>(
             }
         }
         a = a.map(|a| opaque(a.wrapping_add(at.a_step)));
-        b = b.wrapping_add(at.b_step);
+        b = b.wrapping_add(b_step);
     };
     let mut others = [[[Lanes::ZERO; VECTORS]; ROWS]; 3];
+    let mut soon = at.c;
     while left >= phases {
+        if left.is_multiple_of(FETCH) {
+            for v in 0..VECTORS {
+                prefetch(soon.wrapping_add(v * LANES + LANES - 1));
+            }
+            soon = soon.wrapping_add(at.c_row);
+        }
         step(&mut sum);
         for phase in 1..phases {
             step(&mut others[phase - 1]);
@@ -315,7 +340,6 @@ unsafe fn tile<const ROWS: usize, const VECTORS: usize, const PARTIAL: bool>(
         }
     }
 
-    let target = |i: usize, v: usize| at.c.wrapping_add(i * at.c_row + v * LANES);
     if update.alpha != 1.0 {
         let alpha = Lanes::splat(update.alpha);
         for i in 0..ROWS {
@@ -348,33 +372,54 @@ unsafe fn tile<const ROWS: usize, const VECTORS: usize, const PARTIAL: bool>(
             }
         }
     }
-    let finished = match update.activation {
-        Activation::Identity => sum,
-        Activation::Sigmoid => apply(sum, sigmoid_lanes),
-        Activation::Tanh => apply(sum, tanh_lanes),
-    };
     for i in 0..ROWS {
         for v in 0..VECTORS {
             // SAFETY: C, this tile's rows and columns.
             unsafe {
                 if is_partial(v) {
-                    last.store(target(i, v), finished[i][v]);
+                    last.store(target(i, v), sum[i][v]);
                 } else {
-                    store(target(i, v), finished[i][v]);
+                    store(target(i, v), sum[i][v]);
                 }
             }
         }
     }
+    if update.activation != Activation::Identity {
+        // SAFETY: as above; the values have just been written.
+        unsafe { apply(at, update.activation) };
+    }
 }
 
-/// The tile after an activation. By value, so that the loop, which is too long to
-/// be unrolled, does not force the sums out of their registers before.
+/// Applies an activation to the values of C.
+///
+/// # Safety
+/// C is initialised and otherwise as for [`sweep`].
+#[inline(never)]
+unsafe fn apply(at: &Addresses, activation: Activation) {
+    for i in 0..at.rows {
+        for column in (0..at.columns).step_by(LANES) {
+            let place = at.c.wrapping_add(i * at.c_row + column);
+            let lanes = Prefix::new(at.columns - column);
+            // SAFETY: the caller vouches for the columns of C, which the prefix
+            // does not leave.
+            unsafe { lanes.store(place, activate(lanes.load(place), activation)) };
+        }
+    }
+}
+
+/// Steps of the depth after which the next row of C is fetched.
+const FETCH: usize = 8;
+/// How many rows ahead a packing tile fetches B, which may lie far away.
+const AHEAD: usize = 16;
+
+/// Asks for the cache line at an address, which need not be valid.
 #[inline(always)]
-fn apply<const ROWS: usize, const VECTORS: usize>(
-    sum: [[Lanes; VECTORS]; ROWS],
-    activation: impl Fn(Lanes) -> Lanes,
-) -> [[Lanes; VECTORS]; ROWS] {
-    sum.map(|row| row.map(&activation))
+fn prefetch(place: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch never faults; SSE is a part of x86-64.
+    unsafe {
+        _mm_prefetch::<_MM_HINT_T0>(place.cast());
+    }
 }
 
 /// The same pointer, of which the compiler does not know where it came from.
