@@ -1,32 +1,15 @@
-//! The network against the reference over layers, directions, lengths, starts and dropout,
-//! and what must hold exactly: recomputing, chunks, memory.
+//! What must hold of the network exactly: recomputing, chunks, memory, refusals. (How it
+//! agrees with the reference is `gradient.rs`'s.)
 
 mod sample;
 
-use model::reference::{Matrix, Reference};
 use model::{Architecture, Cell, Config, Head, HeadSteps, Network, Parameters, Sequences, State};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use sample::{Batch, CELLS, state_values, time_major};
+use sample::{Batch, CELLS, narrow, state_values, time_major};
 
 fn generator(seed: u64) -> Xoshiro256PlusPlus {
     Xoshiro256PlusPlus::seed_from_u64(seed)
-}
-
-fn narrow(values: &[f64]) -> Vec<f32> {
-    values.iter().map(|&v| v as f32).collect()
-}
-
-/// `|a − b| / |b|` in the norm; 0 where both are zero.
-fn distance(found: impl IntoIterator<Item = f32>, expected: impl IntoIterator<Item = f64>) -> f64 {
-    let (mut error, mut size, mut expected) = (0.0, 0.0, expected.into_iter());
-    for found in found {
-        let expected = expected.next().expect("as many values");
-        error += (f64::from(found) - expected).powi(2);
-        size += expected.powi(2);
-    }
-    assert!(expected.next().is_none(), "as many values");
-    if size == 0.0 { error.sqrt() } else { (error / size).sqrt() }
 }
 
 /// How a pass is run.
@@ -34,7 +17,6 @@ fn distance(found: impl IntoIterator<Item = f32>, expected: impl IntoIterator<It
 struct How {
     from_state: bool,
     dropout: bool,
-    recompute: bool,
 }
 
 /// All that a pass gives, in the caller's order.
@@ -113,91 +95,10 @@ impl Data {
         let (state, start) = (network.state(), network.start_gradient());
         Given { y, state, gradient: gradient.arena().to_vec(), dx, start }
     }
-
-    /// The dropout masks of the network's last pass, as the reference takes them.
-    fn masks(&self, network: &Network) -> Vec<Vec<Matrix>> {
-        let config = self.parameters.config();
-        let width = config.directions() * config.hidden();
-        let scale = f64::from(1.0 / (1.0 - config.dropout()));
-        let value = |layer, t, b, column: usize| {
-            let (direction, unit) = (column / config.hidden(), column % config.hidden());
-            let keeps = network.dropout_keeps((layer, direction), (t, b), unit).unwrap();
-            if keeps { scale } else { 0.0 }
-        };
-        let lengths = self.lengths.iter().enumerate();
-        lengths
-            .map(|(b, &length)| {
-                let mask = |layer| {
-                    let row = |t| (0..width).map(|column| value(layer, t, b, column)).collect();
-                    (0..length).map(row).collect()
-                };
-                (0..config.layers() - 1).map(mask).collect()
-            })
-            .collect()
-    }
 }
 
 fn is_last(config: Config) -> bool {
     config.head().is_some_and(|head| head.steps == HeadSteps::Last)
-}
-
-fn assert_agrees(architecture: Architecture, lengths: &[usize], how: How, seed: u64) {
-    let config = Config::new(architecture).unwrap();
-    let mut data = Data::new(config, lengths, seed);
-    let mut network = Network::new(config);
-    if how.recompute {
-        network = network.recompute();
-    }
-    // one network for two passes: nothing of the first may be seen in the second
-    Data::new(config, &[3, 7, 1], seed + 1).run(&mut network, How::default());
-    let given = data.run(&mut network, how);
-    if how.dropout {
-        data.batch.masks = data.masks(&network);
-    }
-    if !how.from_state {
-        data.batch
-            .first
-            .iter_mut()
-            .for_each(|first| *first = model::reference::State::zeros(config));
-    }
-    data.batch.last_weights.iter_mut().for_each(|w| *w = model::reference::State::zeros(config));
-
-    let weights = Reference::from(&data.parameters);
-    let rows = if is_last(config) { 1 } else { data.steps() };
-    let passes: Vec<_> = (0..lengths.len())
-        .map(|b| {
-            let batch = &data.batch;
-            weights.forward_from(&batch.x[b], &batch.first[b], &batch.masks[b])
-        })
-        .collect();
-    let y: Vec<_> = passes.iter().map(|pass| pass.y.clone()).collect();
-    let last: Vec<_> = passes.iter().map(|pass| pass.last.clone()).collect();
-    let (h, c) = state_values(config, &last);
-    let back = data.batch.gradient(config, &weights);
-    let tensors = data.parameters.tensors();
-    let places = tensors.iter().flat_map(|tensor| tensor.indices());
-    let mut errors = vec![
-        ("y", distance(given.y, time_major(&y, config.outputs(), rows))),
-        ("h", distance(given.state.h().to_vec(), h)),
-        ("c", distance(given.state.c().to_vec(), c)),
-        ("gradient", distance(places.map(|i| given.gradient[i]), back.dweights.values())),
-    ];
-    // as one vector: a single value can be the small difference of large ones
-    let mut down = given.dx;
-    let mut expected = time_major(&back.dx, config.inputs(), data.steps());
-    if let Some(start) = &given.start {
-        let (h, c) = state_values(config, &back.dfirst);
-        down.extend(start.h().iter().chain(start.c()));
-        expected.extend(h.iter().chain(&c));
-    }
-    errors.push(("dx, dh_0, dc_0", distance(down, expected)));
-    assert_eq!(given.start.is_some(), how.from_state);
-    for (name, error) in errors {
-        assert!(
-            error <= 1e-5,
-            "{architecture:?}, {lengths:?}, {how:?}: {name} is off by {error:e}"
-        );
-    }
 }
 
 /// Every kind of network, of `hidden` units.
@@ -216,61 +117,6 @@ fn architectures(hidden: usize) -> impl Iterator<Item = Architecture> {
 }
 
 #[test]
-fn every_network_agrees_with_the_reference() {
-    for hidden in [1, 5, 16, 17, 33] {
-        for architecture in architectures(hidden) {
-            for lengths in [&[6][..], &[5, 5], &[1, 1, 1, 1, 1, 1], &[4, 4, 4, 4, 4, 4, 4]] {
-                for from_state in [false, true] {
-                    let how = How { from_state, ..How::default() };
-                    assert_agrees(architecture, lengths, how, hidden as u64);
-                }
-            }
-            let none = Architecture { bias: false, ..architecture };
-            assert_agrees(none, &[4, 4, 4, 4, 4, 4, 4], How::default(), 3);
-        }
-    }
-}
-
-#[test]
-fn sequences_of_unequal_length_agree_with_the_reference() {
-    for architecture in architectures(18) {
-        for lengths in [&[1, 6, 3][..], &[2, 9, 9, 4, 1, 7, 7, 3], &[1, 2]] {
-            for from_state in [false, true] {
-                let how = How { from_state, ..How::default() };
-                assert_agrees(architecture, lengths, how, 9);
-            }
-        }
-    }
-}
-
-#[test]
-fn dropout_agrees_with_the_reference_given_its_mask() {
-    for architecture in architectures(20) {
-        let architecture = Architecture { layers: 3, dropout: 0.3, ..architecture };
-        for lengths in [&[6, 6][..], &[2, 7, 4, 1, 5]] {
-            let how = How { dropout: true, ..How::default() };
-            assert_agrees(architecture, lengths, how, 2);
-        }
-    }
-}
-
-#[test]
-fn several_segments_agree_with_the_reference() {
-    // 6 sequences: segments of 43 steps
-    let lengths = [&[100; 6][..], &[100, 3, 44, 86, 87, 99], &[300]];
-    for architecture in architectures(6) {
-        for lengths in lengths {
-            for (from_state, dropout) in [(false, true), (true, false)] {
-                let how = How { from_state, dropout, recompute: false };
-                let dropout = if architecture.layers > 1 { 0.25 } else { 0.0 };
-                let how = How { dropout: dropout > 0.0 && how.dropout, ..how };
-                assert_agrees(Architecture { dropout, ..architecture }, lengths, how, 1);
-            }
-        }
-    }
-}
-
-#[test]
 fn recomputing_changes_no_bit() {
     for architecture in architectures(10) {
         let dropout = if architecture.layers > 1 { 0.4 } else { 0.0 };
@@ -280,7 +126,7 @@ fn recomputing_changes_no_bit() {
             let mut network = Network::new(config);
             let mut again = Network::new(config).recompute();
             for from_state in [true, false] {
-                let how = How { from_state, dropout: dropout > 0.0, recompute: true };
+                let how = How { from_state, dropout: dropout > 0.0 };
                 assert!(data.run(&mut network, how) == data.run(&mut again, how), "{config:?}");
             }
             if !(config.directions() == 2 && config.cell().gates() == 1) {
