@@ -8,7 +8,7 @@ use train::shared::{Replica, Shared};
 
 /// I = 6 inputs of H = 16: W_in is rows 0 to 5, W_rec 6 to 21, W_out 22.
 fn zeros() -> Parameters {
-    Parameters::zeros(Config::new(6, 16, 1).unwrap())
+    Parameters::zeros(Config::lab(6, 16, 1).unwrap())
 }
 
 /// `[1, I]` with ones at `inputs`.
