@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A row of gate values is *grouped*: for each 16 units, G blocks of 16 values, one a
-//! gate ([`column`] says where a value is). So the gates of 16 units are G adjacent
+//! gate ([`column()`] says where a value is). So the gates of 16 units are G adjacent
 //! cache lines, one tile of a product holds all gates of its units, and the arithmetic
 //! runs on what is in registers already.
 //!
