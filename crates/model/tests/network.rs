@@ -179,6 +179,43 @@ fn chunks_with_the_state_carried_on_give_the_outputs_of_the_whole_bit_for_bit() 
 }
 
 #[test]
+fn truncated_bptt_has_the_gradient_of_the_whole_cut_between_the_chunks() {
+    for architecture in architectures(9).filter(|a| !a.bidirectional) {
+        let config = Config::new(architecture).unwrap();
+        let (steps, batch, chunk) = (23, 3, 7);
+        let data = Data::new(config, &vec![steps; batch], 8);
+        let weights = Reference::from(&data.parameters);
+        let mut network = Network::new(config);
+        let (mut found, mut expected) =
+            (vec![0.0; data.parameters.arena().len()], Reference::zeros(config));
+        let mut state = State::zeros(config, batch);
+        let mut states = vec![model::reference::State::zeros(config); batch];
+        let width = chunk * batch * config.inputs();
+        for (n, x) in data.x.chunks(width).enumerate() {
+            let chunk_steps = x.len() / batch / config.inputs();
+            let sequences = Sequences::new(config, x, chunk_steps, batch).unwrap();
+            let sequences = sequences.starting_from(&state).unwrap();
+            let y = network.run(&data.parameters, &sequences).to_vec();
+            let mut gradient = Parameters::zeros(config);
+            network.backward(&data.parameters, x, &y, &mut gradient); // of ½ Σ y²
+            found.iter_mut().zip(gradient.arena()).for_each(|(sum, g)| *sum += g);
+            state = network.state();
+            for (sequence, state) in data.batch.x.iter().zip(&mut states) {
+                let part = &sequence[n * chunk..n * chunk + chunk_steps];
+                let pass = weights.forward_from(part, state, &[]);
+                // no gradient reaches the chunk from behind it
+                weights.backward(&pass, &pass.y, &mut expected);
+                *state = pass.last;
+            }
+        }
+        let tensors = data.parameters.tensors();
+        let places = tensors.iter().flat_map(|tensor| tensor.indices());
+        let error = distance(places.map(|place| found[place]), expected.values());
+        assert!(error <= 1e-5, "{config:?}: off by {error:e}");
+    }
+}
+
+#[test]
 fn the_memory_of_a_pass_is_as_stated() {
     for cell in CELLS {
         let values = match cell {
