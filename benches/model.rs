@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `training/CELL/…` | a training step: forward from zero states, loss Σy² over the states of all steps, BPTT (which writes over the gradient), SGD |
 //! | `inference/CELL/…` | a forward pass for its outputs alone |
+//! | `step/CELL/carry` | a step of a stream, one sequence, parameter `IxH`; each step waits for the one before |
 //!
 //! The last part of the name is `carry` on one thread, `carry_2_threads` with the batch
 //! split over two; the parameter is `IxHxTxB`. One layer with biases, no head. Throughput
@@ -11,8 +12,8 @@
 //! what the gates' own arithmetic, biases, loss and SGD take is not counted.
 //!
 //! Before it is timed a network of that size is compared with the f64 reference: the
-//! outputs and the gradient of whole sequences at the small sizes, of one sequence at the
-//! large, and the two threads with the one.
+//! outputs and the gradient of whole batches at a small size, the outputs of one sequence
+//! at the large, the gradient of two threads with that of one, a stream with a pass.
 //!
 //! What this is not: a comparison with other programs, which `peers/` holds.
 
@@ -22,7 +23,7 @@ use std::time::Duration;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
 use criterion::{criterion_group, criterion_main};
 use model::reference::Reference;
-use model::{Architecture, Cell, Config, Network, Nonlinearity, Parameters, Sequences};
+use model::{Architecture, Cell, Config, Network, Nonlinearity, Parameters, Sequences, Stream};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use train::optimizer::Sgd;
@@ -36,6 +37,9 @@ type Sizes = [usize; 4];
 
 const SIZES: [Sizes; 4] =
     [[64, 128, 64, 32], [128, 512, 64, 32], [64, 256, 128, 16], [64, 128, 64, 1]];
+
+/// I, H of the streams.
+const STREAMS: [[usize; 2]; 3] = [[16, 16], [16, 64], [64, 64]];
 
 /// Off the lanes and tiles, and small enough to compare all of it with the reference.
 const SMALL: Sizes = [5, 35, 9, 3];
@@ -226,6 +230,30 @@ fn bench_case(group: &mut BenchmarkGroup<WallTime>, name: &str, cell: Cell, size
     }
 }
 
+fn bench_stream(
+    group: &mut BenchmarkGroup<WallTime>,
+    name: &str,
+    cell: Cell,
+    [inputs, hidden]: [usize; 2],
+) {
+    let mut case = Case::new(cell, [inputs, hidden, 50, 1]);
+    let expected = case.infer().to_vec();
+    let mut stream = Stream::new(case.parameters.clone()).expect("finite weights");
+    let mut y = vec![0.0; hidden];
+    for (x, expected) in case.x.chunks(inputs).zip(expected.chunks(hidden)) {
+        stream.step(x, &mut y).expect("finite inputs");
+        assert_close(wide(&y), wide(expected));
+    }
+    let x = &case.x[..inputs];
+    group.throughput(Throughput::Elements(flop(cell, [inputs, hidden, 1, 1])));
+    group.bench_function(
+        BenchmarkId::new(format!("step/{name}/carry"), format!("{inputs}x{hidden}")),
+        |b| {
+            b.iter(|| stream.step(black_box(x), black_box(&mut y)).expect("finite inputs"));
+        },
+    );
+}
+
 fn models(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("model");
     settle(&mut group);
@@ -234,6 +262,9 @@ fn models(criterion: &mut Criterion) {
             let mut small = Case::new(cell, [SMALL[0], SMALL[1], SMALL[2], batch]);
             small.check_outputs(batch);
             small.check_gradient();
+        }
+        for sizes in STREAMS {
+            bench_stream(&mut group, name, cell, sizes);
         }
         for sizes in SIZES {
             bench_case(&mut group, name, cell, sizes);

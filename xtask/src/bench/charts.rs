@@ -131,7 +131,7 @@ fn draw_roofline(svg: &mut String, report: &Report) -> Drawn {
 fn series_name(benchmark: &Benchmark) -> String {
     let what = match benchmark.group {
         Group::Matmul => "product",
-        Group::Activation | Group::Lab => &benchmark.what,
+        Group::Activation | Group::Lab | Group::Model => &benchmark.what,
     };
     format!("{what}, {}", benchmark.by.replace('_', " "))
 }

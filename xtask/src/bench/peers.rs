@@ -13,6 +13,8 @@
 //! ratio[peer]    = peer[round] / ours[round]      median, min, max over the rounds
 //! ```
 
+mod models;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,6 +48,15 @@ pub struct Args {
     /// Print one JSON object as the last line
     #[arg(long)]
     json: bool,
+
+    /// Not the lab but the recurrent layers, beside PyTorch and Rust's candle, burn and rust-lstm:
+    /// installs several gigabytes of Python, and builds each rival once, which takes minutes
+    #[arg(long, conflicts_with_all = ["with_torch", "examples"])]
+    models: bool,
+
+    /// Of the recurrent layers, this one alone: rnn, gru or lstm
+    #[arg(long, requires = "models", value_parser = ["rnn", "gru", "lstm"])]
+    cell: Option<String>,
 }
 
 /// How often ours runs in a round: it takes milliseconds, where a peer takes seconds.
@@ -98,6 +109,9 @@ const PEERS: &[Peer] = &[
 /// # Errors
 /// If our own training fails; a peer's failure is printed beside the table.
 pub fn run(args: Args) -> Result<()> {
+    if args.models {
+        return models::run(args.cell.as_deref(), args.quick, args.json);
+    }
     let examples = args.examples.map_or(if args.quick { 2_000 } else { 10_000 }, |n| n as usize);
     let rounds = if args.quick { 2 } else { 5 };
     let root =

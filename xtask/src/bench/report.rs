@@ -129,7 +129,7 @@ impl Benchmark {
     fn new(group: Group, result: Measured, roofline: &Roofline) -> Self {
         let function = result.function.as_str();
         let (what, by) = match group {
-            Group::Activation => function.rsplit_once('/').unwrap_or((function, "")),
+            Group::Activation | Group::Model => function.rsplit_once('/').unwrap_or((function, "")),
             Group::Matmul => ("", function),
             Group::Lab => (function, OURS), // its rivals are those of `bench peers`
         };

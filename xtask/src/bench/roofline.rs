@@ -162,6 +162,30 @@ impl Work {
                     footprint: F32 * (m * k + k * n + m * n),
                 })
             }
+            // The products alone; all rows of a batch share each weight that is read. Two
+            // threads have more than one core's peak, a stream waits for its own states.
+            Group::Model => {
+                let (mode, cell) = what.split_once('/')?;
+                let passes = match mode {
+                    "inference" => 1.0,
+                    "training" => 3.0,
+                    _ => return None,
+                };
+                let gates = match cell {
+                    "rnn" => 1.0,
+                    "gru" => 3.0,
+                    "lstm" => 4.0,
+                    _ => return None,
+                };
+                let sizes: Vec<f64> = size.split('x').filter_map(|n| n.parse().ok()).collect();
+                let &[inputs, hidden, steps, batch] = &sizes[..] else { return None };
+                let weights = gates * hidden * (hidden + inputs);
+                (by == "carry").then_some(Self {
+                    flop: passes * 2.0 * steps * batch * weights,
+                    bytes: passes * F32 * steps * weights,
+                    footprint: F32 * weights,
+                })
+            }
             Group::Lab => None,
         }
     }
@@ -225,6 +249,9 @@ mod tests {
         let square = Work::of(Group::Matmul, "", "carry", "64x64x64").unwrap();
         assert_eq!((square.flop, square.bytes), (2.0 * 262_144.0, 4.0 * 4.0 * 4096.0));
         assert_eq!(square.intensity(), 8.0);
+        let lstm = Work::of(Group::Model, "training/lstm", "carry", "64x128x64x32").unwrap();
+        assert_eq!(lstm.flop, 3.0 * 2.0 * 64.0 * 32.0 * 4.0 * 128.0 * 192.0);
+        assert!(Work::of(Group::Model, "training/lstm", "carry_2_threads", "1x2x3x4").is_none());
         let exp = Work::of(Group::Activation, "exp", "std", "1000").unwrap();
         assert_eq!((exp.flop, exp.bytes, exp.footprint), (23_000.0, 8000.0, 8000.0));
         let softmax = Work::of(Group::Activation, "softmax", "carry", "10x100").unwrap();
@@ -235,6 +262,8 @@ mod tests {
             (Group::Lab, "step", "16"),
             (Group::Activation, "another", "64"),
             (Group::Activation, "softmax", "64xa"),
+            (Group::Model, "step/lstm", "16x16"),
+            (Group::Model, "training/lstm", "16x16"),
             (Group::Matmul, "", "64"),
             (Group::Matmul, "", "1x2x3x4"),
             (Group::Matmul, "", "axbxc"),

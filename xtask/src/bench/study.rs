@@ -66,16 +66,19 @@ pub enum Group {
     Matmul,
     /// The lab: whole steps of the small network
     Lab,
+    /// Recurrent layers: training, inference and streams
+    Model,
 }
 
 impl Group {
-    const ALL: [Self; 3] = [Self::Activation, Self::Matmul, Self::Lab];
+    const ALL: [Self; 4] = [Self::Activation, Self::Matmul, Self::Lab, Self::Model];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Activation => "activation",
             Self::Matmul => "matmul",
             Self::Lab => "lab",
+            Self::Model => "model",
         }
     }
 
@@ -83,7 +86,7 @@ impl Group {
     pub fn unit(self) -> &'static str {
         match self {
             Self::Activation => "values",
-            Self::Matmul => "FLOP",
+            Self::Matmul | Self::Model => "FLOP",
             Self::Lab => "examples",
         }
     }
