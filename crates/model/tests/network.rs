@@ -3,10 +3,11 @@
 
 mod sample;
 
+use model::reference::Reference;
 use model::{Architecture, Cell, Config, Head, HeadSteps, Network, Parameters, Sequences, State};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use sample::{Batch, CELLS, narrow, state_values, time_major};
+use sample::{Batch, CELLS, assert_close, narrow, state_values, time_major};
 
 fn generator(seed: u64) -> Xoshiro256PlusPlus {
     Xoshiro256PlusPlus::seed_from_u64(seed)
@@ -175,6 +176,44 @@ fn chunks_with_the_state_carried_on_give_the_outputs_of_the_whole_bit_for_bit() 
                 assert!(state == end, "{config:?}, B {batch}, chunks of {chunk}");
             }
         }
+    }
+}
+
+#[test]
+fn truncated_bptt_has_the_gradient_of_the_whole_cut_between_the_chunks() {
+    for architecture in architectures(9).filter(|a| !a.bidirectional) {
+        let config = Config::new(architecture).unwrap();
+        let (steps, batch, chunk) = (23, 3, 7);
+        let data = Data::new(config, &vec![steps; batch], 8);
+        let weights = Reference::from(&data.parameters);
+        let mut network = Network::new(config);
+        let (mut found, mut expected) =
+            (vec![0.0; data.parameters.arena().len()], Reference::zeros(config));
+        let mut state = State::zeros(config, batch);
+        let mut states = vec![model::reference::State::zeros(config); batch];
+        let width = chunk * batch * config.inputs();
+        for (n, x) in data.x.chunks(width).enumerate() {
+            let chunk_steps = x.len() / batch / config.inputs();
+            let sequences = Sequences::new(config, x, chunk_steps, batch).unwrap();
+            let sequences = sequences.starting_from(&state).unwrap();
+            let y = network.run(&data.parameters, &sequences).to_vec();
+            let mut gradient = Parameters::zeros(config);
+            network.backward(&data.parameters, x, &y, &mut gradient); // of ½ Σ y²
+            found.iter_mut().zip(gradient.arena()).for_each(|(sum, g)| *sum += g);
+            state = network.state();
+            for (sequence, state) in data.batch.x.iter().zip(&mut states) {
+                let part = &sequence[n * chunk..n * chunk + chunk_steps];
+                let pass = weights.forward_from(part, state, &[]);
+                // no gradient reaches the chunk from behind it
+                weights.backward(&pass, &pass.y, &mut expected);
+                *state = pass.last;
+            }
+        }
+        let tensors = data.parameters.tensors();
+        let places = tensors.iter().flat_map(|tensor| tensor.indices());
+        let found: Vec<f64> = places.map(|place| f64::from(found[place])).collect();
+        let expected: Vec<f64> = expected.values().collect();
+        assert_close(&format!("{config:?}"), &found, &expected, 1e-5);
     }
 }
 
