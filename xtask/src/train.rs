@@ -73,7 +73,7 @@ pub struct Args {
     threads: Option<usize>,
 
     /// K, a worker's examples between two pushes (hogwild) or averages [default: by size, so
-    /// that pushes take some 2 % of the time]
+    /// that pushes take some 10 % of the time]
     #[arg(long, value_parser = value_parser!(u64).range(1..), conflicts_with = "seeds",
           allow_negative_numbers = true)]
     push_every: Option<u64>,

@@ -175,13 +175,6 @@ impl Replica {
         }
     }
 
-    /// A push is one batch away: begins to bring its first lines here. What the batch computes
-    /// takes longer than their way, so that of a small network all are there in time.
-    #[inline]
-    pub fn expect_push(&self, shared: &Shared) {
-        shared.blocks.iter().take(EXPECTED).for_each(for_writing);
-    }
-
     /// Adds what the worker changed since its last push to what is shared, and takes over
     /// what others changed: in all rows but those of inputs that were not used.
     pub fn push(&mut self, shared: &Shared) {
@@ -222,10 +215,6 @@ impl Replica {
 /// Blocks that are on their way while one is exchanged: about as many lines as a core can wait
 /// for at once.
 const AHEAD: usize = 16;
-
-/// Blocks that are asked for a batch ahead: few enough that they do not drive out of the
-/// first-level cache what the batch needs.
-const EXPECTED: usize = 64;
 
 /// Blocks between the starts of two pushes of a worker: after as many pushes as there are
 /// blocks it has started at each, unless their number is a multiple of 7.

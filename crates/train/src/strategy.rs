@@ -80,11 +80,12 @@ impl Strategy {
 }
 
 /// K, the examples between two pushes that `cargo xtask bench hogwild` found best for the
-/// sizes of `config`: fewest of those whose pushes take below about 2 % of the time, as an
-/// older gradient is never a better one. Whole batches.
+/// sizes of `config`, in whole batches: 16 for the lab, 4 for 128 units and 64 bits.
+///
+/// Pushes take some 10 % of the time then. With a larger K they take less, but a worker
+/// computes on older parameters, and the examples to a loss grow faster than the rate: of the
+/// lab by a fifth at K = 32.
 pub fn best_push_every(config: &RunConfig) -> u64 {
-    // A push costs some 10 multiply-adds a value, and up to 100 where its line has to come
-    // from another core; an example some T·B for each value.
     let values = (config.hidden * (config.hidden + Addition::INPUTS + Addition::OUTPUTS)) as f64;
     let examples = PUSH_WORK * values / example_work(config);
     let examples = (examples.ceil().max(1.0) as u64).next_power_of_two();
@@ -102,8 +103,9 @@ fn example_work(config: &RunConfig) -> f64 {
 /// What a step of an example costs beside its multiply-adds, in these: 420 ns for the lab's 8
 /// steps of 912.
 const STEP_WORK: f64 = 700.0;
-/// What the exchange of a value costs, in multiply-adds, times 50: for 2 %.
-const PUSH_WORK: f64 = 10_000.0;
+/// What the exchange of a value costs beside others who push, in multiply-adds, over the share
+/// of 10 % that it may take.
+const PUSH_WORK: f64 = 400.0;
 /// The work of a training from which on a second worker pays: some 20 ms.
 const WORTH_SHARING: f64 = 1e9;
 

@@ -126,6 +126,10 @@ impl Size {
 /// Seeds on which the learning rate is tuned; far from those that are measured.
 const TUNING: std::ops::Range<u64> = 1_000_000..1_000_004;
 
+/// Seconds that no line needs on its way, from one end of a machine to the other; threads
+/// that take turns on one core need more.
+const BUSY: f64 = 2e-6;
+
 /// A way to train, and how it went.
 #[derive(Clone, Debug, Serialize)]
 struct Contestant {
@@ -189,6 +193,12 @@ pub fn run(args: Args) -> Result<()> {
         cpu_model(),
         transfer * 1e9
     );
+    if transfer > BUSY {
+        text.push_str(
+            "\nTwo threads did not run at the same time: other programs keep the cores busy, and \
+                       no figure below means anything.\n",
+        );
+    }
     let mut reports = Vec::new();
     for size in sizes {
         let report = measure(size, &threads, &args, transfer)?;

@@ -76,9 +76,6 @@ impl Hogwild {
                     let count = left.min(batch as u64);
                     worker.draw(count as usize);
                     replica.use_inputs(worker.x(), shared);
-                    if left == count {
-                        replica.expect_push(shared);
-                    }
                     totals += worker.update(&mut replica.parameters);
                     left -= count;
                 }
