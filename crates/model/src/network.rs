@@ -31,12 +31,14 @@ mod layers;
 mod output;
 mod product;
 mod segment;
+mod track;
 
 use crate::sequences::Sequences;
 use crate::{Config, Parameters, State};
 use lab::Lab;
-use layers::{Keep, Layers};
+use layers::Layers;
 use rand::Rng;
+use track::Keep;
 
 /// The activations of one network. The parameters are passed in, so that many
 /// workers can run their own `Network` on shared or copied parameters.
