@@ -513,7 +513,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
     /// panel has room for so deep a strip, or is empty if B is read where it lies.
     #[inline(always)]
     unsafe fn block(&self, at: &Addresses, p: usize, update: &Update, panel: &mut [f32]) {
-        // SAFETY, for all: the views vouch for their values, and `new` checked that
+        // For the three products: the views vouch for their values, and `new` checked that
         // the sizes fit; C is borrowed exclusively, and initialised after the first
         // part of the depth. A packed matrix has all its panels.
         match self.b.0 {
@@ -523,6 +523,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                     let b = matrix.panel(first + column).wrapping_add(p * step);
                     Strip { b, step, panel: ptr::null_mut() }
                 };
+                // SAFETY: as above.
                 unsafe { sweep(*at, update, WIDTH, strip) };
             }
             Source::Plain(b) if b.is_transposed() => {
@@ -532,6 +533,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                     pack_panel(b.part(p, column, at.depth, columns), panel);
                     Strip { b: panel.as_ptr(), step: vectors * LANES, panel: ptr::null_mut() }
                 };
+                // SAFETY: as above.
                 unsafe { sweep(*at, update, WIDTH, strip) };
             }
             Source::Plain(b) => {
@@ -540,6 +542,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                 let panel = if panel.is_empty() { ptr::null_mut() } else { panel.as_mut_ptr() };
                 let b = b.as_ptr().wrapping_add(p * step);
                 let strip = |column: usize, _| Strip { b: b.wrapping_add(column), step, panel };
+                // SAFETY: as above.
                 unsafe { sweep(*at, update, width, strip) };
             }
         }

@@ -125,6 +125,7 @@ type RowsKernel<'a> = unsafe fn(&[f32], MatRef<'_>, *mut f32, Option<&[f32]>, &U
 ///
 /// # Safety
 /// As for [`vector_matrix`].
+#[allow(clippy::needless_range_loop)] // the factors must stay in registers
 unsafe fn add_rows<const COUNT: usize>(
     x: &[f32],
     matrix: MatRef<'_>,
