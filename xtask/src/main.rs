@@ -4,6 +4,7 @@
 
 mod add;
 mod bench;
+mod certify;
 mod chart;
 mod ci;
 mod output;
@@ -25,6 +26,7 @@ struct Cli {
 enum Command {
     Train(train::Args),
     Add(add::Args),
+    Certify(certify::Args),
     Replay(replay::Args),
     Bench(bench::Args),
     Ci(ci::Args),
@@ -42,6 +44,7 @@ fn start() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(args) => train::run(args),
         Command::Add(args) => add::run(args),
+        Command::Certify(args) => certify::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Ci(args) => ci::run(args),

@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adder;
+pub mod certify;
 mod error;
 pub mod evaluate;
 pub mod optimizer;

@@ -12,8 +12,9 @@
 //! configuration of another.
 
 use crate::Error;
+use crate::certify::training::network_config;
 use crate::task::Addition;
-use model::{Config, Parameters, weights};
+use model::{Parameters, weights};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{BufWriter, ErrorKind, Write};
@@ -42,6 +43,12 @@ pub struct RunConfig {
     pub bits: u32,
     /// H, the hidden units.
     pub hidden: usize,
+    /// Whether the network has biases.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bias: bool,
+    /// Whether it was trained on intervals, for a proof.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub certifiable: bool,
     /// Examples to train on.
     pub examples: u64,
     /// The step of SGD.
@@ -66,6 +73,8 @@ impl Default for RunConfig {
             task: Task::Addition,
             bits: 8,
             hidden: 16,
+            bias: false,
+            certifiable: false,
             examples: 10_000,
             learning_rate: 0.1,
             batch: 1,
@@ -208,6 +217,15 @@ impl RunFolder {
             .map_err(|error| Error::Content { path, reason: format!("makes no sense: {error}") })
     }
 
+    /// The bytes of the file that holds the weights.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn model_bytes(&self) -> Result<Vec<u8>, Error> {
+        let path = self.path.join(MODEL);
+        fs::read(&path).map_err(Error::file("read", &path))
+    }
+
     /// What the run learned; the weights must fit the configuration beside them.
     ///
     /// # Errors
@@ -219,10 +237,9 @@ impl RunFolder {
             reason: format!("cannot be used: {error}"),
         };
         Addition::new(config.bits).map_err(|error| content(CONFIG, &error))?;
-        let sizes = Config::lab(Addition::INPUTS, config.hidden, Addition::OUTPUTS)
-            .map_err(|error| content(CONFIG, &error))?;
-        let path = self.path.join(MODEL);
-        let bytes = fs::read(&path).map_err(Error::file("read", &path))?;
+        let sizes =
+            network_config(config.hidden, config.bias).map_err(|error| content(CONFIG, &error))?;
+        let bytes = self.model_bytes()?;
         let parameters =
             weights::from_bytes(sizes, &bytes).map_err(|error| content(MODEL, &error))?;
         Ok((config, parameters))
