@@ -3,6 +3,7 @@
 use anyhow::anyhow;
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use train::certify::Picture;
 use train::run::Metrics;
 
 /// More points than this make a file long and a line no clearer.
@@ -103,4 +104,102 @@ fn number(x: f64) -> String {
         let text = format!("{x:.6}");
         text.trim_end_matches('0').to_owned()
     }
+}
+
+const BLUE: RGBColor = RGBColor(31, 100, 180);
+const GREEN: RGBColor = RGBColor(0, 158, 115);
+const ORANGE: RGBColor = RGBColor(213, 94, 0);
+const GREY: RGBColor = RGBColor(150, 150, 150);
+
+/// The states without and with a carry on their first two principal axes, and what the
+/// sets of a proof cover there.
+pub fn families(title: &str, picture: &Picture) -> anyhow::Result<String> {
+    let mut svg = String::new();
+    draw_families(&mut svg, title, picture).map_err(|error| anyhow!("drawing: {error}"))?;
+    Ok(svg)
+}
+
+fn draw_families(
+    svg: &mut String,
+    title: &str,
+    picture: &Picture,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let corners = picture.sets.iter().flatten().flatten();
+    let (mut low, mut high) = ([f64::MAX; 2], [f64::MIN; 2]);
+    for point in picture.states.iter().flatten().chain(corners) {
+        for n in 0..2 {
+            low[n] = low[n].min(point[n]);
+            high[n] = high[n].max(point[n]);
+        }
+    }
+    let margin = |n: usize| 0.05 * (high[n] - low[n]).max(0.01);
+    let range = |n: usize| low[n] - margin(n)..high[n] + margin(n);
+    let root = SVGBackend::with_string(svg, (720, 560)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&root)
+        .caption(title, ("sans-serif", 18))
+        .margin(12)
+        .x_label_area_size(40)
+        .y_label_area_size(52)
+        .build_cartesian_2d(range(0), range(1))?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(BLACK.mix(0.12))
+        .x_desc("first principal axis (blue: no carry, orange: carry)")
+        .y_desc("second principal axis")
+        .label_style(("sans-serif", 13))
+        .draw()?;
+    for (carry, colour) in [(0, BLUE), (1, ORANGE)] {
+        let boxes = picture.sets[carry].iter().map(|&[least, most]| {
+            Rectangle::new([(least[0], least[1]), (most[0], most[1])], colour.mix(0.5))
+        });
+        chart.draw_series(boxes)?;
+        let dots = picture.states[carry].iter();
+        chart.draw_series(dots.map(|&[x, y]| Circle::new((x, y), 2, colour.filled())))?;
+    }
+    root.present()?;
+    Ok(())
+}
+
+/// Bars of three parts: proved, refuted, unknown.
+pub fn shares(title: &str, bars: &[(String, [usize; 3])]) -> anyhow::Result<String> {
+    let mut svg = String::new();
+    draw_shares(&mut svg, title, bars).map_err(|error| anyhow!("drawing: {error}"))?;
+    Ok(svg)
+}
+
+fn draw_shares(
+    svg: &mut String,
+    title: &str,
+    bars: &[(String, [usize; 3])],
+) -> Result<(), Box<dyn std::error::Error>> {
+    const LABELS: i32 = 190;
+    const WIDTH: f64 = 480.0;
+    const STEP: i32 = 26;
+    let height = 90 + STEP * bars.len() as i32;
+    let root = SVGBackend::with_string(svg, (720, height as u32)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let font = ("sans-serif", 13).into_font();
+    root.draw(&Text::new(title, (12, 12), ("sans-serif", 18).into_font()))?;
+    let parts = [("proved", GREEN), ("refuted", ORANGE), ("unknown", GREY)];
+    for (n, (name, colour)) in (0..).zip(parts) {
+        let x = LABELS + 110 * n;
+        root.draw(&Rectangle::new([(x, 44), (x + 12, 56)], colour.filled()))?;
+        root.draw(&Text::new(name, (x + 18, 44), font.clone()))?;
+    }
+    for (n, (label, counts)) in (0..).zip(bars) {
+        let top = 72 + STEP * n;
+        root.draw(&Text::new(label.as_str(), (12, top + 3), font.clone()))?;
+        let total = counts.iter().sum::<usize>().max(1) as f64;
+        let mut left = 0.0;
+        for (&count, (_, colour)) in counts.iter().zip(parts) {
+            let right = left + WIDTH * count as f64 / total;
+            let corners = [(LABELS + left as i32, top), (LABELS + right as i32, top + STEP - 8)];
+            root.draw(&Rectangle::new(corners, colour.filled()))?;
+            left = right;
+        }
+    }
+    root.present()?;
+    Ok(())
 }

@@ -4,6 +4,7 @@
 
 mod add;
 mod bench;
+mod certify;
 mod chart;
 mod ci;
 mod interrupt;
@@ -28,6 +29,7 @@ struct Cli {
 enum Command {
     Train(train::Args),
     Add(add::Args),
+    Certify(certify::Args),
     Replay(replay::Args),
     Plot(plot::Args),
     Bench(bench::Args),
@@ -47,6 +49,7 @@ fn start() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(args) => train::run(args),
         Command::Add(args) => add::run(args),
+        Command::Certify(args) => certify::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Plot(args) => plot::run(args),
         Command::Bench(args) => bench::run(args),

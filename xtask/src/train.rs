@@ -1,5 +1,7 @@
 //! `cargo xtask train`: trains a network, shows how it goes, keeps it in a run folder.
 
+mod certifiable;
+
 use crate::chart::{self, Curve};
 use crate::interrupt;
 use crate::output::{Progress, line, thousands};
@@ -17,7 +19,7 @@ use train::study::{SeedResult, train_seeds};
 
 /// Train a network to add binary numbers
 ///
-/// A recurrent network of sigmoid units without biases reads two binary numbers a digit at a
+/// A recurrent network of sigmoid units reads two binary numbers a digit at a
 /// time, lowest digit first, and learns to say the digits of their sum. The defaults are the
 /// well-known lab: 8 bits, 16 units, 10,000 examples of plain SGD.
 ///
@@ -34,6 +36,7 @@ Examples:
   cargo xtask train --examples 200000 --strategy hogwild --threads 2 --push-every 16
   cargo xtask train --examples 1000000000 --out long      Ctrl-C ends it with a checkpoint,
   cargo xtask train --resume long                         and this goes on
+  cargo xtask train --certifiable            a network that `cargo xtask certify` can prove
   cargo xtask train --json --quiet           one JSON object for a program to read")]
 pub struct Args {
     /// What to learn
@@ -82,6 +85,16 @@ pub struct Args {
     /// hogwild
     #[arg(long, default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
+
+    /// Train for a proof: on intervals of states, 6,000 updates of Adam on 64 sequences of 12
+    /// digits; see `cargo xtask certify`
+    #[arg(long, conflicts_with_all = ["bits", "examples", "lr", "batch", "seeds", "strategy", "resume",
+                                "tensorboard"])]
+    certifiable: bool,
+
+    /// Give the units biases
+    #[arg(long, requires = "certifiable")]
+    bias: bool,
 
     /// Train once for each seed FROM..TO (TO excluded), over all cores; keeps no run folder
     #[arg(long, value_name = "FROM..TO", value_parser = seed_range,
@@ -194,7 +207,7 @@ pub fn strategy(text: &str) -> Result<Strategy, String> {
         .ok_or_else(|| format!("one of {} is needed", Strategy::ALL.map(Strategy::name).join(", ")))
 }
 
-fn seed_range(text: &str) -> Result<Range<u64>, String> {
+pub fn seed_range(text: &str) -> Result<Range<u64>, String> {
     let range = text.split_once("..").and_then(|(from, to)| {
         let range = from.parse().ok()?..to.parse().ok()?;
         (!range.is_empty()).then_some(range)
@@ -206,6 +219,9 @@ fn seed_range(text: &str) -> Result<Range<u64>, String> {
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let TaskName::Addition = args.task;
+    if args.certifiable {
+        return certifiable::run(&args);
+    }
     let mut config = RunConfig {
         task: Task::Addition,
         bits: args.bits,

@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adder;
+pub mod certify;
 pub mod checkpoint;
 mod error;
 pub mod evaluate;

@@ -15,10 +15,11 @@
 //! configuration of another.
 
 use crate::Error;
+use crate::certify::training::network_config;
 use crate::checkpoint::Checkpoint;
 use crate::strategy::Strategy;
 use crate::task::Addition;
-use model::{Config, Parameters, weights};
+use model::{Parameters, weights};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -53,6 +54,12 @@ pub struct RunConfig {
     pub bits: u32,
     /// H, the hidden units.
     pub hidden: usize,
+    /// Whether the network has biases.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bias: bool,
+    /// Whether it was trained on intervals, for a proof.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub certifiable: bool,
     /// Examples to train on.
     pub examples: u64,
     /// The step of SGD.
@@ -92,6 +99,8 @@ impl Default for RunConfig {
             task: Task::Addition,
             bits: 8,
             hidden: 16,
+            bias: false,
+            certifiable: false,
             examples: 10_000,
             learning_rate: 0.1,
             batch: 1,
@@ -270,6 +279,14 @@ impl RunFolder {
         remove_if_there(&self.path.join(CHECKPOINT))
     }
 
+    /// Starts the metrics, in a file that gets its final name when it is finished.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn start_metrics(&self) -> Result<MetricsFile, Error> {
+        Ok(self.metrics_up_to(0)?.0)
+    }
+
     /// The metrics of the run in `path`, finished or not.
     ///
     /// # Errors
@@ -324,7 +341,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// If a file cannot be written.
-    pub(crate) fn finish(
+    pub fn finish(
         &self,
         config: &RunConfig,
         metrics: MetricsFile,
@@ -354,6 +371,15 @@ impl RunFolder {
             .map_err(|error| Error::Content { path, reason: format!("makes no sense: {error}") })
     }
 
+    /// The bytes of the file that holds the weights.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn model_bytes(&self) -> Result<Vec<u8>, Error> {
+        let path = self.path.join(MODEL);
+        fs::read(&path).map_err(Error::file("read", &path))
+    }
+
     /// What the run learned; the weights must fit the configuration beside them.
     ///
     /// # Errors
@@ -365,10 +391,9 @@ impl RunFolder {
             reason: format!("cannot be used: {error}"),
         };
         Addition::new(config.bits).map_err(|error| content(CONFIG, &error))?;
-        let sizes = Config::lab(Addition::INPUTS, config.hidden, Addition::OUTPUTS)
-            .map_err(|error| content(CONFIG, &error))?;
-        let path = self.path.join(MODEL);
-        let bytes = fs::read(&path).map_err(Error::file("read", &path))?;
+        let sizes =
+            network_config(config.hidden, config.bias).map_err(|error| content(CONFIG, &error))?;
+        let bytes = self.model_bytes()?;
         let parameters =
             weights::from_bytes(sizes, &bytes).map_err(|error| content(MODEL, &error))?;
         Ok((config, parameters))
@@ -476,7 +501,10 @@ pub struct MetricsFile {
 
 impl MetricsFile {
     /// Adds a line; returns the bytes there are then.
-    pub(crate) fn push(&mut self, metrics: &Metrics) -> Result<u64, Error> {
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn push(&mut self, metrics: &Metrics) -> Result<u64, Error> {
         let mut line = serde_json::to_string(metrics).expect("a flat object of numbers");
         line.push('\n');
         let written = self.file.write_all(line.as_bytes());

@@ -1,0 +1,692 @@
+//! The checker: does this certificate prove that this network adds numbers of any length?
+//!
+//! Trust needs to read this file and no other: it shares no code with the search. It
+//! reads the two files itself, and either returns what is proved or says what fails.
+//! It looks for nothing and repairs nothing.
+//!
+//! ```text
+//! network   z[t] = x[t]·W_in + h[t−1]·W_rec + b      h[t] = σ(z[t]) in [0, 1]^H, h[−1] = 0
+//!           o[t] = σ(h[t]·w_out + b_out)             the digit is 1 where o[t] > ½, in f32
+//! node      a carry and a set { h in [0, 1]^H : low ≤ A·h ≤ high }    A = I: a box
+//! proved    (1) the node `start` holds h = 0, with no carry
+//!           (2) for every node, and every way of `steps` pairs of digits from any h of its
+//!               set: each output on the way is on its right side, and the state at the end
+//!               is in the set of a node whose carry is the true one
+//! ```
+//!
+//! By induction over t = 0, `steps`, 2·`steps`, … the state of every run is in a set with
+//! the true carry, so every digit of every sum is right.
+//!
+//! **What the machine computes** differs from the formulas, and every difference is
+//! enclosed:
+//!
+//! 1. A sum of n products in f32, in any order, with or without fused multiply-add, is
+//!    within `γₙ·Σ|wᵢ·hᵢ|` of the exact one, `γₙ = n·u/(1 − n·u)`, u = 2⁻²⁴ (N. Higham,
+//!    Accuracy and Stability of Numerical Algorithms, section 3.1 and 4.2); a product that
+//!    is subnormal may lose 2⁻¹⁵⁰ more. The inputs are 0 or 1 and the states in [0, 1],
+//!    so `Σ|wᵢ|` bounds the sum. Zero padding adds nothing: it adds zeros, exactly.
+//! 2. The f32 sigmoid is within [`ULP`] units in the last place of σ, or, below 2⁻¹²⁶,
+//!    within 2⁻¹²⁶ of it. The error table of the kernels (`tests/table`) claims 2.5 for
+//!    both of its forms in any build, and `tests/exhaustive.rs` proves it on all f32. It
+//!    is not assumed to be monotone.
+//! 3. This file computes in f64; see [`SLACK`] and [`sigmoid`].
+//!
+//! **Sets on their way** are zonotopes, `c + Σ_g e_g·g + Σ_j e_j·d_j·u_j` with all e in
+//! [−1, 1] (u_j the unit vectors), and a box beside. On [l, u] a line of slope λ follows
+//! σ up to an error that is enclosed, and that becomes a new d_j.
+
+use crate::Error;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+
+/// The largest error of the f32 sigmoid in units in the last place, rounded up from 2.5.
+const ULP: f64 = 3.0;
+/// A zonotope that reaches further than this is refused, so that [`SLACK`] holds.
+const REACH: f64 = 8.0;
+/// Relative slack for the sums in f64: each has below 10⁵ terms, of magnitudes that add up
+/// to less than `REACH·Σ|w|`, so it is off by less than `10⁵·2⁻⁵³·8·Σ|w| < 1e-10·Σ|w|`.
+const SLACK: f64 = 1e-9;
+/// With so many steps there are fewer than the 10⁵ generators of [`SLACK`].
+const MOST_STEPS: usize = 12;
+/// On which side of ½ an output is, is decided in f32. From a sum this far from 0 on, the
+/// sigmoid is more than 3.8e-6 from ½, and its error, 3 units of 2⁻²⁴, cannot reach it.
+const DECISION: f64 = 1.0 / 65_536.0;
+
+/// What was proved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verified {
+    /// H
+    pub hidden: usize,
+    /// Whether the network has biases.
+    pub bias: bool,
+    /// How many nodes the certificate has.
+    pub nodes: usize,
+    /// The pairs of digits in the longest history of a node (k).
+    pub history: usize,
+    /// Steps from node to node.
+    pub steps: usize,
+    /// Whether all sets are boxes.
+    pub boxes: bool,
+    /// The least distance from 0 of the sum before an output's sigmoid, on the right side.
+    pub margin: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    format: String,
+    model: String,
+    steps: usize,
+    nodes: Vec<Node>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Node {
+    /// `start`, or the carry `0` or `1` before the history, then the pairs, oldest first.
+    key: String,
+    /// A, by rows; a box without.
+    axes: Option<Vec<Vec<f64>>>,
+    low: Vec<f64>,
+    high: Vec<f64>,
+}
+
+/// The four pairs of digits, as they stand in keys.
+const PAIRS: [&str; 4] = ["00", "01", "10", "11"];
+
+/// The sum digit and the next carry of a pair and a carry.
+fn add(pair: usize, carry: bool) -> (bool, bool) {
+    let sum = pair / 2 + pair % 2 + usize::from(carry);
+    (sum % 2 == 1, sum >= 2)
+}
+
+/// Verifies that the certificate (JSON) proves the network (safetensors) right.
+///
+/// # Errors
+/// [`Error::Certificate`], with the reason, if it does not.
+pub fn check(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> {
+    verify(model, certificate).map_err(Error::Certificate)
+}
+
+fn verify(model: &[u8], certificate: &[u8]) -> Result<Verified, String> {
+    let file: File =
+        serde_json::from_slice(certificate).map_err(|error| format!("it is not one: {error}"))?;
+    if file.format != super::FORMAT {
+        return Err(format!("its format is {:?}, not {:?}", file.format, super::FORMAT));
+    }
+    let hash: String = Sha256::digest(model).iter().map(|byte| format!("{byte:02x}")).collect();
+    if file.model != hash {
+        return Err(format!(
+            "it is for a network with the hash {:?}; this network has {hash}",
+            file.model
+        ));
+    }
+    if !(1..=MOST_STEPS).contains(&file.steps) {
+        return Err(format!("it takes {} steps at a time, not 1 to {MOST_STEPS}", file.steps));
+    }
+    let network = Network::read(model)?;
+    let nodes = read_nodes(&network, &file.nodes)?;
+    let Some(start) = nodes.get("start") else {
+        return Err("it has no node `start`".to_owned());
+    };
+    if start.node.axes.is_some()
+        || start.node.low.iter().any(|&low| low > 0.0)
+        || start.node.high.iter().any(|&high| high < 0.0)
+    {
+        return Err("the set of the node `start` is not a box that holds h = 0".to_owned());
+    }
+    let mut walk = Walk { network: &network, nodes: &nodes, steps: file.steps, margin: f64::MAX };
+    for node in &file.nodes {
+        let place = &nodes[&*node.key];
+        if !place.set().is_bounded() {
+            return Err(format!("the set of node `{}` reaches beyond {REACH}", node.key));
+        }
+        let carries = &mut place.carries.clone();
+        let pairs = &mut place.pairs.clone();
+        walk.from(&place.set(), file.steps, carries, pairs)
+            .map_err(|reason| format!("from node `{}`: {reason}", node.key))?;
+    }
+    Ok(Verified {
+        hidden: network.hidden,
+        bias: network.bias,
+        nodes: file.nodes.len(),
+        history: nodes.values().map(|place| place.pairs.len()).max().unwrap_or(0),
+        steps: file.steps,
+        boxes: file.nodes.iter().all(|node| node.axes.is_none()),
+        margin: walk.margin,
+    })
+}
+
+/// A node with its key spelled out: `carries[n]` is the carry before `pairs[n]`, the last
+/// one the carry now.
+struct Place<'a> {
+    node: &'a Node,
+    carries: Vec<bool>,
+    pairs: Vec<usize>,
+}
+
+fn read_nodes<'a>(
+    network: &Network,
+    nodes: &'a [Node],
+) -> Result<HashMap<&'a str, Place<'a>>, String> {
+    let mut places = HashMap::new();
+    for node in nodes {
+        let bad = |what: &str| format!("node `{}` {what}", node.key);
+        let mut words = node.key.split(' ');
+        let mut carry = match words.next() {
+            Some("start" | "0") => false,
+            Some("1") => true,
+            _ => return Err(bad("has a key that does not begin with start, 0 or 1")),
+        };
+        let (mut carries, mut pairs) = (vec![carry], Vec::new());
+        for word in words {
+            let pair = PAIRS.iter().position(|&pair| pair == word);
+            let pair = pair.ok_or_else(|| bad("has a key with something else than pairs"))?;
+            carry = add(pair, carry).1;
+            carries.push(carry);
+            pairs.push(pair);
+        }
+        let hidden = network.hidden;
+        let square = |axes: &Vec<Vec<f64>>| {
+            axes.len() == hidden && axes.iter().all(|row| row.len() == hidden)
+        };
+        if node.low.len() != hidden
+            || node.high.len() != hidden
+            || !node.axes.as_ref().is_none_or(square)
+        {
+            return Err(bad(&format!("is not of a network of {hidden} hidden units")));
+        }
+        let bounded = |value: &f64| value.abs() <= REACH;
+        if !node
+            .low
+            .iter()
+            .chain(&node.high)
+            .chain(node.axes.iter().flatten().flatten())
+            .all(bounded)
+            || node.low.iter().zip(&node.high).any(|(low, high)| low > high)
+        {
+            return Err(bad("has bounds that make no set"));
+        }
+        if places.insert(&*node.key, Place { node, carries, pairs }).is_some() {
+            return Err(bad("is there twice"));
+        }
+    }
+    Ok(places)
+}
+
+impl Place<'_> {
+    /// A zonotope that holds the node's set.
+    fn set(&self) -> Zonotope {
+        let Node { axes, low, high, .. } = self.node;
+        let hidden = low.len();
+        let middle: Vec<f64> = low.iter().zip(high).map(|(low, high)| 0.5 * (low + high)).collect();
+        let radius: Vec<f64> = (0..hidden)
+            .map(|i| (high[i] - middle[i]).next_up().max((middle[i] - low[i]).next_up()))
+            .collect();
+        let Some(axes) = axes else {
+            let (low, high) = (low.clone(), high.clone());
+            return Zonotope { center: middle, generators: Vec::new(), own: radius, low, high };
+        };
+        // h = Aᵀ·(A·h) + (I − Aᵀ·A)·h, whatever A is, with A·h in the bounds and h in [0, 1].
+        let mut center = vec![0.0; hidden];
+        let mut own = vec![0.0_f64; hidden];
+        for j in 0..hidden {
+            center[j] = (0..hidden).map(|i| axes[i][j] * middle[i]).sum();
+            let magnitude: f64 = (0..hidden).map(|i| axes[i][j].abs()).sum();
+            own[j] = SLACK * (1.0 + magnitude);
+            for k in 0..hidden {
+                let product: f64 = (0..hidden).map(|i| axes[i][j] * axes[i][k]).sum();
+                let identity = if j == k { 1.0 } else { 0.0 };
+                own[j] =
+                    (own[j] + ((identity - product).abs() + SLACK * (1.0 + magnitude))).next_up();
+            }
+        }
+        let generators =
+            (0..hidden).map(|i| axes[i].iter().map(|a| a * radius[i]).collect()).collect();
+        Zonotope { center, generators, own, low: vec![0.0; hidden], high: vec![1.0; hidden] }
+    }
+
+    /// Does the node's set hold all of `set`, which is within [0, 1]^H?
+    fn holds(&self, set: &Zonotope) -> bool {
+        let Node { axes, low, high, .. } = self.node;
+        (0..low.len()).all(|i| {
+            let (least, most) = match axes {
+                None => {
+                    let unit: Vec<f64> =
+                        (0..low.len()).map(|j| if i == j { 1.0 } else { 0.0 }).collect();
+                    let (least, most) = set.range(&unit);
+                    (least.max(set.low[i]), most.min(set.high[i]))
+                }
+                Some(axes) => set.range(&axes[i]),
+            };
+            low[i] <= least && most <= high[i]
+        })
+    }
+}
+
+/// A set of states on its way: the points of a zonotope that are also in a box.
+struct Zonotope {
+    /// `[H]`
+    center: Vec<f64>,
+    /// Rows of `[H]`.
+    generators: Vec<Vec<f64>>,
+    /// `[H]`, the generators along the unit vectors.
+    own: Vec<f64>,
+    /// `[H]`
+    low: Vec<f64>,
+    /// `[H]`
+    high: Vec<f64>,
+}
+
+impl Zonotope {
+    /// Does the zonotope keep within [`REACH`]?
+    fn is_bounded(&self) -> bool {
+        (0..self.center.len()).all(|j| {
+            let reach: f64 = self.generators.iter().map(|generator| generator[j].abs()).sum();
+            self.center[j].abs() + reach + self.own[j] < REACH
+        })
+    }
+
+    /// An enclosure of `w·h` over the set: by the zonotope, and by the box.
+    fn range(&self, w: &[f64]) -> (f64, f64) {
+        let dot = |v: &[f64]| -> f64 { v.iter().zip(w).map(|(v, w)| v * w).sum() };
+        let weight: f64 = w.iter().map(|w| w.abs()).sum();
+        let mut radius = SLACK * weight;
+        for generator in &self.generators {
+            radius += dot(generator).abs();
+        }
+        for (own, w) in self.own.iter().zip(w) {
+            radius += (own * w).abs();
+        }
+        let center = dot(&self.center);
+        let (mut least, mut most) = (-SLACK * weight, SLACK * weight);
+        for ((&low, &high), &w) in self.low.iter().zip(&self.high).zip(w) {
+            least += if w > 0.0 { w * low } else { w * high };
+            most += if w > 0.0 { w * high } else { w * low };
+        }
+        ((center - radius).next_down().max(least), (center + radius).next_up().min(most))
+    }
+}
+
+struct Network {
+    hidden: usize,
+    bias: bool,
+    /// `[2][H]`
+    w_in: Vec<Vec<f64>>,
+    /// `[H][H]`, row: to unit
+    w_rec: Vec<Vec<f64>>,
+    /// `[H]`
+    b: Vec<f64>,
+    /// `[H]`
+    w_out: Vec<f64>,
+    b_out: f64,
+    /// `[H]`, the sum of the absolute weights and biases of a unit.
+    weight: Vec<f64>,
+    /// `[H]`, how far the f32 sum before a hidden sigmoid, and ours, may be off.
+    error: Vec<f64>,
+    out_error: f64,
+}
+
+impl Network {
+    fn read(bytes: &[u8]) -> Result<Self, String> {
+        let file = safetensors::SafeTensors::deserialize(bytes)
+            .map_err(|error| format!("the network cannot be read: {error}"))?;
+        let mut tensors = HashMap::new();
+        for (name, tensor) in file.tensors() {
+            if tensor.dtype() != safetensors::Dtype::F32 {
+                return Err(format!("the network's `{name}` is not F32"));
+            }
+            let (values, _) = tensor.data().as_chunks::<4>();
+            let values: Vec<f64> =
+                values.iter().map(|&bytes| f64::from(f32::from_le_bytes(bytes))).collect();
+            // With up to 2²⁰ terms below 2¹⁰⁰ no order of summation overflows.
+            if !values.iter().all(|value| value.abs() <= 2.0_f64.powi(100)) {
+                return Err(format!("the network's `{name}` holds a value above 2^100"));
+            }
+            tensors.insert(name, (tensor.shape().to_vec(), values));
+        }
+        let hidden = tensors.get("head.weight").map_or(0, |(_, values)| values.len());
+        if hidden == 0 || hidden > 1 << 12 {
+            return Err(format!("a network of {hidden} hidden units cannot be checked"));
+        }
+        let bias = tensors.len() > 3;
+        let mut take = |name: &str, shape: &[usize]| match tensors.remove(name) {
+            Some((found, values)) if found == shape => Ok(values),
+            Some((found, _)) => Err(format!("the network's `{name}` is {found:?}, not {shape:?}")),
+            None => Err(format!("the network has no `{name}`")),
+        };
+        let rows = |values: Vec<f64>, width: usize| -> Vec<Vec<f64>> {
+            values.chunks_exact(width).map(<[f64]>::to_vec).collect()
+        };
+        let by_unit = rows(take("weight_ih_l0", &[hidden, 2])?, 2);
+        let w_rec = rows(take("weight_hh_l0", &[hidden, hidden])?, hidden);
+        let w_out = take("head.weight", &[1, hidden])?;
+        let (mut b_in, mut b_rec, mut b_out) = (vec![0.0; hidden], vec![0.0; hidden], 0.0);
+        if bias {
+            b_in = take("bias_ih_l0", &[hidden])?;
+            b_rec = take("bias_hh_l0", &[hidden])?;
+            b_out = take("head.bias", &[1])?[0];
+        }
+        if let Some(name) = tensors.keys().next() {
+            return Err(format!("the network has a `{name}`, of which nothing is known"));
+        }
+        // 2 inputs, H states, 2 biases, and some more roundings than there are terms.
+        let unit = (hidden + 12) as f64 * (1.0 / 16_777_216.0);
+        let gamma = unit / (1.0 - unit);
+        let error = |magnitude: f64| (magnitude * (gamma + SLACK) + 2.0_f64.powi(-100)).next_up();
+        let sum = |values: &[f64]| -> f64 { values.iter().map(|value| value.abs()).sum() };
+        let weight: Vec<f64> = (0..hidden)
+            .map(|j| sum(&by_unit[j]) + sum(&w_rec[j]) + b_in[j].abs() + b_rec[j].abs())
+            .collect();
+        Ok(Self {
+            hidden,
+            bias,
+            error: weight.iter().map(|&weight| error(weight)).collect(),
+            weight,
+            out_error: error(sum(&w_out) + b_out.abs()),
+            w_in: (0..2).map(|i| by_unit.iter().map(|row| row[i]).collect()).collect(),
+            w_rec,
+            b: b_in.iter().zip(&b_rec).map(|(a, b)| a + b).collect(),
+            w_out,
+            b_out,
+        })
+    }
+
+    /// The sums before the hidden sigmoids, without the inputs: an affine image of `set`.
+    fn recur(&self, set: &Zonotope) -> Sums {
+        let product =
+            |v: &[f64], row: &[f64]| -> f64 { v.iter().zip(row).map(|(v, w)| v * w).sum() };
+        let image = |v: &[f64]| self.w_rec.iter().map(|row| product(v, row)).collect::<Vec<f64>>();
+        let mut center = image(&set.center);
+        for (center, b) in center.iter_mut().zip(&self.b) {
+            *center += b;
+        }
+        let mut generators: Vec<Vec<f64>> = set.generators.iter().map(|g| image(g)).collect();
+        for (k, &own) in set.own.iter().enumerate().filter(|(_, own)| **own != 0.0) {
+            generators.push(self.w_rec.iter().map(|row| own * row[k]).collect());
+        }
+        let ranges = self.w_rec.iter().map(|row| set.range(row)).collect();
+        Sums { center, generators, ranges }
+    }
+
+    /// The states after one more pair of digits.
+    fn states(&self, sums: &Sums, pair: usize) -> Zonotope {
+        let hidden = self.hidden;
+        let mut set = Zonotope {
+            center: vec![0.0; hidden],
+            generators: vec![vec![0.0; hidden]; sums.generators.len()],
+            own: vec![0.0; hidden],
+            low: vec![0.0; hidden],
+            high: vec![0.0; hidden],
+        };
+        for j in 0..hidden {
+            let input = (pair / 2) as f64 * self.w_in[0][j] + (pair % 2) as f64 * self.w_in[1][j];
+            let (least, most) = sums.ranges[j];
+            let low = (least + (input + self.b[j]) - self.error[j]).next_down();
+            let high = (most + (input + self.b[j]) + self.error[j]).next_up();
+            // The f32 sigmoid of any sum in [low, high].
+            let ulp = |value: f64| value * (ULP / 8_388_608.0) + 2.0_f64.powi(-126);
+            let (bottom, top) = (sigmoid(low) - SIGMOID_ERROR, sigmoid(high) + SIGMOID_ERROR);
+            set.low[j] = (bottom - ulp(bottom.max(0.0))).next_down().max(0.0);
+            set.high[j] = (top + ulp(top)).next_up().min(1.0);
+            // It is λ·z + offset, up to `own`, with z within `error` of the affine image.
+            let slope = if high - low > 1e-6 {
+                ((sigmoid(high) - sigmoid(low)) / (high - low)).clamp(0.0, 0.25)
+            } else {
+                sigmoid(low) * (1.0 - sigmoid(low))
+            };
+            let (below, above) = deviation(slope, low, high);
+            let offset = 0.5 * (below + above);
+            set.center[j] = slope * (sums.center[j] + input) + offset;
+            for (target, generator) in set.generators.iter_mut().zip(&sums.generators) {
+                target[j] = slope * generator[j];
+            }
+            // The last term is for the roundings of these three lines.
+            let rounding = SLACK * (1.0 + slope * REACH * self.weight[j]);
+            let spread = (0.5 * (above - below)).next_up();
+            set.own[j] = (spread + slope * self.error[j] + ulp(top) + rounding).next_up();
+        }
+        set
+    }
+}
+
+/// The affine image of a set, and an enclosure of each unit's part of it without biases.
+struct Sums {
+    center: Vec<f64>,
+    generators: Vec<Vec<f64>>,
+    ranges: Vec<(f64, f64)>,
+}
+
+struct Walk<'a> {
+    network: &'a Network,
+    nodes: &'a HashMap<&'a str, Place<'a>>,
+    steps: usize,
+    margin: f64,
+}
+
+impl Walk<'_> {
+    /// All ways of `left` pairs from `set`, whose history is `carries` and `pairs`.
+    fn from(
+        &mut self,
+        set: &Zonotope,
+        left: usize,
+        carries: &mut Vec<bool>,
+        pairs: &mut Vec<usize>,
+    ) -> Result<(), String> {
+        if left == 0 {
+            return self.arrive(set, carries, pairs);
+        }
+        let sums = self.network.recur(set);
+        for pair in 0..4 {
+            let (digit, carry) = add(pair, carries[carries.len() - 1]);
+            let next = self.network.states(&sums, pair);
+            if !next.is_bounded() {
+                return Err(format!("the states may reach beyond {REACH}"));
+            }
+            let (least, most) = next.range(&self.network.w_out);
+            let (least, most) = (least + self.network.b_out, most + self.network.b_out);
+            let margin = (if digit { least } else { -most } - self.network.out_error).next_down();
+            carries.push(carry);
+            pairs.push(pair);
+            // NaN is not above it either.
+            if !matches!(margin.partial_cmp(&DECISION), Some(std::cmp::Ordering::Greater)) {
+                let way = spell(&pairs[pairs.len() - (self.steps - left + 1)..]);
+                return Err(format!("after {way} the output may be on the wrong side of ½"));
+            }
+            self.margin = self.margin.min(margin);
+            self.from(&next, left - 1, carries, pairs)?;
+            carries.pop();
+            pairs.pop();
+        }
+        Ok(())
+    }
+
+    /// The end of a way: some node must hold the set. By the true carry and the last pairs
+    /// it is looked up, for the shortest history first; `start` knows all pairs.
+    fn arrive(&self, set: &Zonotope, carries: &[bool], pairs: &[usize]) -> Result<(), String> {
+        let mut keys = (0..=pairs.len()).map(|known| {
+            let carry = if carries[pairs.len() - known] { "1" } else { "0" };
+            let last = &pairs[pairs.len() - known..];
+            format!("{carry}{}{}", if known == 0 { "" } else { " " }, spell(last))
+        });
+        let whole = format!("start {}", spell(pairs));
+        let place = keys.find_map(|key| self.nodes.get(&*key)).or_else(|| self.nodes.get(&*whole));
+        let way = spell(&pairs[pairs.len() - self.steps..]);
+        match place {
+            Some(place) if place.carries.last() != carries.last() => {
+                Err(format!("{way} leads to node `{}`, of the other carry", place.node.key))
+            }
+            Some(place) if place.holds(set) => Ok(()),
+            Some(place) => Err(format!("{way} leads out of node `{}`", place.node.key)),
+            None => Err(format!("{way} leads to no node")),
+        }
+    }
+}
+
+fn spell(pairs: &[usize]) -> String {
+    pairs.iter().map(|&pair| PAIRS[pair]).collect::<Vec<_>>().join(" ")
+}
+
+/// How far [`sigmoid`] may be from σ, anywhere.
+const SIGMOID_ERROR: f64 = 1e-11;
+
+/// σ(x), within [`SIGMOID_ERROR`], by IEEE's four operations alone.
+///
+/// `e^y = (e^{y/1024})^1024`. For |y| ≤ 40 the series to the tenth power is cut off at
+/// `0.04^11/11! < 1e-22` and rounds below 20·2⁻⁵³ relative; ten squarings make that less
+/// than 1024·21·2⁻⁵³ < 3e-12, and σ is off by at most a quarter of the relative error of
+/// the exponential. Beyond ±40, σ is within 1e-17 of its value there.
+fn sigmoid(x: f64) -> f64 {
+    let y = -x.clamp(-40.0, 40.0) / 1024.0;
+    let mut power = 1.0;
+    for n in (1..=10).rev() {
+        power = 1.0 + power * y / f64::from(n);
+    }
+    for _ in 0..10 {
+        power *= power;
+    }
+    1.0 / (1.0 + power)
+}
+
+/// The least and the largest `σ(z) − λ·z` on [low, high], for λ in [0, ¼].
+///
+/// On z ≥ 0, σ is concave: the least value is at an end, and every tangent lies above. By
+/// `σ(−z) = 1 − σ(z)` the other side is the same with `1 −` and its ends exchanged.
+fn deviation(slope: f64, low: f64, high: f64) -> (f64, f64) {
+    let (mut least, mut most) = (f64::MAX, f64::MIN);
+    if high >= 0.0 {
+        (least, most) = concave(slope, low.max(0.0), high);
+    }
+    if low < 0.0 {
+        let (below, above) = concave(slope, (-high).max(0.0), -low);
+        least = least.min(1.0 - above);
+        most = most.max(1.0 - below);
+    }
+    (least.next_down(), most.next_up())
+}
+
+/// [`deviation`] on [a, b] with 0 ≤ a.
+fn concave(slope: f64, a: f64, b: f64) -> (f64, f64) {
+    let value = |z: f64| sigmoid(z) - slope * z;
+    // Where σ′ = σ·(1 − σ) = λ, nearly: any other point would be as sound.
+    let root = (1.0 - 4.0 * slope).max(0.0).sqrt();
+    let touch = ((1.0 + root) / (1.0 - root).max(1e-300)).ln().clamp(a, b);
+    let at = sigmoid(touch);
+    let gradient = at * (1.0 - at) - slope;
+    let above = value(touch) + (gradient * (a - touch)).max(gradient * (b - touch));
+    // σ, σ′ and the products, all generously.
+    let slack = 1e-10 * (1.0 + b);
+    (value(a).min(value(b)) - slack, above + slack)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certify::training::network_config;
+    use model::{Network as Runner, Parameters, weights};
+    use proptest::prelude::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
+    fn reference(x: f64) -> f64 {
+        kernels::reference::sigmoid(x)
+    }
+
+    proptest! {
+        #[test]
+        fn the_sigmoid_is_as_near_as_it_says(x in prop_oneof![-50.0..50.0_f64, -1e9..1e9_f64]) {
+            // The standard library's exponential is good to an ULP or so of f64.
+            prop_assert!((sigmoid(x) - reference(x)).abs() < SIGMOID_ERROR / 2.0);
+        }
+
+        #[test]
+        fn a_line_follows_the_sigmoid_within_its_deviation(
+            slope in 0.0..=0.25_f64, a in -30.0..30.0_f64, width in 0.0..20.0_f64, at in 0.0..=1.0_f64,
+        ) {
+            let (low, high) = (a, a + width);
+            let (below, above) = deviation(slope, low, high);
+            let z = low + at * (high - low);
+            let deviation = reference(z) - slope * z;
+            prop_assert!(below <= deviation && deviation <= above);
+            // and not by a mile: no wider than what the ends and a step between them show
+            let seen = (0..=2_000).map(|n| low + f64::from(n) / 2_000.0 * (high - low));
+            let seen = seen.map(|z| reference(z) - slope * z);
+            let (least, most) = seen.fold((f64::MAX, f64::MIN), |(a, b), v| (a.min(v), b.max(v)));
+            prop_assert!(above - most < 0.01 + 1e-3 * width && least - below < 0.01 + 1e-3 * width);
+        }
+    }
+
+    /// What the machine computes lies in what the checker encloses, at every step of any
+    /// sequence, for random weights of several magnitudes.
+    #[test]
+    fn the_f32_network_stays_in_the_enclosure() {
+        let mut generator = Xoshiro256PlusPlus::seed_from_u64(5);
+        for hidden in [1, 2, 3, 8, 9, 16, 17, 33] {
+            for (bias, scale) in [(false, 1.0), (true, 1.0), (false, 10.0), (true, 0.01)] {
+                let config = network_config(hidden, bias).unwrap();
+                let mut parameters = Parameters::uniform(config, &mut generator);
+                parameters.for_each_row_mut(|row| row.iter_mut().for_each(|w| *w *= scale));
+                let network = Network::read(&weights::to_bytes(&parameters)).unwrap();
+                assert_eq!((network.hidden, network.bias), (hidden, bias));
+                let pairs: Vec<usize> = (0..8).map(|_| generator.random_range(0..4)).collect();
+                let digit = |bit: usize| if bit == 0 { 0.0 } else { 1.0_f32 };
+                let x: Vec<f32> =
+                    pairs.iter().flat_map(|&pair| [digit(pair / 2), digit(pair % 2)]).collect();
+                let mut runner = Runner::new(config);
+                let outputs = runner.forward(&parameters, &x, pairs.len(), 1).to_vec();
+                let zeros = vec![0.0; hidden];
+                let mut set = Zonotope {
+                    center: zeros.clone(),
+                    generators: vec![],
+                    own: zeros.clone(),
+                    low: zeros.clone(),
+                    high: zeros,
+                };
+                for (t, &pair) in pairs.iter().enumerate() {
+                    set = network.states(&network.recur(&set), pair);
+                    for (j, &h) in runner.hidden(t, 0).iter().enumerate() {
+                        let h = f64::from(h);
+                        assert!(set.low[j] <= h && h <= set.high[j], "{hidden} units, step {t}");
+                        let unit: Vec<f64> =
+                            (0..hidden).map(|k| if k == j { 1.0 } else { 0.0 }).collect();
+                        let (low, high) = set.range(&unit);
+                        assert!(low <= h && h <= high);
+                    }
+                    let (low, high) = set.range(&network.w_out);
+                    let low = low + network.b_out - network.out_error;
+                    let high = high + network.b_out + network.out_error;
+                    let output = f64::from(outputs[t]);
+                    assert!(reference(low) - 1e-6 <= output && output <= reference(high) + 1e-6);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_with_any_axes_holds_what_it_is_said_to() {
+        let node = Node {
+            key: "0".to_owned(),
+            axes: Some(vec![vec![0.6, 0.8], vec![-0.79, 0.61]]),
+            low: vec![0.1, -0.2],
+            high: vec![0.9, 0.3],
+        };
+        let place = Place { node: &node, carries: vec![false], pairs: vec![] };
+        let set = place.set();
+        let mut inside = 0;
+        for n in 0..10_000 {
+            let h = [f64::from(n % 100) / 99.0, f64::from(n / 100) / 99.0];
+            let axes = node.axes.as_ref().unwrap();
+            let along: Vec<f64> = axes.iter().map(|row| row[0] * h[0] + row[1] * h[1]).collect();
+            if (0..2).all(|i| node.low[i] <= along[i] && along[i] <= node.high[i]) {
+                inside += 1;
+                for direction in [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, -2.0], [0.6, 0.8]] {
+                    let (low, high) = set.range(&direction);
+                    let value = direction[0] * h[0] + direction[1] * h[1];
+                    assert!(low <= value && value <= high, "{h:?} along {direction:?}");
+                }
+            }
+        }
+        assert!(inside > 1_000, "{inside}");
+    }
+}

@@ -1,0 +1,66 @@
+//! What a proof looks like: the states of a network, and the sets that hold them, seen
+//! along the two axes on which the states differ most.
+
+use super::search::{Pool, eigenvectors};
+use super::{Certificate, Net};
+use model::Parameters;
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+/// The two families of states, no carry and carry, on their first two principal axes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Picture {
+    /// Points, by carry.
+    pub states: [Vec<[f64; 2]>; 2],
+    /// What each node's set covers, by carry: the least and the largest point.
+    pub sets: [Vec<[[f64; 2]; 2]>; 2],
+}
+
+/// The picture of a certified network, or, without a certificate, of its states alone.
+pub fn picture(parameters: &Parameters, certificate: Option<&Certificate>) -> Picture {
+    let net = Net::new(parameters);
+    let h = net.hidden;
+    let pool = Pool::new(&net, &mut Xoshiro256PlusPlus::seed_from_u64(0));
+    let all = || pool.states.iter().flatten();
+    let count = all().count() as f64;
+    let mean: Vec<f64> = (0..h).map(|j| all().map(|s| s[j]).sum::<f64>() / count).collect();
+    let mut covariance = vec![0.0; h * h];
+    for state in all() {
+        for i in 0..h {
+            for j in 0..h {
+                covariance[i * h + j] += (state[i] - mean[i]) * (state[j] - mean[j]);
+            }
+        }
+    }
+    let vectors = eigenvectors(&mut covariance, h);
+    let mut order: Vec<usize> = (0..h).collect();
+    order.sort_by(|&a, &b| covariance[b * h + b].total_cmp(&covariance[a * h + a]));
+    let axis = |n: usize| match order.get(n) {
+        Some(&n) => vectors[n * h..][..h].to_vec(),
+        None => vec![0.0; h], // a single unit has one axis
+    };
+    let axes = [axis(0), axis(1)];
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let points = |states: &Vec<Vec<f64>>| {
+        states.iter().map(|state| [dot(&axes[0], state), dot(&axes[1], state)]).collect()
+    };
+    let states = [points(&pool.states[0]), points(&pool.states[1])];
+    let mut sets = [Vec::new(), Vec::new()];
+    for node in certificate.iter().flat_map(|certificate| &certificate.nodes) {
+        let range = |axis: &[f64]| {
+            let along = match &node.axes {
+                Some(axes) => axes.iter().map(|row| dot(row, axis)).collect(),
+                None => axis.to_vec(),
+            };
+            let (mut low, mut high) = (0.0, 0.0);
+            for ((least, most), a) in node.low.iter().zip(&node.high).zip(along) {
+                low += (a * least).min(a * most);
+                high += (a * least).max(a * most);
+            }
+            [low, high]
+        };
+        let [x, y] = [range(&axes[0]), range(&axes[1])];
+        sets[usize::from(node.carry())].push([[x[0], y[0]], [x[1], y[1]]]);
+    }
+    Picture { states, sets }
+}
