@@ -25,6 +25,7 @@ const DIGEST: usize = 32;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// What was asked.
+    #[serde(with = "as_text")]
     pub config: RunConfig,
     /// Examples trained on.
     pub examples: u64,
@@ -38,6 +39,20 @@ pub struct Checkpoint {
     pub first_loss: Option<f64>,
     /// Parameters, optimizer and generators.
     pub state: State,
+}
+
+/// As JSON in a string: postcard cannot leave out fields, as a [`RunConfig`] does.
+mod as_text {
+    use crate::run::RunConfig;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _, ser::Error as _};
+
+    pub fn serialize<S: Serializer>(config: &RunConfig, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&serde_json::to_string(config).map_err(S::Error::custom)?)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RunConfig, D::Error> {
+        serde_json::from_str(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
 }
 
 impl Checkpoint {

@@ -82,11 +82,13 @@ const fn height(vectors: usize) -> usize {
 /// [`height`] by vectors less one, which spares a small product the divisions.
 const HEIGHTS: [usize; MAX_WIDTH] = [height(1), height(2), height(3), height(4)];
 
-/// How many sums of its own each value of a tile of so many vectors is split into.
+/// How many sums of its own each value of a tile of so many vectors is split into. One
+/// from 7 sums on, which the shares of 8 rows and more always have: so the bits of a row
+/// do not depend on how many rows there are beside it, once there are 8.
 const fn phases(sums: usize, vectors: usize) -> usize {
     if sums < 5 && 4 * sums + vectors < REGISTERS {
         4
-    } else if sums < 10 && 2 * sums + vectors < REGISTERS {
+    } else if sums < 7 && 2 * sums + vectors < REGISTERS {
         2
     } else {
         1
