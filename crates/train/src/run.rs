@@ -315,6 +315,11 @@ impl RunFolder {
         let path = self.path.join(METRICS_UNFINISHED);
         let mut text = String::new();
         if bytes > 0 {
+            let finished = self.path.join(METRICS);
+            if !path.exists() && finished.exists() {
+                // The run was ended between its first file and its last.
+                fs::rename(&finished, &path).map_err(Error::file("read", &finished))?;
+            }
             text = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
         }
         let lines = usize::try_from(bytes).ok().and_then(|bytes| text.get(..bytes));

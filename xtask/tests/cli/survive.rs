@@ -56,7 +56,9 @@ fn killed_and_resumed(options: &str, kills: usize) {
             let mut child = start(&folder, &arguments);
             sleep(Duration::from_micros(random.random_range(0..40_000)));
             child.kill().unwrap();
-            child.wait().unwrap();
+            let output = child.wait_with_output().unwrap();
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.code().is_none_or(|code| code == 0), "{arguments}: {stderr}");
             done += 1;
         }
         if path(&out).join("checkpoint").exists() {
@@ -112,8 +114,10 @@ fn ctrl_c_ends_with_a_checkpoint_that_goes_on_to_the_same_bits() {
 #[test]
 fn a_resumed_run_says_where_it_goes_on_and_a_finished_one_is_not_resumed() {
     let folder = temporary();
-    let mut child =
-        start(&folder, "train --hidden 128 --examples 1000000 --checkpoint-every 500 --out run");
+    let mut child = start(
+        &folder,
+        "train --strategy serial --hidden 128 --examples 1000000 --checkpoint-every 500 --out run",
+    );
     wait_for_checkpoint(&folder.path().join("run"));
     xtask_line(&folder, "train --resume run").refused(1, &["another process is training in run"]);
     xtask_line(&folder, "train --out run --force --quiet")
@@ -135,8 +139,10 @@ fn a_resumed_run_says_where_it_goes_on_and_a_finished_one_is_not_resumed() {
 fn a_damaged_checkpoint_is_refused_and_left_as_it_is() {
     let folder = temporary();
     let run = folder.path().join("run");
-    let mut child =
-        start(&folder, "train --hidden 128 --examples 1000000 --checkpoint-every 500 --out run");
+    let mut child = start(
+        &folder,
+        "train --strategy serial --hidden 128 --examples 1000000 --checkpoint-every 500 --out run",
+    );
     wait_for_checkpoint(&run);
     child.kill().unwrap();
     child.wait().unwrap();
