@@ -11,7 +11,7 @@
 //! knows the divisor. `model::loss` derives the gradients, and knows steps and masks;
 //! here is what runs in lanes.
 //!
-//! 1. A sum runs in [`SUMS`] vectors over [`BLOCK`] values, and in f64 beyond: its error
+//! 1. A sum runs in `SUMS` vectors over `BLOCK` values, and in f64 beyond: its error
 //!    does not grow with the length.
 //! 2. The binary cross-entropy never subtracts two numbers of nearly the same size. With
 //!    `u = e^{−|a|}`, which cannot overflow,
@@ -22,7 +22,7 @@
 //!    ```
 //!    w = 1 − y where a ≥ 0, else y; so a loss near 0 has as many right digits as any.
 //! 3. The rows of a softmax share their logarithm: `Σ ln s = ln Π s`, and in f64 the
-//!    product of [`ROWS`] sums, each between 1 and the number of classes, overflows for
+//!    product of `ROWS` sums, each between 1 and the number of classes, overflows for
 //!    no number of classes that fits in memory.
 //!
 //! Any length, any alignment; nothing here allocates.

@@ -70,7 +70,7 @@ impl Strategy {
     /// What `cargo xtask bench hogwild` found best for the sizes of `config`, with up to
     /// `threads` workers.
     ///
-    /// Serial where the whole training takes less than [`WORTH_SHARING`]: starting and
+    /// Serial where the whole training takes less than `WORTH_SHARING`: starting and
     /// meeting would eat what a second worker gains, and the bits stay the same. Above,
     /// Hogwild! was the fastest to every loss that was tried.
     pub fn fastest(config: &RunConfig, threads: usize) -> Self {
