@@ -4,6 +4,10 @@
 //! Throughput counts two floating-point operations a multiply-add. Each shape is
 //! `m x k x n`; the answer of each runner is held against the f64 reference before
 //! it is timed. The ceilings of the machine are printed first.
+//!
+//! The matrices begin at cache lines, as the parameters and states of a network do. From
+//! where an allocator puts a `Vec`, 16 bytes behind one, every load of B and store of C
+//! touches two: products of 64 to 512 rows were 3 % slower.
 
 #[path = "roofline.rs"]
 mod roofline;
@@ -12,6 +16,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kernels::{
+    buffer::Buffer,
     matmul::{PackedMatrix, gemm},
     matrix::{MatMut, MatRef},
     reference,
@@ -57,22 +62,23 @@ struct Problem {
     m: usize,
     k: usize,
     n: usize,
-    a: Vec<f32>,
-    b: Vec<f32>,
-    c: Vec<f32>,
+    a: Buffer,
+    b: Buffer,
+    c: Buffer,
 }
 
 impl Problem {
     fn new((m, k, n): (usize, usize, usize)) -> Self {
         let mut state = 1_u32;
-        let mut values = |length: usize| -> Vec<f32> {
-            let next = |_| {
+        let mut values = |length: usize| {
+            let mut values = Buffer::zeros(length);
+            for value in values.iter_mut() {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-            };
-            (0..length).map(next).collect()
+                *value = (state >> 8) as f32 / (1 << 23) as f32 - 1.0;
+            }
+            values
         };
-        Self { m, k, n, a: values(m * k), b: values(k * n), c: vec![f32::NAN; m * n] }
+        Self { m, k, n, a: values(m * k), b: values(k * n), c: Buffer::zeros(m * n) }
     }
 
     /// Panics if C is not the product, for up to 40 of its rows.

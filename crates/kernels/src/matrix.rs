@@ -88,7 +88,7 @@ impl<'a> MatRef<'a> {
             "{rows} x {columns} values asked for, {} given",
             data.len()
         );
-        Self::with_stride(data, rows, columns, columns)
+        Self { start: data.as_ptr(), rows, columns, stride: columns, lifetime: PhantomData }
     }
 
     /// A view of `rows` × `columns` values whose rows start `stride` values apart.
@@ -226,7 +226,7 @@ impl<'a> MatMut<'a> {
             "{rows} x {columns} values asked for, {} given",
             data.len()
         );
-        Self::with_stride(data, rows, columns, columns)
+        Self { start: data.as_mut_ptr(), rows, columns, stride: columns, lifetime: PhantomData }
     }
 
     /// A view of `rows` × `columns` values whose rows start `stride` values apart.

@@ -28,6 +28,17 @@ impl Prefix {
         unsafe { platform::load(self.0, source) }
     }
 
+    /// Loads the lanes named from values `step` apart and fills the others with zero.
+    ///
+    /// # Safety
+    /// `source` is valid for reading a value at each multiple of `step`, for as many as
+    /// lanes are named; the step is [`MAX_GATHER_STEP`] at most.
+    #[inline(always)]
+    pub(crate) unsafe fn gather(self, source: *const f32, step: usize) -> Lanes {
+        // SAFETY: the caller's promise is the one asked for.
+        unsafe { platform::gather(self.0, source, step) }
+    }
+
     /// Stores the lanes named and leaves what lies behind them untouched.
     ///
     /// # Safety
@@ -39,11 +50,17 @@ impl Prefix {
     }
 }
 
+/// The largest step of a gather: its instruction takes distances in bytes, as i32.
+pub(crate) const MAX_GATHER_STEP: usize = i32::MAX as usize / (LANES * size_of::<f32>());
+
 #[cfg(target_feature = "avx512f")]
 mod platform {
-    use super::Lanes;
-    use std::arch::x86_64::{__m512, __mmask16, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps};
-    use std::mem::transmute;
+    use super::{LANES, Lanes};
+    use std::arch::x86_64::{
+        __m512, __m512i, __mmask16, _mm512_mask_i32gather_ps, _mm512_mask_storeu_ps,
+        _mm512_maskz_loadu_ps, _mm512_mullo_epi32, _mm512_set1_epi32, _mm512_setzero_ps,
+    };
+    use std::{array, mem::transmute};
 
     pub(super) type Mask = __mmask16;
 
@@ -60,6 +77,19 @@ mod platform {
     }
 
     #[inline(always)]
+    pub(super) unsafe fn gather(mask: Mask, source: *const f32, step: usize) -> Lanes {
+        let lanes: [i32; LANES] = array::from_fn(|lane| lane as i32);
+        // SAFETY: as for `load`; the distances do not overflow.
+        unsafe {
+            let lanes = transmute::<[i32; LANES], __m512i>(lanes);
+            let places = _mm512_mullo_epi32(lanes, _mm512_set1_epi32(step as i32));
+            let zero = _mm512_setzero_ps();
+            let gathered = _mm512_mask_i32gather_ps::<4>(zero, mask, places, source.cast());
+            transmute::<__m512, Lanes>(gathered)
+        }
+    }
+
+    #[inline(always)]
     pub(super) unsafe fn store(mask: Mask, target: *mut f32, value: Lanes) {
         // SAFETY: as for `load`.
         unsafe { _mm512_mask_storeu_ps(target, mask, transmute::<Lanes, __m512>(value)) }
@@ -70,7 +100,8 @@ mod platform {
 mod platform {
     use super::{LANES, Lanes};
     use std::arch::x86_64::{
-        __m256, __m256i, _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps,
+        __m256, __m256i, _mm256_castsi256_ps, _mm256_loadu_si256, _mm256_maskload_ps,
+        _mm256_maskstore_ps, _mm256_movemask_ps,
     };
     use std::mem::transmute;
 
@@ -100,6 +131,18 @@ mod platform {
     }
 
     #[inline(always)]
+    pub(super) unsafe fn gather(mask: Mask, source: *const f32, step: usize) -> Lanes {
+        // SAFETY: the build has AVX.
+        let count = unsafe { _mm256_movemask_ps(_mm256_castsi256_ps(mask)) }.count_ones();
+        let mut lanes = [0.0; LANES];
+        for (lane, value) in lanes[..count as usize].iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *value = unsafe { *source.wrapping_add(lane * step) };
+        }
+        Lanes::new(lanes)
+    }
+
+    #[inline(always)]
     pub(super) unsafe fn store(mask: Mask, target: *mut f32, value: Lanes) {
         // SAFETY: as for `load`.
         unsafe { _mm256_maskstore_ps(target, mask, transmute::<Lanes, __m256>(value)) }
@@ -116,6 +159,16 @@ mod platform {
     #[inline(always)]
     pub(super) fn mask(count: usize) -> Mask {
         count
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn gather(mask: Mask, source: *const f32, step: usize) -> Lanes {
+        let mut lanes = [0.0; LANES];
+        for (lane, value) in lanes[..mask].iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *value = unsafe { *source.wrapping_add(lane * step) };
+        }
+        Lanes::new(lanes)
     }
 
     #[inline(always)]

@@ -300,6 +300,35 @@ fn threads_do_not_change_a_bit() {
 }
 
 #[test]
+fn parts_are_summed_as_the_whole() {
+    // Sizes that an even division would cut to a row or a column.
+    for (m, k, n) in [(97, 300, 513), (257, 128, 257), (1025, 64, 130), (17, 300, 2049)] {
+        let a = Island::operand(m, k, false, 0, 1);
+        let b = Island::operand(k, n, false, 0, 2);
+        let packed = PackedMatrix::new(b.view());
+        let bits = |c: Vec<f32>| c.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+        let product = |rows: usize, run: &dyn Fn(MatRef<'_>, MatMut<'_>)| {
+            let mut c = vec![0.0; rows * n];
+            run(a.view().part(0, 0, rows, k), MatMut::new(&mut c, rows, n));
+            bits(c)
+        };
+        let plain = |a: MatRef<'_>, c: MatMut<'_>| gemm(1.0, a, b.view(), 0.0, c);
+        let parallel = |a: MatRef<'_>, c: MatMut<'_>| {
+            gemm_parallel(1.0, a, b.view(), 0.0, c, Epilogue::default());
+        };
+        let from_packed = |a: MatRef<'_>, c: MatMut<'_>| gemm(1.0, a, &packed, 0.0, c);
+        let whole = product(m, &plain);
+        assert!(whole == product(m, &parallel), "{m} x {k} x {n} in parallel");
+        let whole_packed = product(m, &from_packed);
+        for rows in [8, 9, 13, 16] {
+            assert!(whole[..rows * n] == product(rows, &plain), "{rows} of {m} x {k} x {n}");
+            let some = product(rows, &from_packed);
+            assert!(whole_packed[..rows * n] == some, "{rows} of {m} x {k} x {n}, packed");
+        }
+    }
+}
+
+#[test]
 fn zero_factors_leave_nan_behind() {
     let nan = [f32::NAN; 12];
     for (k, alpha) in [(4, 0.0), (0, 1.0), (0, 0.0)] {

@@ -5,10 +5,11 @@
 //! y[j] = activation(α·Σ_p x[p]·M[p][j] + β·y[j] + bias[j])    vector_matrix
 //! ```
 //!
-//! 1. In the first, lanes run over the depth. [`ROWS`] rows at a time: their sums,
-//!    one vector each, share every load of x and are enough to keep the
+//! 1. In the first, lanes run over the depth. As many rows as there are lanes at a time:
+//!    their sums, one vector each, share every load of x and are enough to keep the
 //!    multiply-adds busy; then they are added up crosswise into one vector, on which
-//!    α, β, bias and activation act as in a tile.
+//!    α, β, bias and activation act as in a tile. A row that is left over is added up
+//!    in the same order.
 //! 2. In the second, lanes run over the columns. [`BLOCK`] rows at a time, from
 //!    their first column to the last, so that the matrix is read in long runs; x is
 //!    in registers, and y costs one load in `BLOCK + 1`.
@@ -16,15 +17,17 @@
 //!
 //! For [`super`] when C or op(A) is a single row or column.
 
-use super::{Activation, Update, activate, finish};
+use std::{array, mem::MaybeUninit};
+
+use super::{
+    Activation, Update, activate, finish,
+    tile::{Addresses, DEPTH, offset, opaque},
+};
 use crate::{
-    lanes::{LANES, Lanes, load, store, store_partial},
+    lanes::{LANES, Lanes, eights, load, store},
     matrix::MatRef,
     prefix::Prefix,
 };
-
-/// Rows whose sums run at the same time.
-const ROWS: usize = 8;
 
 /// The vector y: `length` values, `step` apart.
 pub(super) struct Strided {
@@ -52,19 +55,16 @@ pub(super) unsafe fn matrix_vector(
     let rows = matrix.rows();
     for first in (0..rows).step_by(LANES) {
         let count = LANES.min(rows - first);
-        let mut sums = [0.0; LANES];
-        for group in (0..count).step_by(ROWS) {
-            let sums = &mut sums[group..count.min(group + ROWS)];
-            match sums.len() {
-                ROWS => sums.copy_from_slice(&dots::<ROWS>(matrix, first + group, x)),
-                _ => {
-                    for (offset, sum) in sums.iter_mut().enumerate() {
-                        [*sum] = dots::<1>(matrix, first + group + offset, x);
-                    }
-                }
+        let sums = if count == LANES {
+            across(dots::<LANES>(matrix, first, x))
+        } else {
+            let mut sums = [0.0; LANES];
+            for (offset, sum) in sums[..count].iter_mut().enumerate() {
+                let [dot] = dots::<1>(matrix, first + offset, x);
+                *sum = total(dot);
             }
-        }
-        let sums = Lanes::new(sums);
+            Lanes::new(sums)
+        };
         let at = |row: usize| y.start.wrapping_add((first + row) * y.step);
         let mut old = [0.0; LANES];
         if update.beta != 0.0 {
@@ -73,13 +73,196 @@ pub(super) unsafe fn matrix_vector(
                 *old = unsafe { *at(row) };
             }
         }
-        let mut new = [0.0; LANES];
-        store_partial(&mut new, finish(sums, Lanes::new(old), bias(first, count), update));
+        let new = finish(sums, Lanes::new(old), bias(first, count), update).to_array();
         for (row, &new) in new[..count].iter().enumerate() {
             // SAFETY: one of the values of y.
             unsafe { *at(row) = new };
         }
     }
+}
+
+/// The most columns that [`columns`] computes.
+pub(super) const MAX_EDGE: usize = 8;
+
+/// Computes the columns of a product from the given one on, A not transposed: a block of C
+/// at a time, of as many values as there are lanes. Each column of B is gathered into
+/// vectors first.
+///
+/// # Safety
+/// As for [`super::tile::sweep`]; row p of B lies at `b + p·step`, and there are
+/// [`DEPTH`] rows and [`MAX_EDGE`] columns at most; the step suits [`Prefix::gather`].
+#[inline(never)]
+pub(super) unsafe fn columns(
+    at: &Addresses,
+    first: usize,
+    b: *const f32,
+    step: usize,
+    update: &Update,
+) {
+    // Plain floats, since the compiler moves arrays of vectors by halves, and no load takes
+    // a vector from two stores.
+    let mut gathered = MaybeUninit::<[f32; MAX_EDGE * DEPTH]>::uninit();
+    let x: *mut f32 = gathered.as_mut_ptr().cast();
+    let count = at.columns - first;
+    for column in 0..count {
+        for p in (0..at.depth).step_by(LANES) {
+            let source = b.wrapping_add(first + column + p * step);
+            // SAFETY: values of a column of B, as many as are left; and there is room for
+            // the whole vectors of so many columns so deep.
+            unsafe {
+                let values = Prefix::new(at.depth - p).gather(source, step);
+                store(x.wrapping_add(column * DEPTH + p), values);
+            }
+        }
+    }
+    let mut column = 0;
+    while column < count {
+        let (left, x) = (count - column, x.wrapping_add(column * DEPTH));
+        let place = first + column;
+        // SAFETY: columns of this product, which have been gathered.
+        unsafe {
+            column += match left {
+                4.. => block_columns::<4, { LANES / 4 }>(at, place, x, update),
+                2.. => block_columns::<2, { LANES / 2 }>(at, place, x, update),
+                _ => block_columns::<1, LANES>(at, place, x, update),
+            };
+        }
+    }
+}
+
+/// `COUNT` columns of [`columns`] from the given one on, `ROWS` rows at a time.
+///
+/// # Safety
+/// As for [`columns`]; the columns of B lie from `x` on, [`DEPTH`] apart, in whole vectors.
+unsafe fn block_columns<const COUNT: usize, const ROWS: usize>(
+    at: &Addresses,
+    column: usize,
+    x: *const f32,
+    update: &Update,
+) -> usize {
+    let bias = offset(at.bias, column);
+    let is_done = update.is_nothing() && bias.is_null();
+    let (mut a, mut c) = (at.a, at.c.wrapping_add(column));
+    let mut rows = at.rows;
+    while rows >= ROWS {
+        // SAFETY: so many rows of A and C, these columns.
+        unsafe {
+            let mut sums = across(block::<LANES, ROWS, COUNT>(a, at, x));
+            if !is_done {
+                sums = finish_block::<COUNT>(sums, ROWS, c, at.c_row, bias, update);
+            }
+            write_block::<COUNT, ROWS>(sums, c, at.c_row);
+        }
+        rows -= ROWS;
+        a = a.wrapping_add(ROWS * at.a_row);
+        c = c.wrapping_add(ROWS * at.c_row);
+    }
+    for _ in 0..rows {
+        // SAFETY: a row of A and C, these columns.
+        unsafe {
+            let sums = block::<COUNT, 1, COUNT>(a, at, x);
+            let mut sums = Lanes::new(array::from_fn(|lane| total(sums[lane % COUNT])));
+            if !is_done {
+                sums = finish_block::<COUNT>(sums, 1, c, at.c_row, bias, update);
+            }
+            write_block::<COUNT, 1>(sums, c, at.c_row);
+        }
+        a = a.wrapping_add(at.a_row);
+        c = c.wrapping_add(at.c_row);
+    }
+    COUNT
+}
+
+/// Writes the first rows of a block.
+///
+/// # Safety
+/// They are valid for writing.
+#[inline(always)]
+unsafe fn write_block<const COUNT: usize, const ROWS: usize>(
+    sums: Lanes,
+    c: *mut f32,
+    c_row: usize,
+) {
+    let mut block = [0.0; LANES];
+    // SAFETY: the array is a vector long, and the caller's promise.
+    unsafe {
+        store(block.as_mut_ptr(), sums);
+        for (i, values) in block.as_chunks::<COUNT>().0[..ROWS].iter().enumerate() {
+            c.wrapping_add(i * c_row).cast::<[f32; COUNT]>().write_unaligned(*values);
+        }
+    }
+}
+
+/// [`finish`] for the sums of a block of C.
+///
+/// # Safety
+/// The block is valid for reading, unless β = 0; the bias has a value for each column, or
+/// is null.
+#[inline(never)]
+unsafe fn finish_block<const COUNT: usize>(
+    sums: Lanes,
+    rows: usize,
+    c: *const f32,
+    c_row: usize,
+    bias: *const f32,
+    update: &Update,
+) -> Lanes {
+    let mut old = [0.0; LANES];
+    if update.beta != 0.0 {
+        for (i, old) in old.as_chunks_mut::<COUNT>().0[..rows].iter_mut().enumerate() {
+            // SAFETY: a row of the block.
+            *old = unsafe { c.wrapping_add(i * c_row).cast::<[f32; COUNT]>().read_unaligned() };
+        }
+    }
+    let bias = (!bias.is_null()).then(|| {
+        // SAFETY: the bias of a column.
+        Lanes::new(array::from_fn(|lane| unsafe { *bias.wrapping_add(lane % COUNT) }))
+    });
+    finish(sums, Lanes::new(old), bias, update)
+}
+
+/// The products of `ROWS` rows of A and `COUNT` columns, lane by lane.
+///
+/// # Safety
+/// The rows from `a` on are rows of A; the rest as for [`block_columns`].
+#[allow(clippy::needless_range_loop)] // the sums must stay in registers
+#[inline(always)]
+unsafe fn block<const SUMS: usize, const ROWS: usize, const COUNT: usize>(
+    a: *const f32,
+    at: &Addresses,
+    x: *const f32,
+) -> [Lanes; SUMS] {
+    const { assert!(SUMS == ROWS * COUNT) };
+    // As in a tile: rows by fours, and distances in bytes.
+    let a_row = size_of::<f32>() * at.a_row;
+    let mut a: [*const f32; LANES / 4] =
+        array::from_fn(|four| opaque(a.wrapping_byte_add(4 * four * a_row)));
+    let in_four = [0, a_row, 2 * a_row, 3 * a_row];
+    let mut sum = [Lanes::ZERO; SUMS];
+    let mut x = x;
+    let mut add = |read: &dyn Fn(*const f32) -> Lanes| {
+        // SAFETY: a part of each column of B.
+        let columns: [Lanes; COUNT] =
+            array::from_fn(|j| unsafe { load(x.wrapping_add(j * DEPTH)) });
+        for i in 0..ROWS {
+            let row = read(a[i / 4].wrapping_byte_add(in_four[i % 4]));
+            for j in 0..COUNT {
+                sum[i * COUNT + j] = row.mul_add(columns[j], sum[i * COUNT + j]);
+            }
+        }
+        x = x.wrapping_add(LANES);
+        a = a.map(|a| opaque(a.wrapping_add(LANES)));
+    };
+    for _ in 0..at.depth / LANES {
+        // SAFETY: whole vectors of the rows of A.
+        add(&|source| unsafe { load(source) });
+    }
+    if !at.depth.is_multiple_of(LANES) {
+        let rest = Prefix::new(at.depth % LANES);
+        // SAFETY: what is left of the rows of A.
+        add(&|source| unsafe { rest.load(source) });
+    }
+    sum
 }
 
 /// Rows of the matrix that [`vector_matrix`] reads side by side: as many as one set
@@ -137,7 +320,7 @@ unsafe fn add_rows<const COUNT: usize>(
     let columns = matrix.columns();
     assert!(bias.is_none_or(|bias| bias.len() == columns));
     let row = |p: usize| matrix.as_ptr().wrapping_add(p * matrix.stride());
-    let x: [Lanes; COUNT] = std::array::from_fn(|p| Lanes::splat(x[p] * update.alpha));
+    let x: [Lanes; COUNT] = array::from_fn(|p| Lanes::splat(x[p] * update.alpha));
     let beta = Lanes::splat(update.beta);
     // Whole vectors begin where those of M are aligned, and end before the last.
     let width = size_of::<Lanes>();
@@ -183,10 +366,10 @@ unsafe fn add_rows<const COUNT: usize>(
     }
 }
 
-/// The products of `ROWS` rows of a matrix, from `first` on, with x.
+/// The products of `ROWS` rows of a matrix, from `first` on, with x, lane by lane.
 #[allow(clippy::needless_range_loop)] // the rows must stay in registers
 #[inline]
-fn dots<const ROWS: usize>(matrix: MatRef<'_>, first: usize, x: &[f32]) -> [f32; ROWS] {
+fn dots<const ROWS: usize>(matrix: MatRef<'_>, first: usize, x: &[f32]) -> [Lanes; ROWS] {
     assert!(first + ROWS <= matrix.rows() && x.len() == matrix.columns());
     let start = matrix.as_ptr().wrapping_add(first * matrix.stride());
     let row = |i: usize| start.wrapping_add(i * matrix.stride());
@@ -212,36 +395,57 @@ fn dots<const ROWS: usize>(matrix: MatRef<'_>, first: usize, x: &[f32]) -> [f32;
             }
         }
     }
-    across(sum)
+    sum
 }
 
-/// The sum over the lanes of each vector.
+/// The sum over the lanes of each vector: halves are added to halves, as in [`total`].
+#[cfg(target_feature = "avx512f")]
 #[inline(always)]
-fn across<const ROWS: usize>(sum: [Lanes; ROWS]) -> [f32; ROWS] {
-    use wide::f32x8;
-    if ROWS == 8 {
-        let halves: [f32x8; 8] = std::array::from_fn(|i| half(sum[i]));
-        let lines = f32x8::transpose(halves);
-        let total = ((lines[0] + lines[1]) + (lines[2] + lines[3]))
-            + ((lines[4] + lines[5]) + (lines[6] + lines[7]));
-        let total = total.to_array();
-        std::array::from_fn(|i| total[i])
-    } else {
-        std::array::from_fn(|i| sum[i].reduce_add())
+fn across(x: [Lanes; LANES]) -> Lanes {
+    let eight: [Lanes; 8] = array::from_fn(|i| add_halves::<8>(x[i], x[i + 8]));
+    let four: [Lanes; 4] = array::from_fn(|i| add_halves::<4>(eight[i], eight[i + 4]));
+    let two: [Lanes; 2] = array::from_fn(|i| add_halves::<2>(four[i], four[i + 2]));
+    add_halves::<1>(two[0], two[1])
+}
+
+/// In each group of `2·HALF` lanes, first the sums of the halves of `a`, then of `b`.
+#[cfg(target_feature = "avx512f")]
+#[inline(always)]
+fn add_halves<const HALF: usize>(a: Lanes, b: Lanes) -> Lanes {
+    use std::arch::x86_64::{__m512, __m512i, _mm512_mask_blend_ps, _mm512_permutex2var_ps};
+    use std::mem::transmute;
+    let is_upper = |lane: usize| lane & HALF != 0;
+    let mask = (0..LANES).fold(0, |mask, lane| mask | u16::from(is_upper(lane)) << lane);
+    // Lane l of `a`, or lane l of `b` if 16 is added.
+    let others: [i32; LANES] = array::from_fn(|lane| {
+        (if is_upper(lane) { LANES + lane - HALF } else { lane + HALF }) as i32
+    });
+    // SAFETY: the build has AVX-512F; the types are all 64 bytes without padding.
+    unsafe {
+        let a = transmute::<Lanes, __m512>(a);
+        let b = transmute::<Lanes, __m512>(b);
+        let others = transmute::<[i32; LANES], __m512i>(others);
+        let own = transmute::<__m512, Lanes>(_mm512_mask_blend_ps(mask, a, b));
+        let other = transmute::<__m512, Lanes>(_mm512_permutex2var_ps(a, others, b));
+        own + other
     }
 }
 
-/// The upper lanes added to the lower, until eight are left.
-#[cfg(target_feature = "avx512f")]
-#[inline(always)]
-fn half(x: Lanes) -> wide::f32x8 {
-    let [low, high]: [wide::f32x8; 2] = bytemuck::cast(x);
-    low + high
-}
-
-/// Eight lanes as they are.
+/// The sum over the lanes of each vector: halves are added to halves, as in [`total`].
 #[cfg(not(target_feature = "avx512f"))]
 #[inline(always)]
-fn half(x: Lanes) -> wide::f32x8 {
-    x
+fn across(x: [Lanes; LANES]) -> Lanes {
+    let [a, b, c, d, e, f, g, h] = Lanes::transpose(x);
+    ((a + e) + (c + g)) + ((b + f) + (d + h))
+}
+
+/// The sum over the lanes: halves are added to halves until one value is left.
+#[inline(always)]
+fn total(x: Lanes) -> f32 {
+    let mut eight = eights(x)[0];
+    for &more in &eights(x)[1..] {
+        eight += more;
+    }
+    let [a, b, c, d, e, f, g, h] = eight.to_array();
+    ((a + e) + (c + g)) + ((b + f) + (d + h))
 }

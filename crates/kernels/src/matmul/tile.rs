@@ -18,23 +18,28 @@
 //!    wide rather than tall. 6 × 4 vectors need 10 for 24 and ran at 96 % of peak
 //!    where 14 × 2 ran at 92 % (128 × 128 × 128, packed).
 //! 3. Rows are shared out evenly (16 = 6 + 5 + 5, not 6 + 6 + 4).
-//! 4. The last vector of a row is masked where the columns end ([`Prefix`]).
-//! 5. A is read where it lies, by any two steps, so A and Aᵀ are one kernel.
-//! 6. The first tile of a strip may write the rows of B that it reads to a panel,
+//! 4. Next to the multiply-adds of a step there is little else: addresses go on by bytes,
+//!    an addition each. As values, each was a `lea` with a factor, which takes turns with
+//!    multiply-adds on one of their two ports.
+//! 5. The last vector of a row is masked where the columns end ([`Prefix`]). A few columns
+//!    in it are better summed along the depth ([`without_edge`]): 100 × 100 × 100, with 4,
+//!    went from 82 % of peak to 89 %, 33 × 33 × 33 from 60 % to 77 %.
+//! 6. A is read where it lies, by any two steps, so A and Aᵀ are one kernel.
+//! 7. The first tile of a strip may write the rows of B that it reads to a panel,
 //!    from which the tiles below it read: packing hides behind the multiply-adds.
-//! 7. An activation runs over the tile once it is written and still in L1: the sums
+//! 8. An activation runs over the tile once it is written and still in L1: the sums
 //!    leave it no registers.
 //!
 //! What this file does not know: threads, blocks, whose panels they are.
 
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
 use std::{arch::asm, array, ptr};
 
-use super::{Activation, Update, activate};
+use super::{Activation, Update, activate, dot};
 use crate::{
     lanes::{LANES, Lanes, load, store},
-    prefix::Prefix,
+    prefix::{MAX_GATHER_STEP, Prefix},
 };
 
 /// Vectors that the registers hold. Without AVX a vector takes two of them.
@@ -59,7 +64,7 @@ pub(super) const WIDTH: usize = if cfg!(target_feature = "avx512f") {
 const MAX_WIDTH: usize = 4;
 
 /// The most rows of any tile.
-const MAX_HEIGHT: usize = 16;
+const MAX_HEIGHT: usize = 20;
 
 /// The most of the depth that one sweep sums in registers: a strip of B so deep
 /// stays in L1 while the rows of A pass by. Every path cuts the depth here.
@@ -126,12 +131,21 @@ pub(super) struct Addresses {
 }
 
 /// A strip of B: row p of it lies at `b + p·step`. A `panel` that is not null gets
-/// a copy, row after row in whole vectors with zeros behind.
+/// a copy, row after row in whole vectors with zeros behind. At `next`, if that is not
+/// null, lies the strip that will be read after it, at the same step.
 #[derive(Clone, Copy)]
 pub(super) struct Strip {
     pub b: *const f32,
     pub step: usize,
     pub panel: *mut f32,
+    pub next: *const f32,
+}
+
+impl Strip {
+    /// A strip to be read where it lies.
+    pub fn new(b: *const f32, step: usize) -> Self {
+        Self { b, step, panel: ptr::null_mut(), next: ptr::null() }
+    }
 }
 
 /// A pointer so many values on, or null where it was null.
@@ -139,7 +153,102 @@ pub(super) fn offset(start: *const f32, by: usize) -> *const f32 {
     if start.is_null() { start } else { start.wrapping_add(by) }
 }
 
-type Tile = unsafe fn(&Addresses, Strip, &Update);
+/// What a tile needs to know beside A and B, which it is given in registers: they are
+/// asked for at once, and all this later.
+struct Place<'a> {
+    depth: usize,
+    columns: usize,
+    c: *mut f32,
+    c_row: usize,
+    bias: *const f32,
+    update: &'a Update,
+    /// Whether the sums are the result.
+    is_done: bool,
+    panel: *mut f32,
+    /// The tile fetches C, and a cache line in each row from here on if it is not null, at
+    /// the steps of the depth that have none of these bits.
+    next: *const f32,
+    unless: usize,
+}
+
+/// A, the distances of its rows and columns; B, the distance of its rows; the rest. The
+/// distances are in bytes: to go on by a number of values costs an instruction on a port
+/// that is wanted for multiply-adds.
+type Tile = unsafe fn(*const f32, usize, usize, *const f32, usize, &Place<'_>);
+
+/// Computes a product that is one tile, if it is, with nothing in between.
+///
+/// # Safety
+/// As for [`sweep`].
+#[inline(always)]
+pub(super) unsafe fn try_single(at: &Addresses, update: &Update, strip: Strip) -> bool {
+    let Strip { b, step, .. } = strip;
+    let vectors = at.columns.div_ceil(LANES);
+    if vectors > MAX_WIDTH || at.rows > HEIGHTS[vectors - 1] {
+        return false;
+    }
+    let place = Place {
+        depth: at.depth,
+        columns: at.columns,
+        c: at.c,
+        c_row: at.c_row,
+        bias: at.bias,
+        update,
+        is_done: update.is_nothing() && at.bias.is_null(),
+        panel: ptr::null_mut(),
+        next: ptr::null(),
+        unless: usize::MAX,
+    };
+    let partial = usize::from(!at.columns.is_multiple_of(LANES));
+    // SAFETY: the caller's promise; the kernel is the one for this size.
+    unsafe {
+        let tile = TILES[vectors - 1][partial][at.rows - 1];
+        tile(at.a, BYTES * at.a_row, BYTES * at.a_step, b, BYTES * step, &place);
+    }
+    true
+}
+
+/// How a [`sweep`] goes about it.
+#[derive(Clone, Copy)]
+pub(super) struct Manner {
+    /// Vectors of a strip at most.
+    pub width: usize,
+    /// Whether the last few columns may be summed along the depth, see [`without_edge`].
+    pub edge: bool,
+    /// Whether C and the next strip of B are far enough away to be asked for early.
+    pub fetch: bool,
+}
+
+/// Computes the columns behind the last whole vector of C, if they are so few that most of
+/// a vector would be empty, and answers how many are left. As a tile, they would cost
+/// `depth` multiply-adds a row; as products of a row of A and a column of B, they cost the
+/// depth by vectors and adding up, about as much as 48 values more.
+///
+/// What is done depends on no rows, and on the columns only by what is left of a vector:
+/// a part of a product is computed in the same way as the whole.
+///
+/// # Safety
+/// As for [`sweep`]; `strip` says where B begins.
+#[inline(always)]
+pub(super) unsafe fn without_edge(
+    at: &Addresses,
+    update: &Update,
+    strip: impl FnOnce() -> Strip,
+) -> usize {
+    let (edge, depth) = (at.columns % LANES, at.depth);
+    let is_few = edge <= dot::MAX_EDGE && 4 * edge * (depth + 48) < 3 * LANES * depth;
+    if edge == 0 || !is_few || at.a_step != 1 {
+        return at.columns;
+    }
+    let Strip { b, step, .. } = strip();
+    if step > MAX_GATHER_STEP {
+        return at.columns;
+    }
+    let columns = at.columns - edge;
+    // SAFETY: the last columns of the product.
+    unsafe { dot::columns(at, columns, b, step, update) };
+    columns
+}
 
 /// Computes a whole product, tile by tile, in strips of so many vectors;
 /// `strip(column, vectors)` says where B is from that column on.
@@ -147,44 +256,67 @@ type Tile = unsafe fn(&Addresses, Strip, &Update);
 /// # Safety
 /// Every element of A, B, C and the bias that the sizes name is valid at its
 /// address, C for writing and by nobody else; β = 0 allows C to be uninitialised.
-/// A panel has room for its vectors, and `width` is [`WIDTH`] at most if there are
+/// A panel has room for its vectors, and the width is [`WIDTH`] at most if there are
 /// any.
-///
-/// The addresses come by value and are moved along, so that a small product does
-/// not wait for a copy of what was stored a moment ago.
 #[inline(always)]
 pub(super) unsafe fn sweep(
-    mut at: Addresses,
+    at: &Addresses,
     update: &Update,
-    width: usize,
+    manner: Manner,
     mut strip: impl FnMut(usize, usize) -> Strip,
 ) {
-    let Addresses { rows, columns, a, c, bias, .. } = at;
+    let &Addresses { rows, columns: _, depth, a, a_row, a_step, c, c_row, bias } = at;
     if rows == 0 {
         return;
     }
+    let mut columns = at.columns;
+    if manner.edge {
+        // SAFETY: the caller's promise; the strip lies where B does.
+        columns = unsafe { without_edge(at, update, || strip(0, 1)) };
+    }
+    let mut place = Place {
+        depth,
+        columns: 0,
+        c,
+        c_row,
+        bias,
+        update,
+        is_done: update.is_nothing() && bias.is_null(),
+        panel: ptr::null_mut(),
+        next: ptr::null(),
+        unless: if manner.fetch { FETCH - 1 } else { usize::MAX },
+    };
     let mut column = 0;
     while column < columns {
         let left = columns - column;
-        let vectors = left.div_ceil(LANES).min(width);
+        let vectors = left.div_ceil(LANES).min(manner.width);
         let partial = usize::from(left < vectors * LANES);
-        let mut b = strip(column, vectors);
-        at.columns = left.min(vectors * LANES);
-        at.bias = offset(bias, column);
-        at.a = a;
-        at.c = c.wrapping_add(column);
+        let Strip { mut b, mut step, panel, next } = strip(column, vectors);
+        place.columns = left.min(vectors * LANES);
+        place.bias = offset(bias, column);
+        place.panel = panel;
+        let (mut a, mut c) = (a, c.wrapping_add(column));
         let down = Shares::new(rows, HEIGHTS[vectors - 1]);
+        let lines = (vectors * LANES).div_ceil(LINE);
+        let mut kernels = if panel.is_null() { &TILES } else { &PACKING_TILES };
         for index in 0..down.count {
-            at.rows = down.size(index);
-            let kernels = if b.panel.is_null() { &TILES } else { &PACKING_TILES };
+            let rows = down.size(index);
+            place.c = c;
+            // Each tile fetches its share of the next strip: a line in each row, and the
+            // hardware brings its neighbour.
+            let line = if down.count < lines { index * lines / down.count } else { index };
+            place.next = if line < lines { offset(next, line * LINE) } else { ptr::null() };
             // SAFETY: the tile is a part of the product, whose addresses the
             // caller vouches for; the kernel is the one for its size.
-            unsafe { kernels[vectors - 1][partial][at.rows - 1](&at, b, update) };
-            if !b.panel.is_null() {
-                b = Strip { b: b.panel, step: vectors * LANES, panel: ptr::null_mut() };
+            unsafe {
+                let tile = kernels[vectors - 1][partial][rows - 1];
+                tile(a, BYTES * a_row, BYTES * a_step, b, BYTES * step, &place);
             }
-            at.a = at.a.wrapping_add(at.rows * at.a_row);
-            at.c = at.c.wrapping_add(at.rows * at.c_row);
+            if !panel.is_null() {
+                (b, step, kernels) = (panel, vectors * LANES, &TILES);
+            }
+            a = a.wrapping_add(rows * a_row);
+            c = c.wrapping_add(rows * c_row);
         }
         column += vectors * LANES;
     }
@@ -256,6 +388,10 @@ const fn of_heights<const VECTORS: usize, const PARTIAL: bool, const PACKING: bo
         tile::<14, VECTORS, PARTIAL, PACKING>,
         tile::<15, VECTORS, PARTIAL, PACKING>,
         tile::<16, VECTORS, PARTIAL, PACKING>,
+        tile::<17, VECTORS, PARTIAL, PACKING>,
+        tile::<18, VECTORS, PARTIAL, PACKING>,
+        tile::<19, VECTORS, PARTIAL, PACKING>,
+        tile::<20, VECTORS, PARTIAL, PACKING>,
     ]
 }
 
@@ -271,9 +407,12 @@ unsafe fn tile<
     const PARTIAL: bool,
     const PACKING: bool,
 >(
-    at: &Addresses,
-    strip: Strip,
-    update: &Update,
+    a: *const f32,
+    a_row: usize,
+    a_step: usize,
+    mut b: *const f32,
+    b_step: usize,
+    at: &Place<'_>,
 ) {
     // `sweep` asks for none of these; said here, they take no code.
     if ROWS > height(VECTORS) || PACKING && VECTORS > WIDTH {
@@ -281,16 +420,14 @@ unsafe fn tile<
     }
     let last = Prefix::new(at.columns - (VECTORS - 1) * LANES);
     let is_partial = |v: usize| PARTIAL && v == VECTORS - 1;
-    let target = |i: usize, v: usize| at.c.wrapping_add(i * at.c_row + v * LANES);
 
     let mut sum = [[Lanes::ZERO; VECTORS]; ROWS];
     // Rows of A go by fours, each with one pointer. Without `opaque` the compiler
     // derives each row's address from the one before, a chain as long as the tile.
     let mut a: [*const f32; MAX_HEIGHT / 4] =
-        array::from_fn(|four| at.a.wrapping_add(4 * four * at.a_row));
-    let in_four = [0, at.a_row, 2 * at.a_row, 3 * at.a_row];
-    let Strip { mut b, step: b_step, mut panel } = strip;
-    let mut left = at.depth;
+        array::from_fn(|four| a.wrapping_byte_add(4 * four * a_row));
+    let in_four = [0, a_row, 2 * a_row, 3 * a_row];
+    let (mut panel, mut left) = (at.panel, at.depth);
     let phases = const { phases(ROWS * VECTORS, VECTORS) };
     let mut step = |sum: &mut [[Lanes; VECTORS]; ROWS]| {
         let row: [Lanes; VECTORS] = array::from_fn(|v| {
@@ -300,7 +437,7 @@ unsafe fn tile<
         });
         if PACKING {
             for v in 0..VECTORS {
-                prefetch(b.wrapping_add(AHEAD * b_step + v * LANES));
+                fetch(b.wrapping_add(v * LANES).wrapping_byte_add(AHEAD * b_step));
                 // SAFETY: row p of the panel, which has room for whole vectors.
                 unsafe { store(panel.wrapping_add(v * LANES), row[v]) };
             }
@@ -308,22 +445,28 @@ unsafe fn tile<
         }
         for i in 0..ROWS {
             // SAFETY: element (i, p) of A.
-            let factor = Lanes::splat(unsafe { *a[i / 4].wrapping_add(in_four[i % 4]) });
+            let factor = Lanes::splat(unsafe { *a[i / 4].wrapping_byte_add(in_four[i % 4]) });
             for v in 0..VECTORS {
                 sum[i][v] = row[v].mul_add(factor, sum[i][v]);
             }
         }
-        a = a.map(|a| opaque(a.wrapping_add(at.a_step)));
-        b = b.wrapping_add(b_step);
+        a = a.map(|a| opaque(a.wrapping_byte_add(a_step)));
+        b = b.wrapping_byte_add(b_step);
     };
     let mut others = [[[Lanes::ZERO; VECTORS]; ROWS]; 3];
-    let mut soon = at.c;
+    let (mut soon, mut next) = (at.c.cast_const(), at.next);
     while left >= phases {
-        if left.is_multiple_of(FETCH) {
+        if left & at.unless == 0 {
             for v in 0..VECTORS {
-                prefetch(soon.wrapping_add(v * LANES + LANES - 1));
+                fetch(soon.wrapping_add(v * LANES + LANES - 1));
             }
             soon = soon.wrapping_add(at.c_row);
+            if !next.is_null() {
+                for _ in 0..FETCH {
+                    fetch_to_l2(next);
+                    next = next.wrapping_byte_add(b_step);
+                }
+            }
         }
         step(&mut sum);
         for phase in 1..phases {
@@ -342,35 +485,46 @@ unsafe fn tile<
         }
     }
 
-    if update.alpha != 1.0 {
-        let alpha = Lanes::splat(update.alpha);
-        for i in 0..ROWS {
-            for v in 0..VECTORS {
-                sum[i][v] *= alpha;
+    // As for A, so that each address is not computed for itself.
+    let c_row = BYTES * at.c_row;
+    let c: [*const f32; MAX_HEIGHT / 4] =
+        array::from_fn(|four| opaque(at.c.wrapping_byte_add(4 * four * c_row)));
+    let in_four = [0, c_row, 2 * c_row, 3 * c_row];
+    let target = |i: usize, v: usize| {
+        c[i / 4].cast_mut().wrapping_byte_add(in_four[i % 4]).wrapping_add(v * LANES)
+    };
+    if !at.is_done {
+        let update = at.update;
+        if update.alpha != 1.0 {
+            let alpha = Lanes::splat(update.alpha);
+            for i in 0..ROWS {
+                for v in 0..VECTORS {
+                    sum[i][v] *= alpha;
+                }
             }
         }
-    }
-    if update.beta != 0.0 {
-        let beta = Lanes::splat(update.beta);
-        for i in 0..ROWS {
-            for v in 0..VECTORS {
-                // SAFETY: C, this tile's rows and columns.
-                let old = unsafe {
-                    if is_partial(v) { last.load(target(i, v)) } else { load(target(i, v)) }
-                };
-                sum[i][v] = old.mul_add(beta, sum[i][v]);
+        if update.beta != 0.0 {
+            let beta = Lanes::splat(update.beta);
+            for i in 0..ROWS {
+                for v in 0..VECTORS {
+                    // SAFETY: C, this tile's rows and columns.
+                    let old = unsafe {
+                        if is_partial(v) { last.load(target(i, v)) } else { load(target(i, v)) }
+                    };
+                    sum[i][v] = old.mul_add(beta, sum[i][v]);
+                }
             }
         }
-    }
-    if !at.bias.is_null() {
-        let bias: [Lanes; VECTORS] = array::from_fn(|v| {
-            let source = at.bias.wrapping_add(v * LANES);
-            // SAFETY: the bias, this tile's columns.
-            unsafe { if is_partial(v) { last.load(source) } else { load(source) } }
-        });
-        for i in 0..ROWS {
-            for v in 0..VECTORS {
-                sum[i][v] += bias[v];
+        if !at.bias.is_null() {
+            let bias: [Lanes; VECTORS] = array::from_fn(|v| {
+                let source = at.bias.wrapping_add(v * LANES);
+                // SAFETY: the bias, this tile's columns.
+                unsafe { if is_partial(v) { last.load(source) } else { load(source) } }
+            });
+            for i in 0..ROWS {
+                for v in 0..VECTORS {
+                    sum[i][v] += bias[v];
+                }
             }
         }
     }
@@ -386,9 +540,9 @@ unsafe fn tile<
             }
         }
     }
-    if update.activation != Activation::Identity {
+    if !at.is_done && at.update.activation != Activation::Identity {
         // SAFETY: as above; the values have just been written.
-        unsafe { apply(at, update.activation) };
+        unsafe { apply(at, ROWS, at.update.activation) };
     }
 }
 
@@ -397,8 +551,8 @@ unsafe fn tile<
 /// # Safety
 /// C is initialised and otherwise as for [`sweep`].
 #[inline(never)]
-unsafe fn apply(at: &Addresses, activation: Activation) {
-    for i in 0..at.rows {
+unsafe fn apply(at: &Place<'_>, rows: usize, activation: Activation) {
+    for i in 0..rows {
         for column in (0..at.columns).step_by(LANES) {
             let place = at.c.wrapping_add(i * at.c_row + column);
             let lanes = Prefix::new(at.columns - column);
@@ -409,14 +563,20 @@ unsafe fn apply(at: &Addresses, activation: Activation) {
     }
 }
 
-/// Steps of the depth after which the next row of C is fetched.
+/// Steps of the depth after which the next row of C, and as many rows of the next strip
+/// of B, are fetched.
 const FETCH: usize = 8;
-/// How many rows ahead a packing tile fetches B, which may lie far away.
-const AHEAD: usize = 16;
+/// How many rows ahead a packing tile fetches B. Rows a power of two apart share a set of
+/// L1, which holds no more than 8 or 12.
+const AHEAD: usize = 4;
+/// Values in a cache line.
+const LINE: usize = 16;
+/// Bytes of a value.
+const BYTES: usize = size_of::<f32>();
 
 /// Asks for the cache line at an address, which need not be valid.
 #[inline(always)]
-fn prefetch(place: *const f32) {
+fn fetch(place: *const f32) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch never faults; SSE is a part of x86-64.
     unsafe {
@@ -424,10 +584,20 @@ fn prefetch(place: *const f32) {
     }
 }
 
+/// As [`fetch`], but no nearer than L2.
+#[inline(always)]
+fn fetch_to_l2(place: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above.
+    unsafe {
+        _mm_prefetch::<_MM_HINT_T1>(place.cast());
+    }
+}
+
 /// The same pointer, of which the compiler does not know where it came from.
 #[allow(clippy::pointers_in_nomem_asm_block)] // nothing is read or written
 #[inline(always)]
-fn opaque(mut pointer: *const f32) -> *const f32 {
+pub(super) fn opaque(mut pointer: *const f32) -> *const f32 {
     // SAFETY: the assembly is empty.
     unsafe {
         asm!("/* {0} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags));
