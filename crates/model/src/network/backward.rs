@@ -10,10 +10,12 @@
 //! kept or computed again. The gradient of the first segment is written, not added, so
 //! that nobody has to clear it.
 
+use super::product::Ready;
 use super::segment::{Piece, Segment, Shape, Slot, part, part_mut, parts_mut};
 use crate::Cell;
 use crate::parameters::Layer;
 use kernels::buffer::Buffer;
+use kernels::cell::panels::Start;
 use kernels::cell::{elman, gru, lstm};
 use kernels::matmul::{Right, gemm};
 use kernels::matrix::{MatMut, MatRef};
@@ -24,7 +26,7 @@ pub(super) struct Backward<'a> {
     /// `[rows, ·]`: the inputs, side by side.
     pub x: &'a [MatRef<'a>],
     /// W_recᵀ `[G·S, H]`
-    pub w_rec_t: Right<'a>,
+    pub w_rec_t: Ready<'a>,
     /// W_inᵀ `[G·S, ·]`, in as many parts.
     pub w_in_t: &'a [Right<'a>],
     /// Whether it is the first to write the gradient of the weights.
@@ -111,8 +113,8 @@ pub(super) fn backward(
             add_rows(dz, gradient.b_rec);
             if before.is_some() || pass.to_start {
                 let adds = before.is_some() || cell == Cell::Gru;
-                let dh_before = dh_before.into_part(0, 0, count, hidden);
-                gemm(1.0, dz, pass.w_rec_t, if adds { 1.0 } else { 0.0 }, dh_before);
+                let start = if adds { Start::Old } else { Start::Zeros };
+                pass.w_rec_t.multiply(dz, hidden, start, dh_before);
             }
         }
     }

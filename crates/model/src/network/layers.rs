@@ -156,7 +156,7 @@ impl Layers {
         let weights = Forward {
             w_in: &w_in,
             w_rec: if is_many(&self.packing) {
-                (&track.weights.w_rec).into()
+                track.weights.w_rec.ready()
             } else {
                 plain_w_rec.into()
             },
@@ -336,7 +336,8 @@ impl Layers {
         for (index, track) in self.tracks.iter_mut().enumerate() {
             track.begin_back(batch * stride, of_down * stride);
             let (layer, direction) = (index / directions, index % directions);
-            track.weights.prepare_back(&pass, layer, direction, &self.packing);
+            let to_inputs = layer > 0 || dx.is_some();
+            track.weights.prepare_back(&pass, layer, direction, &self.packing, to_inputs);
         }
         let mut packed_dy = Buffer::default();
         let dy = if even || self.is_at_last(config) {
@@ -515,7 +516,7 @@ impl Layers {
         let with = Backward {
             x: &x,
             w_rec_t: if is_many(&self.packing) {
-                (&track.weights.w_rec_t).into()
+                track.weights.w_rec_t.ready()
             } else {
                 pass.w_rec(layer, direction).t().into()
             },
