@@ -302,6 +302,19 @@ fn every_hidden_size_across_lanes_and_tiles_agrees() {
 }
 
 #[test]
+fn weights_that_l2_does_not_hold_agree() {
+    // from 2^18 recurrent weights on they are streamed; H off the lanes and panels
+    for (cell, hidden) in
+        [(Cell::Elman(Nonlinearity::Tanh), 530), (Cell::Gru, 310), (Cell::Lstm, 263)]
+    {
+        let config = Config::new(Architecture::new(cell, 2, hidden)).unwrap();
+        assert_fast_path(&Trial::even(config, 2, 7));
+        let even = Trial::even(config, 4, 3);
+        assert_fast_path(&Trial { lengths: vec![4, 1, 3, 3, 2], starts: true, ..even });
+    }
+}
+
+#[test]
 fn long_sequences_agree_across_segments() {
     for cell in [Cell::Elman(Nonlinearity::Tanh), Cell::Gru, Cell::Lstm] {
         for bidirectional in [false, true] {

@@ -16,7 +16,7 @@ use crate::Cell;
 use crate::parameters::Layer;
 use kernels::buffer::Buffer;
 use kernels::cell::panels::Start;
-use kernels::cell::{elman, gru, lstm};
+use kernels::cell::{GROUP, elman, gru, lstm};
 use kernels::matmul::{Right, gemm};
 use kernels::matrix::{MatMut, MatRef};
 
@@ -100,7 +100,9 @@ pub(super) fn backward(
                     let dzh = part_mut(&mut slot.recurrent, first, count, row);
                     gru::backward(dzx.reborrow(), dzh, h_before, dh.as_ref(), dh_before.reborrow());
                     add_rows(dzx.as_ref(), gradient.b_in);
-                    part(&slot.recurrent, first, count, row)
+                    let dzh = part(&slot.recurrent, first, count, row);
+                    add_last_gates(dzh, gradient.b_rec);
+                    dzh
                 }
                 Cell::Lstm => {
                     let c_before = part(&slot.c, from, count, stride);
@@ -110,7 +112,9 @@ pub(super) fn backward(
                     part(&slot.gates, first, count, row)
                 }
             };
-            add_rows(dz, gradient.b_rec);
+            if cell != Cell::Gru {
+                add_rows(dz, gradient.b_rec);
+            }
             if before.is_some() || pass.to_start {
                 let adds = before.is_some() || cell == Cell::Gru;
                 let start = if adds { Start::Old } else { Start::Zeros };
@@ -118,7 +122,15 @@ pub(super) fn backward(
             }
         }
     }
-    if cell != Cell::Gru {
+    if cell == Cell::Gru {
+        // r and z meet both biases in one sum
+        let blocks = gradient.b_rec.chunks_exact_mut(GROUP).zip(gradient.b_in.chunks_exact(GROUP));
+        for (gate, (b_rec, b_in)) in blocks.enumerate() {
+            if gate % gru::GATES < gru::GATES - 1 {
+                b_rec.copy_from_slice(b_in);
+            }
+        }
+    } else {
         gradient.b_in.copy_from_slice(gradient.b_rec);
     }
 
@@ -159,6 +171,21 @@ pub(super) fn add_rows(rows: MatRef<'_>, sums: &mut [f32]) {
     }
     for row in first..rows.rows() {
         sums.iter_mut().zip(rows.row(row)).for_each(|(sum, value)| *sum += value);
+    }
+}
+
+/// [`add_rows`] of the last gate of a GRU, n.
+fn add_last_gates(rows: MatRef<'_>, sums: &mut [f32]) {
+    let last = |row: &'_ [f32], n: usize| -> [f32; GROUP] {
+        let (blocks, _) = row.as_chunks::<GROUP>();
+        blocks[n]
+    };
+    for (n, sums) in sums.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
+        if n % gru::GATES == gru::GATES - 1 {
+            for row in rows.iter_rows() {
+                sums.iter_mut().zip(last(row, n)).for_each(|(sum, value)| *sum += value);
+            }
+        }
     }
 }
 
