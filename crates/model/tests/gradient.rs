@@ -302,6 +302,21 @@ fn every_hidden_size_across_lanes_and_tiles_agrees() {
 }
 
 #[test]
+fn outputs_that_are_the_states_agree() {
+    // no head, one direction, H without padding: then the states are kept in the outputs
+    for cell in [Cell::Elman(Nonlinearity::Tanh), Cell::Gru, Cell::Lstm] {
+        for (layers, hidden, steps, batch) in
+            [(1, 16, 9, 1), (1, 32, 70, 9), (2, 16, 300, 2), (2, 48, 3, 5)]
+        {
+            let architecture = Architecture { layers, ..Architecture::new(cell, 3, hidden) };
+            let even = Trial::even(Config::new(architecture).unwrap(), steps, batch);
+            assert_fast_path(&Trial { starts: true, padding: 2, ..even.clone() });
+            assert_fast_path(&even);
+        }
+    }
+}
+
+#[test]
 fn weights_that_l2_does_not_hold_agree() {
     // from 2^18 recurrent weights on they are streamed; H off the lanes and panels
     for (cell, hidden) in

@@ -25,6 +25,8 @@ use kernels::matrix::{MatMut, MatRef};
 pub(super) struct Backward<'a> {
     /// `[rows, ·]`: the inputs, side by side.
     pub x: &'a [MatRef<'a>],
+    /// All states h, as in [`Slot::h`].
+    pub h: &'a [f32],
     /// W_recᵀ `[G·S, H]`
     pub w_rec_t: Ready<'a>,
     /// W_inᵀ `[G·S, ·]`, in as many parts.
@@ -78,7 +80,7 @@ pub(super) fn backward(
         for piece in segment.pieces(t) {
             let from = segment.before_row(&piece);
             let Piece { row: first, count, before, place } = piece;
-            let (at, states) = (segment.first_row() + first, &slot.h);
+            let (at, states) = (segment.first_row() + first, pass.h);
             let h = part(states, at, count, stride);
             let h_before = part(states, from, count, stride);
             let (mut dh, mut dh_before) = match before {
@@ -142,7 +144,7 @@ pub(super) fn backward(
         Cell::Gru => part(&slot.recurrent, 0, rows, row),
         Cell::Elman(_) | Cell::Lstm => dzx,
     };
-    let (h_before, dzh) = states_before(segment, &slot.h, dzh, pass.from_zeros, scratch);
+    let (h_before, dzh) = states_before(segment, pass.h, dzh, pass.from_zeros, scratch);
     let h_before = h_before.part(0, 0, h_before.rows(), hidden);
     gemm(1.0, h_before.t(), dzh, beta, MatMut::new(gradient.w_rec, hidden, row));
     let mut rest = gradient.w_in;

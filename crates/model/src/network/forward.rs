@@ -37,19 +37,20 @@ pub(super) struct Forward<'a> {
 }
 
 /// Runs the layer over a segment, whose inputs `x` `[rows, ·]` are as many parts as W_in
-/// has, from the start that [`Segment::prepare`] wrote.
+/// has, from the start in `h` and c. All states h are in `h` and not in the slot.
 pub(super) fn forward(
     segment: &Segment<'_>,
     x: &[MatRef<'_>],
     weights: &Forward<'_>,
     slot: &mut Slot,
+    h: &mut [f32],
 ) {
     let Shape { cell, hidden, stride, direction } = segment.shape;
     let (rows, batch) = (segment.rows(), segment.packing.batch);
     let row = segment.shape.row();
     {
         let z = match cell {
-            Cell::Elman(_) => &mut slot.h[segment.first_row() * stride..][..rows * stride],
+            Cell::Elman(_) => &mut h[segment.first_row() * stride..][..rows * stride],
             Cell::Gru | Cell::Lstm => &mut slot.gates[..],
         };
         let epilogue = Epilogue { bias: weights.bias, ..Epilogue::default() };
@@ -58,7 +59,7 @@ pub(super) fn forward(
 
     if segment.is_even() && batch <= FEW {
         let walk = Walk { steps: segment.steps.len(), batch, direction };
-        let (h_start, h) = split_start(segment, &mut slot.h);
+        let (h_start, h) = split_start(segment, h);
         match cell {
             Cell::Elman(f) => {
                 elman::forward_steps(f.into(), walk, weights.plain_w_rec, h_start, h);
@@ -86,7 +87,7 @@ pub(super) fn forward(
             let Piece { row: first, count, before, .. } = piece;
             let (from, to) = (segment.before_row(&piece), segment.first_row() + first);
             let is_zero = before.is_none() && weights.from_zeros;
-            let (h_before, mut h) = parts_mut(&mut slot.h, stride, count, from, to);
+            let (h_before, mut h) = parts_mut(h, stride, count, from, to);
             let h_before = h_before.as_ref();
             let used = h_before.part(0, 0, count, hidden);
             match cell {

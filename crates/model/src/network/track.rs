@@ -202,7 +202,7 @@ impl Track {
             return part(&self.states, rows.start, rows.len(), config.stride());
         }
         let slot = if self.slots.len() > 1 { &self.slots[index] } else { &self.slots[0] };
-        Segment::new(packing, index, Shape::new(config, direction)).states(slot)
+        Segment::new(packing, index, Shape::new(config, direction)).states(&slot.h)
     }
 }
 
