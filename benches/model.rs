@@ -11,11 +11,18 @@
 //! is in FLOP: 2·T·B·G·H·(H + I) forward, G the gates, and three times that for training;
 //! what the gates' own arithmetic, biases, loss and SGD take is not counted.
 //!
+//! Before each case the peak of this core is measured and printed: the clock wanders, and
+//! only shares of it can be compared. Beside a case of one sequence stands its floor: see
+//! [`floor`].
+//!
 //! Before it is timed a network of that size is compared with the f64 reference: the
 //! outputs and the gradient of whole batches at a small size, the outputs of one sequence
 //! at the large, the gradient of two threads with that of one, a stream with a pass.
 //!
 //! What this is not: a comparison with other programs, which `peers/` holds.
+
+#[path = "roofline.rs"]
+mod roofline;
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -26,6 +33,7 @@ use model::reference::Reference;
 use model::{Architecture, Cell, Config, Network, Nonlinearity, Parameters, Sequences, Stream};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
+use roofline::Roofline;
 use train::optimizer::Sgd;
 use train::parallel::{Batch, Parallel};
 
@@ -174,6 +182,37 @@ fn flop(cell: Cell, [inputs, hidden, steps, batch]: Sizes) -> u64 {
     (2 * steps * batch * cell.gates() * hidden * (hidden + inputs)) as u64
 }
 
+/// Seconds that a pass of one sequence takes at least, if it does its products as they are
+/// counted: every step reads `W_rec`, of 4·G·H² bytes, for a single row, and the way back
+/// reads it once more; they come from L1 or L2, whichever holds them. All other products
+/// (`x·W_in`, and the gradients of the weights, of T rows each) run at peak.
+fn floor(cell: Cell, [inputs, hidden, steps, _]: Sizes, training: bool, machine: Roofline) -> f64 {
+    let weights = steps * 4 * cell.gates() * hidden * hidden;
+    let bandwidth = if weights / steps <= 32 << 10 { machine.l1 } else { machine.l2 };
+    let other = 2 * steps * cell.gates() * hidden * inputs;
+    let gradients = 2 * steps * cell.gates() * hidden * (hidden + inputs);
+    let (bytes, flop) = if training { (2 * weights, other + gradients) } else { (weights, other) };
+    (bytes as f64 / bandwidth + flop as f64 / machine.peak) / 1e9
+}
+
+/// Prints what the machine can do now, and the floor of a case of one sequence.
+fn print_ceilings(name: &str, cell: Cell, sizes: Sizes) {
+    if sizes[3] > 1 {
+        return println!("peak of one core: {:.0} GFLOP/s", roofline::peak());
+    }
+    let machine = Roofline::measure();
+    for (mode, training, passes) in [("inference", false, 1), ("training", true, 3)] {
+        let seconds = floor(cell, sizes, training, machine);
+        println!(
+            "floor of {mode}/{name}, one sequence: {:.0} µs, {:.0} GFLOP/s (L2 {:.0} GB/s, peak {:.0} GFLOP/s)",
+            1e6 * seconds,
+            (passes * flop(cell, sizes)) as f64 / seconds / 1e9,
+            machine.l2,
+            machine.peak,
+        );
+    }
+}
+
 /// Criterion's default of 8 s a benchmark tells no more of these.
 fn settle(group: &mut BenchmarkGroup<WallTime>) {
     group.sample_size(20);
@@ -181,6 +220,7 @@ fn settle(group: &mut BenchmarkGroup<WallTime>) {
 }
 
 fn bench_case(group: &mut BenchmarkGroup<WallTime>, name: &str, cell: Cell, sizes: Sizes) {
+    print_ceilings(name, cell, sizes);
     let mut case = Case::new(cell, sizes);
     case.check_outputs(1);
     let loss = case.differentiate();

@@ -34,6 +34,7 @@
 pub mod elman;
 pub mod gru;
 pub mod lstm;
+pub mod panels;
 mod sums;
 
 use crate::lanes::{LANES, Lanes, load, store};

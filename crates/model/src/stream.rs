@@ -1,7 +1,7 @@
 //! A network that is shown one step at a time, as it comes.
 //!
 //! The state is held inside; a step computes all layers and the head for one sequence and
-//! allocates nothing. The sums run in another order than those of [`crate::Network`], so the
+//! allocates nothing, nor do reset and restore. The sums run in another order than those of [`crate::Network`], so the
 //! outputs are the same within rounding (`tests/stream.rs` holds them to 1e-6, relative).
 //! A backward direction begins at the last step, which a stream does not have.
 
@@ -118,8 +118,24 @@ impl Stream {
     /// The states, to be restored here or in another stream of the same network, or for a
     /// [`crate::Network`] to start from.
     pub fn snapshot(&self) -> State {
-        let hidden = self.config().hidden();
         let mut state = State::zeros(self.config(), 1);
+        self.write(&mut state);
+        state
+    }
+
+    /// As [`Stream::snapshot`], into an older one: allocates nothing.
+    ///
+    /// # Errors
+    /// If `state` is of another network or of several sequences.
+    pub fn snapshot_into(&self, state: &mut State) -> Result<(), Error> {
+        state.check(self.config(), 1)?;
+        self.write(state);
+        Ok(())
+    }
+
+    /// Writes the states to a `state` that fits.
+    fn write(&self, state: &mut State) {
+        let hidden = self.config().hidden();
         for (index, layer) in self.layers.iter().enumerate() {
             let (h, c) = state.row_mut(index, 0);
             h.copy_from_slice(&layer.h[..hidden]);
@@ -127,7 +143,6 @@ impl Stream {
                 c.copy_from_slice(&layer.c[..hidden]);
             }
         }
-        state
     }
 
     /// Goes on from `state`, that of one sequence.

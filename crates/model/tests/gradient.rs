@@ -302,6 +302,34 @@ fn every_hidden_size_across_lanes_and_tiles_agrees() {
 }
 
 #[test]
+fn outputs_that_are_the_states_agree() {
+    // no head, one direction, H without padding: then the states are kept in the outputs
+    for cell in [Cell::Elman(Nonlinearity::Tanh), Cell::Gru, Cell::Lstm] {
+        for (layers, hidden, steps, batch) in
+            [(1, 16, 9, 1), (1, 32, 70, 9), (2, 16, 300, 2), (2, 48, 3, 5)]
+        {
+            let architecture = Architecture { layers, ..Architecture::new(cell, 3, hidden) };
+            let even = Trial::even(Config::new(architecture).unwrap(), steps, batch);
+            assert_fast_path(&Trial { starts: true, padding: 2, ..even.clone() });
+            assert_fast_path(&even);
+        }
+    }
+}
+
+#[test]
+fn weights_that_l2_does_not_hold_agree() {
+    // from 2^18 recurrent weights on they are streamed; H off the lanes and panels
+    for (cell, hidden) in
+        [(Cell::Elman(Nonlinearity::Tanh), 530), (Cell::Gru, 310), (Cell::Lstm, 263)]
+    {
+        let config = Config::new(Architecture::new(cell, 2, hidden)).unwrap();
+        assert_fast_path(&Trial::even(config, 2, 7));
+        let even = Trial::even(config, 4, 3);
+        assert_fast_path(&Trial { lengths: vec![4, 1, 3, 3, 2], starts: true, ..even });
+    }
+}
+
+#[test]
 fn long_sequences_agree_across_segments() {
     for cell in [Cell::Elman(Nonlinearity::Tanh), Cell::Gru, Cell::Lstm] {
         for bidirectional in [false, true] {

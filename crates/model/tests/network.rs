@@ -119,7 +119,7 @@ fn architectures(hidden: usize) -> impl Iterator<Item = Architecture> {
 
 #[test]
 fn recomputing_changes_no_bit() {
-    for architecture in architectures(10) {
+    for architecture in architectures(10).chain(architectures(16)) {
         let dropout = if architecture.layers > 1 { 0.4 } else { 0.0 };
         let config = Config::new(Architecture { dropout, ..architecture }).unwrap();
         for lengths in [&[130; 5][..], &[130, 2, 77, 52, 104]] {
@@ -139,7 +139,7 @@ fn recomputing_changes_no_bit() {
 
 #[test]
 fn inference_gives_the_same_outputs() {
-    for architecture in architectures(10) {
+    for architecture in architectures(10).chain(architectures(16)) {
         let config = Config::new(architecture).unwrap();
         let lengths = [130, 2, 77, 52, 104];
         let data = Data::new(config, &lengths, 4);
@@ -155,7 +155,7 @@ fn inference_gives_the_same_outputs() {
 
 #[test]
 fn chunks_with_the_state_carried_on_give_the_outputs_of_the_whole_bit_for_bit() {
-    for architecture in architectures(21).filter(|a| !a.bidirectional) {
+    for architecture in architectures(21).chain(architectures(16)).filter(|a| !a.bidirectional) {
         let config = Config::new(architecture).unwrap();
         for batch in [1, 3, 9] {
             let steps = 40;

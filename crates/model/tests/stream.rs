@@ -72,19 +72,25 @@ fn a_stream_says_what_a_pass_over_the_sequence_says() {
 }
 
 #[test]
-fn a_step_allocates_nothing() {
+fn nothing_is_allocated_after_construction() {
     for parameters in networks() {
         let config = parameters.config();
         let x = inputs(3);
         let mut y = vec![0.0; config.outputs()];
         let mut stream = Stream::new(parameters).unwrap();
+        let (mut state, mut again) = (State::zeros(config, 1), y.clone());
         let used = allocation_counter::measure(|| {
-            for x in x.chunks(7) {
-                stream.step(x, &mut y).unwrap();
-            }
+            stream.step(&x[..7], &mut y).unwrap();
             stream.reset();
+            stream.step(&x[7..14], &mut y).unwrap();
+            stream.snapshot_into(&mut state).unwrap();
+            stream.step(&x[14..], &mut y).unwrap();
+            stream.restore(&state).unwrap();
+            stream.step(&x[14..], &mut again).unwrap();
         });
         assert_eq!(used.count_total, 0, "{config:?}");
+        assert_eq!(y, again, "{config:?}");
+        assert_ne!(stream.snapshot(), state);
     }
     // and the counter counts
     assert!(allocation_counter::measure(|| drop(std::hint::black_box(vec![1; 9]))).count_total > 0);
@@ -130,4 +136,6 @@ fn what_a_stream_cannot_do_is_refused() {
     assert!(text.contains("inf") && text.contains("index 0"), "{text}");
     assert_eq!(stream.snapshot(), before);
     assert!(stream.restore(&State::zeros(config, 2)).is_err());
+    let text = stream.snapshot_into(&mut State::zeros(config, 2)).unwrap_err().to_string();
+    assert!(text.contains("states"), "{text}");
 }

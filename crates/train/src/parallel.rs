@@ -98,7 +98,7 @@ impl Parallel {
     /// writes the gradient to `dy`, in the shape of the outputs.
     ///
     /// # Errors
-    /// If the lengths do not fit or, where there are any, an input is not finite.
+    /// If the lengths do not fit, or an input is not finite.
     ///
     /// # Panics
     /// If `x` does not hold T·B·I values, or `parameters` are of another configuration.
@@ -108,15 +108,9 @@ impl Parallel {
         batch: &Batch<'_>,
         loss: impl Fn(Range<usize>, &[f32], &mut [f32]) -> f64 + Sync,
     ) -> Result<f64, Error> {
-        let config = self.config;
-        self.each_share(batch, |share, x, lengths| {
-            let (network, count) = (&mut share.network, share.sequences.len());
-            let outputs = match lengths {
-                None => network.forward(parameters, x, batch.steps, count),
-                Some(lengths) => {
-                    network.run(parameters, &checked(config, x, batch.steps, count, Some(lengths)))
-                }
-            };
+        self.each_share(batch, |share, x, sequences| {
+            let network = &mut share.network;
+            let outputs = network.run(parameters, sequences);
             share.dy.resize(outputs.len());
             share.loss = loss(share.sequences.clone(), outputs, &mut share.dy);
             network.backward(parameters, x, &share.dy, &mut share.gradient);
@@ -141,12 +135,10 @@ impl Parallel {
     /// As [`Parallel::differentiate`].
     ///
     /// # Panics
-    /// As [`Parallel::differentiate`], or if an input is not finite.
+    /// As [`Parallel::differentiate`].
     pub fn infer(&mut self, parameters: &Parameters, batch: &Batch<'_>) -> Result<(), Error> {
-        let config = self.config;
-        self.each_share(batch, |share, x, lengths| {
-            let sequences = checked(config, x, batch.steps, share.sequences.len(), lengths);
-            share.network.infer(parameters, &sequences);
+        self.each_share(batch, |share, _, sequences| {
+            share.network.infer(parameters, sequences);
         })
     }
 
@@ -162,22 +154,22 @@ impl Parallel {
         shares.map(|share| (share.sequences.clone(), share.network.outputs()))
     }
 
-    /// Deals a batch out and calls `work` on each share, with its x and its lengths.
+    /// Deals a batch out and calls `work` with each share, its x and what the network is
+    /// shown of it.
     fn each_share(
         &mut self,
         batch: &Batch<'_>,
-        work: impl Fn(&mut Share, &[f32], Option<&[usize]>) + Sync,
+        work: impl Fn(&mut Share, &[f32], &Sequences<'_>) + Sync,
     ) -> Result<(), Error> {
         let Batch { x, steps, batch: count, lengths } = *batch;
-        let inputs = self.config.inputs();
+        let (config, inputs) = (self.config, self.config.inputs());
         assert!(
             steps.checked_mul(count).and_then(|rows| rows.checked_mul(inputs)) == Some(x.len()),
             "x holds {} values, {steps} steps of {count} sequences of {inputs} inputs do not",
             x.len()
         );
-        if let Some(lengths) = lengths {
-            // Here, so that an error tells places in the batch and not in a share.
-            Sequences::new(self.config, x, steps, count)?.with_lengths(lengths)?;
+        if lengths.is_some_and(|lengths| lengths.len() != count) {
+            sequences(config, x, steps, count, lengths)?;
         }
         let size = count.div_ceil(self.shares.len()).max(1);
         self.active = count.div_ceil(size).max(1);
@@ -185,39 +177,46 @@ impl Parallel {
         for (n, share) in shares.iter_mut().enumerate() {
             share.sequences = n * size..((n + 1) * size).min(count);
         }
-        self.pool.install(|| {
-            shares.par_iter_mut().with_max_len(1).for_each(|share| {
-                let sequences = share.sequences.clone();
-                let lengths = lengths.map(|lengths| &lengths[sequences.clone()]);
-                if sequences.len() == count {
-                    return work(share, x, lengths);
-                }
-                let mut columns = mem::take(&mut share.x);
-                columns.resize(steps * sequences.len() * inputs);
-                let steps = x.chunks_exact(count * inputs);
-                for (step, own) in steps.zip(columns.chunks_exact_mut(sequences.len() * inputs)) {
-                    own.copy_from_slice(&step[sequences.start * inputs..sequences.end * inputs]);
-                }
-                work(share, &columns, lengths);
-                share.x = columns;
-            });
-        });
+        let run = |share: &mut Share| -> Result<(), model::Error> {
+            let Range { start, end } = share.sequences;
+            let lengths = lengths.map(|all| &all[start..end]);
+            if end - start == count {
+                work(share, x, &sequences(config, x, steps, count, lengths)?);
+                return Ok(());
+            }
+            let mut columns = mem::take(&mut share.x);
+            columns.resize(steps * (end - start) * inputs);
+            let rows = x.chunks_exact(count * inputs);
+            for (row, own) in rows.zip(columns.chunks_exact_mut((end - start) * inputs)) {
+                own.copy_from_slice(&row[start * inputs..end * inputs]);
+            }
+            let result = sequences(config, &columns, steps, end - start, lengths)
+                .map(|sequences| work(share, &columns, &sequences));
+            share.x = columns;
+            result
+        };
+        let found = self
+            .pool
+            .install(|| shares.par_iter_mut().with_max_len(1).map(run).collect::<Vec<_>>());
+        if found.iter().any(Result::is_err) {
+            // The whole as one: the error tells places in the batch and not in a share.
+            sequences(config, x, steps, count, lengths)?;
+        }
         Ok(())
     }
 }
 
-/// Sequences whose lengths have been checked as part of the batch.
-fn checked<'a>(
+/// What a network is shown.
+fn sequences<'a>(
     config: Config,
     x: &'a [f32],
     steps: usize,
     count: usize,
     lengths: Option<&'a [usize]>,
-) -> Sequences<'a> {
-    let sequences = Sequences::new(config, x, steps, count);
-    let sequences = match lengths {
-        Some(lengths) => sequences.and_then(|sequences| sequences.with_lengths(lengths)),
-        None => sequences,
-    };
-    sequences.unwrap_or_else(|error| panic!("{error}"))
+) -> Result<Sequences<'a>, model::Error> {
+    let sequences = Sequences::new(config, x, steps, count)?;
+    match lengths {
+        Some(lengths) => sequences.with_lengths(lengths),
+        None => Ok(sequences),
+    }
 }

@@ -107,14 +107,21 @@ fn what_cannot_run_is_refused_by_its_place_in_the_batch() {
     let parameters = Parameters::zeros(config);
     let mut x = values(STEPS * BATCH * 3);
     let mut parallel = Parallel::new(config, 2).unwrap();
-    let mut refused = |x: &[f32], lengths: &[usize]| {
-        let batch = Batch { x, steps: STEPS, batch: BATCH, lengths: Some(lengths) };
-        parallel.differentiate(&parameters, &batch, |_, _, _| 0.0).unwrap_err().to_string()
+    let mut refused = |x: &[f32], lengths: Option<&[usize]>| {
+        let batch = Batch { x, steps: STEPS, batch: BATCH, lengths };
+        let text = parallel.differentiate(&parameters, &batch, |_, _, _| 0.0).unwrap_err();
+        assert_eq!(parallel.infer(&parameters, &batch).unwrap_err().to_string(), text.to_string());
+        text.to_string()
     };
-    let text = refused(&x, &[1, 2, 3, 4, 5, 10, 7]);
+    let text = refused(&x, Some(&[1, 2, 3, 4, 5, 10, 7]));
     assert!(text.contains("sequence 5 has a length of 10"), "{text}");
-    assert!(refused(&x, &[1; 6]).contains("6 lengths were given for 7 sequences"));
+    for count in [0, 3, 6, 8] {
+        let text = refused(&x, Some(&[1; 9][..count]));
+        assert!(text.contains(&format!("{count} lengths were given for 7 sequences")), "{text}");
+    }
     x[100] = f32::INFINITY;
-    let text = refused(&x, &[9; 7]);
-    assert!(text.contains("100") && text.contains("inf"), "{text}");
+    for lengths in [None, Some(&[9; 7][..])] {
+        let text = refused(&x, lengths);
+        assert!(text.contains("index 100") && text.contains("inf"), "{text}");
+    }
 }

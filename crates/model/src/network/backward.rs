@@ -10,11 +10,13 @@
 //! kept or computed again. The gradient of the first segment is written, not added, so
 //! that nobody has to clear it.
 
+use super::product::Ready;
 use super::segment::{Piece, Segment, Shape, Slot, part, part_mut, parts_mut};
 use crate::Cell;
 use crate::parameters::Layer;
 use kernels::buffer::Buffer;
-use kernels::cell::{elman, gru, lstm};
+use kernels::cell::panels::Start;
+use kernels::cell::{GROUP, elman, gru, lstm};
 use kernels::matmul::{Right, gemm};
 use kernels::matrix::{MatMut, MatRef};
 
@@ -23,8 +25,10 @@ use kernels::matrix::{MatMut, MatRef};
 pub(super) struct Backward<'a> {
     /// `[rows, ·]`: the inputs, side by side.
     pub x: &'a [MatRef<'a>],
+    /// All states h, as in [`Slot::h`].
+    pub h: &'a [f32],
     /// W_recᵀ `[G·S, H]`
-    pub w_rec_t: Right<'a>,
+    pub w_rec_t: Ready<'a>,
     /// W_inᵀ `[G·S, ·]`, in as many parts.
     pub w_in_t: &'a [Right<'a>],
     /// Whether it is the first to write the gradient of the weights.
@@ -76,7 +80,7 @@ pub(super) fn backward(
         for piece in segment.pieces(t) {
             let from = segment.before_row(&piece);
             let Piece { row: first, count, before, place } = piece;
-            let (at, states) = (segment.first_row() + first, &slot.h);
+            let (at, states) = (segment.first_row() + first, pass.h);
             let h = part(states, at, count, stride);
             let h_before = part(states, from, count, stride);
             let (mut dh, mut dh_before) = match before {
@@ -98,7 +102,9 @@ pub(super) fn backward(
                     let dzh = part_mut(&mut slot.recurrent, first, count, row);
                     gru::backward(dzx.reborrow(), dzh, h_before, dh.as_ref(), dh_before.reborrow());
                     add_rows(dzx.as_ref(), gradient.b_in);
-                    part(&slot.recurrent, first, count, row)
+                    let dzh = part(&slot.recurrent, first, count, row);
+                    add_last_gates(dzh, gradient.b_rec);
+                    dzh
                 }
                 Cell::Lstm => {
                     let c_before = part(&slot.c, from, count, stride);
@@ -108,15 +114,25 @@ pub(super) fn backward(
                     part(&slot.gates, first, count, row)
                 }
             };
-            add_rows(dz, gradient.b_rec);
+            if cell != Cell::Gru {
+                add_rows(dz, gradient.b_rec);
+            }
             if before.is_some() || pass.to_start {
                 let adds = before.is_some() || cell == Cell::Gru;
-                let dh_before = dh_before.into_part(0, 0, count, hidden);
-                gemm(1.0, dz, pass.w_rec_t, if adds { 1.0 } else { 0.0 }, dh_before);
+                let start = if adds { Start::Old } else { Start::Zeros };
+                pass.w_rec_t.multiply(dz, hidden, start, dh_before);
             }
         }
     }
-    if cell != Cell::Gru {
+    if cell == Cell::Gru {
+        // r and z meet both biases in one sum
+        let blocks = gradient.b_rec.chunks_exact_mut(GROUP).zip(gradient.b_in.chunks_exact(GROUP));
+        for (gate, (b_rec, b_in)) in blocks.enumerate() {
+            if gate % gru::GATES < gru::GATES - 1 {
+                b_rec.copy_from_slice(b_in);
+            }
+        }
+    } else {
         gradient.b_in.copy_from_slice(gradient.b_rec);
     }
 
@@ -128,7 +144,7 @@ pub(super) fn backward(
         Cell::Gru => part(&slot.recurrent, 0, rows, row),
         Cell::Elman(_) | Cell::Lstm => dzx,
     };
-    let (h_before, dzh) = states_before(segment, &slot.h, dzh, pass.from_zeros, scratch);
+    let (h_before, dzh) = states_before(segment, pass.h, dzh, pass.from_zeros, scratch);
     let h_before = h_before.part(0, 0, h_before.rows(), hidden);
     gemm(1.0, h_before.t(), dzh, beta, MatMut::new(gradient.w_rec, hidden, row));
     let mut rest = gradient.w_in;
@@ -157,6 +173,21 @@ pub(super) fn add_rows(rows: MatRef<'_>, sums: &mut [f32]) {
     }
     for row in first..rows.rows() {
         sums.iter_mut().zip(rows.row(row)).for_each(|(sum, value)| *sum += value);
+    }
+}
+
+/// [`add_rows`] of the last gate of a GRU, n.
+fn add_last_gates(rows: MatRef<'_>, sums: &mut [f32]) {
+    let last = |row: &'_ [f32], n: usize| -> [f32; GROUP] {
+        let (blocks, _) = row.as_chunks::<GROUP>();
+        blocks[n]
+    };
+    for (n, sums) in sums.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
+        if n % gru::GATES == gru::GATES - 1 {
+            for row in rows.iter_rows() {
+                sums.iter_mut().zip(last(row, n)).for_each(|(sum, value)| *sum += value);
+            }
+        }
     }
 }
 

@@ -8,11 +8,12 @@
 //! The arithmetic is `kernels::cell`'s and `kernels::matmul`'s. Few sequences take the
 //! fused steps over weights where they lie, more take products with packed weights.
 
-use super::product;
+use super::product::{self, Ready};
 use super::segment::{Piece, Segment, Shape, Slot, part, part_mut, parts_mut};
 use crate::Cell;
+use kernels::cell::panels::Start;
 use kernels::cell::{Walk, elman, gru, lstm};
-use kernels::matmul::{Epilogue, Right, gemm, gemm_fused};
+use kernels::matmul::{Epilogue, Right};
 use kernels::matrix::{MatMut, MatRef};
 
 /// Up to so many sequences, fused steps over unpacked weights are faster.
@@ -24,7 +25,7 @@ pub(super) struct Forward<'a> {
     /// W_in `[I_l, G·S]`, in as many parts as there are inputs side by side.
     pub w_in: &'a [Right<'a>],
     /// W_rec `[H, G·S]`
-    pub w_rec: Right<'a>,
+    pub w_rec: Ready<'a>,
     /// The same, unpacked.
     pub plain_w_rec: MatRef<'a>,
     /// `[G·S]`: b_in + b_rec, or for a GRU b_in.
@@ -36,19 +37,20 @@ pub(super) struct Forward<'a> {
 }
 
 /// Runs the layer over a segment, whose inputs `x` `[rows, ·]` are as many parts as W_in
-/// has, from the start that [`Segment::prepare`] wrote.
+/// has, from the start in `h` and c. All states h are in `h` and not in the slot.
 pub(super) fn forward(
     segment: &Segment<'_>,
     x: &[MatRef<'_>],
     weights: &Forward<'_>,
     slot: &mut Slot,
+    h: &mut [f32],
 ) {
     let Shape { cell, hidden, stride, direction } = segment.shape;
     let (rows, batch) = (segment.rows(), segment.packing.batch);
     let row = segment.shape.row();
     {
         let z = match cell {
-            Cell::Elman(_) => &mut slot.h[segment.first_row() * stride..][..rows * stride],
+            Cell::Elman(_) => &mut h[segment.first_row() * stride..][..rows * stride],
             Cell::Gru | Cell::Lstm => &mut slot.gates[..],
         };
         let epilogue = Epilogue { bias: weights.bias, ..Epilogue::default() };
@@ -57,7 +59,7 @@ pub(super) fn forward(
 
     if segment.is_even() && batch <= FEW {
         let walk = Walk { steps: segment.steps.len(), batch, direction };
-        let (h_start, h) = split_start(segment, &mut slot.h);
+        let (h_start, h) = split_start(segment, h);
         match cell {
             Cell::Elman(f) => {
                 elman::forward_steps(f.into(), walk, weights.plain_w_rec, h_start, h);
@@ -85,13 +87,13 @@ pub(super) fn forward(
             let Piece { row: first, count, before, .. } = piece;
             let (from, to) = (segment.before_row(&piece), segment.first_row() + first);
             let is_zero = before.is_none() && weights.from_zeros;
-            let (h_before, mut h) = parts_mut(&mut slot.h, stride, count, from, to);
+            let (h_before, mut h) = parts_mut(h, stride, count, from, to);
             let h_before = h_before.as_ref();
             let used = h_before.part(0, 0, count, hidden);
             match cell {
                 Cell::Elman(f) => {
                     if !is_zero {
-                        gemm(1.0, used, weights.w_rec, 1.0, h.reborrow());
+                        weights.w_rec.multiply(used, row, Start::Old, h.reborrow());
                     }
                     elman::forward(f.into(), hidden, h);
                 }
@@ -105,15 +107,15 @@ pub(super) fn forward(
                             None => zh.fill(0.0),
                         });
                     } else {
-                        let epilogue = Epilogue { bias, ..Epilogue::default() };
-                        gemm_fused(1.0, used, weights.w_rec, 0.0, zh.reborrow(), epilogue);
+                        let start = bias.map_or(Start::Zeros, Start::Row);
+                        weights.w_rec.multiply(used, row, start, zh.reborrow());
                     }
                     gru::forward(zx, zh.as_ref(), h_before, h);
                 }
                 Cell::Lstm => {
                     let mut gates = part_mut(&mut slot.gates, first, count, row);
                     if !is_zero {
-                        gemm(1.0, used, weights.w_rec, 1.0, gates.reborrow());
+                        weights.w_rec.multiply(used, row, Start::Old, gates.reborrow());
                     }
                     let (c_before, c) = parts_mut(&mut slot.c, stride, count, from, to);
                     lstm::forward(gates, c_before.as_ref(), c, h);

@@ -11,6 +11,9 @@
 //! What a pass keeps is one of three ([`Keep`]): everything; where each segment starts
 //! from, the rest being computed again on the way back; or nothing. The arithmetic and its
 //! order are the same in all three, so the bits are, too.
+//!
+//! Where the outputs are just the states of one direction, without gaps, the top layer
+//! writes its states there and keeps none of its own ([`Layers::top_in_y`]).
 
 use super::backward::{self, Backward, Down};
 use super::dropout::Mask;
@@ -24,6 +27,7 @@ use kernels::buffer::Buffer;
 use kernels::matmul::Right;
 use kernels::matrix::MatMut;
 use rand::Rng;
+use std::ops::Range;
 
 /// The activations of one pass over all layers.
 #[derive(Debug, Default)]
@@ -48,8 +52,11 @@ pub(super) struct Layers {
     x: Buffer,
     /// `[rows, outputs]` packed, if sequences moved.
     packed_y: Buffer,
-    /// `[T, B, outputs]`, or `[B, outputs]` for a head on the last step.
+    /// `[T, B, outputs]`, or `[B, outputs]` for a head on the last step; before them B rows
+    /// that the top layer starts from, if it keeps its states here.
     y: Buffer,
+    /// Whether it does.
+    top_in_y: bool,
     scratch: Buffer,
 }
 
@@ -85,7 +92,13 @@ impl Layers {
         }
         let outputs = config.outputs();
         let at_last = self.is_at_last(config);
-        self.y.resize(if at_last { batch } else { sequences.steps * batch } * outputs);
+        self.top_in_y = config.head().is_none()
+            && directions == 1
+            && config.hidden() == config.stride()
+            && self.packing.is_even();
+        let output_rows = if at_last { batch } else { sequences.steps * batch };
+        let before = if self.top_in_y { batch } else { 0 };
+        self.y.resize((before + output_rows) * outputs);
         if at_last {
             self.last.iter_mut().for_each(|last| last.resize(batch * config.stride()));
         } else if !self.packing.is_even() {
@@ -136,13 +149,27 @@ impl Layers {
         let c_starts = if track.c.is_empty() { 0..0 } else { starts.clone() };
         if first {
             if self.keep == Keep::Starts {
-                track.h_starts[starts].copy_from_slice(&track.h);
-                track.c_starts[c_starts].copy_from_slice(&track.c);
+                track.h_starts[starts.clone()].copy_from_slice(&track.h);
+                track.c_starts[c_starts.clone()].copy_from_slice(&track.c);
             }
-            segment.prepare(slot, &track.h, &track.c);
-        } else {
-            segment.prepare(slot, &track.h_starts[starts], &track.c_starts[c_starts]);
         }
+        let (h_start, c_start) = if first {
+            (&track.h[..], &track.c[..])
+        } else {
+            (&track.h_starts[starts], &track.c_starts[c_starts])
+        };
+        segment.make_room(slot);
+        let mut own = std::mem::take(&mut slot.h);
+        let is_top = layer + 1 == config.layers();
+        let h = if self.top_in_y && is_top {
+            own.resize(0);
+            top_states_mut(&mut self.y, &segment)
+        } else {
+            own.resize(segment.len_of_states());
+            &mut own
+        };
+        segment.start_from(h, h_start);
+        segment.start_from(&mut slot.c, c_start);
 
         let of_layer = pass.parameters.layer(layer, direction);
         let biases = Some(of_layer.b_in).filter(|bias| !bias.is_empty());
@@ -156,7 +183,7 @@ impl Layers {
         let weights = Forward {
             w_in: &w_in,
             w_rec: if is_many(&self.packing) {
-                (&track.weights.w_rec).into()
+                track.weights.w_rec.ready()
             } else {
                 plain_w_rec.into()
             },
@@ -165,23 +192,28 @@ impl Layers {
             recurrent_bias: biases.filter(|_| is_gru).map(|_| of_layer.b_rec),
             from_zeros: from_zeros(&self.packing, self.has_start, direction, index),
         };
-        forward::forward(&segment, &x, &weights, slot);
+        forward::forward(&segment, &x, &weights, slot, h);
         track.held = Some(index);
         if first {
-            segment.finish(slot, &mut track.h, &mut track.c);
+            segment.finish(h, &mut track.h);
+            segment.finish(&slot.c, &mut track.c);
             if !track.states.is_empty() {
                 let rows = self.packing.rows_of(&self.packing.segments[index]);
                 let target = &mut track.states[rows.start * shape.stride..rows.end * shape.stride];
-                let states = segment.states(slot).iter_rows();
+                let states = segment.states(h).iter_rows();
                 target.chunks_exact_mut(shape.stride).zip(states).for_each(|(target, states)| {
                     target.copy_from_slice(states);
                 });
             }
         }
+        slot.h = own;
     }
 
     /// The outputs of a segment.
     fn output(&mut self, pass: &Pass<'_>, index: usize) {
+        if self.top_in_y {
+            return; // they are there
+        }
         let config = pass.config;
         let top = &self.tracks[(config.layers() - 1) * config.directions()..];
         let h = states(top, config, &self.packing, index);
@@ -223,8 +255,8 @@ impl Layers {
                 self.y[to..to + outputs].copy_from_slice(from);
             }
         } else if self.packing.is_even() {
-            let rows = self.packing.rows();
-            self.y[rows * outputs..].fill(0.0);
+            let before = if self.top_in_y { batch } else { 0 };
+            self.y[(before + self.packing.rows()) * outputs..].fill(0.0);
         } else {
             self.packing.unpack(outputs, &self.packed_y, &mut self.y);
         }
@@ -232,7 +264,10 @@ impl Layers {
 
     /// `[T, B, outputs]`, or `[B, outputs]` for a head on the last step.
     pub fn outputs(&self) -> &[f32] {
-        &self.y
+        match self.tracks.last() {
+            Some(top) if self.top_in_y => &self.y[top.h.len()..],
+            _ => &self.y,
+        }
     }
 
     /// The states behind the pass, in the caller's order.
@@ -271,7 +306,8 @@ impl Layers {
             slots + buffers.iter().map(|buffer| size_of_val(&buffer[..])).sum::<usize>()
         };
         let masks: usize = self.masks.iter().map(Mask::bytes).sum();
-        masks + self.tracks.iter().map(of_track).sum::<usize>()
+        let top = if self.top_in_y && self.keep == Keep::All { &self.y[..] } else { &[] };
+        size_of_val(top) + masks + self.tracks.iter().map(of_track).sum::<usize>()
     }
 
     /// The state `[H]` of `sequence` at `step`, of the last layer, forward.
@@ -280,6 +316,10 @@ impl Layers {
         let place =
             (0..self.packing.count(step)).find(|&n| self.packing.sequence(n) == sequence)?;
         let top = self.tracks.get((config.layers() - 1) * config.directions())?;
+        if self.top_in_y {
+            let row = self.packing.rows_of(&(0..step)).len() + place;
+            return self.outputs().get(row * config.hidden()..)?.get(..config.hidden());
+        }
         if self.keep != Keep::All && top.states.is_empty() {
             return None;
         }
@@ -336,7 +376,8 @@ impl Layers {
         for (index, track) in self.tracks.iter_mut().enumerate() {
             track.begin_back(batch * stride, of_down * stride);
             let (layer, direction) = (index / directions, index % directions);
-            track.weights.prepare_back(&pass, layer, direction, &self.packing);
+            let to_inputs = layer > 0 || dx.is_some();
+            track.weights.prepare_back(&pass, layer, direction, &self.packing, to_inputs);
         }
         let mut packed_dy = Buffer::default();
         let dy = if even || self.is_at_last(config) {
@@ -438,9 +479,11 @@ impl Layers {
             return;
         }
         let dy = part(dy, rows.start, rows.len(), outputs);
-        let is_first = index + 1 == packing.segments.len();
-        let h = states(top, config, packing, index);
-        output::sum_gradient(gradient, &h, dy, is_first);
+        if config.head().is_some() {
+            let is_first = index + 1 == packing.segments.len();
+            let h = states(top, config, packing, index);
+            output::sum_gradient(gradient, &h, dy, is_first);
+        }
         for (direction, track) in top.iter_mut().enumerate() {
             let down = &mut track.down[down_row * stride..][..rows.len() * stride];
             output::backward(pass.parameters, dy, direction, down);
@@ -512,10 +555,13 @@ impl Layers {
         };
         let from_zeros = from_zeros(&self.packing, self.has_start, direction, index);
         let last_back = if direction == 0 { 0 } else { self.packing.segments.len() - 1 };
+        let own = std::mem::take(&mut slot.h);
+        let is_top = layer + 1 == config.layers();
         let with = Backward {
             x: &x,
+            h: if self.top_in_y && is_top { top_states(&self.y, &segment) } else { &own },
             w_rec_t: if is_many(&self.packing) {
-                (&track.weights.w_rec_t).into()
+                track.weights.w_rec_t.ready()
             } else {
                 pass.w_rec(layer, direction).t().into()
             },
@@ -527,8 +573,23 @@ impl Layers {
         let down = Down { dh: down, dh_start: &mut track.dh, dc_start: &mut track.dc };
         let of_layer = gradient.layer_mut(layer, direction);
         backward::backward(&segment, &with, slot, down, of_layer, targets, &mut self.scratch);
+        slot.h = own;
         for (track, down) in below[below_down..].iter_mut().zip(downs) {
             track.down = down;
         }
     }
+}
+
+/// Where a segment of the top layer has its states in y, behind those that it starts from.
+fn range_of_top(segment: &Segment<'_>) -> Range<usize> {
+    let first = segment.packing.rows_of(&(0..segment.steps.start)).len() * segment.shape.stride;
+    first..first + segment.len_of_states()
+}
+
+fn top_states<'y>(y: &'y [f32], segment: &Segment<'_>) -> &'y [f32] {
+    &y[range_of_top(segment)]
+}
+
+fn top_states_mut<'y>(y: &'y mut [f32], segment: &Segment<'_>) -> &'y mut [f32] {
+    &mut y[range_of_top(segment)]
 }

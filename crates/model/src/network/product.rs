@@ -6,9 +6,14 @@
 //! depend on how a sequence is cut into chunks. So such a product is given more rows, of
 //! zeros.
 
+//!
+//! The recurrent product of each step is [`Recurrent`]'s, by the kernel that suits the size
+//! of the weights.
+
 use kernels::buffer::Buffer;
-use kernels::matmul::{Activation, Epilogue, Right, gemm_fused};
-use kernels::matrix::{MatMut, MatRef};
+use kernels::cell::panels::{Panels, Start, multiply};
+use kernels::matmul::{Activation, Epilogue, PackedMatrix, Right, gemm_fused};
+use kernels::matrix::{MatMut, MatRef, Operand};
 
 /// From so many rows on, each is summed over the depth from the first to the last.
 const LEAST_ROWS: usize = 8;
@@ -49,5 +54,65 @@ fn sum_parts(x: &[MatRef<'_>], weights: &[Right<'_>], epilogue: Epilogue<'_>, mu
             activation: if is_last { epilogue.activation } else { Activation::Identity },
         };
         gemm_fused(1.0, *x, w, if part == 0 { 0.0 } else { 1.0 }, z.reborrow(), epilogue);
+    }
+}
+
+/// Recurrent weights, or their transpose, made ready for the products of a pass.
+#[derive(Debug, Default)]
+pub(super) struct Recurrent {
+    /// Those that L2 holds.
+    packed: PackedMatrix,
+    /// Those that it does not.
+    panels: Panels,
+    is_large: bool,
+}
+
+impl Recurrent {
+    /// Takes the weights of another pass.
+    pub fn assign<'a>(&mut self, weights: impl Into<Operand<'a>>) {
+        let weights = weights.into();
+        self.is_large = Panels::pay(weights.rows(), weights.columns());
+        if self.is_large {
+            self.panels.assign(weights);
+        } else {
+            self.packed.assign(weights);
+        }
+    }
+
+    pub fn ready(&self) -> Ready<'_> {
+        if self.is_large { Ready::Panels(&self.panels) } else { (&self.packed).into() }
+    }
+}
+
+/// Weights `[k, n]` to multiply with.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ready<'a> {
+    Right(Right<'a>),
+    Panels(&'a Panels),
+}
+
+impl<'a, R: Into<Right<'a>>> From<R> for Ready<'a> {
+    fn from(right: R) -> Self {
+        Self::Right(right.into())
+    }
+}
+
+impl Ready<'_> {
+    /// `c ← start + a·W` for `a` `[rows, k]` and `c` `[rows, n]`, n rounded up to 16; the
+    /// columns behind n stay zero.
+    pub fn multiply(self, a: MatRef<'_>, n: usize, start: Start<'_>, c: MatMut<'_>) {
+        match self {
+            Self::Panels(panels) => multiply(a, panels, start, c),
+            Self::Right(right) => {
+                let rows = c.rows();
+                let (bias, beta) = match start {
+                    Start::Zeros => (None, 0.0),
+                    Start::Row(row) => (Some(&row[..n]), 0.0),
+                    Start::Old => (None, 1.0),
+                };
+                let epilogue = Epilogue { bias, ..Epilogue::default() };
+                gemm_fused(1.0, a, right, beta, c.into_part(0, 0, rows, n), epilogue);
+            }
+        }
     }
 }

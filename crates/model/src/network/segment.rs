@@ -22,6 +22,7 @@ pub(super) struct Slot {
     pub recurrent: Buffer,
     /// `[B, S]` where the segment starts from, and `[rows, S]` the states: in this order
     /// forward, in the other in reverse, so that each row's state before is B rows away.
+    /// Empty where the outputs hold them (`layers`).
     pub h: Buffer,
     /// LSTM: the same of the cell states.
     pub c: Buffer,
@@ -144,27 +145,22 @@ impl<'a> Segment<'a> {
         }
     }
 
-    /// `[rows, S]`: the states that the segment has computed.
-    pub fn states<'s>(&self, slot: &'s Slot) -> MatRef<'s> {
+    /// `[rows, S]`: the states that the segment has computed, in `h` as in [`Slot::h`].
+    pub fn states<'s>(&self, h: &'s [f32]) -> MatRef<'s> {
         let stride = self.shape.stride;
-        let states = &slot.h[self.first_row() * stride..][..self.rows() * stride];
+        let states = &h[self.first_row() * stride..][..self.rows() * stride];
         MatRef::new(states, self.rows(), stride)
     }
 
-    /// The start of the segment, h and c (empty but for an LSTM), each `[B, S]`.
-    fn start<'s>(&self, slot: &'s mut Slot) -> (&'s mut [f32], &'s mut [f32]) {
-        let len = self.packing.batch * self.shape.stride;
-        let start = self.start_row() * self.shape.stride;
-        let c = if slot.c.is_empty() { &mut [] } else { &mut slot.c[start..start + len] };
-        (&mut slot.h[start..start + len], c)
+    /// The values of all states, those that it starts from included.
+    pub fn len_of_states(&self) -> usize {
+        (self.rows() + self.packing.batch) * self.shape.stride
     }
 
-    /// Makes room, and writes the states h and c that the segment starts from.
-    pub fn prepare(&self, slot: &mut Slot, h: &[f32], c: &[f32]) {
+    /// Makes room for all but h.
+    pub fn make_room(&self, slot: &mut Slot) {
         let Shape { cell, stride, .. } = self.shape;
         let (rows, row) = (self.rows(), cell.gates() * stride);
-        let states = (rows + self.packing.batch) * stride;
-        slot.h.resize(states);
         match cell {
             Cell::Elman(_) => {}
             Cell::Gru => {
@@ -173,27 +169,33 @@ impl<'a> Segment<'a> {
             }
             Cell::Lstm => {
                 slot.gates.resize(rows * row);
-                slot.c.resize(states);
+                slot.c.resize(self.len_of_states());
             }
         }
-        let (to_h, to_c) = self.start(slot);
-        to_h.copy_from_slice(h);
-        to_c.copy_from_slice(c);
     }
 
-    /// Writes the states behind the segment over `h` and `c` `[B, S]`, those before it.
-    pub fn finish(&self, slot: &Slot, h: &mut [f32], c: &mut [f32]) {
+    /// Writes the states `[B, S]` that the segment starts from to all `states`, h or c.
+    pub fn start_from(&self, states: &mut [f32], start: &[f32]) {
+        if start.is_empty() {
+            return; // no c
+        }
+        let first = self.start_row() * self.shape.stride;
+        states[first..first + start.len()].copy_from_slice(start);
+    }
+
+    /// Writes the states behind the segment, of all `states`, h or c, over those before it,
+    /// `[B, S]`.
+    pub fn finish(&self, states: &[f32], end_states: &mut [f32]) {
+        if end_states.is_empty() {
+            return; // no c
+        }
         let stride = self.shape.stride;
         // the last state of a sequence in the segment, in the direction's order
         for place in 0..self.packing.count(self.steps.start) {
             let end = self.packing.length(place).min(self.steps.end);
             let last = if self.is_forward() { end - 1 } else { self.steps.start };
             let from = (self.first_row() + self.row(last) + place) * stride;
-            let to = place * stride..(place + 1) * stride;
-            h[to.clone()].copy_from_slice(&slot.h[from..from + stride]);
-            if !c.is_empty() {
-                c[to].copy_from_slice(&slot.c[from..from + stride]);
-            }
+            end_states[place * stride..][..stride].copy_from_slice(&states[from..from + stride]);
         }
     }
 }

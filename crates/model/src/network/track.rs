@@ -5,12 +5,13 @@
 
 use super::dropout::Mask;
 use super::forward::FEW;
+use super::product::Recurrent;
 use super::segment::{Segment, Shape, Slot, part};
 use crate::sequences::Packing;
 use crate::{Cell, Config, Parameters, State};
 use kernels::buffer::Buffer;
 use kernels::matmul::PackedMatrix;
-use kernels::matrix::MatRef;
+use kernels::matrix::{MatRef, Operand};
 
 /// What a forward pass keeps for the way back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,9 +53,9 @@ pub(super) struct Track {
 #[derive(Debug, Default)]
 pub(super) struct Weights {
     pub w_in: Vec<PackedMatrix>,
-    pub w_rec: PackedMatrix,
+    pub w_rec: Recurrent,
     pub w_in_t: Vec<PackedMatrix>,
-    pub w_rec_t: PackedMatrix,
+    pub w_rec_t: Recurrent,
     /// b_in + b_rec
     pub bias: Buffer,
 }
@@ -74,7 +75,11 @@ impl<'a> Pass<'a> {
     }
 
     /// W_in of a layer in parts, one for each direction of the layer below.
-    pub fn w_in_parts(&self, layer: usize, direction: usize) -> impl Iterator<Item = MatRef<'a>> {
+    pub fn w_in_parts(
+        &self,
+        layer: usize,
+        direction: usize,
+    ) -> impl ExactSizeIterator<Item = MatRef<'a>> {
         let shape = Shape::new(self.config, direction);
         let w_in = self.parameters.layer(layer, direction).w_in;
         let rows = if layer == 0 { self.config.inputs() } else { shape.hidden };
@@ -92,10 +97,8 @@ impl Weights {
     /// Makes ready what the forward pass multiplies with.
     pub fn prepare(&mut self, pass: &Pass<'_>, layer: usize, direction: usize, packing: &Packing) {
         let of_layer = pass.parameters.layer(layer, direction);
-        self.w_in.clear();
-        if packing.segments.len() > 1 {
-            self.w_in.extend(pass.w_in_parts(layer, direction).map(PackedMatrix::new));
-        }
+        let parts = pass.w_in_parts(layer, direction).map(Operand::from);
+        assign_parts(&mut self.w_in, parts, packing.segments.len() > 1);
         if is_many(packing) {
             self.w_rec.assign(pass.w_rec(layer, direction));
         }
@@ -106,23 +109,31 @@ impl Weights {
         }
     }
 
-    /// Makes ready what the way back multiplies with.
+    /// Makes ready what the way back multiplies with; `to_inputs` if it goes on below.
     pub fn prepare_back(
         &mut self,
         pass: &Pass<'_>,
         layer: usize,
         direction: usize,
         packing: &Packing,
+        to_inputs: bool,
     ) {
-        self.w_in_t.clear();
-        if packing.segments.len() > 1 {
-            let parts = pass.w_in_parts(layer, direction);
-            self.w_in_t.extend(parts.map(|part| PackedMatrix::new(part.t())));
-        }
+        let parts = pass.w_in_parts(layer, direction).map(MatRef::t);
+        assign_parts(&mut self.w_in_t, parts, to_inputs && packing.segments.len() > 1);
         if is_many(packing) {
             self.w_rec_t.assign(pass.w_rec(layer, direction).t());
         }
     }
+}
+
+/// Packs parts where there were others before, or leaves none.
+fn assign_parts<'a>(
+    packed: &mut Vec<PackedMatrix>,
+    parts: impl ExactSizeIterator<Item = Operand<'a>>,
+    pays: bool,
+) {
+    packed.resize_with(if pays { parts.len() } else { 0 }, PackedMatrix::default);
+    packed.iter_mut().zip(parts).for_each(|(packed, part)| packed.assign(part));
 }
 
 /// Whether packing the recurrent weights pays.
@@ -191,7 +202,7 @@ impl Track {
             return part(&self.states, rows.start, rows.len(), config.stride());
         }
         let slot = if self.slots.len() > 1 { &self.slots[index] } else { &self.slots[0] };
-        Segment::new(packing, index, Shape::new(config, direction)).states(slot)
+        Segment::new(packing, index, Shape::new(config, direction)).states(&slot.h)
     }
 }
 
