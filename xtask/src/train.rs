@@ -35,7 +35,7 @@ Examples:
   cargo xtask train --seeds 0..100           a hundred networks: how often does it succeed?
   cargo xtask train --hidden 4 --examples 100000 --seed 7
   cargo xtask train --batch 64 --lr 2 --examples 200000
-  cargo xtask train --examples 200000 --strategy hogwild --threads 2 --push-every 16
+  cargo xtask train --examples 200000 --strategy hogwild --threads 2 --push-every 32
   cargo xtask train --optimizer adam --schedule cosine --warm-up 500 --clip-norm 1
   cargo xtask train --examples 1000000000 --out long      Ctrl-C ends it with a checkpoint,
   cargo xtask train --resume long                         and this goes on
@@ -75,7 +75,7 @@ pub struct Args {
     threads: Option<usize>,
 
     /// K, a worker's examples between two pushes (hogwild) or averages [default: by size, so
-    /// that pushes take some 10 % of the time]
+    /// that pushes take some 5 % of the time]
     #[arg(long, value_parser = value_parser!(u64).range(1..), conflicts_with = "seeds",
           allow_negative_numbers = true)]
     push_every: Option<u64>,

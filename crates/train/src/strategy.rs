@@ -84,11 +84,10 @@ impl Strategy {
 }
 
 /// K, the examples between two pushes that `cargo xtask bench hogwild` found best for the
-/// sizes of `config`, in whole batches: 16 for the lab, 4 for 128 units and 64 bits.
+/// sizes of `config`, in whole batches: 32 for the lab, 8 for 128 units and 64 bits.
 ///
-/// Pushes take some 10 % of the time then. With a larger K they take less, but a worker
-/// computes on older parameters, and the examples to a loss grow faster than the rate: of the
-/// lab by a fifth at K = 32.
+/// Pushes take some 5 % of the time then. With a larger K they take less, but a worker
+/// computes on older parameters, and the examples to a loss grow as the rate does.
 pub fn best_push_every(config: &RunConfig) -> u64 {
     let values = (config.hidden * (config.hidden + Addition::INPUTS + Addition::OUTPUTS)) as f64;
     let examples = PUSH_WORK * values / example_work(config);
@@ -108,8 +107,8 @@ fn example_work(config: &RunConfig) -> f64 {
 /// steps of 912.
 const STEP_WORK: f64 = 700.0;
 /// What the exchange of a value costs beside others who push, in multiply-adds, over the share
-/// of 10 % that it may take.
-const PUSH_WORK: f64 = 400.0;
+/// of 5 % that it may take.
+const PUSH_WORK: f64 = 800.0;
 /// The work of a training from which on a second worker pays: some 20 ms.
 const WORTH_SHARING: f64 = 1e9;
 

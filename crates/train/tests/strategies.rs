@@ -337,7 +337,7 @@ fn small_jobs_are_serial_large_ones_shared_and_pushes_are_whole_batches() {
             assert!(every >= 1 && every.is_multiple_of(batch as u64), "{every}");
         }
     }
-    assert_eq!((best_push_every(&lab), best_push_every(&large)), (16, 4));
+    assert_eq!((best_push_every(&lab), best_push_every(&large)), (32, 8));
 }
 
 /// How likely a rank sum at least as far from its mean as `sum` is, if both samples are of one
