@@ -62,12 +62,25 @@ fn start() -> ExitCode {
     })
 }
 
+/// Options that do not go together, in words.
+#[derive(Debug)]
+struct Usage(String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
 /// Is it the command line that must change?
 fn is_usage(error: &anyhow::Error) -> bool {
     use ::train::Error::{
-        Batch, Bits, Finished, LearningRate, Model, NoCheckpoint, NotEmpty, PushEvery, Threads,
+        Batch, Bits, Finished, LearningRate, Model, NoCheckpoint, NotEmpty, Optimizer, PushEvery,
+        Threads,
     };
-    matches!(
+    let is_named = matches!(
         error.downcast_ref(),
         Some(
             Batch(_)
@@ -76,9 +89,11 @@ fn is_usage(error: &anyhow::Error) -> bool {
                 | NotEmpty(_)
                 | NoCheckpoint(_)
                 | Finished(_)
+                | Optimizer { .. }
                 | PushEvery
                 | Threads(_)
                 | Model(model::Error::Zero(_) | model::Error::TooLarge { .. })
         )
-    )
+    );
+    is_named || error.is::<Usage>()
 }

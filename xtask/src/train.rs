@@ -1,12 +1,14 @@
 //! `cargo xtask train`: trains a network, shows how it goes, keeps it in a run folder.
 
 mod certifiable;
+mod optimizer;
 
 use crate::chart::{self, Curve};
 use crate::interrupt;
 use crate::output::{Progress, line, thousands};
 use anyhow::Context;
 use clap::{ValueEnum, value_parser};
+use optimizer::OptimizerArgs;
 use serde_json::json;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -33,7 +35,8 @@ Examples:
   cargo xtask train --seeds 0..100           a hundred networks: how often does it succeed?
   cargo xtask train --hidden 4 --examples 100000 --seed 7
   cargo xtask train --batch 64 --lr 2 --examples 200000
-  cargo xtask train --examples 200000 --strategy hogwild --threads 2 --push-every 16
+  cargo xtask train --examples 200000 --strategy hogwild --threads 2 --push-every 32
+  cargo xtask train --optimizer adam --schedule cosine --warm-up 500 --clip-norm 1
   cargo xtask train --examples 1000000000 --out long      Ctrl-C ends it with a checkpoint,
   cargo xtask train --resume long                         and this goes on
   cargo xtask train --certifiable            a network that `cargo xtask certify` can prove
@@ -57,10 +60,6 @@ pub struct Args {
           allow_negative_numbers = true)]
     examples: u64,
 
-    /// Learning rate: the step of SGD, above 0
-    #[arg(long, default_value_t = 0.1, value_parser = learning_rate, allow_negative_numbers = true)]
-    lr: f32,
-
     /// B, the examples whose gradients are averaged to one update
     #[arg(long, default_value_t = 1, value_parser = batch, allow_negative_numbers = true)]
     batch: usize,
@@ -76,7 +75,7 @@ pub struct Args {
     threads: Option<usize>,
 
     /// K, a worker's examples between two pushes (hogwild) or averages [default: by size, so
-    /// that pushes take some 10 % of the time]
+    /// that pushes take some 5 % of the time]
     #[arg(long, value_parser = value_parser!(u64).range(1..), conflicts_with = "seeds",
           allow_negative_numbers = true)]
     push_every: Option<u64>,
@@ -88,8 +87,8 @@ pub struct Args {
 
     /// Train for a proof: on intervals of states, 6,000 updates of Adam on 64 sequences of 12
     /// digits; see `cargo xtask certify`
-    #[arg(long, conflicts_with_all = ["bits", "examples", "lr", "batch", "seeds", "strategy", "resume",
-                                "tensorboard"])]
+    #[arg(long, conflicts_with_all = ["bits", "examples", "optimizing", "batch", "seeds", "strategy",
+                                "resume", "tensorboard"])]
     certifiable: bool,
 
     /// Give the units biases
@@ -116,9 +115,8 @@ pub struct Args {
 
     /// Go on with the training in DIR that was stopped, with what it was asked then
     #[arg(long, value_name = "DIR",
-          conflicts_with_all = ["task", "bits", "hidden", "examples", "lr", "batch", "seed", "seeds",
-                                "strategy", "threads", "push_every",
-                                "out", "force"])]
+          conflicts_with_all = ["task", "bits", "hidden", "examples", "optimizing", "batch", "seed",
+                                "seeds", "strategy", "threads", "push_every", "out", "force"])]
     resume: Option<PathBuf>,
 
     /// What to do when the weights or the loss leave all bounds
@@ -136,6 +134,9 @@ pub struct Args {
     /// Print nothing else
     #[arg(long)]
     quiet: bool,
+
+    #[command(flatten)]
+    optimizer: OptimizerArgs,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -227,11 +228,11 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         bits: args.bits,
         hidden: args.hidden,
         examples: args.examples,
-        learning_rate: args.lr,
         batch: args.batch,
         seed: args.seed,
         ..RunConfig::default()
     };
+    args.optimizer.choose(&mut config)?;
     match &args.seeds {
         Some(seeds) => many(&args, &config, seeds.clone()),
         None => {
@@ -358,10 +359,11 @@ fn one(args: &Args, config: RunConfig) -> anyhow::Result<ExitCode> {
     say(String::new());
     say(verdict(score));
     say(format!(
-        "{} examples in {:.1} ms by {}, {ns_per_example:.0} ns an example",
+        "{} examples in {:.1} ms by {}{}, {ns_per_example:.0} ns an example",
         thousands(config.examples),
         seconds * 1e3,
-        workers(&config)
+        workers(&config),
+        optimizer::words(&config)
     ));
     say(format!("The run is in {}", path.display()));
     say(format!("Try it: cargo xtask add 53 74{option}"));
@@ -374,6 +376,7 @@ fn one(args: &Args, config: RunConfig) -> anyhow::Result<ExitCode> {
             "strategy": config.strategy,
             "threads": config.threads,
             "push_every": config.push_every,
+            "optimizer": config.optimizer.name(),
             "seconds": seconds,
             "ns_per_example": ns_per_example,
             "loss": loss,

@@ -24,4 +24,5 @@ pub mod prefetch;
 mod prefix;
 pub mod recurrent;
 pub mod reference;
+pub mod relaxed;
 pub mod vector;

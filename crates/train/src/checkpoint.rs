@@ -2,7 +2,7 @@
 //! whole or refused.
 //!
 //! ```text
-//! carry checkpoint 1\n      what it is, and the version of what follows
+//! carry checkpoint 2\n      what it is, and the version of what follows
 //! SHA-256 of the rest       32 bytes
 //! the rest                  Checkpoint, in the format of the crate postcard
 //! ```
@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::Path;
 
-const TITLE: &[u8] = b"carry checkpoint 1\n";
+const TITLE: &[u8] = b"carry checkpoint 2\n";
 const DIGEST: usize = 32;
 
 /// Everything that a training needs to go on as if it had never stopped.
@@ -37,7 +37,7 @@ pub struct Checkpoint {
     pub metrics_bytes: u64,
     /// The mean loss of the first interval, once there was one.
     pub first_loss: Option<f64>,
-    /// Parameters, optimizer and generators.
+    /// Parameters, the memories of optimizers, and generators.
     pub state: State,
 }
 

@@ -164,9 +164,11 @@ impl Job {
     /// [`Error::Diverged`], or if a file cannot be written.
     pub fn advance(&mut self) -> Result<Advance, Error> {
         let config = &self.at.config;
-        let batch = config.batch as u64;
+        // Cut between rounds only: then it matters to no bit where.
+        let round = config.round();
+        let whole = |examples: u64| examples.checked_next_multiple_of(round).unwrap_or(u64::MAX);
         let first = self.at.interval.examples == 0;
-        let mut examples = if first { batch } else { self.chunk.next_multiple_of(batch) };
+        let mut examples = if first { round } else { whole(self.chunk) };
         let due = match self.options.checkpoint_every {
             Every::Examples(every) => {
                 (self.saved_examples + every).saturating_sub(self.at.examples)
@@ -175,8 +177,7 @@ impl Job {
         };
         let left = config.examples - self.at.examples;
         let in_interval = (config.interval() - self.at.interval.examples).min(left);
-        examples = examples.min(due.max(1).checked_next_multiple_of(batch).unwrap_or(u64::MAX));
-        examples = examples.min(in_interval);
+        examples = examples.min(whole(due.max(1))).min(in_interval);
 
         let start = Instant::now();
         let totals = self.trainer.train(examples);

@@ -11,9 +11,9 @@
 //! ([`kernels::optimizer`]); the norm is a pass of its own over the gradient, and is taken
 //! only where it is asked for.
 //!
-//! [`Sgd`] is the lab's: one rule, no state. [`Optimizer`] has the others. An
-//! [`OptimizerConfig`] says which, and can be written to a file; a [`State`] is what a
-//! checkpoint has to hold beside the parameters. No learning rate per tensor, and no
+//! [`Sgd`] is one rule without state. [`Optimizer`] has all of them, that one at the same
+//! cost. An [`OptimizerConfig`] says which, and can be written to a file; a [`State`] is what
+//! a checkpoint has to hold beside the parameters. No learning rate per tensor, and no
 //! AMSGrad.
 
 mod schedule;
@@ -106,6 +106,23 @@ impl Rule {
     /// AdamW with PyTorch's defaults.
     pub const ADAM_W: Self =
         Self::AdamW(Moments { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01 });
+
+    /// As the command line writes it: `sgd`, `momentum`, `nesterov`, `adam` or `adamw`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Sgd(Descent { nesterov: true, .. }) => "nesterov",
+            Self::Sgd(Descent { momentum: 0.0, .. }) => "sgd",
+            Self::Sgd(_) => "momentum",
+            Self::Adam(_) => "adam",
+            Self::AdamW(_) => "adamw",
+        }
+    }
+}
+
+impl Default for Rule {
+    fn default() -> Self {
+        Self::SGD
+    }
 }
 
 /// The numbers of gradient descent.
@@ -156,6 +173,10 @@ pub enum Clip {
 pub struct Optimizer {
     config: OptimizerConfig,
     state: State,
+    /// What one step counts for in the schedule.
+    pace: u64,
+    /// Plain descent at a constant rate, which needs no more than one multiply-add a value.
+    is_plain: bool,
 }
 
 /// What an optimizer remembers between steps.
@@ -177,7 +198,15 @@ impl Optimizer {
     pub fn new(config: OptimizerConfig, model: Config) -> Result<Self, Error> {
         check(&config)?;
         let moments = vec![Parameters::zeros(model); config.rule.moments()];
-        Ok(Self { config, state: State { steps: 0, moments } })
+        let OptimizerConfig { rule, clip, schedule, .. } = config;
+        let is_plain = rule == Rule::SGD && clip == Clip::None && schedule == Schedule::Constant;
+        Ok(Self { config, state: State { steps: 0, moments }, pace: 1, is_plain })
+    }
+
+    /// The same, for one of `workers` that share a training: while it makes a step the others
+    /// make theirs, so the schedule moves by as many.
+    pub fn among(self, workers: usize) -> Self {
+        Self { pace: workers as u64, ..self }
     }
 
     /// What it was asked to be.
@@ -220,7 +249,8 @@ impl Optimizer {
         match self.config.schedule {
             Schedule::Constant => self.config.learning_rate,
             schedule => {
-                (f64::from(self.config.learning_rate) * schedule.factor(self.state.steps)) as f32
+                let step = self.state.steps.saturating_mul(self.pace);
+                (f64::from(self.config.learning_rate) * schedule.factor(step)) as f32
             }
         }
     }
@@ -232,14 +262,26 @@ impl Optimizer {
     /// If the three are not of networks of one size.
     #[inline]
     pub fn step(&mut self, parameters: &mut Parameters, gradient: &Parameters, examples: usize) {
+        if self.is_plain {
+            self.state.steps += 1;
+            let rate = self.config.learning_rate / examples as f32;
+            vector::axpy(-rate, gradient.arena(), parameters.arena_mut());
+        } else {
+            self.step_by_rule(parameters, gradient, examples);
+        }
+    }
+
+    /// [`Optimizer::step`] of all that is not plain: out of the lab's way.
+    #[inline(never)]
+    fn step_by_rule(
+        &mut self,
+        parameters: &mut Parameters,
+        gradient: &Parameters,
+        examples: usize,
+    ) {
         let learning_rate = self.learning_rate();
         self.state.steps += 1;
         let OptimizerConfig { rule, clip, .. } = self.config;
-        let plain = Descent { momentum: 0.0, nesterov: false, weight_decay: 0.0 };
-        if rule == Rule::Sgd(plain) && clip == Clip::None {
-            let rate = learning_rate / examples as f32;
-            return vector::axpy(-rate, gradient.arena(), parameters.arena_mut());
-        }
         let change = change(clip, rule, gradient, examples);
         let (w, g) = (parameters.arena_mut(), gradient.arena());
         match (rule, &mut self.state.moments[..]) {

@@ -17,6 +17,7 @@
 use crate::Error;
 use crate::certify::training::network_config;
 use crate::checkpoint::Checkpoint;
+use crate::optimizer::{Clip, OptimizerConfig, Rule, Schedule};
 use crate::strategy::Strategy;
 use crate::task::Addition;
 use model::{Parameters, weights};
@@ -62,7 +63,7 @@ pub struct RunConfig {
     pub certifiable: bool,
     /// Examples to train on.
     pub examples: u64,
-    /// The step of SGD.
+    /// η, the length of a step before the schedule.
     pub learning_rate: f32,
     /// B, the examples averaged to one update.
     pub batch: usize,
@@ -78,6 +79,19 @@ pub struct RunConfig {
     /// batches. Serial and synchronous training has none, and does not look at it.
     #[serde(default = "one")]
     pub push_every: u64,
+    /// How parameters follow gradients.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub optimizer: Rule,
+    /// What is cut off a gradient first.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub clip: Clip,
+    /// How the learning rate changes; its steps are updates of all workers together.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub schedule: Schedule,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What a file from before there were strategies means.
@@ -108,6 +122,9 @@ impl Default for RunConfig {
             strategy: Strategy::Serial,
             threads: 1,
             push_every: 1,
+            optimizer: Rule::SGD,
+            clip: Clip::None,
+            schedule: Schedule::Constant,
         }
     }
 }
@@ -115,7 +132,7 @@ impl Default for RunConfig {
 impl RunConfig {
     /// Examples between two lines of metrics: [`INTERVAL`], or more in a run of more than
     /// [`MOST_INTERVALS`] of these (a tenth of that where workers have to meet for a line);
-    /// rounded up to whole batches, so that only the last batch of a run can be smaller
+    /// rounded up to whole batches or rounds, so that only the last of a run can be smaller
     /// than the others.
     pub fn interval(&self) -> u64 {
         let most = match self.strategy {
@@ -123,8 +140,26 @@ impl RunConfig {
             Strategy::Hogwild | Strategy::Averaging => MOST_INTERVALS / 10,
         };
         let least = INTERVAL.max(self.examples.div_ceil(most));
+        least.checked_next_multiple_of(self.round()).unwrap_or(least)
+    }
+
+    /// Examples that belong together: a batch, or what lies between two averages. A training
+    /// that is cut elsewhere ends in other bits.
+    pub fn round(&self) -> u64 {
         let batch = self.batch.max(1) as u64;
-        least.checked_next_multiple_of(batch).unwrap_or(least)
+        match self.strategy {
+            Strategy::Averaging => {
+                let every = self.push_every.max(1).checked_next_multiple_of(batch);
+                every.unwrap_or(u64::MAX).saturating_mul(self.threads.max(1) as u64)
+            }
+            Strategy::Serial | Strategy::Synchronous | Strategy::Hogwild => batch,
+        }
+    }
+
+    /// What each worker does with a gradient.
+    pub fn optimizer_config(&self) -> OptimizerConfig {
+        let &Self { learning_rate, optimizer: rule, clip, schedule, .. } = self;
+        OptimizerConfig { learning_rate, rule, clip, schedule }
     }
 }
 
@@ -530,6 +565,7 @@ impl MetricsFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::optimizer::Descent;
 
     #[test]
     fn a_configuration_survives_the_way_to_toml_and_back() {
@@ -537,6 +573,24 @@ mod tests {
         let text = toml::to_string(&config).unwrap();
         assert_eq!(toml::from_str::<RunConfig>(&text).unwrap(), config);
         assert!(text.contains("task = \"addition\""), "{text}");
+        assert!(!text.contains("optimizer"), "{text}");
+        for optimizer in [
+            Rule::Sgd(Descent { momentum: 0.9, nesterov: true, weight_decay: 1e-4 }),
+            Rule::ADAM,
+            Rule::ADAM_W,
+        ] {
+            for clip in [Clip::None, Clip::Norm(0.1), Clip::Value(1e-3)] {
+                for schedule in [
+                    Schedule::Constant,
+                    Schedule::Step { every: 3, factor: 0.1 },
+                    Schedule::Cosine { warmup: 10, steps: 1_000, floor: 0.01 },
+                ] {
+                    let config = RunConfig { optimizer, clip, schedule, ..config.clone() };
+                    let text = toml::to_string(&config).unwrap();
+                    assert_eq!(toml::from_str::<RunConfig>(&text).unwrap(), config, "{text}");
+                }
+            }
+        }
     }
 
     #[test]

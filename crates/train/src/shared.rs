@@ -13,14 +13,19 @@
 //!
 //! 1. Nobody waits for anybody: a load and a store, no lock and no locked instruction.
 //! 2. A push is also the next pull. Each line travels once for both.
-//! 3. A worker starts each push at another block, so that two that push at the same time
-//!    seldom want the same line.
+//! 3. A push is made in parts, K/4 examples apart: a part is the next quarter of `W_rec`, and
+//!    every time `W_in` and `W_out`, which are few lines. Old values of these two cost more
+//!    examples than old values of `W_rec`, by far. Each worker is at another quarter, so that
+//!    two that push at the same time seldom want the same line.
 //! 4. A value that did not change is not stored: its line can stay with its readers, and
 //!    no store of an old value can undo somebody's work.
 //! 5. The lines that come next are asked for ahead of their turn, to be written: a line comes
-//!    once and not first for the load and then for the store.
-//! 6. Rows that belong to an input, `W_in [I, S]`, can be left out as long as the input is
+//!    once and not first for the load and then for the store. Where they are few they are
+//!    asked for a whole batch ahead, and the way is for nothing.
+//! 6. Rows that belong to an input, `W_in [I, S]`, are left out as long as the input is
 //!    zero: see [`Replica::use_inputs`]. With one-hot inputs these are nearly all there are.
+//! 7. A line is moved in four pieces of 16 bytes, and not value by value, which takes five
+//!    times as long: see [`kernels::relaxed`].
 //!
 //! # Why relaxed
 //!
@@ -48,23 +53,62 @@
 //!
 //! Source: Niu, Recht, Ré, Wright, *Hogwild!: A Lock-Free Approach to Parallelizing
 //! Stochastic Gradient Descent*, 2011. Under `--cfg loom` the atomics are those of the
-//! model checker `loom`, and a block holds one value; see `tests/loom.rs`.
+//! model checker `loom`, and a block holds one value; see `tests/loom.rs`. How a whole line
+//! of atomics is moved is the affair of [`kernels::relaxed`].
 
 use kernels::prefetch::for_writing;
 use model::Parameters;
 use std::ops::Range;
 
-#[cfg(loom)]
-use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
+/// Values in a block.
 #[cfg(not(loom))]
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+pub use kernels::relaxed::LINE as BLOCK;
+/// A block is a cache line.
+#[cfg(not(loom))]
+use kernels::relaxed::Line as Block;
 
-/// Values in a block, which is a cache line.
-pub const BLOCK: usize = if cfg!(loom) { 1 } else { 16 };
+#[cfg(loom)]
+pub use one_value::{BLOCK, Block};
 
-#[repr(align(64))]
-#[derive(Debug)]
-struct Block([AtomicU32; BLOCK]);
+/// What loom looks at instead of a line: one value, exchanged as [`kernels::relaxed::Line`]
+/// exchanges each of its own.
+#[cfg(loom)]
+mod one_value {
+    use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    /// Values in a block.
+    pub const BLOCK: usize = 1;
+
+    /// One value.
+    #[derive(Debug)]
+    pub struct Block(AtomicU32);
+
+    impl Block {
+        pub fn new([value]: [f32; BLOCK]) -> Self {
+            Self(AtomicU32::new(value.to_bits()))
+        }
+
+        pub fn load(&self) -> [f32; BLOCK] {
+            [f32::from_bits(self.0.load(Relaxed))]
+        }
+
+        pub fn exchange(&self, [own]: &mut [f32; BLOCK], [seen]: &mut [f32; BLOCK]) {
+            let theirs = self.load()[0];
+            let is_changed = own.to_bits() != seen.to_bits();
+            let value = if !is_changed {
+                theirs
+            } else if theirs.to_bits() == seen.to_bits() {
+                *own
+            } else {
+                theirs + (*own - *seen)
+            };
+            if is_changed {
+                self.0.store(value.to_bits(), Relaxed);
+            }
+            (*own, *seen) = (value, value);
+        }
+    }
+}
 
 /// An arena of `f32`, as bits in relaxed atomics, that any number of threads may change.
 #[derive(Debug)]
@@ -76,8 +120,8 @@ pub struct Shared {
 impl Shared {
     /// A copy of `values`.
     pub fn new(values: &[f32]) -> Self {
-        let value = |n: usize| AtomicU32::new(values.get(n).map_or(0, |value| value.to_bits()));
-        let block = |b: usize| Block(std::array::from_fn(|n| value(b * BLOCK + n)));
+        let value = |n: usize| values.get(n).copied().unwrap_or(0.0);
+        let block = |b: usize| Block::new(std::array::from_fn(|n| value(b * BLOCK + n)));
         let blocks = (0..values.len().div_ceil(BLOCK)).map(block).collect();
         Self { blocks, len: values.len() }
     }
@@ -90,33 +134,14 @@ impl Shared {
     pub fn read(&self, values: &mut [f32]) {
         assert!(values.len() == self.len, "{} values of {}", values.len(), self.len);
         for (block, values) in self.blocks.iter().zip(values.chunks_mut(BLOCK)) {
-            for (shared, value) in block.0.iter().zip(values) {
-                *value = f32::from_bits(shared.load(Relaxed));
-            }
+            values.copy_from_slice(&block.load()[..values.len()]);
         }
     }
 
     /// The exchange of one block: see the module.
-    ///
-    /// In three passes, so that only the first and the last go value by value, as atomics
-    /// must: what is written to `own` in whole vectors can be read in whole vectors at once.
     #[inline]
     pub fn exchange(&self, block: usize, own: &mut [f32; BLOCK], seen: &mut [f32; BLOCK]) {
-        let shared = &self.blocks[block].0;
-        let now: [u32; BLOCK] = std::array::from_fn(|n| shared[n].load(Relaxed));
-        let changed: [bool; BLOCK] = std::array::from_fn(|n| own[n].to_bits() != seen[n].to_bits());
-        for n in 0..BLOCK {
-            let theirs = f32::from_bits(now[n]);
-            let both = theirs + (own[n] - seen[n]);
-            let sum = if now[n] == seen[n].to_bits() { own[n] } else { both };
-            let value = if changed[n] { sum } else { theirs };
-            (own[n], seen[n]) = (value, value);
-        }
-        for n in 0..BLOCK {
-            if changed[n] {
-                shared[n].store(own[n].to_bits(), Relaxed);
-            }
-        }
+        self.blocks[block].exchange(own, seen);
     }
 }
 
@@ -126,12 +151,16 @@ pub struct Replica {
     /// What the kernels read and the optimizer changes.
     pub parameters: Parameters,
     seen: Parameters,
-    /// S, the values in a row of `W_in`: whole blocks.
+    /// S, the values in a row of `W_in` and of `W_rec`: whole blocks.
     stride: usize,
+    /// Where `W_rec` lies.
+    w_rec: Range<usize>,
+    /// I, if there are so many inputs that rows are left out; else 0.
+    inputs: usize,
     /// Which inputs were used since the last push, as a list and by number.
     used: Vec<usize>,
     is_used: Vec<bool>,
-    /// The block after `W_in` where the next push starts.
+    /// The block of `W_rec` where the next push starts.
     start: usize,
 }
 
@@ -143,28 +172,35 @@ impl Replica {
     /// If the arena is not whole blocks: rows are padded to 16 values.
     pub fn new(parameters: Parameters, number: usize, workers: usize) -> Self {
         let (config, len) = (parameters.config(), parameters.arena().len());
+        let inputs = if config.inputs() > FEW { config.inputs() } else { 0 };
         assert!(len.is_multiple_of(BLOCK), "{len} values are not whole blocks");
+        let stride = config.hidden().next_multiple_of(16);
+        let first = config.inputs() * stride;
+        let w_rec = first..first + config.hidden() * stride;
         Self {
             seen: parameters.clone(),
-            stride: config.hidden().next_multiple_of(16),
+            stride,
+            start: w_rec.len() / BLOCK * number / workers,
+            w_rec,
+            inputs,
             used: Vec::new(),
-            is_used: vec![false; config.inputs()],
-            start: len / BLOCK * number / workers,
+            is_used: vec![false; inputs],
             parameters,
         }
     }
 
     /// An example with the inputs `x` `[T, B, I]` is next: brings the rows of `W_in` that it
     /// uses up to date, if they were not used since the last push already. Those of inputs
-    /// that are zero throughout have no gradient, and are left alone.
+    /// that are zero throughout have no gradient, and are left alone; what an optimizer with a
+    /// memory does to them meanwhile is pushed when they are used again. With four inputs or
+    /// fewer there is nothing to leave out, and this does nothing.
     #[inline]
     pub fn use_inputs(&mut self, x: &[f32], shared: &Shared) {
-        let inputs = self.is_used.len();
-        // With few inputs all are soon in use.
-        if self.used.len() == inputs {
+        // None of a few, or all of many.
+        if self.used.len() == self.inputs {
             return;
         }
-        for row in x.chunks_exact(inputs) {
+        for row in x.chunks_exact(self.inputs) {
             for (input, value) in row.iter().enumerate() {
                 if *value != 0.0 && !self.is_used[input] {
                     self.is_used[input] = true;
@@ -175,14 +211,48 @@ impl Replica {
         }
     }
 
-    /// Adds what the worker changed since its last push to what is shared, and takes over
-    /// what others changed: in all rows but those of inputs that were not used.
-    pub fn push(&mut self, shared: &Shared) {
-        let (first, len) = (self.is_used.len() * self.stride, self.parameters.arena().len());
-        let start = first + self.start * BLOCK % (len - first);
-        self.start += STEP;
-        self.exchange(start..len, shared);
-        self.exchange(first..start, shared);
+    /// What a push in `parts` exchanges next: of `W_rec` up to two ranges, one where it does
+    /// not go over the end; and always all behind it, and before it the rows of inputs that
+    /// are not left out.
+    #[inline]
+    fn part(&self, parts: usize) -> [Range<usize>; 4] {
+        let Range { start: first, end } = self.w_rec;
+        let from = first + self.start * BLOCK;
+        let to = from + (self.w_rec.len() / BLOCK).div_ceil(parts) * BLOCK;
+        let inputs = self.inputs * self.stride..first;
+        [from..to.min(end), first..first + to.saturating_sub(end), end..self.len(), inputs]
+    }
+
+    fn len(&self) -> usize {
+        self.parameters.arena().len()
+    }
+
+    /// A push in `parts` is next, after one more batch: begins to bring its lines here
+    /// meanwhile. Not so many that they would not all be here still, or that what the batch
+    /// needs would not be.
+    #[inline]
+    pub fn prepare_push(&self, parts: usize, shared: &Shared) {
+        let part = self.part(parts);
+        if part.iter().map(Range::len).sum::<usize>() <= MOST_PREPARED * BLOCK {
+            for Range { start, end } in part {
+                shared.blocks[start / BLOCK..end / BLOCK].iter().for_each(for_writing);
+            }
+        }
+    }
+
+    /// Adds what the worker changed to what is shared, and takes over what others changed: in
+    /// one of `parts` of `W_rec`, which the next calls go on from, in `W_out`, and in the rows
+    /// of `W_in` but those of inputs that were not used. As many calls exchange all of it.
+    ///
+    /// # Panics
+    /// If `parts` is 0.
+    #[inline]
+    pub fn push(&mut self, parts: usize, shared: &Shared) {
+        for range in self.part(parts) {
+            self.exchange(range, shared);
+        }
+        let blocks = self.w_rec.len() / BLOCK;
+        self.start = (self.start + blocks.div_ceil(parts)) % blocks;
         while let Some(input) = self.used.pop() {
             self.is_used[input] = false;
             self.exchange(input * self.stride..(input + 1) * self.stride, shared);
@@ -191,7 +261,7 @@ impl Replica {
 
     /// The exchange of everything, at the beginning and the end of a training.
     pub fn push_all(&mut self, shared: &Shared) {
-        self.exchange(0..self.parameters.arena().len(), shared);
+        self.exchange(0..self.len(), shared);
         self.used.clear();
         self.is_used.fill(false);
     }
@@ -212,10 +282,12 @@ impl Replica {
     }
 }
 
+/// The most lines that are asked for a batch ahead.
+const MOST_PREPARED: usize = 64;
+
+/// So few inputs are soon all in use: their rows are exchanged as all others are.
+const FEW: usize = 4;
+
 /// Blocks that are on their way while one is exchanged: about as many lines as a core can wait
 /// for at once.
 const AHEAD: usize = 16;
-
-/// Blocks between the starts of two pushes of a worker: after as many pushes as there are
-/// blocks it has started at each, unless their number is a multiple of 7.
-const STEP: usize = 7;

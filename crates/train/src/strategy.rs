@@ -12,6 +12,10 @@
 //! away from all of them. One worker is the serial strategy, bit for bit, whatever the
 //! strategy and K (for `averaging` and `hogwild` if K is whole batches).
 //!
+//! A worker that makes updates has an optimizer with a memory of its own, velocity or
+//! moments; `synchronous` has one for all. A schedule of the learning rate counts the updates
+//! of all workers.
+//!
 //! Between two calls of [`Trainer::train`] nobody is in the middle of an example: the
 //! parameters are one arena, and [`Trainer::state`] is all there is to keep.
 
@@ -80,11 +84,10 @@ impl Strategy {
 }
 
 /// K, the examples between two pushes that `cargo xtask bench hogwild` found best for the
-/// sizes of `config`, in whole batches: 16 for the lab, 4 for 128 units and 64 bits.
+/// sizes of `config`, in whole batches: 32 for the lab, 8 for 128 units and 64 bits.
 ///
-/// Pushes take some 10 % of the time then. With a larger K they take less, but a worker
-/// computes on older parameters, and the examples to a loss grow faster than the rate: of the
-/// lab by a fifth at K = 32.
+/// Pushes take some 5 % of the time then. With a larger K they take less, but a worker
+/// computes on older parameters, and the examples to a loss grow as the rate does.
 pub fn best_push_every(config: &RunConfig) -> u64 {
     let values = (config.hidden * (config.hidden + Addition::INPUTS + Addition::OUTPUTS)) as f64;
     let examples = PUSH_WORK * values / example_work(config);
@@ -104,8 +107,8 @@ fn example_work(config: &RunConfig) -> f64 {
 /// steps of 912.
 const STEP_WORK: f64 = 700.0;
 /// What the exchange of a value costs beside others who push, in multiply-adds, over the share
-/// of 10 % that it may take.
-const PUSH_WORK: f64 = 400.0;
+/// of 5 % that it may take.
+const PUSH_WORK: f64 = 800.0;
 /// The work of a training from which on a second worker pays: some 20 ms.
 const WORTH_SHARING: f64 = 1e9;
 
@@ -152,20 +155,24 @@ impl std::iter::Sum for Totals {
 pub struct State {
     /// The arena of the parameters, on which all workers agree.
     pub arena: Vec<f32>,
-    /// The learning rate in use.
+    /// The learning rate in use, before the schedule.
     pub learning_rate: f32,
     /// What each worker has of its own.
     pub workers: Vec<WorkerState>,
 }
 
-/// What a worker has of its own. Plain SGD keeps nothing; an optimizer that does keeps it
-/// here.
+/// What a worker has of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkerState {
     /// Where its examples come from.
     pub generator: Xoshiro256PlusPlus,
     /// How many it has trained on.
     pub examples: u64,
+    /// The steps that its optimizer has made: none, where another makes them.
+    pub steps: u64,
+    /// What its optimizer remembers, once it has made a step: as many arenas as its rule
+    /// keeps, each as long as the parameters.
+    pub moments: Vec<Vec<f32>>,
 }
 
 impl State {
@@ -181,7 +188,7 @@ impl State {
         let worker = |_| {
             let own = generator.clone();
             generator.jump();
-            WorkerState { generator: own, examples: 0 }
+            WorkerState { generator: own, examples: 0, steps: 0, moments: Vec::new() }
         };
         Ok(Self {
             arena: parameters.arena().to_vec(),
@@ -250,7 +257,11 @@ impl Trainer {
         let config = &RunConfig { learning_rate, ..config.clone() };
         let threads = workers.len();
         assert!(threads > 0, "a training needs a worker");
-        let new = |worker| Worker::new(config, parameters.config(), worker);
+        let peers = match config.strategy {
+            Strategy::Serial | Strategy::Synchronous => 1,
+            Strategy::Hogwild | Strategy::Averaging => threads,
+        };
+        let new = |worker| Worker::new(config, parameters.config(), worker, peers);
         let workers: Vec<Worker> = workers.into_iter().map(new).collect::<Result<_, _>>()?;
         let push_every = config.push_every.next_multiple_of(config.batch as u64);
         let meeting = match config.strategy {
@@ -334,9 +345,9 @@ impl Trainer {
         self.workers[0].gradient_norm()
     }
 
-    /// The learning rate in use.
+    /// The learning rate in use, before the schedule.
     pub fn learning_rate(&self) -> f32 {
-        self.workers[0].optimizer.learning_rate()
+        self.workers[0].optimizer.config().learning_rate
     }
 }
 

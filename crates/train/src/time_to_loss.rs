@@ -19,14 +19,17 @@
 
 use crate::Error;
 use crate::run::RunConfig;
-use crate::strategy::Trainer;
+use crate::shared::{Replica, Shared};
+use crate::strategy::{Strategy, Trainer};
 use crate::task::{Addition, Pair};
-use model::{Network, Parameters, loss};
+use model::{Config, Network, Parameters, loss};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Examples that no training sees from its generator, the same for all that are compared.
 #[derive(Debug)]
@@ -122,16 +125,84 @@ pub fn time_to_loss(config: &RunConfig, goal: Goal, held_out: &HeldOut) -> Resul
     Ok(outcome)
 }
 
+/// Examples a second of `threads` serial trainings beside each other, which share nothing but
+/// the machine: what no strategy can surpass. Each trains on `examples`.
+///
+/// # Errors
+/// If `config` makes no sense.
+pub fn rate_apart(config: &RunConfig, threads: usize, examples: u64) -> Result<f64, Error> {
+    let new = |seed| {
+        Trainer::new(&RunConfig { seed, strategy: Strategy::Serial, threads: 1, ..config.clone() })
+    };
+    let trainers = (0..threads as u64).map(new).collect::<Result<Vec<_>, _>>()?;
+    let begin = Barrier::new(threads);
+    let seconds = thread::scope(|scope| {
+        let train = |mut trainer: Trainer| {
+            let begin = &begin;
+            scope.spawn(move || {
+                trainer.train(examples.div_ceil(10)); // the caches, and the other's start
+                begin.wait();
+                let start = Instant::now();
+                trainer.train(examples);
+                start.elapsed().as_secs_f64()
+            })
+        };
+        let all: Vec<_> = trainers.into_iter().map(train).collect();
+        all.into_iter()
+            .map(|one| one.join().expect("a training does not panic"))
+            .collect::<Vec<_>>()
+    });
+    Ok(seconds.iter().map(|seconds| examples as f64 / seconds).sum())
+}
+
+/// Seconds of a push of a worker beside another, in a network of `inputs` one-hot inputs and 16
+/// hidden units: with the rows of `W_in` that were used, and with all of them.
+pub fn one_hot_push(inputs: usize) -> Result<[f64; 2], Error> {
+    const PUSHES: usize = 500;
+    let zeros = Parameters::zeros(Config::lab(inputs, 16, 1)?);
+    let time = |all: bool| {
+        let shared = Shared::new(zeros.arena());
+        let begin = Barrier::new(2);
+        let run = |number: usize| {
+            let mut replica = Replica::new(zeros.clone(), number, 2);
+            let mut x = vec![0.0; inputs];
+            begin.wait();
+            let start = Instant::now();
+            for push in 0..PUSHES {
+                let input = (push * 7 + number) % inputs;
+                x[input] = 1.0;
+                replica.use_inputs(&x, &shared);
+                x[input] = 0.0;
+                replica.parameters.arena_mut()[input * 16] += 1.0;
+                if all {
+                    replica.push_all(&shared);
+                } else {
+                    replica.push(1, &shared);
+                }
+            }
+            start.elapsed().as_secs_f64() / PUSHES as f64
+        };
+        thread::scope(|scope| {
+            let other = scope.spawn(|| run(1));
+            (run(0) + other.join().expect("a push does not panic")) / 2.0
+        })
+    };
+    Ok([time(false), time(true)])
+}
+
 /// Seconds that a cache line needs from one core to another: two threads count in turns, and
-/// each count has to come to the other.
+/// each count has to come to the other. Where two threads do not run at the same time it
+/// looks for a fifth of a second, and no longer.
 pub fn line_transfer() -> f64 {
     const TURNS: u32 = 20_000;
+    const PATIENCE: Duration = Duration::from_millis(200);
     let count = AtomicU32::new(0);
+    let begin = Instant::now();
     // Nothing but the count itself is read: relaxed.
     let play = |parity: u32| {
-        loop {
+        for tries in 1_u64.. {
             let now = count.load(Relaxed);
-            if now >= TURNS {
+            if now >= TURNS || (tries.is_multiple_of(1_000) && begin.elapsed() > PATIENCE) {
                 break;
             }
             if now % 2 == parity {
@@ -139,30 +210,28 @@ pub fn line_transfer() -> f64 {
             }
         }
     };
-    let start = std::thread::scope(|scope| {
+    let start = thread::scope(|scope| {
         scope.spawn(|| play(1));
-        while count.load(Relaxed) == 0 {
-            // The other is awake when it has answered this.
-            count.store(1, Relaxed);
-            while count.load(Relaxed) == 1 {}
-        }
+        // The other is awake when it has answered this.
+        count.store(1, Relaxed);
+        while count.load(Relaxed) == 1 && begin.elapsed() < PATIENCE {}
         let start = Instant::now();
         play(0);
         start
     });
-    start.elapsed().as_secs_f64() / f64::from(TURNS)
+    start.elapsed().as_secs_f64() / f64::from(count.into_inner().max(1))
 }
 
 /// What an example and a push cost a worker of Hogwild!, and so what more of them would do.
 ///
 /// ```text
 /// seconds an example of one worker     a + b/K
-/// a line of the parameters             is wanted twice in a push, read and written, for t each
-/// rate of N workers                    min( N / (a + b/K),  K / 2t )
+/// a line of W_in or W_out              is wanted P = min(K, 4) times in K examples, for t each
+/// rate of N workers                    min( N / (a + b/K),  K / (P·t) )
 /// ```
 ///
-/// The second is a wall: a line can be in one place at a time, so no more than 1/2t pushes a
-/// second pass through it, by however many workers.
+/// The second is a wall: a line can be in one place at a time, so no more than 1/t parts of
+/// pushes a second pass through it, by however many workers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CostModel {
     /// a, seconds an example.
@@ -198,22 +267,24 @@ impl CostModel {
     /// Examples a second of `workers` (N) that push every `push_every` (K).
     pub fn rate(&self, workers: usize, push_every: u64) -> f64 {
         let k = push_every as f64;
-        (workers as f64 / (self.example + self.push / k)).min(k / (2.0 * self.transfer))
+        (workers as f64 / (self.example + self.push / k)).min(k / (k.min(PARTS) * self.transfer))
     }
 
     /// The least K at which pushes take below `share` of a worker's time, and each line is
     /// wanted below `share` of the time, so that nobody queues for it.
     pub fn least_push_every(&self, workers: usize, share: f64) -> u64 {
         let own = self.push / (share * self.example);
-        let queue = 2.0 * self.transfer * workers as f64 / (share * self.example);
+        let queue = PARTS * self.transfer * workers as f64 / (share * self.example);
         own.max(queue).ceil().max(1.0) as u64
     }
 }
 
+/// The parts of a push, as [`crate::shared`] makes it.
+const PARTS: f64 = 4.0;
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::strategy::Strategy;
 
     #[test]
     fn the_model_is_found_again_in_the_times_it_predicts() {
@@ -225,11 +296,22 @@ mod tests {
         assert_eq!(CostModel::fit(&times[..1], 1e-7), None);
         assert_eq!(CostModel::fit(&[], 1e-7), None);
 
-        // one worker's pushes take 5 % at K = 75; eight make each line wanted 5 % of it at 80
+        // one worker's pushes take 5 % at K = 75; eight make a line wanted 5 % of it at 160
         assert_eq!(model.least_push_every(1, 0.05), 75);
-        assert_eq!(model.least_push_every(8, 0.05), 80);
+        assert_eq!(model.least_push_every(8, 0.05), 160);
         assert!((model.rate(2, 75) * (4e-7 + 2e-8) / 2.0 - 1.0).abs() < 1e-9);
-        assert_eq!(model.rate(64, 1), 1.0 / 2e-7);
+        assert_eq!(model.rate(64, 1), 1.0 / 1e-7);
+        assert_eq!(model.rate(1_000, 8), 2.0 / 1e-7);
+    }
+
+    #[test]
+    fn what_bounds_a_strategy_is_measured_in_positive_times() {
+        let rate = rate_apart(&RunConfig::default(), 2, 2_000).unwrap();
+        assert!(rate.is_finite() && rate > 0.0, "{rate}");
+        let [used, all] = one_hot_push(64).unwrap();
+        assert!(used > 0.0 && all > 0.0, "{used} {all}");
+        let transfer = line_transfer();
+        assert!(transfer > 0.0 && transfer.is_finite(), "{transfer}");
     }
 
     #[test]

@@ -41,8 +41,9 @@ fn workers_that_own_disjoint_rows_lose_nothing() {
                             values.iter_mut().for_each(|w| *w += 1.0);
                         }
                     }
-                    replica.push(shared);
+                    replica.push(1 + push % 3, shared);
                 }
+                replica.push_all(shared);
             });
         }
     });
@@ -92,12 +93,12 @@ fn rows_of_inputs_that_are_not_used_are_left_alone_and_seen_when_they_are() {
     first.parameters.arena_mut()[16..32].fill(5.0);
     first.parameters.arena_mut()[4 * 16..5 * 16].fill(7.0);
     first.parameters.arena_mut()[6 * 16..7 * 16].fill(9.0);
-    first.push(&shared);
+    first.push(1, &shared);
     let values = read(&shared);
     assert_eq!([16, 64, 96].map(|n| values[n]), [5.0, 7.0, 9.0]);
 
     // The second has not used input 1: a push brings it the rest, and not that row.
-    second.push(&shared);
+    second.push(1, &shared);
     assert_eq!((row(&second, 1), row(&second, 6)), (0.0, 9.0));
     second.use_inputs(&one_hot(&[1]), &shared);
     assert_eq!((row(&second, 1), row(&second, 4)), (5.0, 0.0));
@@ -106,13 +107,32 @@ fn rows_of_inputs_that_are_not_used_are_left_alone_and_seen_when_they_are() {
     // Meanwhile the first changes the same row: both changes are in the sum.
     first.use_inputs(&one_hot(&[1]), &shared);
     first.parameters.arena_mut()[16..32].fill(25.0);
-    first.push(&shared);
-    second.push(&shared);
+    first.push(1, &shared);
+    second.push(1, &shared);
     assert_eq!(read(&shared)[16], 26.0);
     assert_eq!(row(&second, 1), 26.0);
 
     second.push_all(&shared);
     assert_eq!(row(&second, 4), 7.0);
+}
+
+#[test]
+fn a_push_in_parts_is_whole_after_as_many_and_the_border_goes_every_time() {
+    for parts in 1..=20 {
+        let shared = Shared::new(zeros().arena());
+        let mut replica = Replica::new(zeros(), 1, 3);
+        replica.parameters.arena_mut().fill(1.0);
+        let mut rows = 0;
+        for _ in 0..parts {
+            replica.push(parts, &shared);
+            let values = read(&shared);
+            let now = values[6 * 16..22 * 16].iter().filter(|&&w| w == 1.0).count() / 16;
+            assert!(now <= rows + 16_usize.div_ceil(parts) && now > rows || now == 16, "{parts}");
+            assert!(values[22 * 16..].iter().all(|&w| w == 1.0), "{parts}");
+            rows = now;
+        }
+        assert_eq!(rows, 16, "{parts}");
+    }
 }
 
 #[test]

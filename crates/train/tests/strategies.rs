@@ -5,6 +5,7 @@ use model::{Config, Parameters};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use train::Error;
+use train::optimizer::{Clip, Descent, Rule, Schedule};
 use train::run::RunConfig;
 use train::strategy::{Serial, State, Strategy, Totals, Trainer, best_push_every};
 use train::task::Addition;
@@ -39,6 +40,147 @@ fn one_worker_is_the_serial_strategy_bit_for_bit() {
                 assert!((found.loss - expected.loss).abs() <= 1e-12 * expected.loss);
             }
         }
+    }
+}
+
+/// Every rule, clipping and schedule once, and some of them together.
+fn optimizers() -> [(Rule, Clip, Schedule); 6] {
+    let descent = |nesterov| Rule::Sgd(Descent { momentum: 0.9, nesterov, weight_decay: 1e-4 });
+    let cosine = Schedule::Cosine { warmup: 20, steps: 900, floor: 0.1 };
+    [
+        (Rule::SGD, Clip::Norm(0.5), Schedule::Constant),
+        (Rule::SGD, Clip::None, cosine),
+        (descent(false), Clip::Value(0.1), Schedule::Step { every: 100, factor: 0.5 }),
+        (descent(true), Clip::None, Schedule::Constant),
+        (Rule::ADAM, Clip::Norm(1.0), cosine),
+        (Rule::ADAM_W, Clip::None, Schedule::Constant),
+    ]
+}
+
+#[test]
+fn one_worker_is_the_serial_strategy_with_every_optimizer_and_they_differ() {
+    let mut all = Vec::new();
+    for (optimizer, clip, schedule) in optimizers() {
+        let learning_rate = 0.02;
+        let base = RunConfig { optimizer, clip, schedule, learning_rate, ..RunConfig::default() };
+        let mut serial = Serial::new(&base).unwrap();
+        serial.train(400);
+        for strategy in Strategy::ALL {
+            for push_every in [1, 16] {
+                let config = RunConfig { strategy, push_every, ..base.clone() };
+                let mut trainer = Trainer::new(&config).unwrap();
+                trainer.train(250);
+                trainer.train(150);
+                assert_eq!(bits(trainer.parameters()), bits(serial.parameters()), "{config:?}");
+            }
+        }
+        all.push(bits(serial.parameters()));
+    }
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), optimizers().len());
+}
+
+#[test]
+fn an_optimizers_memory_is_in_the_state_and_belongs_to_the_worker() {
+    for (optimizer, clip, schedule) in optimizers() {
+        for strategy in [Strategy::Serial, Strategy::Synchronous, Strategy::Averaging] {
+            let threads = if strategy == Strategy::Serial { 1 } else { 3 };
+            let config = RunConfig {
+                optimizer,
+                clip,
+                schedule,
+                batch: 4,
+                learning_rate: 0.05,
+                ..config(strategy, threads, 32)
+            };
+            let mut whole = Trainer::new(&config).unwrap();
+            whole.train(500);
+            whole.train(700);
+
+            let mut first = Trainer::new(&config).unwrap();
+            first.train(500);
+            let mut second = Trainer::from_state(&config, first.state()).unwrap();
+            second.train(700);
+            assert_eq!(bits(second.parameters()), bits(whole.parameters()), "{config:?}");
+            assert_eq!(second.state().workers, whole.state().workers);
+        }
+        // Of several workers each has its own; of a batch that is shared out, one steps.
+        let moments = match optimizer {
+            Rule::Sgd(Descent { momentum: 0.0, .. }) => 0,
+            Rule::Sgd(_) => 1,
+            _ => 2,
+        };
+        for (strategy, steppers) in
+            [(Strategy::Hogwild, 3), (Strategy::Averaging, 3), (Strategy::Synchronous, 1)]
+        {
+            let config = RunConfig { optimizer, clip, schedule, ..config(strategy, 3, 8) };
+            let mut trainer = Trainer::new(&config).unwrap();
+            trainer.train(2_000);
+            let workers = trainer.state().workers;
+            // Of Hogwild!'s workers one may have come too late for an example.
+            let has_stepped = |n: usize| n < steppers && workers[n].examples > 0;
+            for (n, worker) in workers.iter().enumerate() {
+                let expected = if has_stepped(n) { moments } else { 0 };
+                assert_eq!(worker.moments.len(), expected, "{config:?}");
+            }
+            let steps: u64 = workers.iter().map(|worker| worker.steps).sum();
+            assert_eq!(steps, 2_000, "{config:?}");
+            if moments > 0 && has_stepped(1) {
+                assert_ne!(workers[0].moments, workers[1].moments, "{config:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_state_of_another_optimizer_is_refused() {
+    let adam = RunConfig { optimizer: Rule::ADAM, ..RunConfig::default() };
+    let mut trainer = Trainer::new(&adam).unwrap();
+    trainer.train(10);
+    let error = Trainer::from_state(&RunConfig::default(), trainer.state()).unwrap_err();
+    assert!(matches!(error, Error::OptimizerState(_)), "{error}");
+    let mut short = trainer.state();
+    short.workers[0].moments[1].pop();
+    let error = Trainer::from_state(&adam, short).unwrap_err();
+    assert!(matches!(error, Error::OptimizerState(_)), "{error}");
+}
+
+#[test]
+fn a_schedule_counts_the_updates_of_all_workers() {
+    // A rate that falls to nothing after 400 updates: nothing changes any more, and the two
+    // workers have made them together.
+    let schedule = Schedule::Cosine { warmup: 0, steps: 400, floor: 0.0 };
+    for strategy in [Strategy::Hogwild, Strategy::Averaging] {
+        let mut trainer = Trainer::new(&RunConfig { schedule, ..config(strategy, 2, 4) }).unwrap();
+        trainer.train(200);
+        let half = bits(trainer.parameters());
+        // A worker of Hogwild!'s that woke up late makes up for it.
+        while trainer.state().workers.iter().any(|worker| worker.steps < 200) {
+            trainer.train(1_000);
+        }
+        let end = bits(trainer.parameters());
+        assert_ne!(half, end, "{strategy:?}");
+        trainer.train(1_000);
+        assert_eq!(bits(trainer.parameters()), end, "{strategy:?}");
+    }
+}
+
+#[test]
+fn hogwild_learns_with_every_optimizer() {
+    let held_out = HeldOut::new(Addition::new(8).unwrap(), 500);
+    for (optimizer, learning_rate) in [
+        (Rule::Sgd(Descent { momentum: 0.9, nesterov: false, weight_decay: 0.0 }), 0.01),
+        (Rule::Sgd(Descent { momentum: 0.9, nesterov: true, weight_decay: 0.0 }), 0.01),
+        (Rule::ADAM, 0.005),
+        (Rule::ADAM_W, 0.005),
+    ] {
+        let config = RunConfig { optimizer, learning_rate, ..config(Strategy::Hogwild, 2, 8) };
+        let mut trainer = Trainer::new(&config).unwrap();
+        let before = held_out.loss(trainer.parameters());
+        trainer.train(15_000);
+        let after = held_out.loss(trainer.parameters());
+        assert!(after < 0.2 * before, "{optimizer:?}: from {before} to {after}");
     }
 }
 
@@ -195,7 +337,7 @@ fn small_jobs_are_serial_large_ones_shared_and_pushes_are_whole_batches() {
             assert!(every >= 1 && every.is_multiple_of(batch as u64), "{every}");
         }
     }
-    assert_eq!((best_push_every(&lab), best_push_every(&large)), (16, 4));
+    assert_eq!((best_push_every(&lab), best_push_every(&large)), (32, 8));
 }
 
 /// How likely a rank sum at least as far from its mean as `sum` is, if both samples are of one

@@ -20,7 +20,9 @@ use serde::Serialize;
 use train::run::{RunConfig, write_whole};
 use train::strategy::Strategy;
 use train::task::Addition;
-use train::time_to_loss::{CostModel, Goal, HeldOut, Outcome, line_transfer, time_to_loss};
+use train::time_to_loss::{
+    CostModel, Goal, HeldOut, Outcome, line_transfer, one_hot_push, rate_apart, time_to_loss,
+};
 
 use super::cpu_model;
 use crate::output::{Progress, line, thousands};
@@ -30,7 +32,8 @@ use crate::output::{Progress, line, thousands};
 /// Sweeps strategies, threads and the examples between two pushes; tunes the learning rate of each
 /// contestant, the serial one included, over the same rates and seeds; prints a table and writes
 /// hogwild.md, hogwild.json and a picture for each size, hogwild-lab.svg and so on, to
-/// target/bench-report. From the table it fits what a push costs, and predicts more cores.
+/// target/bench-report. Beside them: trainings that share nothing, the bound of all strategies.
+/// From the table it fits what a push costs, and predicts more cores.
 #[derive(clap::Args)]
 pub struct Args {
     /// Which network [default: all three]
@@ -52,9 +55,9 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', value_parser = crate::train::learning_rate)]
     rate: Vec<f32>,
 
-    /// Seeds that are measured; others are used for tuning
-    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    seeds: u64,
+    /// Seeds that are measured; others are used for tuning [default: by size]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: Option<u64>,
 
     /// The held-out loss to fall below [default: by size]
     #[arg(long)]
@@ -115,6 +118,14 @@ impl Size {
         }
     }
 
+    /// Trainings of milliseconds differ more, and are soon made.
+    fn seeds(self) -> u64 {
+        match self {
+            Self::Lab | Self::Tuned => 61,
+            Self::Wide => 9,
+        }
+    }
+
     fn push_every(self) -> &'static [u64] {
         match self {
             Self::Lab | Self::Tuned => &[1, 2, 4, 8, 16, 32, 64, 128, 256],
@@ -125,6 +136,9 @@ impl Size {
 
 /// Seeds on which the learning rate is tuned; far from those that are measured.
 const TUNING: std::ops::Range<u64> = 1_000_000..1_000_004;
+
+/// One-hot inputs of the network whose pushes are measured.
+const ONE_HOT: usize = 1_024;
 
 /// Seconds that no line needs on its way, from one end of a machine to the other; threads
 /// that take turns on one core need more.
@@ -167,6 +181,8 @@ struct Report {
     rates: Vec<f32>,
     seeds: u64,
     rows: Vec<Row>,
+    /// N, and the examples a second of N serial trainings that share nothing.
+    apart: Vec<(usize, f64)>,
     model: Option<CostModel>,
     /// N, and for each the K that keeps overheads under 5 % and the examples a second at it.
     prediction: Vec<(usize, u64, f64)>,
@@ -193,6 +209,14 @@ pub fn run(args: Args) -> Result<()> {
         cpu_model(),
         transfer * 1e9
     );
+    let [used, all] = one_hot_push(ONE_HOT)?;
+    writeln!(
+        text,
+        "\nA push beside another worker, with {ONE_HOT} one-hot inputs and 16 units: {:.2} µs with \
+         the rows that were used, {:.2} µs with all rows.",
+        used * 1e6,
+        all * 1e6
+    )?;
     if transfer > BUSY {
         text.push_str(
             "\nTwo threads did not run at the same time: other programs keep the cores busy, and \
@@ -214,6 +238,7 @@ pub fn run(args: Args) -> Result<()> {
         "cpu": cpu_model(),
         "cores": cores,
         "line_transfer": transfer,
+        "one_hot_push": { "inputs": ONE_HOT, "used_rows": used, "all_rows": all },
         "sizes": reports,
     });
     write_whole(&folder.join("hogwild.json"), json.to_string().as_bytes())?;
@@ -240,7 +265,7 @@ fn measure(size: Size, threads: &[usize], args: &Args, transfer: f64) -> Result<
     if args.quick {
         rates.truncate(1);
     }
-    let seeds = if args.quick { 1 } else { args.seeds };
+    let seeds = if args.quick { 1 } else { args.seeds.unwrap_or(size.seeds()) };
     let mut contestants = contestants(size, threads, args);
     let count = contestants.len() as u64;
     let tunes = if rates.len() > 1 { rates.len() as u64 * (TUNING.end - TUNING.start) } else { 0 };
@@ -273,8 +298,13 @@ fn measure(size: Size, threads: &[usize], args: &Args, transfer: f64) -> Result<
             }
         }
     }
+    let mut apart: Vec<(usize, Vec<f64>)> = threads.iter().map(|&n| (n, Vec::new())).collect();
     for seed in 0..seeds {
         progress.say(format!("seed {seed}"));
+        for (threads, rates) in &mut apart {
+            let config = RunConfig { seed, learning_rate: size.rates()[0], ..config.clone() };
+            rates.push(rate_apart(&config, *threads, goal.stretch)?);
+        }
         for contestant in &mut contestants {
             let config = contestant.config(&config, seed, contestant.learning_rate);
             contestant.outcomes.push(time_to_loss(&config, goal, &held_out)?);
@@ -301,7 +331,8 @@ fn measure(size: Size, threads: &[usize], args: &Args, transfer: f64) -> Result<
         [2, 4, 8, 16, 32, 64].map(predict).to_vec()
     });
     let RunConfig { hidden, bits, .. } = config;
-    Ok(Report { size, hidden, bits, goal, rates, seeds, rows, model, prediction })
+    let apart = apart.into_iter().map(|(n, rates)| (n, median(rates.into_iter()))).collect();
+    Ok(Report { size, hidden, bits, goal, rates, seeds, rows, apart, model, prediction })
 }
 
 /// Serial first.
@@ -384,7 +415,7 @@ fn quantile(values: impl Iterator<Item = f64>, share: f64) -> f64 {
 }
 
 fn markdown(text: &mut String, report: &Report) -> Result<()> {
-    let Report { size, hidden, bits, goal, rates, seeds, rows, model, prediction } = report;
+    let Report { size, hidden, bits, goal, rates, seeds, rows, apart, model, prediction } = report;
     let tuned = match rates[..] {
         [rate] => format!("all at the learning rate {rate}"),
         _ => format!("learning rates tuned over {rates:?}"),
@@ -416,6 +447,15 @@ fn markdown(text: &mut String, report: &Report) -> Result<()> {
             row.examples_per_second / rows[0].examples_per_second,
             row.median_examples.map_or("–".to_owned(), |n| thousands(n as u64)),
             row.reached,
+        )?;
+    }
+    writeln!(text, "\nSerial trainings beside each other that share nothing, median:\n")?;
+    for &(n, rate) in apart {
+        let times = rate / rows[0].examples_per_second;
+        writeln!(
+            text,
+            "- N = {n}: {} examples/s, {times:.2} times serial",
+            thousands(rate as u64)
         )?;
     }
     let Some(model) = model else { return Ok(()) };

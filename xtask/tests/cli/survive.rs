@@ -87,6 +87,20 @@ fn a_synchronous_training_killed_at_any_moment_and_resumed_ends_in_the_same_bits
     killed_and_resumed("--hidden 24 --batch 8 --lr 0.8 --strategy synchronous --threads 2", 60);
 }
 
+#[test]
+fn the_memory_of_an_optimizer_survives_as_well() {
+    killed_and_resumed(
+        "--hidden 24 --strategy serial --optimizer adamw --schedule cosine --warm-up 500 \
+         --clip-norm 1",
+        20,
+    );
+    killed_and_resumed(
+        "--hidden 24 --batch 8 --strategy averaging --threads 2 --push-every 16 \
+         --optimizer nesterov --lr 0.05 --schedule step --decay-every 4000 --decay 0.5",
+        20,
+    );
+}
+
 #[cfg(unix)]
 fn interrupt(child: &Child) {
     let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();

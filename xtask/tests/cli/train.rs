@@ -18,6 +18,7 @@ fn the_default_job_is_the_lab_and_learns_to_add() {
         "strategy",
         "threads",
         "push_every",
+        "optimizer",
         "seconds",
         "ns_per_example",
         "loss",
@@ -127,6 +128,50 @@ fn every_strategy_trains_says_so_and_is_recorded() {
         }
         let sum = xtask_line(&folder, &format!("add 1 2 --run {strategy} --json"));
         assert_eq!(json_line(&sum.stdout)["expected"], "3", "{}", sum.stderr);
+    }
+}
+
+#[test]
+fn every_optimizer_trains_says_so_and_is_recorded() {
+    let folder = temporary();
+    for (options, name, rate, words, lines) in [
+        ("--optimizer sgd", "sgd", 0.1, "(serial), ", &[][..]),
+        ("--weight-decay 1e-4", "sgd", 0.1, " with sgd, ", &["weight_decay = 0.0001"]),
+        ("--optimizer momentum", "momentum", 0.01, " with momentum, ", &["momentum = 0.9"]),
+        (
+            "--optimizer nesterov --momentum 0.8 --lr 0.02 --clip-value 0.5",
+            "nesterov",
+            0.02,
+            " with nesterov, gradients clipped to ±0.5, ",
+            &["momentum = 0.8", "nesterov = true", "[clip]\nvalue = 0.5"],
+        ),
+        (
+            "--optimizer adam --beta1 0.8 --clip-norm 2 --schedule step --decay-every 300",
+            "adam",
+            0.01,
+            " with adam, gradients clipped to a length of 2, a step schedule, ",
+            &["beta1 = 0.8", "beta2 = 0.999", "norm = 2", "every = 300", "factor = 0.1"],
+        ),
+        (
+            "--optimizer adamw --schedule cosine --warm-up 99 --floor 0.1 --batch 2",
+            "adamw",
+            0.01,
+            " with adamw, a cosine schedule, ",
+            &["weight_decay = 0.01", "warmup = 50", "steps = 300", "floor = 0.1"],
+        ),
+    ] {
+        let train = format!("train --examples 600 {options} --json --out run --force");
+        let stdout = xtask_line(&folder, &train).success();
+        assert!(stdout.contains(words), "{words:?} is not in: {stdout}");
+        let json = json_line(&stdout);
+        assert_eq!(json["optimizer"], name);
+        let config = fs::read_to_string(folder.path().join("run/config.toml")).unwrap();
+        assert!(config.contains(&format!("learning_rate = {rate}\n")), "{config}");
+        for line in lines {
+            assert!(config.contains(line), "{line:?} is not in: {config}");
+        }
+        assert_eq!(config.contains("[optimizer]"), options != "--optimizer sgd", "{config}");
+        xtask_line(&folder, "add 1 2 --run run").success();
     }
 }
 
@@ -396,6 +441,26 @@ fn values_that_make_no_sense_are_refused_by_name_and_make_no_folder() {
         ("--threads 0", &["'0'", "--threads", "1 to 1024"]),
         ("--threads 1025", &["'1025'", "--threads", "1 to 1024"]),
         ("--push-every 0", &["'0'", "--push-every"]),
+        ("--optimizer lion", &["'lion'", "--optimizer", "adamw"]),
+        ("--momentum 0.9", &["--momentum needs an --optimizer", "nesterov"]),
+        ("--optimizer momentum --beta1 0.9", &["--beta1 needs an --optimizer", "adam"]),
+        ("--optimizer momentum --momentum 1", &["momentum of 1 makes no sense", "0 to below 1"]),
+        ("--optimizer nesterov --momentum 0", &["momentum by Nesterov of 0", "more than 0"]),
+        ("--optimizer adam --epsilon 0", &["epsilon of 0 makes no sense"]),
+        ("--optimizer adam --beta2 -1", &["beta2 of -1 makes no sense"]),
+        ("--weight-decay -1", &["weight decay of -1 makes no sense", "0 or more"]),
+        ("--clip-norm 0", &["clip of 0 makes no sense", "positive"]),
+        ("--clip-norm 1 --clip-value 1", &["--clip-norm", "--clip-value", "cannot be used"]),
+        ("--schedule linear", &["'linear'", "--schedule", "cosine"]),
+        ("--schedule step", &["--schedule step needs --decay-every"]),
+        ("--decay 0.5", &["--decay needs --schedule step"]),
+        ("--schedule step --decay-every 0", &["'0'", "--decay-every"]),
+        ("--schedule step --decay-every 9 --decay 0", &["factor of 0 makes no sense"]),
+        ("--warm-up 5", &["--warm-up needs --schedule cosine"]),
+        ("--schedule cosine --warm-up 10000", &["warm-up of 10000", "fewer steps than all"]),
+        ("--schedule cosine --floor 2", &["floor of 2 makes no sense", "0 to 1"]),
+        ("--certifiable --optimizer adam", &["--certifiable", "--optimizer", "cannot be used"]),
+        ("--resume run --clip-norm 1", &["--resume", "--clip-norm", "cannot be used"]),
         ("--seeds 0..2 --strategy hogwild", &["--seeds", "--strategy", "cannot be used with"]),
         ("--seeds 0..2 --hidden 1000000000", &["does not fit in memory"]),
         ("division", &["'division'", "addition"]),

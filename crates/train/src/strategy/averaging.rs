@@ -70,7 +70,7 @@ impl Averaging {
 /// as they can be dealt, at most `every`; the last batch holds what is left.
 fn shares(left: u64, every: u64, batch: u64, workers: usize) -> Vec<u64> {
     let workers = workers as u64;
-    let round = left.min(every * workers);
+    let round = left.min(every.saturating_mul(workers));
     let batches = round.div_ceil(batch);
     let mut dealt = 0;
     (0..workers)

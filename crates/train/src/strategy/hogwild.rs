@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! each worker, until all examples are claimed:
-//!     claim the next K examples
+//!     claim the next K examples, or some times as many
 //!     K / B times: draw a batch; forward, loss, BPTT, step on its own replica
-//!     push the change, and take over what others pushed        (see `shared`)
+//!         four times in K: push a part of the change, and take over what others pushed
+//!                                                              (see `shared`)
 //! ```
 //!
 //! 1. Examples are claimed from one counter, not dealt out: a worker that is late or slow
-//!    claims fewer, and nobody waits for it at the end.
+//!    claims fewer, and nobody waits for it at the end, when claims get small.
 //! 2. The caller's thread is the first worker, so that the first example does not wait for a
 //!    thread to wake up, and a call for no more than K examples wakes none.
 //! 3. Optimizer state belongs to a worker. Only changes of parameters are shared.
@@ -32,6 +33,12 @@ pub(super) struct Hogwild {
     /// K, whole batches.
     push_every: u64,
 }
+
+/// The parts in which a push is made.
+const PARTS: u64 = 4;
+
+/// The most examples that are claimed at once, if K is not more.
+const CLAIM: u64 = 64;
 
 /// On cache lines of its own: a worker writes to it at each push.
 #[derive(Debug)]
@@ -58,7 +65,11 @@ impl Hogwild {
         examples: u64,
         mut watch: impl FnMut(u64, &Parameters),
     ) -> Totals {
-        let (shared, push_every) = (&self.shared, self.push_every);
+        let shared = &self.shared;
+        let push_every = self.push_every.min(examples.saturating_add(batch as u64));
+        let batches = push_every.div_ceil(batch as u64);
+        let parts = batches.min(PARTS);
+        let many = 4 * workers.len() as u64;
         // The counter gives out numbers and orders nothing: relaxed.
         let claimed = AtomicU64::new(0);
         let run = |worker: &mut Worker,
@@ -66,21 +77,37 @@ impl Hogwild {
                    watch: &mut dyn FnMut(u64, &Parameters)| {
             let mut totals = Totals::default();
             replica.push_all(shared);
+            let mut claim = push_every;
             loop {
-                let first = claimed.fetch_add(push_every, Relaxed);
+                let first = claimed.fetch_add(claim, Relaxed);
                 if first >= examples {
                     break;
                 }
-                let mut left = push_every.min(examples - first);
-                while left > 0 {
-                    let count = left.min(batch as u64);
+                let last = examples.min(first.saturating_add(claim));
+                // As long as much is left, more at a time: the counter's line is wanted, too.
+                claim = ((examples - last) / many).min(CLAIM) / push_every * push_every;
+                claim = claim.max(push_every);
+                let (mut at, mut done) = (first, 0);
+                while at < last {
+                    let count = (last - at).min(batch as u64);
                     worker.draw(count as usize);
                     replica.use_inputs(worker.x(), shared);
+                    at += count;
+                    done += 1;
+                    let is_push = done * parts % batches < parts || at == last;
+                    if is_push {
+                        replica.prepare_push(parts as usize, shared);
+                    }
                     totals += worker.update(&mut replica.parameters);
-                    left -= count;
+                    if is_push {
+                        replica.push(parts as usize, shared);
+                    }
+                    if done == batches || at == last {
+                        done = 0;
+                        let begun = claimed.load(Relaxed).min(examples);
+                        watch(begun - (last - at), &replica.parameters);
+                    }
                 }
-                replica.push(shared);
-                watch(claimed.load(Relaxed).min(examples), &replica.parameters);
             }
             replica.push_all(shared);
             totals

@@ -55,8 +55,8 @@ impl Serial {
         parameters: Parameters,
         generator: Xoshiro256PlusPlus,
     ) -> Result<Self, Error> {
-        let state = WorkerState { generator, examples: 0 };
-        let worker = Worker::new(config, parameters.config(), state)?;
+        let state = WorkerState { generator, examples: 0, steps: 0, moments: Vec::new() };
+        let worker = Worker::new(config, parameters.config(), state, 1)?;
         Ok(Self { worker, batch: config.batch, parameters })
     }
 
@@ -109,7 +109,7 @@ impl Serial {
             examples,
             loss: totals.loss / totals.examples as f64,
             norm: self.worker.gradient_norm(),
-            learning_rate: self.worker.optimizer.learning_rate(),
+            learning_rate: self.worker.optimizer.config().learning_rate,
             checkpoint: None,
         })
     }

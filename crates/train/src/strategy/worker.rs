@@ -3,7 +3,7 @@
 
 use super::{Totals, WorkerState};
 use crate::Error;
-use crate::optimizer::Sgd;
+use crate::optimizer::{Optimizer, State as Memory};
 use crate::run::{self, RunConfig};
 use crate::task::{Addition, Pair};
 use kernels::buffer::Buffer;
@@ -19,7 +19,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 pub(super) struct Worker {
     pub task: Addition,
     /// With its state: each worker has its own, and nobody adds them up.
-    pub optimizer: Sgd,
+    pub optimizer: Optimizer,
     pub generator: Xoshiro256PlusPlus,
     /// Examples it has trained on, all batches together.
     pub examples: u64,
@@ -36,17 +36,29 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// A worker for networks of the sizes `model`, as `state` left it.
+    /// A worker for networks of the sizes `model`, as `state` left it, one of `peers` that
+    /// make steps at the same time.
     ///
     /// # Errors
-    /// If `config` makes no sense; see [`Error`].
-    pub fn new(config: &RunConfig, model: Config, state: WorkerState) -> Result<Self, Error> {
+    /// If `config` makes no sense, or `state` is of another optimizer; see [`Error`].
+    pub fn new(
+        config: &RunConfig,
+        model: Config,
+        state: WorkerState,
+        peers: usize,
+    ) -> Result<Self, Error> {
         if config.batch == 0 || config.batch > run::MOST_BATCH {
             return Err(Error::Batch(config.batch));
         }
+        let mut optimizer = Optimizer::new(config.optimizer_config(), model)?.among(peers);
+        if state.steps > 0 {
+            let moments = state.moments.iter().map(|arena| arena_of(model, arena));
+            let moments = moments.collect::<Result<_, _>>()?;
+            optimizer.restore(Memory { steps: state.steps, moments })?;
+        }
         Ok(Self {
             task: Addition::new(config.bits)?,
-            optimizer: Sgd::new(config.learning_rate)?,
+            optimizer,
             generator: state.generator,
             examples: state.examples,
             gradient: Parameters::zeros(model),
@@ -119,7 +131,15 @@ impl Worker {
 
     /// What it has of its own.
     pub fn state(&self) -> WorkerState {
-        WorkerState { generator: self.generator.clone(), examples: self.examples }
+        let Memory { steps, moments } = self.optimizer.state();
+        // Before the first step there is nothing to remember.
+        let moments = if *steps > 0 { &moments[..] } else { &[] };
+        WorkerState {
+            generator: self.generator.clone(),
+            examples: self.examples,
+            steps: *steps,
+            moments: moments.iter().map(|moment| moment.arena().to_vec()).collect(),
+        }
     }
 
     /// The inputs `[T, B, I]` of the batch that was drawn.
@@ -135,4 +155,16 @@ impl Worker {
         let errors = outputs.iter().zip(&*self.targets).step_by(batch).map(|(o, y)| (y - o).abs());
         Some((pair, self.task.decode(outputs, batch, 0), errors.sum()))
     }
+}
+
+/// The arena `values` as one of networks of the sizes `model`.
+fn arena_of(model: Config, values: &[f32]) -> Result<Parameters, Error> {
+    let mut parameters = Parameters::zeros(model);
+    let (expected, found) = (parameters.arena().len(), values.len());
+    if found != expected {
+        let reason = format!("a moment of {found} values where the network has {expected}");
+        return Err(Error::OptimizerState(reason));
+    }
+    parameters.arena_mut().copy_from_slice(values);
+    Ok(parameters)
 }

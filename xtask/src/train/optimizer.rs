@@ -1,0 +1,200 @@
+//! The options of `cargo xtask train` that say how weights follow gradients.
+
+use crate::Usage;
+use clap::ValueEnum;
+use train::optimizer::{Clip, Descent, Moments, Rule, Schedule};
+use train::run::RunConfig;
+
+/// As typed; [`OptimizerArgs::choose`] puts them together.
+#[derive(clap::Args)]
+#[group(id = "optimizing", multiple = true)]
+#[command(next_help_heading = "Optimizer (the rules of torch.optim)")]
+pub(super) struct OptimizerArgs {
+    /// Learning rate: the length of a step, above 0 [default: 0.1 for sgd, 0.01 for the others]
+    #[arg(long, value_parser = super::learning_rate, allow_negative_numbers = true)]
+    lr: Option<f32>,
+
+    /// How weights follow gradients; every worker of hogwild and averaging has one of its own
+    /// [default: sgd]
+    #[arg(long, value_enum, value_name = "NAME")]
+    optimizer: Option<Name>,
+
+    /// μ of momentum and nesterov, 0 to below 1 [default: 0.9]
+    #[arg(long, value_name = "MU", allow_negative_numbers = true)]
+    momentum: Option<f64>,
+
+    /// β₁ of adam and adamw, 0 to below 1 [default: 0.9]
+    #[arg(long, allow_negative_numbers = true)]
+    beta1: Option<f64>,
+
+    /// β₂ of adam and adamw, 0 to below 1 [default: 0.999]
+    #[arg(long, allow_negative_numbers = true)]
+    beta2: Option<f64>,
+
+    /// ε of adam and adamw, above 0 [default: 1e-8]
+    #[arg(long, allow_negative_numbers = true)]
+    epsilon: Option<f64>,
+
+    /// λ, by which weights shrink at each step [default: 0, for adamw 0.01]
+    #[arg(long, value_name = "LAMBDA", allow_negative_numbers = true)]
+    weight_decay: Option<f64>,
+
+    /// Shorten gradients to this length
+    #[arg(
+        long,
+        value_name = "LENGTH",
+        conflicts_with = "clip_value",
+        allow_negative_numbers = true
+    )]
+    clip_norm: Option<f32>,
+
+    /// Hold each value of a gradient within plus and minus this
+    #[arg(long, value_name = "LIMIT", allow_negative_numbers = true)]
+    clip_value: Option<f32>,
+
+    /// How the learning rate changes: constant, step (multiplied by --decay every --decay-every
+    /// examples) or cosine (down to --floor at the last example) [default: constant]
+    #[arg(long, value_enum, value_name = "NAME")]
+    schedule: Option<ScheduleName>,
+
+    /// Examples between two steps of the step schedule
+    #[arg(long, value_name = "EXAMPLES", value_parser = clap::value_parser!(u64).range(1..),
+          allow_negative_numbers = true)]
+    decay_every: Option<u64>,
+
+    /// What a step of the step schedule multiplies by [default: 0.1]
+    #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]
+    decay: Option<f64>,
+
+    /// Examples over which the cosine schedule rises to the learning rate first [default: 0]
+    #[arg(long, value_name = "EXAMPLES")]
+    warm_up: Option<u64>,
+
+    /// The share of the learning rate at which the cosine schedule ends, 0 to 1 [default: 0]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    floor: Option<f64>,
+}
+
+#[derive(Clone, Copy, ValueEnum, PartialEq)]
+enum Name {
+    /// Plain descent
+    Sgd,
+    /// Descent with momentum
+    Momentum,
+    /// Nesterov's momentum
+    Nesterov,
+    /// Adam; --weight-decay is added to the gradient
+    Adam,
+    /// Adam with the decay of the weights apart
+    Adamw,
+}
+
+#[derive(Clone, Copy, ValueEnum, PartialEq)]
+enum ScheduleName {
+    Constant,
+    Step,
+    Cosine,
+}
+
+impl OptimizerArgs {
+    /// Writes the choice into `config`, whose examples and batch are those of the run.
+    ///
+    /// # Errors
+    /// [`Usage`], if an option does not belong to the optimizer or schedule that was chosen.
+    pub(super) fn choose(&self, config: &mut RunConfig) -> Result<(), Usage> {
+        use Name::{Adam, Adamw, Momentum, Nesterov, Sgd};
+        let name = self.optimizer.unwrap_or(Sgd);
+        let adam = &[Adam, Adamw][..];
+        for (option, is_given, owners, text) in [
+            (
+                "--momentum",
+                self.momentum.is_some(),
+                &[Momentum, Nesterov][..],
+                "momentum, nesterov",
+            ),
+            ("--beta1", self.beta1.is_some(), adam, "adam, adamw"),
+            ("--beta2", self.beta2.is_some(), adam, "adam, adamw"),
+            ("--epsilon", self.epsilon.is_some(), adam, "adam, adamw"),
+        ] {
+            if is_given && !owners.contains(&name) {
+                return Err(Usage(format!("{option} needs an --optimizer that has it: {text}")));
+            }
+        }
+        let descent = |momentum, nesterov| {
+            let weight_decay = self.weight_decay.unwrap_or(0.0);
+            Rule::Sgd(Descent { momentum, nesterov, weight_decay })
+        };
+        let moments = |weight_decay| Moments {
+            beta1: self.beta1.unwrap_or(0.9),
+            beta2: self.beta2.unwrap_or(0.999),
+            epsilon: self.epsilon.unwrap_or(1e-8),
+            weight_decay: self.weight_decay.unwrap_or(weight_decay),
+        };
+        config.learning_rate = self.lr.unwrap_or(if name == Sgd { 0.1 } else { 0.01 });
+        config.optimizer = match name {
+            Sgd => descent(0.0, false),
+            Momentum => descent(self.momentum.unwrap_or(0.9), false),
+            Nesterov => descent(self.momentum.unwrap_or(0.9), true),
+            Adam => Rule::Adam(moments(0.0)),
+            Adamw => Rule::AdamW(moments(0.01)),
+        };
+        config.clip = match (self.clip_norm, self.clip_value) {
+            (Some(length), _) => Clip::Norm(length),
+            (None, Some(limit)) => Clip::Value(limit),
+            (None, None) => Clip::None,
+        };
+        config.schedule = self.schedule(config)?;
+        Ok(())
+    }
+
+    /// The schedule, whose steps are updates.
+    fn schedule(&self, config: &RunConfig) -> Result<Schedule, Usage> {
+        use ScheduleName::{Constant, Cosine, Step};
+        let name = self.schedule.unwrap_or(Constant);
+        for (option, is_given, owner, text) in [
+            ("--decay-every", self.decay_every.is_some(), Step, "step"),
+            ("--decay", self.decay.is_some(), Step, "step"),
+            ("--warm-up", self.warm_up.is_some(), Cosine, "cosine"),
+            ("--floor", self.floor.is_some(), Cosine, "cosine"),
+        ] {
+            if is_given && name != owner {
+                return Err(Usage(format!("{option} needs --schedule {text}")));
+            }
+        }
+        let updates = |examples: u64| examples.div_ceil(config.batch as u64);
+        Ok(match name {
+            Constant => Schedule::Constant,
+            Step => {
+                let every = self.decay_every;
+                let every = every.ok_or_else(|| {
+                    Usage("--schedule step needs --decay-every, a number of examples".to_owned())
+                })?;
+                Schedule::Step { every: updates(every), factor: self.decay.unwrap_or(0.1) }
+            }
+            Cosine => Schedule::Cosine {
+                warmup: updates(self.warm_up.unwrap_or(0)),
+                steps: updates(config.examples),
+                floor: self.floor.unwrap_or(0.0),
+            },
+        })
+    }
+}
+
+/// The choice in words, nothing for plain descent at a constant rate.
+pub(super) fn words(config: &RunConfig) -> String {
+    let mut parts = Vec::new();
+    if config.optimizer != Rule::SGD {
+        parts.push(config.optimizer.name().to_owned());
+    }
+    match config.clip {
+        Clip::None => {}
+        Clip::Norm(length) => parts.push(format!("gradients clipped to a length of {length}")),
+        Clip::Value(limit) => parts.push(format!("gradients clipped to ±{limit}")),
+    }
+    match config.schedule {
+        Schedule::Constant => {}
+        Schedule::Step { .. } => parts.push("a step schedule".to_owned()),
+        Schedule::Cosine { .. } => parts.push("a cosine schedule".to_owned()),
+    }
+    if parts.is_empty() { String::new() } else { format!(" with {}", parts.join(", ")) }
+}
