@@ -20,10 +20,10 @@
 //! 3. Rows are shared out evenly (16 = 6 + 5 + 5, not 6 + 6 + 4).
 //! 4. Next to the multiply-adds of a step there is little else: addresses go on by bytes,
 //!    an addition each. As values, each was a `lea` with a factor, which takes turns with
-//!    multiply-adds on one of their two ports.
+//!    multiply-adds on one of their two ports: 171 cycles instead of 166 for 16 × 16 × 16.
 //! 5. The last vector of a row is masked where the columns end ([`Prefix`]). A few columns
 //!    in it are better summed along the depth ([`without_edge`]): 100 × 100 × 100, with 4,
-//!    went from 82 % of peak to 89 %, 33 × 33 × 33 from 60 % to 77 %.
+//!    went from 82 % of peak to 89 %, 33 × 33 × 33 from 61 % to 78 %.
 //! 6. A is read where it lies, by any two steps, so A and Aᵀ are one kernel.
 //! 7. The first tile of a strip may write the rows of B that it reads to a panel,
 //!    from which the tiles below it read: packing hides behind the multiply-adds.
@@ -303,9 +303,10 @@ pub(super) unsafe fn sweep(
             let rows = down.size(index);
             place.c = c;
             // Each tile fetches its share of the next strip: a line in each row, and the
-            // hardware brings its neighbour.
+            // hardware brings its neighbour. A single one waits for the loads that it has.
             let line = if down.count < lines { index * lines / down.count } else { index };
-            place.next = if line < lines { offset(next, line * LINE) } else { ptr::null() };
+            let fetches = down.count > 1 && line < lines;
+            place.next = if fetches { offset(next, line * LINE) } else { ptr::null() };
             // SAFETY: the tile is a part of the product, whose addresses the
             // caller vouches for; the kernel is the one for its size.
             unsafe {
