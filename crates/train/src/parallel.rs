@@ -195,9 +195,11 @@ impl Parallel {
             share.x = columns;
             result
         };
-        let found = self
-            .pool
-            .install(|| shares.par_iter_mut().with_max_len(1).map(run).collect::<Vec<_>>());
+        let found: Vec<_> = match shares {
+            // nothing to wake a thread for
+            [only] => vec![run(only)],
+            _ => self.pool.install(|| shares.par_iter_mut().with_max_len(1).map(run).collect()),
+        };
         if found.iter().any(Result::is_err) {
             // The whole as one: the error tells places in the batch and not in a share.
             sequences(config, x, steps, count, lengths)?;

@@ -147,11 +147,9 @@ impl Layers {
         let len = track.h.len();
         let starts = index * len..(index + 1) * len;
         let c_starts = if track.c.is_empty() { 0..0 } else { starts.clone() };
-        if first {
-            if self.keep == Keep::Starts {
-                track.h_starts[starts.clone()].copy_from_slice(&track.h);
-                track.c_starts[c_starts.clone()].copy_from_slice(&track.c);
-            }
+        if first && self.keep == Keep::Starts {
+            track.h_starts[starts.clone()].copy_from_slice(&track.h);
+            track.c_starts[c_starts.clone()].copy_from_slice(&track.c);
         }
         let (h_start, c_start) = if first {
             (&track.h[..], &track.c[..])
