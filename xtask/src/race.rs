@@ -5,7 +5,8 @@
 //! machine. ThreadSanitizer watches real trainings for accesses that nothing orders; it needs
 //! a nightly toolchain with the sources of the standard library. Without one, valgrind's DRD
 //! watches the same threads, but it takes every relaxed access for a plain one: those of
-//! `Shared` are told to it as intended, and only what else is shared is looked at.
+//! `Shared` are told to it as intended, and only what else is shared is looked at. Either has
+//! to find a race that was planted first.
 
 use crate::output::line;
 use anyhow::{Context, bail};
@@ -43,15 +44,22 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let with = if has_nightly() {
-        check(
-            "ThreadSanitizer: shared parameters and whole trainings",
-            cargo_nightly()
-                .args(["test", "-Zbuild-std", "--target", TARGET, "--package", "train"])
-                .args(["--test", "shared", "--test", "strategies"])
-                .env("RUSTFLAGS", "-C target-cpu=native -Zsanitizer=thread")
+        let cargo = |arguments: &[&str]| {
+            let mut cargo = cargo_nightly();
+            cargo
+                .args(["test", "-Zbuild-std", "--target", TARGET])
+                .args(arguments)
+                // It sees no assembly, so lines are moved as the atomics that they are.
+                .env("RUSTFLAGS", "-C target-cpu=native -Zsanitizer=thread --cfg plain_atomics")
                 .env("RUSTDOCFLAGS", "-Zsanitizer=thread")
                 .env("TSAN_OPTIONS", "halt_on_error=1")
-                .env("CARGO_TARGET_DIR", "target/thread-sanitizer"),
+                .env("CARGO_TARGET_DIR", "target/thread-sanitizer");
+            cargo
+        };
+        finds("ThreadSanitizer", &mut cargo(&PLANTED))?;
+        check(
+            "ThreadSanitizer: shared parameters and whole trainings",
+            &mut cargo(&["--package", "train", "--test", "shared", "--test", "strategies"]),
         )?;
         "ThreadSanitizer"
     } else if works(Command::new("valgrind").arg("--version")) {
@@ -60,15 +68,22 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         let mut runner = OsString::from("valgrind --tool=drd --error-exitcode=1 --quiet ");
         runner.push("--suppressions=");
         runner.push(suppressions);
-        check(
-            "DRD: shared parameters",
-            cargo()
-                .args(["test", "--package", "train", "--test", "shared"])
-                .args(["--", "--test-threads=1", "lose_nothing", "whole_changes"])
+        let cargo = |arguments: &[&str]| {
+            let mut cargo = cargo();
+            cargo
+                .arg("test")
+                .args(arguments)
                 // valgrind knows no AVX-512
                 .env("RUSTFLAGS", "-C target-cpu=x86-64-v3")
-                .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", runner)
-                .env("CARGO_TARGET_DIR", "target/x86-64-v3"),
+                .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", &runner)
+                .env("CARGO_TARGET_DIR", "target/x86-64-v3");
+            cargo
+        };
+        finds("DRD", &mut cargo(&PLANTED))?;
+        let shared = ["--package", "train", "--test", "shared", "--", "--test-threads=1"];
+        check(
+            "DRD: shared parameters",
+            cargo(&shared).args(["lose_nothing", "whole_changes"]),
         )?;
         "valgrind's DRD (not ThreadSanitizer)"
     } else {
@@ -107,6 +122,22 @@ fn has_nightly() -> bool {
 
 fn works(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+}
+
+/// The race that a tool has to find.
+const PLANTED: [&str; 6] = ["--package", "kernels", "--test", "planted_race", "--", "--ignored"];
+
+/// Does the tool `name` find the planted race? It runs as `command`, which then fails.
+fn finds(name: &str, command: &mut Command) -> anyhow::Result<()> {
+    line(format!("{name}: a planted race"));
+    let build = command.output().with_context(|| format!("cannot start {name}"))?;
+    let text = String::from_utf8_lossy(&build.stdout) + String::from_utf8_lossy(&build.stderr);
+    // Built, begun, and ended by the tool.
+    if build.status.success() || !text.contains("running 1 test") {
+        bail!("{name} does not find the planted race, or could not be built:\n{text}");
+    }
+    line("found, as it should be");
+    Ok(())
 }
 
 fn check(name: &str, command: &mut Command) -> anyhow::Result<()> {

@@ -157,6 +157,9 @@ pub fn rate_apart(config: &RunConfig, threads: usize, examples: u64) -> Result<f
 
 /// Seconds of a push of a worker beside another, in a network of `inputs` one-hot inputs and 16
 /// hidden units: with the rows of `W_in` that were used, and with all of them.
+///
+/// # Errors
+/// If there are no inputs, or too many.
 pub fn one_hot_push(inputs: usize) -> Result<[f64; 2], Error> {
     const PUSHES: usize = 500;
     let zeros = Parameters::zeros(Config::lab(inputs, 16, 1)?);

@@ -381,7 +381,6 @@ impl Contestant {
 
 impl Row {
     fn new(contestant: Contestant, serial: f64) -> Self {
-        let sum = |of: fn(&Outcome) -> f64| contestant.outcomes.iter().map(of).sum::<f64>();
         let finite = |value: f64| value.is_finite().then_some(value);
         let at = |share| finite(quantile(contestant.outcomes.iter().map(time_or_never), share));
         let examples = |o: &Outcome| o.reached.map_or(f64::INFINITY, |(_, n)| n as f64);
@@ -392,7 +391,9 @@ impl Row {
             low: at(0.25),
             high: at(0.75),
             gain: median.map(|median| serial / median).and_then(finite),
-            examples_per_second: sum(|o| o.examples as f64) / sum(|o| o.seconds),
+            examples_per_second: self::median(
+                contestant.outcomes.iter().map(|o| o.examples as f64 / o.seconds),
+            ),
             median_examples: finite(quantile(contestant.outcomes.iter().map(examples), 0.5)),
             contestant,
         }
