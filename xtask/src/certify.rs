@@ -9,8 +9,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
-use train::certify::study::{Kind, Recipe, SIZES, Trial, kinds, study};
-use train::certify::{Certificate, Outcome, Verified, certify, check, picture};
+use train::certify::study::{Kind, Recipe, SIZES, Trial, WORKERS, kinds, study};
+use train::certify::{Certificate, EFFORT, Outcome, Verified, certify, check, picture};
 use train::run::{RunFolder, write_whole};
 
 /// Prove that a trained network adds any two numbers of any length
@@ -37,8 +37,12 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
 
+    /// How long to search: so many sets are taken a step further before it is given up
+    #[arg(long, value_name = "N", default_value_t = EFFORT, conflicts_with = "check")]
+    effort: u64,
+
     /// Train and examine many networks: H of 2, 3, 4, 8 and 16, with biases and without, plain
-    /// and certifiable training
+    /// and certifiable training, by one worker and by two on shared parameters (Hogwild!)
     #[arg(long, conflicts_with_all = ["run", "check"])]
     study: bool,
 
@@ -99,7 +103,7 @@ fn show(verified: &Verified, seconds: f64) {
         if verified.steps == 1 {
             "1 step at".to_owned()
         } else {
-            format!("{} steps at", verified.steps)
+            format!("up to {} steps at", verified.steps)
         },
         if verified.boxes { "plain boxes as" } else { "oriented boxes as" }
     ));
@@ -147,7 +151,7 @@ fn run_search(args: &Args, folder: &RunFolder) -> anyhow::Result<ExitCode> {
     let (config, parameters) = folder.load()?;
     let model = folder.model_bytes()?;
     let start = Instant::now();
-    let outcome = certify(&parameters, &model);
+    let outcome = certify(&parameters, &model, args.effort);
     let seconds = start.elapsed().as_secs_f64();
     let draw = |certificate: Option<&Certificate>| -> anyhow::Result<PathBuf> {
         let title = format!(
@@ -186,6 +190,11 @@ fn run_search(args: &Args, folder: &RunFolder) -> anyhow::Result<ExitCode> {
                     short(&found.b)
                 ));
                 line(format!(
+                    "They have {} binary digits; the lowest {} of any sum are right.",
+                    found.bits(),
+                    found.right_up_to
+                ));
+                line(format!(
                     "Try it: cargo xtask add {} {} --run {}",
                     found.a,
                     found.b,
@@ -198,6 +207,7 @@ fn run_search(args: &Args, folder: &RunFolder) -> anyhow::Result<ExitCode> {
                 "a": found.a.to_string(),
                 "b": found.b.to_string(),
                 "bits": found.bits(),
+                "right_up_to": found.right_up_to,
                 "report": report.display().to_string(),
             });
             (object, ExitCode::FAILURE)
@@ -270,11 +280,12 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn name(recipe: Recipe) -> &'static str {
-    match recipe {
+fn name(kind: Kind) -> String {
+    let recipe = match kind.recipe {
         Recipe::Plain => "plain",
         Recipe::Certifiable => "certifiable",
-    }
+    };
+    format!("{recipe}{}", if kind.hogwild { ", Hogwild!" } else { "" })
 }
 
 fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
@@ -287,7 +298,7 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
     let progress = Progress::new(count * kinds.len() as u64, "networks");
     if !args.json {
         progress.line(format!(
-            "{:>3}  {:<7}  {:<11}  {:>9}  {:>7}  {:>7}  {:>7}  {:>4}  {:>6}  {:>10}  {:>7}",
+            "{:>3}  {:<7}  {:<22}  {:>9}  {:>7}  {:>7}  {:>7}  {:>4}  {:>6}  {:>10}  {:>7}",
             "H",
             "biases",
             "training",
@@ -303,8 +314,8 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let mut summaries = Vec::new();
     for kind in kinds {
-        progress.say(format!("H = {}, {}", kind.hidden, name(kind.recipe)));
-        let trials = study(kind, seeds.clone(), || progress.add(1))?;
+        progress.say(format!("H = {}, {}", kind.hidden, name(kind)));
+        let trials = study(kind, seeds.clone(), args.effort, || progress.add(1))?;
         let row = summary(kind, &trials);
         if !args.json {
             let number = |value: f64, digits: usize| match value.is_nan() {
@@ -312,10 +323,10 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
                 false => format!("{value:.digits$}"),
             };
             progress.line(format!(
-                "{:>3}  {:<7}  {:<11}  {:>9}  {:>7}  {:>7}  {:>7}  {:>4}  {:>6}  {:>10.2}  {:>7.2}",
+                "{:>3}  {:<7}  {:<22}  {:>9}  {:>7}  {:>7}  {:>7}  {:>4}  {:>6}  {:>10.2}  {:>7.2}",
                 kind.hidden,
                 if kind.bias { "with" } else { "without" },
-                name(kind.recipe),
+                name(kind),
                 row.certified,
                 row.refuted,
                 row.unknown,
@@ -333,7 +344,7 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
         .iter()
         .map(|row| {
             let bias = if row.kind.bias { ", biases" } else { "" };
-            let label = format!("{} {}{bias}", row.kind.hidden, name(row.kind.recipe));
+            let label = format!("{} {}{bias}", row.kind.hidden, name(row.kind));
             (label, [row.certified, row.refuted, row.unknown])
         })
         .collect();
@@ -347,7 +358,11 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
                 json!({
                     "hidden": row.kind.hidden,
                     "bias": row.kind.bias,
-                    "training": name(row.kind.recipe),
+                    "training": match row.kind.recipe {
+                        Recipe::Plain => "plain",
+                        Recipe::Certifiable => "certifiable",
+                    },
+                    "workers": if row.kind.hogwild { WORKERS } else { 1 },
                     "certified": row.certified,
                     "refuted": row.refuted,
                     "unknown": row.unknown,
@@ -359,7 +374,10 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
                 })
             })
             .collect();
-        line(json!({ "seeds": count, "rows": rows, "picture": args.picture }).to_string());
+        line(
+            json!({ "seeds": count, "effort": args.effort, "rows": rows, "picture": args.picture })
+                .to_string(),
+        );
     } else {
         line(format!("The picture is {}", args.picture.display()));
     }

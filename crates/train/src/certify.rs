@@ -8,6 +8,7 @@ mod check;
 mod picture;
 mod refute;
 mod search;
+mod sets;
 pub mod study;
 pub mod training;
 
@@ -18,11 +19,13 @@ pub use refute::Counterexample;
 use model::Parameters;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
+use search::Pool;
 use serde::{Deserialize, Serialize};
+use sets::Net;
 use sha2::{Digest, Sha256};
 
 /// The format of the certificates written here.
-pub const FORMAT: &str = "carry-certificate-1";
+pub const FORMAT: &str = "carry-certificate-2";
 
 /// A proof that one network adds numbers of any length; see [`check`] for what it says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,8 +34,10 @@ pub struct Certificate {
     pub format: String,
     /// SHA-256 of the network's file, in hexadecimal digits.
     pub model: String,
-    /// Steps from node to node.
+    /// Steps from node to node, at most.
     pub steps: usize,
+    /// What tells a file that was changed; see [`Certificate::seal`].
+    pub seal: String,
     /// The sets, each with the histories it is for.
     pub nodes: Vec<Node>,
 }
@@ -50,6 +55,10 @@ pub struct Node {
     pub low: Vec<f64>,
     /// The largest values along the axes.
     pub high: Vec<f64>,
+    /// Into how many parts of equal width the set is cut along each axis on its way; not at
+    /// all without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Vec<usize>>,
 }
 
 impl Node {
@@ -61,67 +70,6 @@ impl Node {
             "11" => true,
             _ => carry,
         })
-    }
-}
-
-/// A network's weights as plain numbers, for the search.
-#[derive(Clone, Debug)]
-struct Net {
-    hidden: usize,
-    /// `[2, H]`
-    w_in: Vec<f64>,
-    /// `[H, H]`, row: from unit
-    w_rec: Vec<f64>,
-    /// `[H]`
-    b: Vec<f64>,
-    /// `[H]`
-    w_out: Vec<f64>,
-    b_out: f64,
-    /// `[H]`, the sums of the absolute weights of a unit.
-    weight: Vec<f64>,
-    /// `[H]`, a little more than the f32 sums may be off.
-    slack: Vec<f64>,
-    out_slack: f64,
-}
-
-impl Net {
-    fn new(parameters: &Parameters) -> Self {
-        let config = parameters.config();
-        let h = config.hidden();
-        let (mut w_in, mut w_rec) = (vec![0.0; 2 * h], vec![0.0; h * h]);
-        let (mut b, mut w_out, mut b_out) = (vec![0.0; h], vec![0.0; h], 0.0);
-        let mut weight = vec![0.0; h];
-        let mut out = 0.0;
-        for tensor in parameters.tensors() {
-            for (n, index) in tensor.indices().enumerate() {
-                let value = f64::from(parameters.arena()[index]);
-                match tensor.name() {
-                    "weight_ih_l0" => w_in[n % 2 * h + n / 2] = value,
-                    "weight_hh_l0" => w_rec[n % h * h + n / h] = value,
-                    "bias_ih_l0" | "bias_hh_l0" => b[n] += value,
-                    "head.weight" => w_out[n] = value,
-                    _ => b_out = value,
-                }
-                match tensor.name() {
-                    "weight_ih_l0" => weight[n / 2] += value.abs(),
-                    "weight_hh_l0" => weight[n / h] += value.abs(),
-                    "bias_ih_l0" | "bias_hh_l0" => weight[n] += value.abs(),
-                    _ => out += value.abs(),
-                }
-            }
-        }
-        let slack = |weight: f64| weight * ((h + 13) as f64 / 16_777_216.0 * 1.01 + 3e-9) + 1e-25;
-        Self {
-            hidden: h,
-            w_in,
-            w_rec,
-            b,
-            w_out,
-            b_out,
-            slack: weight.iter().map(|&weight| slack(weight)).collect(),
-            out_slack: slack(out),
-            weight,
-        }
     }
 }
 
@@ -141,32 +89,33 @@ pub enum Outcome {
     Unknown,
 }
 
-/// Looks for a proof, and for a counterexample, until one is found or all plans are done.
-/// `model` is the file that holds `parameters`, which the certificate names by its hash.
-pub fn certify(parameters: &Parameters, model: &[u8]) -> Outcome {
+/// Sets taken a step further before a search is given up; some tens of seconds at H = 16.
+pub const EFFORT: u64 = 2_000_000;
+
+/// Looks for a proof, and for a counterexample, until one is found, or all plans are done,
+/// or `effort` (such as [`EFFORT`]) is spent. `model` is the file that holds `parameters`,
+/// which the certificate names by its hash.
+pub fn certify(parameters: &Parameters, model: &[u8], effort: u64) -> Outcome {
     let net = Net::new(parameters);
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(0);
-    let mut pool = None;
+    let pool = Pool::new(&net, search::STATES, &mut generator);
+    let mut left = effort;
     for (n, plan) in search::PLANS.iter().enumerate() {
         if n == search::CHEAP
-            && let Some(found) = refute::refute(parameters, &mut generator)
+            && let Some(found) = refute::refute(parameters, &net, &mut generator)
         {
             return Outcome::Refuted(found);
         }
-        let pool = pool.get_or_insert_with(|| search::Pool::new(&net, &mut generator));
-        match search::search(&net, pool, plan) {
+        match search::search(&net, &pool, plan, &mut left) {
             Ok(nodes) => {
-                let format = FORMAT.to_owned();
-                let hash = hash(model);
-                let certificate = Certificate { format, model: hash, steps: plan.steps, nodes };
+                let certificate = Certificate::new(model, plan.steps, nodes);
                 // A certificate that the checker refuses is none.
                 if let Ok(verified) = check(model, certificate.to_json().as_bytes()) {
                     return Outcome::Certified { certificate, verified };
                 }
             }
             Err(failure) if n >= search::CHEAP => {
-                let found = refute::refute_near(parameters, &failure.way, &mut generator);
-                if let Some(found) = found {
+                if let Some(found) = refute::refute_near(parameters, &net, &failure.ways) {
                     return Outcome::Refuted(found);
                 }
             }
@@ -177,15 +126,46 @@ pub fn certify(parameters: &Parameters, model: &[u8]) -> Outcome {
 }
 
 impl Certificate {
+    /// A certificate of `nodes` for the network in the file `model`, sealed.
+    fn new(model: &[u8], steps: usize, nodes: Vec<Node>) -> Self {
+        let format = FORMAT.to_owned();
+        let mut new = Self { format, model: hash(model), steps, seal: String::new(), nodes };
+        new.seal();
+        new
+    }
+
+    /// Seals the nodes as they are: SHA-256 over the steps and every node's key, axes by
+    /// rows, bounds and parts, each with its length before it, all in 64 bits.
+    pub fn seal(&mut self) {
+        let mut bytes = (self.steps as u64).to_le_bytes().to_vec();
+        let list = |bytes: &mut Vec<u8>, values: &mut dyn ExactSizeIterator<Item = f64>| {
+            bytes.extend((values.len() as u64).to_le_bytes());
+            values.for_each(|value| bytes.extend(value.to_le_bytes()));
+        };
+        for node in &self.nodes {
+            bytes.extend((node.key.len() as u64).to_le_bytes());
+            bytes.extend(node.key.bytes());
+            let axes = node.axes.iter().flatten();
+            bytes.extend((node.axes.as_ref().map_or(0, Vec::len) as u64).to_le_bytes());
+            axes.for_each(|row| list(&mut bytes, &mut row.iter().copied()));
+            list(&mut bytes, &mut node.low.iter().copied());
+            list(&mut bytes, &mut node.high.iter().copied());
+            let parts = node.parts.as_deref().unwrap_or(&[]);
+            list(&mut bytes, &mut parts.iter().map(|&parts| parts as f64));
+        }
+        self.seal = hash(&bytes);
+    }
+
     /// As a file: JSON, a node a line.
     pub fn to_json(&self) -> String {
         let node = |node| serde_json::to_string(node).expect("finite numbers and a name");
         let nodes: Vec<String> = self.nodes.iter().map(node).collect();
         format!(
-            "{{\"format\":{:?},\"model\":{:?},\"steps\":{},\"nodes\":[\n{}\n]}}\n",
+            "{{\"format\":{:?},\"model\":{:?},\"steps\":{},\"seal\":{:?},\"nodes\":[\n{}\n]}}\n",
             self.format,
             self.model,
             self.steps,
+            self.seal,
             nodes.join(",\n")
         )
     }

@@ -9,8 +9,10 @@ use serde_json::Value;
 use std::sync::LazyLock;
 use train::certify::study::{Kind, Recipe, study, train};
 use train::certify::training::network_config;
-use train::certify::{Certificate, Outcome, Verified, certify, check, picture};
+use train::certify::{Certificate, EFFORT, Outcome, Verified, certify, check, picture};
 use train::{Error, adder};
+
+const LAB_KIND: Kind = Kind { hidden: 16, bias: false, recipe: Recipe::Plain, hogwild: false };
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/certified");
 
@@ -43,7 +45,7 @@ fn two_units() -> Parameters {
 
 fn certified(parameters: &Parameters) -> (Vec<u8>, Certificate, Verified) {
     let model = weights::to_bytes(parameters);
-    match certify(parameters, &model) {
+    match certify(parameters, &model, EFFORT) {
         Outcome::Certified { certificate, verified } => (model, certificate, verified),
         other => panic!("{other:?}"),
     }
@@ -57,11 +59,18 @@ static SMALL: LazyLock<(Parameters, Vec<u8>, Certificate)> = LazyLock::new(|| {
     (parameters, model, certificate)
 });
 static LAB: LazyLock<(Parameters, Vec<u8>, Certificate)> = LazyLock::new(|| {
-    let parameters = train(Kind { hidden: 16, bias: false, recipe: Recipe::Plain }, 0).unwrap();
+    let parameters = train(LAB_KIND, 0).unwrap();
     let (model, certificate, verified) = certified(&parameters);
     assert!(!verified.boxes);
     (parameters, model, certificate)
 });
+
+/// A forger who knows how a certificate is sealed.
+fn sealed(certificate: &Certificate) -> Certificate {
+    let mut sealed = certificate.clone();
+    sealed.seal();
+    sealed
+}
 
 fn checked(model: &[u8], certificate: &Certificate) -> Result<Verified, Error> {
     check(model, certificate.to_json().as_bytes())
@@ -100,14 +109,18 @@ fn the_two_units_written_down_are_those_of_the_fixture() {
     assert_eq!(weights::to_bytes(&two_units()), fixture);
 }
 
-/// Writes the fixture of the two units; run by hand when the format changes.
+/// Writes the certificates of the fixtures; run by hand when the format changes.
 #[test]
 #[ignore = "writes files"]
-fn write_the_two_units() {
-    let (_, model, certificate) = &*SMALL;
-    let name = format!("{FIXTURES}/two-units-with-biases");
-    std::fs::write(format!("{name}.safetensors"), model).unwrap();
-    std::fs::write(format!("{name}.json"), certificate.to_json()).unwrap();
+fn write_the_certificates() {
+    for (name, hidden, bias) in
+        [("two-units-with-biases", 2, true), ("four-units-without-biases", 4, false)]
+    {
+        let model = std::fs::read(format!("{FIXTURES}/{name}.safetensors")).unwrap();
+        let config = network_config(hidden, bias).unwrap();
+        let (_, certificate, _) = certified(&weights::from_bytes(config, &model).unwrap());
+        std::fs::write(format!("{FIXTURES}/{name}.json"), certificate.to_json()).unwrap();
+    }
 }
 
 #[test]
@@ -136,20 +149,21 @@ fn what_is_certified_adds_long_random_numbers() {
 #[test]
 fn a_network_that_fails_is_refuted_by_two_numbers_that_anyone_can_try() {
     for seed in [1, 3, 4] {
-        let parameters =
-            train(Kind { hidden: 16, bias: false, recipe: Recipe::Plain }, seed).unwrap();
-        let Outcome::Refuted(found) = certify(&parameters, &weights::to_bytes(&parameters)) else {
+        let parameters = train(LAB_KIND, seed).unwrap();
+        let model = weights::to_bytes(&parameters);
+        let Outcome::Refuted(found) = certify(&parameters, &model, EFFORT) else {
             panic!("seed {seed} is not refuted");
         };
         assert!(adder::add(&parameters, &found.a, &found.b).wrong_bits() > 0);
         assert!(found.bits() < 60, "{found:?}");
+        assert!(found.right_up_to as u64 <= found.bits(), "{found:?}");
     }
 }
 
 #[test]
 fn certifiable_training_leads_to_proofs_with_boxes() {
-    let kind = Kind { hidden: 8, bias: true, recipe: Recipe::Certifiable };
-    let trials = study(kind, 0..2, || {}).unwrap();
+    let kind = Kind { hidden: 8, bias: true, recipe: Recipe::Certifiable, hogwild: false };
+    let trials = study(kind, 0..2, EFFORT, || {}).unwrap();
     assert_eq!(trials.len(), 2);
     for trial in trials {
         let Outcome::Certified { verified, .. } = trial.outcome else { panic!("{trial:?}") };
@@ -218,7 +232,10 @@ proptest! {
 
     #[test]
     fn an_edge_moved_past_a_state_of_a_real_run_is_refused(seed in any::<u64>()) {
-        refused(&SMALL.1, &move_edge(&SMALL, seed));
+        let forged = move_edge(&SMALL, seed);
+        prop_assert!(refused(&SMALL.1, &forged).contains("it was changed"));
+        let reason = refused(&SMALL.1, &sealed(&forged));
+        prop_assert!(!reason.contains("it was changed"), "{}", reason);
     }
 
     #[test]
@@ -231,7 +248,9 @@ proptest! {
         // Sets that overlap may be exchanged and still be right; these do not.
         prop_assume!((0..2).any(|i| x.low[i] > y.high[i] || y.low[i] > x.high[i]));
         (forged.nodes[a], forged.nodes[b]) = (x, y);
-        refused(model, &forged);
+        prop_assert!(refused(model, &forged).contains("it was changed"));
+        let reason = refused(model, &sealed(&forged));
+        prop_assert!(!reason.contains("it was changed"), "{}", reason);
     }
 
     #[test]
@@ -261,7 +280,21 @@ proptest! {
 
     #[test]
     fn an_edge_of_an_oriented_set_moved_past_a_state_is_refused(seed in any::<u64>()) {
-        refused(&LAB.1, &move_edge(&LAB, seed));
+        prop_assert!(refused(&LAB.1, &move_edge(&LAB, seed)).contains("it was changed"));
+    }
+
+    /// Sealed again, with all sets of the carry inside out: nothing holds what arrives.
+    #[test]
+    fn oriented_sets_shrunk_to_points_are_refused_though_sealed(share in 0.0..0.5_f64) {
+        let mut forged = LAB.2.clone();
+        for node in forged.nodes.iter_mut().filter(|node| !node.key.starts_with("start")) {
+            for (low, high) in node.low.iter_mut().zip(&mut node.high) {
+                let middle = 0.5 * (*low + *high);
+                (*low, *high) = (middle - share * 0.1 * (*high - *low), middle);
+            }
+        }
+        let reason = refused(&LAB.1, &sealed(&forged));
+        prop_assert!(!reason.contains("it was changed"), "{}", reason);
     }
 }
 
@@ -271,7 +304,8 @@ fn a_certificate_without_any_one_of_its_nodes_is_refused() {
     for n in 0..certificate.nodes.len() {
         let mut forged = certificate.clone();
         let key = forged.nodes.remove(n).key;
-        let reason = refused(model, &forged);
+        assert!(refused(model, &forged).contains("it was changed"));
+        let reason = refused(model, &sealed(&forged));
         assert!(reason.contains("no node"), "{key}: {reason}");
     }
 }
@@ -307,29 +341,39 @@ fn what_is_no_certificate_is_refused_with_a_reason() {
         *json.pointer_mut(pointer).unwrap() = value;
         json.to_string()
     };
+    // the same, and sealed again
+    let forged = |pointer: &str, value: Value| {
+        let forged: Certificate = serde_json::from_str(&with(pointer, value)).unwrap();
+        sealed(&forged).to_json()
+    };
     for (text, reason) in [
         (String::new(), "it is not one"),
         ("{".to_owned(), "it is not one"),
         (json.to_string()[..500].to_owned(), "it is not one"),
         (with("/format", "carry-certificate-9".into()), "its format is \"carry-certificate-9\""),
         (with("/model", "00".into()), "the hash \"00\""),
+        (with("/seal", "00".into()), "its seal is \"00\""),
+        (with("/nodes/0/high/0", 0.5.into()), "it was changed"),
         (with("/steps", 0.into()), "0 steps at a time"),
         (with("/steps", 13.into()), "13 steps at a time"),
-        (with("/nodes", Value::Array(vec![])), "no node `start`"),
-        (with("/nodes/0/key", "2 01".into()), "does not begin with"),
-        (with("/nodes/0/key", "1 02".into()), "something else than pairs"),
-        (with("/nodes/0/key", json["nodes"][1]["key"].clone()), "is there twice"),
-        (with("/nodes/0/low", Value::Array(vec![0.into()])), "2 hidden units"),
+        (forged("/nodes", Value::Array(vec![])), "no node `start`"),
+        (forged("/nodes/0/key", "2 01".into()), "does not begin with"),
+        (forged("/nodes/0/key", "1 02".into()), "something else than pairs"),
+        (forged("/nodes/0/key", json["nodes"][1]["key"].clone()), "is there twice"),
+        (forged("/nodes/0/low", Value::Array(vec![0.into()])), "2 hidden units"),
         (
-            with(
+            forged(
                 "/nodes/0",
                 serde_json::json!({"key": "0", "axes": [[1]], "low": [0, 0], "high": [1, 1]}),
             ),
             "2 hidden units",
         ),
-        (with("/nodes/0/low/0", 5.into()), "make no set"),
+        (forged("/nodes/0/low/0", 5.into()), "make no set"),
+        (forged("/nodes/0/parts", serde_json::json!([1, 0])), "1 to 4096 parts"),
+        (forged("/nodes/0/parts", serde_json::json!([1])), "1 to 4096 parts"),
+        (forged("/nodes/0/parts", serde_json::json!([4_096, 2])), "1 to 4096 parts"),
         (with("/nodes/0/low/0", Value::Null), "it is not one"),
-        (with("/nodes/0/high/0", 1e9.into()), "make no set"),
+        (forged("/nodes/0/high/0", 1e9.into()), "make no set"),
     ] {
         match check(model, text.as_bytes()) {
             Err(Error::Certificate(found)) => assert!(found.contains(reason), "{found}"),

@@ -49,13 +49,14 @@ fn a_network_that_fails_is_refuted_with_exit_code_1() {
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(1), ""));
     let lines: Vec<_> = outcome.stdout.lines().collect();
     assert!(lines[0].starts_with("Refuted: the network adds "), "{}", outcome.stdout);
-    let command = lines[1].strip_prefix("Try it: cargo xtask ").unwrap();
+    assert!(lines[1].starts_with("They have "), "{}", outcome.stdout);
+    let command = lines[2].strip_prefix("Try it: cargo xtask ").unwrap();
     assert_eq!(xtask_line(&folder, command).code, Some(1)); // the sum is wrong indeed
 
     let outcome = xtask_line(&folder, "certify --run run --json");
     let json = json_line(&outcome.stdout);
     assert_eq!((outcome.code, &json["outcome"]), (Some(1), &"counterexample".into()));
-    assert_keys(&json, &["outcome", "a", "b", "bits", "report", "seconds"]);
+    assert_keys(&json, &["outcome", "a", "b", "bits", "right_up_to", "report", "seconds"]);
     assert!(!folder.path().join("run/certificate.json").exists());
 }
 
@@ -68,7 +69,7 @@ fn another_networks_certificate_and_what_is_none_are_refused() {
     let text = fs::read_to_string(&certificate).unwrap();
     for (text, reason) in [
         (text[..300].to_owned(), "it is not one"),
-        (text.replace("carry-certificate-1", "carry-certificate-2"), "its format is"),
+        (text.replace("carry-certificate-2", "carry-certificate-9"), "its format is"),
         (String::new(), "it is not one"),
     ] {
         fs::write(folder.path().join("bad.json"), text).unwrap();
@@ -90,9 +91,9 @@ fn a_study_counts_every_network_once() {
     let folder = temporary();
     let line = "certify --study --seeds 0..2 --hidden 2 --picture study.svg";
     let json = xtask_line(&folder, &format!("{line} --json")).json();
-    assert_keys(&json, &["seeds", "rows", "picture"]);
+    assert_keys(&json, &["seeds", "effort", "rows", "picture"]);
     let rows = json["rows"].as_array().unwrap();
-    assert_eq!(rows.len(), 4); // with biases or not, plain or certifiable
+    assert_eq!(rows.len(), 8); // with biases or not, plain or certifiable, serial or Hogwild!
     for row in rows {
         let count = |key: &str| row[key].as_u64().unwrap();
         assert_eq!(count("certified") + count("refuted") + count("unknown"), 2, "{row}");

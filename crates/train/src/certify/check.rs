@@ -9,13 +9,16 @@
 //!           o[t] = σ(h[t]·w_out + b_out)             the digit is 1 where o[t] > ½, in f32
 //! node      a carry and a set { h in [0, 1]^H : low ≤ A·h ≤ high }    A = I: a box
 //! proved    (1) the node `start` holds h = 0, with no carry
-//!           (2) for every node, and every way of `steps` pairs of digits from any h of its
-//!               set: each output on the way is on its right side, and the state at the end
-//!               is in the set of a node whose carry is the true one
+//!           (2) for every node, and every sequence of pairs of digits from any h of its set:
+//!               after 1 to `steps` pairs the state is in the set of a node whose carry is
+//!               the true one, and each output until then is on its right side
 //! ```
 //!
-//! By induction over t = 0, `steps`, 2·`steps`, … the state of every run is in a set with
-//! the true carry, so every digit of every sum is right.
+//! By induction every run comes, again and again, and never more than `steps` digits later,
+//! into a set with the true carry, so every digit of every sum is right.
+//!
+//! A node's set may be cut into parts of equal width along its axes: (2) is then shown for
+//! each part, from which the states spread less.
 //!
 //! **What the machine computes** differs from the formulas, and every difference is
 //! enclosed:
@@ -47,6 +50,8 @@ const REACH: f64 = 8.0;
 /// Relative slack for the sums in f64: each has below 10⁵ terms, of magnitudes that add up
 /// to less than `REACH·Σ|w|`, so it is off by less than `10⁵·2⁻⁵³·8·Σ|w| < 1e-10·Σ|w|`.
 const SLACK: f64 = 1e-9;
+/// The most parts of a set.
+const MOST_PARTS: usize = 4_096;
 /// With so many steps there are fewer than the 10⁵ generators of [`SLACK`].
 const MOST_STEPS: usize = 12;
 /// On which side of ½ an output is, is decided in f32. From a sum this far from 0 on, the
@@ -64,7 +69,7 @@ pub struct Verified {
     pub nodes: usize,
     /// The pairs of digits in the longest history of a node (k).
     pub history: usize,
-    /// Steps from node to node.
+    /// Steps from node to node, at most.
     pub steps: usize,
     /// Whether all sets are boxes.
     pub boxes: bool,
@@ -78,6 +83,8 @@ struct File {
     format: String,
     model: String,
     steps: usize,
+    /// SHA-256 of the nodes, one after the other as they stand in memory; see [`seal`].
+    seal: String,
     nodes: Vec<Node>,
 }
 
@@ -90,6 +97,8 @@ struct Node {
     axes: Option<Vec<Vec<f64>>>,
     low: Vec<f64>,
     high: Vec<f64>,
+    /// Into how many parts the set is cut along each axis; not at all without.
+    parts: Option<Vec<usize>>,
 }
 
 /// The four pairs of digits, as they stand in keys.
@@ -125,6 +134,13 @@ fn verify(model: &[u8], certificate: &[u8]) -> Result<Verified, String> {
     if !(1..=MOST_STEPS).contains(&file.steps) {
         return Err(format!("it takes {} steps at a time, not 1 to {MOST_STEPS}", file.steps));
     }
+    let found = seal(&file);
+    if file.seal != found {
+        return Err(format!(
+            "it was changed: its seal is {:?}, and its nodes have {found}",
+            file.seal
+        ));
+    }
     let network = Network::read(model)?;
     let nodes = read_nodes(&network, &file.nodes)?;
     let Some(start) = nodes.get("start") else {
@@ -142,10 +158,12 @@ fn verify(model: &[u8], certificate: &[u8]) -> Result<Verified, String> {
         if !place.set().is_bounded() {
             return Err(format!("the set of node `{}` reaches beyond {REACH}", node.key));
         }
-        let carries = &mut place.carries.clone();
-        let pairs = &mut place.pairs.clone();
-        walk.from(&place.set(), file.steps, carries, pairs)
-            .map_err(|reason| format!("from node `{}`: {reason}", node.key))?;
+        for part in 0..place.parts() {
+            let carries = &mut place.carries.clone();
+            let pairs = &mut place.pairs.clone();
+            walk.from(&place.part(part), file.steps, carries, pairs)
+                .map_err(|reason| format!("from node `{}`: {reason}", node.key))?;
+        }
     }
     Ok(Verified {
         hidden: network.hidden,
@@ -208,6 +226,15 @@ fn read_nodes<'a>(
         {
             return Err(bad("has bounds that make no set"));
         }
+        let parts = |parts: &Vec<usize>| {
+            parts.len() == hidden
+                && parts.iter().all(|&parts| (1..=MOST_PARTS).contains(&parts))
+                && parts.iter().fold(1, |all: usize, &parts| all.saturating_mul(parts))
+                    <= MOST_PARTS
+        };
+        if !node.parts.as_ref().is_none_or(parts) {
+            return Err(bad(&format!("is not cut into 1 to {MOST_PARTS} parts")));
+        }
         if places.insert(&*node.key, Place { node, carries, pairs }).is_some() {
             return Err(bad("is there twice"));
         }
@@ -216,16 +243,43 @@ fn read_nodes<'a>(
 }
 
 impl Place<'_> {
+    /// How many parts the node's set is cut into.
+    fn parts(&self) -> usize {
+        self.node.parts.iter().flatten().product()
+    }
+
+    /// A zonotope that holds one part of the node's set.
+    fn part(&self, mut part: usize) -> Zonotope {
+        let (mut low, mut high) = (self.node.low.clone(), self.node.high.clone());
+        for (i, &parts) in self.node.parts.iter().flatten().enumerate() {
+            // Neighbours share their edge, the same number, and the outer ones are the set's,
+            // so that together they hold all of it.
+            let edge = |n: usize| {
+                let (low, high) = (self.node.low[i], self.node.high[i]);
+                if n == parts { high } else { low + (high - low) * (n as f64 / parts as f64) }
+            };
+            let n = part % parts;
+            (low[i], high[i]) = (edge(n), edge(n + 1));
+            part /= parts;
+        }
+        self.within(&low, &high)
+    }
+
     /// A zonotope that holds the node's set.
     fn set(&self) -> Zonotope {
-        let Node { axes, low, high, .. } = self.node;
+        self.within(&self.node.low, &self.node.high)
+    }
+
+    /// The same between other bounds.
+    fn within(&self, low: &[f64], high: &[f64]) -> Zonotope {
+        let axes = &self.node.axes;
         let hidden = low.len();
         let middle: Vec<f64> = low.iter().zip(high).map(|(low, high)| 0.5 * (low + high)).collect();
         let radius: Vec<f64> = (0..hidden)
             .map(|i| (high[i] - middle[i]).next_up().max((middle[i] - low[i]).next_up()))
             .collect();
         let Some(axes) = axes else {
-            let (low, high) = (low.clone(), high.clone());
+            let (low, high) = (low.to_vec(), high.to_vec());
             return Zonotope { center: middle, generators: Vec::new(), own: radius, low, high };
         };
         // h = Aᵀ·(A·h) + (I − Aᵀ·A)·h, whatever A is, with A·h in the bounds and h in [0, 1].
@@ -466,7 +520,8 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// All ways of `left` pairs from `set`, whose history is `carries` and `pairs`.
+    /// All ways of up to `left` pairs, one at least, from `set`, whose history is `carries`
+    /// and `pairs`.
     fn from(
         &mut self,
         set: &Zonotope,
@@ -474,9 +529,6 @@ impl Walk<'_> {
         carries: &mut Vec<bool>,
         pairs: &mut Vec<usize>,
     ) -> Result<(), String> {
-        if left == 0 {
-            return self.arrive(set, carries, pairs);
-        }
         let sums = self.network.recur(set);
         for pair in 0..4 {
             let (digit, carry) = add(pair, carries[carries.len() - 1]);
@@ -495,15 +547,19 @@ impl Walk<'_> {
                 return Err(format!("after {way} the output may be on the wrong side of ½"));
             }
             self.margin = self.margin.min(margin);
-            self.from(&next, left - 1, carries, pairs)?;
+            match self.arrive(&next, carries, pairs) {
+                Ok(()) => {}
+                Err(_) if left > 1 => self.from(&next, left - 1, carries, pairs)?,
+                Err(reason) => return Err(reason),
+            }
             carries.pop();
             pairs.pop();
         }
         Ok(())
     }
 
-    /// The end of a way: some node must hold the set. By the true carry and the last pairs
-    /// it is looked up, for the shortest history first; `start` knows all pairs.
+    /// Is there a node that holds the set? By the true carry and the last pairs it is looked
+    /// up, for the shortest history first; `start` knows all pairs.
     fn arrive(&self, set: &Zonotope, carries: &[bool], pairs: &[usize]) -> Result<(), String> {
         let mut keys = (0..=pairs.len()).map(|known| {
             let carry = if carries[pairs.len() - known] { "1" } else { "0" };
@@ -512,16 +568,39 @@ impl Walk<'_> {
         });
         let whole = format!("start {}", spell(pairs));
         let place = keys.find_map(|key| self.nodes.get(&*key)).or_else(|| self.nodes.get(&*whole));
-        let way = spell(&pairs[pairs.len() - self.steps..]);
+        let way = || spell(&pairs[pairs.len().saturating_sub(self.steps)..]);
         match place {
             Some(place) if place.carries.last() != carries.last() => {
-                Err(format!("{way} leads to node `{}`, of the other carry", place.node.key))
+                Err(format!("{} leads to node `{}`, of the other carry", way(), place.node.key))
             }
             Some(place) if place.holds(set) => Ok(()),
-            Some(place) => Err(format!("{way} leads out of node `{}`", place.node.key)),
-            None => Err(format!("{way} leads to no node")),
+            Some(place) => Err(format!("{} leads out of node `{}`", way(), place.node.key)),
+            None => Err(format!("{} leads to no node", way())),
         }
     }
+}
+
+/// What the nodes are sealed with, so that a file that was changed is told from one that is
+/// wrong: SHA-256 of each key with its length, and of the bits of each list with its length.
+fn seal(file: &File) -> String {
+    let mut hash = Sha256::new();
+    let list = |hash: &mut Sha256, values: &[f64]| {
+        hash.update((values.len() as u64).to_le_bytes());
+        values.iter().for_each(|value| hash.update(value.to_le_bytes()));
+    };
+    hash.update((file.steps as u64).to_le_bytes());
+    for node in &file.nodes {
+        hash.update((node.key.len() as u64).to_le_bytes());
+        hash.update(&node.key);
+        let rows = node.axes.as_deref().unwrap_or(&[]);
+        hash.update((rows.len() as u64).to_le_bytes());
+        rows.iter().for_each(|row| list(&mut hash, row));
+        list(&mut hash, &node.low);
+        list(&mut hash, &node.high);
+        let parts: Vec<f64> = node.parts.iter().flatten().map(|&parts| parts as f64).collect();
+        list(&mut hash, &parts);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn spell(pairs: &[usize]) -> String {

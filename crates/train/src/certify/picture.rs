@@ -20,7 +20,7 @@ pub struct Picture {
 pub fn picture(parameters: &Parameters, certificate: Option<&Certificate>) -> Picture {
     let net = Net::new(parameters);
     let h = net.hidden;
-    let pool = Pool::new(&net, &mut Xoshiro256PlusPlus::seed_from_u64(0));
+    let pool = Pool::new(&net, 200, &mut Xoshiro256PlusPlus::seed_from_u64(0));
     let all = || pool.states.iter().flatten();
     let count = all().count() as f64;
     let mean: Vec<f64> = (0..h).map(|j| all().map(|s| s[j]).sum::<f64>() / count).collect();

@@ -1,18 +1,23 @@
 //! The search for two numbers that a network adds wrongly.
 //!
 //! ```text
-//! all sequences of up to 7 pairs
-//! long sequences, each with a mix of pairs of its own: chains of carries among them
-//! sequences around the histories where a proof failed
+//! all sequences of up to 10 pairs, the shortest first
+//! long carry chains, of 01, of 10 and of both by turns; then mixes of pairs of all kinds
+//! backwards from every last pairs, and from those where a proof failed: which pair before
+//! them brings the output nearest to ½? The nearest few are kept, and made longer
 //! ```
 //!
-//! The f32 network itself runs, in batches; what it gets wrong is cut at the wrong digit,
-//! made shorter as long as it stays wrong, and is a counterexample only if [`adder::add`],
-//! which users meet, adds the two numbers wrongly too.
+//! A network that forgets makes the last search one for the worst output there is: what a
+//! pair does to it shrinks with its distance, so that what is best near the end stays best.
+//!
+//! The search runs in f64; what it finds wrong, or nearly, is cut at the wrong digit, made
+//! shorter as long as it stays wrong, and is a counterexample only if [`adder::add`], which
+//! users meet, adds the two numbers wrongly.
 
-use super::search::{add, draw, mix};
+use super::search::{add, draw, earlier, mix};
+use super::sets::Net;
 use crate::adder;
-use model::{Network, Parameters};
+use model::Parameters;
 use num_bigint::BigUint;
 use rand::{Rng, RngExt};
 
@@ -23,6 +28,8 @@ pub struct Counterexample {
     pub a: BigUint,
     /// The second operand.
     pub b: BigUint,
+    /// All sums of operands of up to so many digits have all these digits right.
+    pub right_up_to: usize,
 }
 
 impl Counterexample {
@@ -43,99 +50,216 @@ impl Counterexample {
             number
         };
         [false, true].into_iter().find_map(|top| {
-            let found = Self { a: number(1, top), b: number(0, false) };
+            let found = Self { a: number(1, top), b: number(0, false), right_up_to: 0 };
             (adder::add(parameters, &found.a, &found.b).wrong_bits() > 0).then_some(found)
         })
     }
 }
 
-/// Sequences tried at once.
-const BATCH: usize = 512;
 /// All sequences up to this length are tried.
-const EXHAUSTIVE: usize = 7;
+const EXHAUSTIVE: usize = 10;
+/// An output whose sum is nearer to 0 is tried in f32.
+const NEAR: f64 = 1e-3;
 
 /// Tries all short sums and many long ones.
-pub(super) fn refute(parameters: &Parameters, generator: &mut impl Rng) -> Option<Counterexample> {
-    let all: Vec<Vec<u8>> = (0..1_u32 << (2 * EXHAUSTIVE))
-        .map(|n| (0..EXHAUSTIVE).map(|t| (n >> (2 * t) & 3) as u8).collect())
-        .collect();
-    let found = try_all(parameters, &all);
-    if found.is_some() {
-        return found;
-    }
-    for (steps, batches) in [(24, 16), (60, 8), (500, 2)] {
-        let sequences: Vec<Vec<u8>> =
-            (0..batches * BATCH).map(|_| random(steps, generator)).collect();
-        let found = try_all(parameters, &sequences);
-        if found.is_some() {
-            return found;
-        }
-    }
-    None
-}
-
-/// Tries sequences that pass through `way`, where a proof failed.
-pub(super) fn refute_near(
+pub(super) fn refute(
     parameters: &Parameters,
-    way: &[u8],
+    net: &Net,
     generator: &mut impl Rng,
 ) -> Option<Counterexample> {
-    let sequences: Vec<Vec<u8>> = (0..8 * BATCH)
-        .map(|n| {
-            let (before, after) = (random(n % 40, generator), random(12, generator));
-            let repeats = 1 + n / 512 % 3;
-            let mut sequence = before;
-            (0..repeats).for_each(|_| sequence.extend(way));
-            sequence.extend(after);
-            sequence.resize(40 + 3 * way.len() + 12, 0);
-            sequence
-        })
-        .collect();
-    try_all(parameters, &sequences)
-}
-
-fn random(steps: usize, generator: &mut impl Rng) -> Vec<u8> {
-    let mut shares = mix(generator);
-    (0..steps)
-        .map(|_| {
-            if generator.random_range(0..20) == 0 {
-                shares = mix(generator);
-            }
-            draw(&shares, generator)
-        })
-        .collect()
-}
-
-/// The shortest counterexample among `sequences`, all of one length.
-fn try_all(parameters: &Parameters, sequences: &[Vec<u8>]) -> Option<Counterexample> {
-    let mut network = Network::new(parameters.config());
-    let mut wrong: Option<&[u8]> = None;
-    for sequences in sequences.chunks(BATCH) {
-        let (steps, batch) = (sequences[0].len(), sequences.len());
-        let mut x = Vec::with_capacity(steps * batch * 2);
-        for t in 0..steps {
-            for sequence in sequences {
-                x.extend([f32::from(sequence[t] >> 1), f32::from(sequence[t] & 1)]);
-            }
+    let mut search = Search { parameters, net, states: vec![vec![0.0; net.hidden]; 2] };
+    let mut right_up_to = 0;
+    search.states.resize(EXHAUSTIVE + 1, vec![0.0; net.hidden]);
+    for length in 1..=EXHAUSTIVE {
+        if let Some(found) = search.all(&mut Vec::new(), false, length) {
+            return Some(Counterexample { right_up_to, ..found });
         }
-        let outputs = network.forward(parameters, &x, steps, batch);
-        for (n, sequence) in sequences.iter().enumerate() {
-            let mut carry = false;
-            for (t, &pair) in sequence.iter().enumerate() {
-                if wrong.is_some_and(|wrong| wrong.len() <= t + 1) {
-                    break;
-                }
-                let (digit, next) = add(pair, carry);
-                carry = next;
-                if (outputs[t * batch + n] > 0.5) != digit {
-                    wrong = Some(&sequence[..=t]);
-                }
-            }
-        }
+        right_up_to = length;
     }
-    let wrong = wrong?;
-    let first = Counterexample::of(parameters, wrong)?;
-    Some(shorten(parameters, wrong.to_vec(), first))
+    let found =
+        search.chains().or_else(|| search.mixes(generator)).or_else(|| search.backwards(generator));
+    found.map(|found| Counterexample { right_up_to, ..found })
+}
+
+/// Tries sequences that end with one of `ways`, where a proof failed.
+pub(super) fn refute_near(
+    parameters: &Parameters,
+    net: &Net,
+    ways: &[Vec<u8>],
+) -> Option<Counterexample> {
+    let search = Search { parameters, net, states: Vec::new() };
+    let origin = Seen { state: vec![0.0; net.hidden], pairs: Vec::new() };
+    let after_carry = search.follow(&origin, &[3]);
+    let seen = [vec![origin], vec![after_carry]];
+    let step = (ways.len() / 16).max(1);
+    let ends =
+        ways.iter().step_by(step).flat_map(|way| [(false, way.clone()), (true, way.clone())]);
+    let found = search.longer(&seen, ends.collect(), 30)?;
+    Some(Counterexample { right_up_to: EXHAUSTIVE, ..found })
+}
+
+/// A state and how it was come to.
+struct Seen {
+    state: Vec<f64>,
+    pairs: Vec<u8>,
+}
+
+struct Search<'a> {
+    parameters: &'a Parameters,
+    net: &'a Net,
+    /// By how many pairs led there.
+    states: Vec<Vec<f64>>,
+}
+
+impl Search<'_> {
+    /// All sequences of `length` pairs that begin with `pairs`; their last digit is looked at.
+    fn all(&mut self, pairs: &mut Vec<u8>, carry: bool, length: usize) -> Option<Counterexample> {
+        let depth = pairs.len();
+        for pair in 0..4 {
+            let (digit, next) = add(pair, carry);
+            let (before, after) = self.states.split_at_mut(depth + 1);
+            self.net.step(&before[depth], pair, &mut after[0]);
+            pairs.push(pair);
+            let found = if depth + 1 < length {
+                self.all(pairs, next, length)
+            } else if self.net.margin_of(&after[0], digit) < NEAR {
+                Counterexample::of(self.parameters, pairs)
+            } else {
+                None
+            };
+            if found.is_some() {
+                return found;
+            }
+            pairs.pop();
+        }
+        None
+    }
+
+    /// The longest carries there are, after each pair and before each.
+    fn chains(&self) -> Option<Counterexample> {
+        let turns: [&[u8]; 6] = [&[1], &[2], &[1, 2], &[1, 1, 2], &[2, 2, 1], &[1, 1, 2, 2]];
+        let sequences = turns.iter().flat_map(|turn| {
+            (0..4).flat_map(move |first| {
+                (0..4).map(move |last| {
+                    let chain = turn.iter().copied().cycle().take(300);
+                    [first].into_iter().chain(chain).chain([last, last]).collect::<Vec<u8>>()
+                })
+            })
+        });
+        sequences.into_iter().find_map(|sequence| self.look(&sequence))
+    }
+
+    /// Long sequences, each with mixes of pairs of its own.
+    fn mixes(&self, generator: &mut impl Rng) -> Option<Counterexample> {
+        let found = (0..1_500).filter_map(|n| {
+            let mut shares = mix(generator);
+            let length = if n % 10 == 0 { 300 } else { 50 };
+            let mut random = || {
+                if generator.random_range(0..20) == 0 {
+                    shares = mix(generator);
+                }
+                draw(&shares, generator)
+            };
+            self.look(&(0..length).map(|_| random()).collect::<Vec<u8>>())
+        });
+        // the shortest of the first few
+        found.take(8).min_by_key(Counterexample::bits)
+    }
+
+    /// From states that mixes of pairs lead to, the last pairs that bring an output nearest
+    /// to ½.
+    fn backwards(&self, generator: &mut impl Rng) -> Option<Counterexample> {
+        let mut seen = [vec![Seen { state: vec![0.0; self.net.hidden], pairs: vec![] }], vec![]];
+        while seen.iter().any(|seen| seen.len() < 12) {
+            let shares = mix(generator);
+            let pairs: Vec<u8> = (0..generator.random_range(1..30_usize))
+                .map(|_| draw(&shares, generator))
+                .collect();
+            let carry = pairs.iter().fold(false, |carry, &pair| add(pair, carry).1);
+            let seen = &mut seen[usize::from(carry)];
+            if seen.len() < 12 {
+                seen.push(
+                    self.follow(&Seen { state: vec![0.0; self.net.hidden], pairs: vec![] }, &pairs),
+                );
+            }
+        }
+        self.longer(&seen, vec![(false, vec![]), (true, vec![])], 40)
+    }
+
+    /// Puts up to `pairs` pairs before `ends`, each after the carry it names.
+    fn longer(
+        &self,
+        seen: &[Vec<Seen>; 2],
+        mut ends: Vec<(bool, Vec<u8>)>,
+        pairs: usize,
+    ) -> Option<Counterexample> {
+        const KEPT: usize = 24;
+        for _ in 0..pairs {
+            let mut longer = Vec::new();
+            for (before, end) in &ends {
+                for (before, end) in earlier(*before, end) {
+                    let mut nearest = (f64::MAX, 0);
+                    for (n, seen) in seen[usize::from(before)].iter().enumerate() {
+                        let margin = self.last_margin(&seen.state, before, &end);
+                        if margin < nearest.0 {
+                            nearest = (margin, n);
+                        }
+                    }
+                    if nearest.0 < NEAR {
+                        let first = &seen[usize::from(before)][nearest.1].pairs;
+                        let found = self.look(&[first.as_slice(), &end].concat());
+                        if found.is_some() {
+                            return found;
+                        }
+                    }
+                    longer.push((nearest.0, before, end));
+                }
+            }
+            longer.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.2.cmp(&b.2)));
+            longer.truncate(KEPT);
+            ends = longer.into_iter().map(|(_, before, end)| (before, end)).collect();
+        }
+        None
+    }
+
+    fn follow(&self, seen: &Seen, pairs: &[u8]) -> Seen {
+        let (mut state, mut next) = (seen.state.clone(), seen.state.clone());
+        for &pair in pairs {
+            self.net.step(&state, pair, &mut next);
+            std::mem::swap(&mut state, &mut next);
+        }
+        Seen { state, pairs: [seen.pairs.as_slice(), pairs].concat() }
+    }
+
+    /// How far the sum before the last output of `pairs` is on its right side.
+    fn last_margin(&self, state: &[f64], mut carry: bool, pairs: &[u8]) -> f64 {
+        let (mut state, mut next, mut digit) = (state.to_vec(), state.to_vec(), false);
+        for &pair in pairs {
+            self.net.step(&state, pair, &mut next);
+            std::mem::swap(&mut state, &mut next);
+            (digit, carry) = add(pair, carry);
+        }
+        self.net.margin_of(&state, digit)
+    }
+
+    /// Runs a sequence up to its first wrong digit, if there is one, and makes it short.
+    fn look(&self, pairs: &[u8]) -> Option<Counterexample> {
+        let (mut state, mut carry) = (vec![0.0; self.net.hidden], false);
+        let mut next = state.clone();
+        for (n, &pair) in pairs.iter().enumerate() {
+            self.net.step(&state, pair, &mut next);
+            std::mem::swap(&mut state, &mut next);
+            let (digit, after) = add(pair, carry);
+            carry = after;
+            if self.net.margin_of(&state, digit) < NEAR {
+                let wrong = &pairs[..=n];
+                if let Some(found) = Counterexample::of(self.parameters, wrong) {
+                    return Some(shorten(self.parameters, wrong.to_vec(), found));
+                }
+            }
+        }
+        None
+    }
 }
 
 /// Leaves out stretches of pairs, long ones first, as long as the sum stays wrong.

@@ -4,11 +4,15 @@
 //! counts only once the checker, which shares no code with it, has accepted it.
 //!
 //! ```text
-//! for each plan (sets, how finely histories are told apart, steps at a time):
-//!   leaves   the carry before and the last pairs of digits; split while their states spread
+//! for each plan (kind of sets, steps at a time, how many leaves):
+//!   leaves   the carry before and the last pairs of digits
 //!   sets     around states seen, by their principal axes (or the units: boxes), widened
-//!   repeat   take every set `steps` further; widen those that do not hold what arrives
-//!   until    all hold (found), an output may be wrong (next plan), or it takes too long
+//!            and cut into parts where the sigmoids are bent
+//!   repeat   take every set that grew further, step by step, until a set holds what arrives;
+//!            after `steps` at the latest widen the set that does not
+//!   until    all hold: found
+//!            an output may be wrong, or the sets grow on: tell more histories apart, where
+//!            sets are wrong or bent most, cut finer, and begin again
 //! ```
 //!
 //! 1. A key names the carry *before* its pairs, not only the one now: after 01 01 01 11 the
@@ -17,10 +21,16 @@
 //!    along the units would be mostly air.
 //! 3. Some steps at a time: one step may stretch a set along an axis and turn it; only over
 //!    a few does a network that has learned to carry contract.
+//!    Most ways end earlier: one step is enough where states forget fast.
+//! 4. A set is as good as σ is straight on it. A unit that is nearly 0 or 1 may vary widely
+//!    at no cost, so leaves are split by what lines cannot follow, not by how far sums spread.
+//! 5. Along its longest axis a set of states is a curve. Cut into pieces, each nearly
+//!    straight, it costs a walk a piece, and no more nodes.
 
-use super::{Net, Node};
+use super::Node;
+use super::sets::{Image, Net, Zonotope};
 use rand::{Rng, RngExt};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
 /// How to search.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,213 +41,54 @@ pub(super) struct Plan {
     pub shortest: usize,
     /// The most pairs of a history.
     pub longest: usize,
-    /// A history is split where a sum before a sigmoid spreads more than this.
-    pub spread: f64,
-    /// The most leaves.
-    pub leaves: usize,
+    /// A history is split at first where lines cannot follow the sigmoids better than this.
+    pub curvature: f64,
+    /// The most leaves at first, and in the end.
+    pub leaves: (usize, usize),
     /// Steps at a time.
     pub steps: usize,
 }
 
 /// From cheap to dear.
-pub(super) const PLANS: [Plan; 6] = [
-    boxes(1),
-    boxes(2),
-    boxes(3),
-    Plan { axes: true, shortest: 3, longest: 9, spread: 1.0, leaves: 300, steps: 3 },
-    Plan { axes: true, shortest: 3, longest: 9, spread: 0.5, leaves: 1_200, steps: 3 },
-    Plan { axes: true, shortest: 3, longest: 12, spread: 0.3, leaves: 3_000, steps: 3 },
-];
+pub(super) const PLANS: [Plan; 5] =
+    [boxes(1), boxes(2), boxes(3), oriented(6, 300, 0.03), oriented(8, 1_000, 0.005)];
+/// States of each carry that sets are made around.
+pub(super) const STATES: usize = 50;
 /// So many plans cost less than a look for a counterexample.
 pub(super) const CHEAP: usize = 3;
 
 const fn boxes(k: usize) -> Plan {
-    Plan { axes: false, shortest: k, longest: k, spread: 0.0, leaves: 0, steps: 1 }
+    Plan { axes: false, shortest: k, longest: k, curvature: 0.0, leaves: (0, 0), steps: 1 }
+}
+
+const fn oriented(steps: usize, leaves: usize, curvature: f64) -> Plan {
+    let leaves = (leaves, 10 * leaves);
+    Plan { axes: true, shortest: 2, longest: 60, curvature, leaves, steps }
 }
 
 /// Why a plan came to nothing.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
-    /// The pairs on the way to the output that may be wrong, if there was one.
-    pub way: Vec<u8>,
+    /// Pairs on the way to outputs that may be wrong.
+    pub ways: Vec<Vec<u8>>,
 }
 
 /// Each set is widened by this share of its width and this much.
 const WIDEN: (f64, f64) = (0.02, 1e-4);
-const ROUNDS: usize = 16;
+/// The most rounds of growth.
+const ROUNDS: usize = 30;
+/// In the first round a set need not be taken further than this, in the next one step more,
+/// and so on: the way is then long only from the sets that need it.
+const FIRST_STEPS: usize = 2;
+/// One leaf of so many is split because it is bent.
+const SHARE: usize = 8;
+/// The most parts of a set.
+const MOST_PARTS: usize = 64;
 
 /// The sum digit and the next carry.
 pub(super) fn add(pair: u8, carry: bool) -> (bool, bool) {
     let sum = (pair >> 1) + (pair & 1) + u8::from(carry);
     (sum & 1 == 1, sum >= 2)
-}
-
-/// A set of states: `c + Σ e_g·g + Σ e_j·own_j·u_j`, e in [−1, 1].
-#[derive(Clone, Default)]
-struct Zonotope {
-    center: Vec<f64>,
-    /// `[count, H]`
-    generators: Vec<f64>,
-    own: Vec<f64>,
-    low: Vec<f64>,
-    high: Vec<f64>,
-}
-
-/// The affine image of a set.
-struct Image {
-    center: Vec<f64>,
-    generators: Vec<f64>,
-    low: Vec<f64>,
-    high: Vec<f64>,
-}
-
-impl Net {
-    fn image(&self, set: &Zonotope) -> Image {
-        let h = self.hidden;
-        let apply = |from: &[f64], to: &mut [f64]| {
-            for (value, row) in from.iter().zip(self.w_rec.chunks_exact(h)) {
-                for (to, w) in to.iter_mut().zip(row) {
-                    *to += value * w;
-                }
-            }
-        };
-        let mut center = self.b.clone();
-        apply(&set.center, &mut center);
-        let mut generators = vec![0.0; set.generators.len()];
-        for (from, to) in set.generators.chunks_exact(h).zip(generators.chunks_exact_mut(h)) {
-            apply(from, to);
-        }
-        for (own, row) in set.own.iter().zip(self.w_rec.chunks_exact(h)) {
-            if *own != 0.0 {
-                generators.extend(row.iter().map(|w| own * w));
-            }
-        }
-        let mut radius = vec![0.0; h];
-        for generator in generators.chunks_exact(h) {
-            for (radius, value) in radius.iter_mut().zip(generator) {
-                *radius += value.abs();
-            }
-        }
-        let (mut low, mut high) = (self.b.clone(), self.b.clone());
-        for (k, row) in self.w_rec.chunks_exact(h).enumerate() {
-            for j in 0..h {
-                let (a, b) = (row[j] * set.low[k], row[j] * set.high[k]);
-                low[j] += a.min(b);
-                high[j] += a.max(b);
-            }
-        }
-        for j in 0..h {
-            low[j] = low[j].max(center[j] - radius[j]) - self.slack[j];
-            high[j] = high[j].min(center[j] + radius[j]) + self.slack[j];
-        }
-        Image { center, generators, low, high }
-    }
-
-    fn after(&self, image: &Image, pair: u8) -> Zonotope {
-        let h = self.hidden;
-        let mut set = Zonotope {
-            center: vec![0.0; h],
-            generators: image.generators.clone(),
-            own: vec![0.0; h],
-            low: vec![0.0; h],
-            high: vec![0.0; h],
-        };
-        let mut slopes = vec![0.0; h];
-        for (j, kept) in slopes.iter_mut().enumerate() {
-            let input = self.input(pair, j);
-            let (low, high) = (image.low[j] + input, image.high[j] + input);
-            let (bottom, top) = (sigmoid(low), sigmoid(high));
-            let ulp = 4.0e-7 * top + 2e-11;
-            (set.low[j], set.high[j]) = ((bottom - ulp).max(0.0), (top + ulp).min(1.0));
-            let slope = if high - low > 1e-6 {
-                ((top - bottom) / (high - low)).clamp(0.0, 0.25)
-            } else {
-                bottom * (1.0 - bottom)
-            };
-            let (below, above) = deviation(slope, (low, bottom), (high, top));
-            *kept = slope;
-            set.center[j] = slope * (image.center[j] + input) + 0.5 * (below + above);
-            set.own[j] = 0.5 * (above - below)
-                + slope * self.slack[j]
-                + ulp
-                + 3e-9 * (1.0 + slope * self.weight[j] * 8.0)
-                + 3e-10 * (1.0 + high.abs().max(low.abs()));
-        }
-        for generator in set.generators.chunks_exact_mut(h) {
-            for (value, slope) in generator.iter_mut().zip(&slopes) {
-                *value *= slope;
-            }
-        }
-        set
-    }
-
-    /// How far the sum before the output is on its right side, at least.
-    fn margin(&self, set: &Zonotope, digit: bool) -> f64 {
-        let (low, high) = set.range(&self.w_out);
-        (if digit { low + self.b_out } else { -high - self.b_out }) - self.out_slack
-    }
-
-    /// One step of one state.
-    pub(super) fn step(&self, state: &[f64], pair: u8) -> Vec<f64> {
-        let mut z = self.b.clone();
-        for (value, row) in state.iter().zip(self.w_rec.chunks_exact(self.hidden)) {
-            for (z, w) in z.iter_mut().zip(row) {
-                *z += value * w;
-            }
-        }
-        z.iter().enumerate().map(|(j, z)| sigmoid(z + self.input(pair, j))).collect()
-    }
-
-    fn input(&self, pair: u8, j: usize) -> f64 {
-        f64::from(pair >> 1) * self.w_in[j] + f64::from(pair & 1) * self.w_in[self.hidden + j]
-    }
-}
-
-impl Zonotope {
-    /// The range of `w·h`.
-    fn range(&self, w: &[f64]) -> (f64, f64) {
-        let dot = |v: &[f64]| v.iter().zip(w).map(|(v, w)| v * w).sum::<f64>();
-        let mut radius = 3e-9 * w.iter().map(|w| w.abs()).sum::<f64>();
-        let slack = radius;
-        for generator in self.generators.chunks_exact(w.len()) {
-            radius += dot(generator).abs();
-        }
-        let (mut low, mut high) = (-slack, slack);
-        for (j, w) in w.iter().enumerate() {
-            radius += (self.own[j] * w).abs();
-            let (a, b) = (w * self.low[j], w * self.high[j]);
-            low += a.min(b);
-            high += a.max(b);
-        }
-        let center = dot(&self.center);
-        (low.max(center - radius), high.min(center + radius))
-    }
-
-    fn of_box(low: &[f64], high: &[f64]) -> Self {
-        let center: Vec<f64> = low.iter().zip(high).map(|(a, b)| 0.5 * (a + b)).collect();
-        let own = low.iter().zip(high).map(|(a, b)| 0.5 * (b - a)).collect();
-        Self { center, own, generators: Vec::new(), low: low.to_vec(), high: high.to_vec() }
-    }
-}
-
-fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
-}
-
-/// The range of σ(z) − λ·z between two points (z, σ(z)): at an end, or where σ′ = λ.
-fn deviation(slope: f64, (low, bottom): (f64, f64), (high, top): (f64, f64)) -> (f64, f64) {
-    let (a, b) = (bottom - slope * low, top - slope * high);
-    let (mut least, mut most) = (a.min(b), a.max(b));
-    let root = (1.0 - 4.0 * slope).max(0.0).sqrt();
-    let at = 0.5 * (1.0 + root);
-    let z = ((1.0 + root) / (1.0 - root).max(1e-300)).ln();
-    for (z, value) in [(z, at), (-z, 1.0 - at)] {
-        if low < z && z < high {
-            least = least.min(value - slope * z);
-            most = most.max(value - slope * z);
-        }
-    }
-    (least, most)
 }
 
 /// A history that is told apart, and its set.
@@ -250,8 +101,16 @@ struct Leaf {
     pairs: Vec<u8>,
     /// `[H, H]`, a row an axis; the units without.
     axes: Option<Vec<f64>>,
+    /// `[H]`, into how many parts of equal width the set is cut along each axis on its way.
+    parts: Vec<usize>,
+    /// The axes are rounded: how far `AᵀA·h` may be from `h`.
+    rough: f64,
     low: Vec<f64>,
     high: Vec<f64>,
+    /// Whether the set has grown since it was taken further.
+    grown: bool,
+    /// Of which other leaf it last had to hold more.
+    from: usize,
 }
 
 impl Leaf {
@@ -259,71 +118,129 @@ impl Leaf {
         self.pairs.iter().fold(self.before, |carry, &pair| add(pair, carry).1)
     }
 
-    fn set(&self) -> Zonotope {
-        let h = self.low.len();
-        let Some(axes) = &self.axes else { return Zonotope::of_box(&self.low, &self.high) };
-        let mut set = Zonotope {
-            center: vec![0.0; h],
-            generators: Vec::with_capacity(h * h),
-            own: vec![0.0; h],
-            low: vec![0.0; h],
-            high: vec![1.0; h],
-        };
-        for (i, axis) in axes.chunks_exact(h).enumerate() {
-            let (middle, radius) =
-                (0.5 * (self.low[i] + self.high[i]), 0.5 * (self.high[i] - self.low[i]));
-            for (center, a) in set.center.iter_mut().zip(axis) {
-                *center += a * middle;
-            }
-            set.generators.extend(axis.iter().map(|a| a * radius));
-        }
-        // the axes are rounded: (I − AᵀA)·h
-        for j in 0..h {
-            for k in 0..h {
-                let product: f64 = axes.chunks_exact(h).map(|axis| axis[j] * axis[k]).sum();
-                set.own[j] += (f64::from(u8::from(j == k)) - product).abs() + 2e-8;
-            }
-        }
-        set
+    fn key(&self) -> Key {
+        (self.pairs.len(), self.pairs.clone(), self.before)
     }
 
-    /// The set's coordinates along the leaf's axes.
-    fn ranges(&self, set: &Zonotope) -> Vec<(f64, f64)> {
+    /// One of the parts of the set.
+    fn part(&self, mut part: usize, set: &mut Zonotope) {
+        let h = self.low.len();
+        for (i, &parts) in self.parts.iter().enumerate() {
+            let width = (self.high[i] - self.low[i]) / parts as f64;
+            set.low[i] = self.low[i] + (part % parts) as f64 * width;
+            set.high[i] = set.low[i] + width;
+            part /= parts;
+        }
+        let Some(axes) = &self.axes else {
+            set.columns = 0;
+            for j in 0..h {
+                set.center[j] = 0.5 * (set.low[j] + set.high[j]);
+                set.own[j] = 0.5 * (set.high[j] - set.low[j]);
+            }
+            return;
+        };
+        set.columns = h.next_multiple_of(super::sets::LANES);
+        set.center.fill(0.0);
+        set.generators.fill(0.0);
+        set.own.fill(0.0);
+        for (i, axis) in axes.chunks_exact(h).enumerate() {
+            let middle = 0.5 * (set.low[i] + set.high[i]);
+            let radius = 0.5 * (set.high[i] - set.low[i]);
+            for (j, a) in axis.iter().enumerate() {
+                set.center[j] += a * middle;
+                set.generators[j * set.stride + i] = a * radius;
+            }
+        }
+        set.low.fill(0.0);
+        set.high.fill(1.0);
+    }
+
+    fn count(&self) -> usize {
+        self.parts.iter().product()
+    }
+
+    /// The range of a set along an axis.
+    fn range(&self, set: &Zonotope, axis: usize) -> (f64, f64) {
         let h = self.low.len();
         match &self.axes {
-            Some(axes) => axes.chunks_exact(h).map(|axis| set.range(axis)).collect(),
-            None => (0..h)
-                .map(|j| {
-                    let radius: f64 =
-                        set.generators.iter().skip(j).step_by(h).map(|g| g.abs()).sum();
-                    let radius = radius + set.own[j] + 3e-9;
-                    let (low, high) = (set.center[j] - radius, set.center[j] + radius);
-                    (low.max(set.low[j]), high.min(set.high[j]))
-                })
-                .collect(),
+            Some(axes) => set.range(&axes[axis * h..][..h]),
+            None => set.range_of_unit(axis),
         }
     }
 }
 
-type Key = (bool, u64, usize);
+/// Histories, found from their end: whatever the carry is now, the last pair and the carry
+/// before it, the pair before that, …
+#[derive(Clone, Default)]
+struct Histories {
+    /// `[8]` for each known end: where it is one pair longer, by `2·pair + carry before`.
+    longer: Vec<[u32; 8]>,
+    /// The number of the history that is just this end.
+    number: Vec<u32>,
+}
 
-/// Leaves, found by the history of a state.
-#[derive(Default)]
+/// Leaves, by the histories of states.
 struct Tree {
     leaves: Vec<Leaf>,
-    by_suffix: HashMap<Key, usize>,
+    histories: Histories,
     by_start: HashMap<Vec<u8>, usize>,
 }
 
-fn code(pairs: &[u8]) -> u64 {
-    pairs.iter().fold(0, |code, &pair| code * 4 + u64::from(pair))
+impl Tree {
+    /// The leaf for a state that came from `leaf`, whose pairs are the first of `way`.
+    fn find(&self, leaf: &Leaf, way: &[u8]) -> Option<usize> {
+        let from_start = || leaf.from_start.then(|| self.by_start.get(way).copied()).flatten();
+        self.histories.find(leaf.before, way).or_else(from_start)
+    }
 }
 
-impl Tree {
-    /// The leaf for `pairs`, before which the carry was `before`.
-    fn find(&self, before: bool, pairs: &[u8]) -> Option<usize> {
-        suffixes(before, pairs).find_map(|key| self.by_suffix.get(&key).copied())
+/// Nothing, in [`Histories`].
+const NONE: u32 = u32::MAX;
+
+impl Histories {
+    fn new() -> Self {
+        // one place for each carry now
+        Self { longer: vec![[NONE; 8]; 2], number: vec![NONE; 2] }
     }
+
+    fn insert(&mut self, before: bool, pairs: &[u8], number: usize) {
+        let (mut place, mut steps) = path(before, pairs);
+        while let Some(step) = steps.next() {
+            if self.longer[place][step] == NONE {
+                self.longer[place][step] = self.longer.len() as u32;
+                self.longer.push([NONE; 8]);
+                self.number.push(NONE);
+            }
+            place = self.longer[place][step] as usize;
+        }
+        self.number[place] = number as u32;
+    }
+
+    /// The number of the history that ends `pairs`, before which the carry was `before`.
+    fn find(&self, before: bool, pairs: &[u8]) -> Option<usize> {
+        let (mut place, mut steps) = path(before, pairs);
+        loop {
+            if self.number[place] != NONE {
+                return Some(self.number[place] as usize);
+            }
+            place = self.longer[place][steps.next()?] as usize;
+            if place == NONE as usize {
+                return None;
+            }
+        }
+    }
+}
+
+/// The carry now, and the way back.
+fn path(before: bool, pairs: &[u8]) -> (usize, impl Iterator<Item = usize>) {
+    // bit n: the carry before pair n
+    let (mut carries, mut carry) = (u128::from(before), before);
+    for (&pair, n) in pairs.iter().zip(1..) {
+        carry = add(pair, carry).1;
+        carries |= u128::from(carry) << n;
+    }
+    let back = (0..pairs.len()).rev();
+    (usize::from(carry), back.map(move |n| usize::from(pairs[n]) * 2 + (carries >> n & 1) as usize))
 }
 
 /// States seen, by their carry.
@@ -333,24 +250,42 @@ pub(super) struct Pool {
 
 impl Pool {
     /// States of each carry, from sums with mixes of pairs of all kinds.
-    pub(super) fn new(net: &Net, generator: &mut impl Rng) -> Self {
-        let count = 200;
+    pub(super) fn new(net: &Net, count: usize, generator: &mut impl Rng) -> Self {
         let mut states = [Vec::new(), vec![]];
+        let mut next = vec![0.0; net.hidden];
         while states.iter().any(|states| states.len() < count) {
-            let mix = mix(generator);
+            let mut shares = mix(generator);
             let (mut state, mut carry) = (vec![0.0; net.hidden], false);
-            let keep = generator.random_range(0..30);
-            for t in 0..30 {
-                let pair = draw(&mix, generator);
-                state = net.step(&state, pair);
+            let keep = generator.random_range(0..40);
+            for t in 0..60 {
+                if generator.random_range(0..20) == 0 {
+                    shares = mix(generator);
+                }
+                let pair = draw(&shares, generator);
+                net.step(&state, pair, &mut next);
+                std::mem::swap(&mut state, &mut next);
                 carry = add(pair, carry).1;
-                if (t == keep || t == 29) && states[usize::from(carry)].len() < count {
+                if (t == keep || t == 59) && states[usize::from(carry)].len() < count {
                     states[usize::from(carry)].push(state.clone());
                 }
             }
         }
         states[0].push(vec![0.0; net.hidden]);
         Self { states }
+    }
+
+    /// The states after `pairs` from each that has the carry `before`.
+    fn after(&self, net: &Net, before: bool, pairs: &[u8]) -> Vec<Vec<f64>> {
+        let mut next = vec![0.0; net.hidden];
+        let follow = |state: &Vec<f64>| {
+            let mut state = state.clone();
+            for &pair in pairs {
+                net.step(&state, pair, &mut next);
+                std::mem::swap(&mut state, &mut next);
+            }
+            state
+        };
+        self.states[usize::from(before)].iter().map(follow).collect()
     }
 }
 
@@ -376,190 +311,156 @@ pub(super) fn draw(mix: &[f64; 4], generator: &mut impl Rng) -> u8 {
     3
 }
 
-/// Looks for a certificate by one plan.
-pub(super) fn search(net: &Net, pool: &Pool, plan: &Plan) -> Result<Vec<Node>, Failure> {
-    let mut tree = grow(net, pool, plan);
-    add_starts(net, &mut tree, plan);
-    for _ in 0..ROUNDS {
-        let mut all_hold = true;
-        let mut wanted: Vec<Option<Vec<(f64, f64)>>> = vec![None; tree.leaves.len()];
-        for leaf in &tree.leaves {
-            let mut way = leaf.pairs.clone();
-            visit(net, &leaf.set(), leaf.carry(), plan.steps, &mut way, &mut |set, way| {
-                let Some(n) = tree
-                    .find(leaf.before, way)
-                    .or_else(|| leaf.from_start.then(|| tree.by_start.get(way).copied()).flatten())
-                else {
-                    return false;
-                };
-                let target = &tree.leaves[n];
-                let ranges = target.ranges(set);
-                let holds = ranges.iter().zip(target.low.iter().zip(&target.high));
-                if holds.clone().any(|(range, (low, high))| range.0 < *low || range.1 > *high) {
-                    all_hold = false;
-                    let wanted = wanted[n].get_or_insert_with(|| ranges.clone());
-                    for (wanted, range) in wanted.iter_mut().zip(ranges) {
-                        *wanted = (wanted.0.min(range.0), wanted.1.max(range.1));
-                    }
-                }
-                true
-            })?;
-        }
-        if all_hold {
-            return Ok(nodes(net, &tree));
-        }
-        for (leaf, wanted) in tree.leaves.iter_mut().zip(wanted) {
-            for (j, (low, high)) in wanted.into_iter().flatten().enumerate() {
-                let by = WIDEN.0 * (high - low).max(0.0) + WIDEN.1;
-                if low < leaf.low[j] {
-                    leaf.low[j] = low - by;
-                }
-                if high > leaf.high[j] {
-                    leaf.high[j] = high + by;
-                }
-            }
-            if leaf.axes.is_none() {
-                leaf.low.iter_mut().for_each(|low| *low = low.max(0.0));
-                leaf.high.iter_mut().for_each(|high| *high = high.min(1.0));
-            }
-        }
-    }
-    Err(Failure { way: Vec::new() })
+/// A history and how bent its set is; the most bent is the greatest.
+#[derive(Clone, Debug, PartialEq)]
+struct History {
+    curvature: f64,
+    before: bool,
+    pairs: Vec<u8>,
 }
 
-/// Takes `set` all ways of `left` more pairs; `arrive` says whether a way leads somewhere.
-fn visit(
+impl Eq for History {}
+
+impl Ord for History {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let rest = |history: &Self| (history.before, history.pairs.clone());
+        self.curvature.total_cmp(&other.curvature).then_with(|| rest(self).cmp(&rest(other)))
+    }
+}
+
+impl PartialOrd for History {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Histories one pair longer that end with it.
+pub(super) fn earlier(before: bool, pairs: &[u8]) -> impl Iterator<Item = (bool, Vec<u8>)> {
+    (0..4)
+        .flat_map(|pair| [(pair, false), (pair, true)])
+        .filter(move |&(pair, earlier)| add(pair, earlier).1 == before)
+        .map(move |(pair, earlier)| (earlier, [&[pair], pairs].concat()))
+}
+
+/// Looks for a certificate by one plan, and takes what that costs from `effort`.
+pub(super) fn search(
     net: &Net,
-    set: &Zonotope,
-    carry: bool,
-    left: usize,
-    way: &mut Vec<u8>,
-    arrive: &mut impl FnMut(&Zonotope, &[u8]) -> bool,
-) -> Result<(), Failure> {
-    if left == 0 {
-        return if arrive(set, way) { Ok(()) } else { Err(Failure { way: way.clone() }) };
-    }
-    let image = net.image(set);
-    for pair in 0..4 {
-        let (digit, next) = add(pair, carry);
-        let set = net.after(&image, pair);
-        way.push(pair);
-        if net.margin(&set, digit) <= 2e-5 {
-            return Err(Failure { way: way.clone() });
+    pool: &Pool,
+    plan: &Plan,
+    effort: &mut u64,
+) -> Result<Vec<Node>, Failure> {
+    let mut walk = Walk::new(net, plan.steps, effort);
+    let mut leaves = close(first_leaves(net, pool, plan), plan);
+    let mut bend = plan.curvature;
+    loop {
+        let mut tree = plant(net, pool, plan, &mut leaves);
+        if plan.axes {
+            tree.leaves.iter_mut().for_each(|leaf| walk.cut(leaf, bend));
         }
-        visit(net, &set, next, left - 1, way, arrive)?;
-        way.pop();
+        add_starts(net, &mut tree, &mut walk);
+        let Some(trouble) = grow(&mut tree, &mut walk) else { return Ok(nodes(net, &tree)) };
+        let failure = Failure { ways: trouble.iter().filter_map(|(_, way)| way.clone()).collect() };
+        if !plan.axes || leaves.len() >= plan.leaves.1 || *walk.effort == 0 {
+            return Err(failure);
+        }
+        bend *= 0.5;
+        let split = blame(&tree, &mut walk, &trouble, plan);
+        if split.is_empty() {
+            return Err(failure);
+        }
+        for n in split {
+            split_leaf(&mut leaves, &tree.leaves[n].key());
+        }
+        leaves = close(leaves, plan);
     }
-    Ok(())
 }
 
-/// Splits histories by the plan and gives each leaf a set around states seen.
-fn grow(net: &Net, pool: &Pool, plan: &Plan) -> Tree {
+/// The pairs of a history, how many, and the carry before them: short ones come first.
+type Key = (usize, Vec<u8>, bool);
+
+/// Histories, each with its leaf once that is made.
+type Leaves = BTreeMap<Key, Option<Leaf>>;
+
+fn split_leaf(leaves: &mut Leaves, key: &Key) {
+    leaves.remove(key);
+    for (before, pairs) in earlier(key.2, &key.1) {
+        leaves.insert((pairs.len(), pairs, before), None);
+    }
+}
+
+/// Splits histories, the most bent first, as far as the plan says.
+fn first_leaves(net: &Net, pool: &Pool, plan: &Plan) -> Leaves {
     let history = |before: bool, pairs: Vec<u8>| {
-        let states: Vec<Vec<f64>> = pool.states[usize::from(before)]
-            .iter()
-            .map(|state| pairs.iter().fold(state.clone(), |state, &pair| net.step(&state, pair)))
-            .collect();
-        let spread = if pairs.len() < plan.shortest {
+        let curvature = if pairs.len() < plan.shortest {
             f64::MAX
         } else if pairs.len() < plan.longest {
-            spread(net, &states)
+            net.curvature(&pool.after(net, before, &pairs))
         } else {
             0.0
         };
-        (spread, before, pairs, states)
+        History { curvature, before, pairs }
     };
-    let earlier = |before: bool, pairs: &[u8]| {
-        let before = (0..4)
-            .flat_map(|pair| [(pair, false), (pair, true)])
-            .filter(move |&(pair, earlier)| add(pair, earlier).1 == before);
-        before
-            .map(|(pair, earlier)| history(earlier, [&[pair], pairs].concat()))
-            .collect::<Vec<_>>()
-    };
-    let mut open = vec![history(false, vec![]), history(true, vec![])];
-    loop {
-        let widest = (0..open.len()).max_by(|&a, &b| open[a].0.total_cmp(&open[b].0));
-        let widest = widest.expect("both carries are there");
-        let (spread, _, pairs, _) = &open[widest];
-        if pairs.len() >= plan.shortest && (*spread <= plan.spread || open.len() >= plan.leaves) {
+    let mut open: BinaryHeap<History> =
+        [false, true].map(|before| history(before, vec![])).into_iter().collect();
+    while let Some(worst) = open.peek() {
+        let short = worst.pairs.len() < plan.shortest;
+        if !short && (worst.curvature <= plan.curvature || open.len() >= plan.leaves.0) {
             break;
         }
-        let (_, before, pairs, _) = open.swap_remove(widest);
-        open.extend(earlier(before, &pairs));
+        let History { before, pairs, .. } = open.pop().expect("just seen");
+        open.extend(earlier(before, &pairs).map(|(before, pairs)| history(before, pairs)));
     }
-    // From each leaf, `steps` pairs lead to a leaf whose history is then known.
-    let mut keys: HashSet<Key> =
-        open.iter().map(|(_, before, pairs, _)| (*before, code(pairs), pairs.len())).collect();
-    let mut n = 0;
-    while n < open.len() {
-        let (_, before, pairs, _) = &open[n];
-        if leads_to_leaves(&keys, *before, &mut pairs.clone(), plan.steps) {
-            n += 1;
-            continue;
-        }
-        let (_, before, pairs, _) = open.swap_remove(n);
-        keys.remove(&(before, code(&pairs), pairs.len()));
-        for history in earlier(before, &pairs) {
-            keys.insert((history.1, code(&history.2), history.2.len()));
-            open.push(history);
-        }
-        n = 0;
-    }
-    let done = open.into_iter().map(|(_, before, pairs, states)| {
-        let axes = plan.axes.then(|| principal_axes(&states));
-        leaf_around(before, pairs, axes, &states)
-    });
-    let mut tree = Tree::default();
-    for leaf in done {
-        tree.by_suffix
-            .insert((leaf.before, code(&leaf.pairs), leaf.pairs.len()), tree.leaves.len());
-        tree.leaves.push(leaf);
-    }
-    tree
+    open.into_iter().map(|open| ((open.pairs.len(), open.pairs, open.before), None)).collect()
 }
 
-fn leads_to_leaves(keys: &HashSet<Key>, before: bool, way: &mut Vec<u8>, left: usize) -> bool {
+/// From each leaf, `steps` pairs must lead to a leaf whose history is then known: splits
+/// leaves until they do.
+fn close(mut leaves: Leaves, plan: &Plan) -> Leaves {
+    loop {
+        let mut histories = Histories::new();
+        for (n, (_, pairs, before)) in leaves.keys().enumerate() {
+            histories.insert(*before, pairs, n);
+        }
+        // As many pairs as the longest history has are enough for any.
+        let longest = leaves.keys().map(|key| key.0).max().unwrap_or(0);
+        let open = |(known, pairs, before): &&Key| {
+            known + plan.steps < longest
+                && !leads_to_leaves(&histories, *before, &mut pairs.clone(), plan.steps)
+        };
+        let open: Vec<Key> = leaves.keys().filter(open).cloned().collect();
+        if open.is_empty() {
+            return leaves;
+        }
+        open.iter().for_each(|key| split_leaf(&mut leaves, key));
+    }
+}
+
+fn leads_to_leaves(histories: &Histories, before: bool, way: &mut Vec<u8>, left: usize) -> bool {
     if left == 0 {
-        return suffixes(before, way).any(|key| keys.contains(&key));
+        return histories.find(before, way).is_some();
     }
     (0..4).all(|pair| {
         way.push(pair);
-        let leads = leads_to_leaves(keys, before, way, left - 1);
+        let leads = leads_to_leaves(histories, before, way, left - 1);
         way.pop();
         leads
     })
 }
 
-/// The keys of the histories that end like `pairs`, before which the carry was `before`.
-fn suffixes(before: bool, pairs: &[u8]) -> impl Iterator<Item = Key> {
-    let mut carries = vec![before];
-    for &pair in pairs {
-        carries.push(add(pair, carries[carries.len() - 1]).1);
+/// A tree of the leaves, each around states seen.
+fn plant(net: &Net, pool: &Pool, plan: &Plan, leaves: &mut Leaves) -> Tree {
+    let mut tree =
+        Tree { leaves: Vec::new(), histories: Histories::new(), by_start: HashMap::new() };
+    for ((_, pairs, before), leaf) in leaves {
+        let leaf = leaf.get_or_insert_with(|| {
+            let states = pool.after(net, *before, pairs);
+            let axes = plan.axes.then(|| principal_axes(&states));
+            leaf_around(*before, pairs.clone(), axes, &states)
+        });
+        tree.histories.insert(*before, pairs, tree.leaves.len());
+        tree.leaves.push(leaf.clone());
     }
-    (0..=pairs.len()).map(move |known| {
-        let first = pairs.len() - known;
-        (carries[first], code(&pairs[first..]), known)
-    })
-}
-
-/// The largest range of a sum before a sigmoid.
-fn spread(net: &Net, states: &[Vec<f64>]) -> f64 {
-    let h = net.hidden;
-    let (mut low, mut high) = (vec![f64::MAX; h], vec![f64::MIN; h]);
-    for state in states {
-        let mut z = vec![0.0; h];
-        for (value, row) in state.iter().zip(net.w_rec.chunks_exact(h)) {
-            for (z, w) in z.iter_mut().zip(row) {
-                *z += value * w;
-            }
-        }
-        for j in 0..h {
-            low[j] = low[j].min(z[j]);
-            high[j] = high[j].max(z[j]);
-        }
-    }
-    low.iter().zip(&high).map(|(low, high)| high - low).fold(0.0, f64::max)
+    tree
 }
 
 fn leaf_around(before: bool, pairs: Vec<u8>, axes: Option<Vec<f64>>, states: &[Vec<f64>]) -> Leaf {
@@ -583,54 +484,252 @@ fn leaf_around(before: bool, pairs: Vec<u8>, axes: Option<Vec<f64>>, states: &[V
             (*low, *high) = (low.max(0.0), high.min(1.0));
         }
     }
-    Leaf { from_start: false, before, pairs, axes, low, high }
+    let rough = axes.as_ref().map_or(0.0, |axes| roughness(axes, h));
+    let parts = vec![1; h];
+    Leaf { from_start: false, before, pairs, axes, parts, rough, low, high, grown: true, from: 0 }
+}
+
+/// The largest `Σ_k |I − AᵀA|` of a row, and a little more.
+fn roughness(axes: &[f64], h: usize) -> f64 {
+    let entry = |j: usize, k: usize| {
+        let product: f64 = axes.chunks_exact(h).map(|axis| axis[j] * axis[k]).sum();
+        (f64::from(u8::from(j == k)) - product).abs() + 1e-8
+    };
+    (0..h).map(|j| (0..h).map(|k| entry(j, k)).sum()).fold(1e-8, f64::max)
 }
 
 /// The nodes of histories too short for a leaf, from h = 0 on.
-fn add_starts(net: &Net, tree: &mut Tree, plan: &Plan) {
-    let mut open =
-        vec![(Vec::new(), Zonotope::of_box(&vec![0.0; net.hidden], &vec![0.0; net.hidden]))];
-    while let Some((pairs, set)) = open.pop() {
+fn add_starts(net: &Net, tree: &mut Tree, walk: &mut Walk) {
+    let (h, steps) = (net.hidden, walk.steps);
+    let mut open = vec![(Vec::new(), vec![0.0; h], vec![0.0; h])];
+    while let Some((pairs, low, high)) = open.pop() {
         tree.by_start.insert(pairs.clone(), tree.leaves.len());
-        let widen = if pairs.is_empty() { 0.0 } else { 1e-6 };
-        tree.leaves.push(Leaf {
+        let leaf = Leaf {
             from_start: true,
             before: false,
-            pairs: pairs.clone(),
+            pairs,
             axes: None,
-            low: set.low.iter().map(|low| (low - widen).max(0.0)).collect(),
-            high: set.high.iter().map(|high| (high + widen).min(1.0)).collect(),
-        });
-        let leaf = tree.leaves[tree.leaves.len() - 1].set();
-        let mut way = pairs;
-        let mut short = Vec::new();
-        // An output that may be wrong is met again, and told, by the search.
-        let _ = visit(net, &leaf, false, 0, &mut way, &mut |_, _| true);
-        reach(net, &leaf, plan.steps, &mut way, &mut |set, way| {
-            if tree.find(false, way).is_none() {
-                short.push((way.to_vec(), set.clone()));
+            parts: vec![1; h],
+            rough: 0.0,
+            low,
+            high,
+            grown: true,
+            from: 0,
+        };
+        // An output that may be wrong is met again, and told, when sets grow.
+        let _ = walk.visit(&leaf, f64::MIN, &mut |set, way, depth| {
+            let known = tree.histories.find(false, way).is_some();
+            if depth == steps && !known {
+                let low = set.low.iter().map(|low| (low - 1e-6).max(0.0)).collect();
+                let high = set.high.iter().map(|high| (high + 1e-6).min(1.0)).collect();
+                open.push((way.to_vec(), low, high));
             }
+            known
         });
-        open.extend(short);
+        tree.leaves.push(leaf);
     }
 }
 
-/// All sets after `left` more pairs.
-fn reach(
-    net: &Net,
-    set: &Zonotope,
-    left: usize,
-    way: &mut Vec<u8>,
-    arrive: &mut impl FnMut(&Zonotope, &[u8]),
-) {
-    if left == 0 {
-        return arrive(set, way);
+/// A leaf, and the pairs up to an output that may be wrong from there, if one may.
+type Trouble = (usize, Option<Vec<u8>>);
+
+/// Widens sets until all hold what arrives; or the leaves that are in the way.
+fn grow(tree: &mut Tree, walk: &mut Walk) -> Option<Vec<Trouble>> {
+    let h = walk.net.hidden;
+    let mut before = usize::MAX;
+    for round in 0..ROUNDS {
+        let mut wanted: Vec<Option<(usize, Vec<(f64, f64)>)>> = vec![None; tree.leaves.len()];
+        let mut trouble = Vec::new();
+        let (mut misses, mut last_misses) = (0, Vec::new());
+        let enough = walk.steps.min(FIRST_STEPS + round);
+        for (n, leaf) in tree.leaves.iter().enumerate().filter(|(_, leaf)| leaf.grown) {
+            let mut out = 0;
+            let result = walk.visit(leaf, LEAST_MARGIN, &mut |set, way, depth| {
+                let Some(m) = tree.find(leaf, way) else { return false };
+                let target = &tree.leaves[m];
+                for i in 0..h {
+                    let (low, high) = target.range(set, i);
+                    if low < target.low[i] || high > target.high[i] {
+                        if depth < enough {
+                            return false;
+                        }
+                        out += 1;
+                        let none = || (n, vec![(f64::MAX, f64::MIN); h]);
+                        let (from, wanted) = wanted[m].get_or_insert_with(none);
+                        if low < wanted[i].0.min(target.low[i])
+                            || high > wanted[i].1.max(target.high[i])
+                        {
+                            *from = n;
+                        }
+                        wanted[i] = (wanted[i].0.min(low), wanted[i].1.max(high));
+                    }
+                }
+                true
+            });
+            misses += out;
+            if out > 0 {
+                last_misses.push((n, None));
+            }
+            if let Err(way) = result {
+                trouble.push((n, Some(way)));
+            }
+        }
+        if !trouble.is_empty() {
+            return Some(trouble);
+        }
+        if misses == 0 {
+            return None;
+        }
+        if round >= 8 && misses > before && round % 4 == 0 || round + 1 == ROUNDS {
+            return Some(last_misses);
+        }
+        if round % 4 == 0 {
+            before = misses;
+        }
+        for (leaf, wanted) in tree.leaves.iter_mut().zip(wanted) {
+            leaf.grown = wanted.is_some();
+            let Some((from, wanted)) = wanted else { continue };
+            leaf.from = from;
+            for (j, (low, high)) in wanted.into_iter().enumerate() {
+                let by = WIDEN.0 * (high - low).max(0.0) + WIDEN.1;
+                if low < leaf.low[j] {
+                    leaf.low[j] = low - by;
+                }
+                if high > leaf.high[j] {
+                    leaf.high[j] = high + by;
+                }
+            }
+            if leaf.axes.is_none() {
+                leaf.low.iter_mut().for_each(|low| *low = low.max(0.0));
+                leaf.high.iter_mut().for_each(|high| *high = high.min(1.0));
+            }
+        }
     }
-    let image = net.image(set);
-    for pair in 0..4 {
-        way.push(pair);
-        reach(net, &net.after(&image, pair), left - 1, way, arrive);
-        way.pop();
+    Some(Vec::new())
+}
+
+/// The checker asks for a margin of 2⁻¹⁶.
+const LEAST_MARGIN: f64 = 2e-5;
+
+/// The leaves to split: those in trouble, those that widened them, and those that are bent
+/// most.
+fn blame(tree: &Tree, walk: &mut Walk, trouble: &[Trouble], plan: &Plan) -> Vec<usize> {
+    let may = |n: &usize| !tree.leaves[*n].from_start && tree.leaves[*n].pairs.len() < plan.longest;
+    let mut split = BTreeSet::new();
+    for (n, _) in trouble {
+        let mut n = *n;
+        for _ in 0..3 {
+            split.insert(n);
+            n = tree.leaves[n].from;
+        }
+    }
+    let mut bent: Vec<(f64, usize)> =
+        tree.leaves.iter().enumerate().map(|(n, leaf)| (walk.bend(leaf), n)).collect();
+    bent.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    split.extend(bent[..bent.len() / SHARE].iter().map(|&(_, n)| n));
+    split.into_iter().filter(may).collect()
+}
+
+/// Sets taken further, depth first, in place.
+struct Walk<'a> {
+    net: &'a Net,
+    steps: usize,
+    /// `[steps + 1]`
+    sets: Vec<Zonotope>,
+    images: Vec<Image>,
+    way: Vec<u8>,
+    /// Sets that may still be taken a step further.
+    effort: &'a mut u64,
+}
+
+impl<'a> Walk<'a> {
+    fn new(net: &'a Net, steps: usize, effort: &'a mut u64) -> Self {
+        let h = net.hidden;
+        let sets = vec![Zonotope::new(h, steps); steps + 1];
+        let images = vec![Image::new(h, steps); steps + 1];
+        Self { net, steps, sets, images, way: Vec::new(), effort }
+    }
+
+    /// Takes a leaf's set all ways of `steps` pairs; the pairs up to an output whose margin
+    /// is below `least` end it.
+    fn visit(
+        &mut self,
+        leaf: &Leaf,
+        least: f64,
+        arrive: &mut impl FnMut(&Zonotope, &[u8], usize) -> bool,
+    ) -> Result<(), Vec<u8>> {
+        for part in 0..leaf.count() {
+            leaf.part(part, &mut self.sets[0]);
+            self.way.clone_from(&leaf.pairs);
+            self.further(0, leaf.carry(), leaf.rough, least, arrive)?;
+        }
+        Ok(())
+    }
+
+    fn further(
+        &mut self,
+        depth: usize,
+        carry: bool,
+        rough: f64,
+        least: f64,
+        arrive: &mut impl FnMut(&Zonotope, &[u8], usize) -> bool,
+    ) -> Result<(), Vec<u8>> {
+        if depth > 0 && arrive(&self.sets[depth], &self.way, depth) || depth == self.steps {
+            return Ok(());
+        }
+        let Some(left) = self.effort.checked_sub(1) else { return Err(self.way.clone()) };
+        *self.effort = left;
+        self.net.image(&self.sets[depth], rough, &mut self.images[depth]);
+        for pair in 0..4 {
+            let (digit, next) = add(pair, carry);
+            self.net.after(&self.images[depth], pair, &mut self.sets[depth + 1]);
+            self.way.push(pair);
+            if self.net.margin(&self.sets[depth + 1], digit) <= least {
+                return Err(self.way.clone());
+            }
+            self.further(depth + 1, next, 0.0, least, arrive)?;
+            self.way.pop();
+        }
+        Ok(())
+    }
+
+    /// What lines cannot follow of the next step from the middle part of a leaf's set, for the
+    /// worst pair.
+    fn bend(&mut self, leaf: &Leaf) -> f64 {
+        let mut middle = 0;
+        for &parts in leaf.parts.iter().rev() {
+            middle = middle * parts + parts / 2;
+        }
+        leaf.part(middle, &mut self.sets[0]);
+        self.net.image(&self.sets[0], leaf.rough, &mut self.images[0]);
+        self.net.bend(&self.images[0])
+    }
+
+    /// Cuts a set where it is bent more than `bend`, along the axes where that helps most.
+    fn cut(&mut self, leaf: &mut Leaf, bend: f64) {
+        let h = self.net.hidden;
+        let mut now = self.bend(leaf);
+        while now > bend && leaf.count() < MOST_PARTS {
+            let width = |i: usize| (leaf.high[i] - leaf.low[i]) / leaf.parts[i] as f64;
+            let mut axes: Vec<usize> = (0..h).collect();
+            axes.sort_by(|&a, &b| width(b).total_cmp(&width(a)));
+            let mut best = None;
+            for &axis in &axes[..h.min(4)] {
+                let parts = leaf.parts[axis];
+                leaf.parts[axis] = 2 * parts;
+                let after = self.bend(leaf);
+                leaf.parts[axis] = parts;
+                if best.is_none_or(|(least, _)| after < least) {
+                    best = Some((after, axis));
+                }
+            }
+            let Some((after, axis)) = best else { return };
+            if after > 0.98 * now {
+                return;
+            }
+            leaf.parts[axis] *= 2;
+            now = after;
+        }
     }
 }
 
@@ -710,6 +809,7 @@ fn nodes(net: &Net, tree: &Tree) -> Vec<Node> {
                 .map(|axes| axes.chunks_exact(h).map(<[f64]>::to_vec).collect()),
             low: leaf.low.clone(),
             high: leaf.high.clone(),
+            parts: (leaf.count() > 1).then(|| leaf.parts.clone()),
         }
     };
     tree.leaves.iter().map(node).collect()

@@ -25,6 +25,7 @@
 //! Propagation for Training Verifiably Robust Models, 2018.
 
 use super::search::{add, draw, mix};
+use crate::shared::{BLOCK, Shared};
 use kernels::activation::{sigmoid, sigmoid_into};
 use kernels::matmul::gemm;
 use kernels::matrix::{MatMut, MatRef};
@@ -83,7 +84,7 @@ pub fn network_config(hidden: usize, bias: bool) -> Result<Config, model::Error>
 }
 
 /// A certifiable training at work.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Training {
     asked: Certifiable,
     config: Config,
@@ -109,6 +110,13 @@ impl Weights {
 
     fn values(&self) -> impl Iterator<Item = &f32> {
         self.w.iter().chain(&self.out)
+    }
+
+    /// Whole blocks, with zeros behind the end.
+    fn to_blocks(&self) -> Vec<[f32; BLOCK]> {
+        let values: Vec<f32> = self.values().copied().collect();
+        let block = |values: &[f32]| std::array::from_fn(|n| values.get(n).copied().unwrap_or(0.0));
+        values.chunks(BLOCK).map(block).collect()
     }
 
     fn values_mut(&mut self) -> impl Iterator<Item = &mut f32> {
@@ -172,6 +180,55 @@ impl Training {
         total / updates as f64
     }
 
+    /// The whole training by `threads` workers on shared weights (Hogwild!), each with its
+    /// own generator, Adam and equal part of the updates, after each of which it exchanges
+    /// its weights; see [`crate::shared`]. Returns the mean loss.
+    ///
+    /// # Panics
+    /// If it has begun already, or there are no threads.
+    pub fn train_hogwild(&mut self, threads: usize) -> f64 {
+        assert!(self.done == 0 && threads > 0, "{threads} workers, {} updates done", self.done);
+        let updates = self.asked.updates.div_ceil(threads as u64);
+        let mut generator = self.generator.clone();
+        let mut workers: Vec<Self> = (0..threads)
+            .map(|_| {
+                let mut worker = self.clone();
+                worker.asked.updates = updates;
+                worker.generator = generator.clone();
+                generator.jump();
+                worker
+            })
+            .collect();
+        let shared = Shared::new(&self.weights.to_blocks().concat());
+        let losses = std::thread::scope(|scope| {
+            let start = |worker| scope.spawn(|| Self::share(worker, updates, &shared));
+            let started: Vec<_> = workers.iter_mut().map(start).collect();
+            let losses = started.into_iter().map(|worker| worker.join().expect("a worker"));
+            losses.collect::<Vec<f64>>()
+        });
+        let mut values = vec![0.0; self.weights.to_blocks().len() * BLOCK];
+        shared.read(&mut values);
+        self.weights.values_mut().zip(values).for_each(|(w, value)| *w = value);
+        self.pass = workers.swap_remove(0).pass;
+        self.done = self.asked.updates;
+        losses.iter().sum::<f64>() / threads as f64
+    }
+
+    /// One worker's part.
+    fn share(&mut self, updates: u64, shared: &Shared) -> f64 {
+        let mut seen = self.weights.to_blocks();
+        let mut total = 0.0;
+        for _ in 0..updates {
+            total += self.train(1);
+            let mut own = self.weights.to_blocks();
+            for (block, (own, seen)) in own.iter_mut().zip(&mut seen).enumerate() {
+                shared.exchange(block, own, seen);
+            }
+            self.weights.values_mut().zip(own.iter().flatten()).for_each(|(w, &own)| *w = own);
+        }
+        total / updates as f64
+    }
+
     /// The Euclidean norm of the last update's gradient.
     pub fn gradient_norm(&self) -> f64 {
         let square = |g: &f32| f64::from(*g) * f64::from(*g);
@@ -214,7 +271,7 @@ impl Training {
 }
 
 /// One pass forward and back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Pass {
     hidden: usize,
     batch: usize,
@@ -444,6 +501,19 @@ mod tests {
             }
         }
         loss / (pass.steps * pass.batch) as f64
+    }
+
+    #[test]
+    fn one_hogwild_worker_trains_as_the_serial_one() {
+        let asked = Certifiable { hidden: 5, updates: 30, ..Certifiable::default() };
+        let [mut serial, mut hogwild] = [(); 2].map(|()| Training::new(asked).unwrap());
+        serial.train(30);
+        hogwild.train_hogwild(1);
+        assert_eq!(serial.parameters().arena(), hogwild.parameters().arena());
+        let mut two = Training::new(asked).unwrap();
+        two.train_hogwild(2);
+        assert_ne!(two.parameters().arena(), serial.parameters().arena());
+        assert!(two.parameters().is_finite());
     }
 
     #[test]
