@@ -68,7 +68,9 @@ pub use kernels::relaxed::LINE as BLOCK;
 use kernels::relaxed::Line as Block;
 
 #[cfg(loom)]
-pub use one_value::{BLOCK, Block};
+pub use one_value::BLOCK;
+#[cfg(loom)]
+use one_value::Block;
 
 /// What loom looks at instead of a line: one value, exchanged as [`kernels::relaxed::Line`]
 /// exchanges each of its own.

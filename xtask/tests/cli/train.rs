@@ -171,7 +171,6 @@ fn every_optimizer_trains_says_so_and_is_recorded() {
             assert!(config.contains(line), "{line:?} is not in: {config}");
         }
         assert_eq!(config.contains("[optimizer]"), options != "--optimizer sgd", "{config}");
-        xtask_line(&folder, "add 1 2 --run run").success();
     }
 }
 
