@@ -283,7 +283,7 @@ proptest! {
         prop_assert!(refused(&LAB.1, &move_edge(&LAB, seed)).contains("it was changed"));
     }
 
-    /// Sealed again, with all sets of the carry inside out: nothing holds what arrives.
+    /// Sealed again, with every set thinner than what arrives there.
     #[test]
     fn oriented_sets_shrunk_to_points_are_refused_though_sealed(share in 0.0..0.5_f64) {
         let mut forged = LAB.2.clone();
