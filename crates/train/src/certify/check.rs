@@ -749,23 +749,32 @@ mod tests {
             axes: Some(vec![vec![0.6, 0.8], vec![-0.79, 0.61]]),
             low: vec![0.1, -0.2],
             high: vec![0.9, 0.3],
+            parts: Some(vec![3, 2]),
         };
         let place = Place { node: &node, carries: vec![false], pairs: vec![] };
         let set = place.set();
-        let mut inside = 0;
+        let (mut inside, mut used) = (0, [false; 6]);
         for n in 0..10_000 {
             let h = [f64::from(n % 100) / 99.0, f64::from(n / 100) / 99.0];
             let axes = node.axes.as_ref().unwrap();
             let along: Vec<f64> = axes.iter().map(|row| row[0] * h[0] + row[1] * h[1]).collect();
             if (0..2).all(|i| node.low[i] <= along[i] && along[i] <= node.high[i]) {
                 inside += 1;
-                for direction in [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, -2.0], [0.6, 0.8]] {
-                    let (low, high) = set.range(&direction);
-                    let value = direction[0] * h[0] + direction[1] * h[1];
-                    assert!(low <= value && value <= high, "{h:?} along {direction:?}");
-                }
+                let holds = |set: &Zonotope| {
+                    [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, -2.0], [0.6, 0.8]].iter().all(
+                        |direction| {
+                            let (low, high) = set.range(direction);
+                            let value = direction[0] * h[0] + direction[1] * h[1];
+                            low <= value && value <= high
+                        },
+                    )
+                };
+                assert!(holds(&set), "{h:?}");
+                let part = (0..place.parts()).find(|&part| holds(&place.part(part)));
+                used[part.unwrap_or_else(|| panic!("no part holds {h:?}"))] = true;
             }
         }
+        assert_eq!(used, [true; 6]);
         assert!(inside > 1_000, "{inside}");
     }
 }

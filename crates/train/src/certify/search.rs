@@ -204,8 +204,8 @@ impl Histories {
     }
 
     fn insert(&mut self, before: bool, pairs: &[u8], number: usize) {
-        let (mut place, mut steps) = path(before, pairs);
-        while let Some(step) = steps.next() {
+        let (mut place, steps) = path(before, pairs);
+        for step in steps {
             if self.longer[place][step] == NONE {
                 self.longer[place][step] = self.longer.len() as u32;
                 self.longer.push([NONE; 8]);
@@ -533,12 +533,15 @@ fn add_starts(net: &Net, tree: &mut Tree, walk: &mut Walk) {
 /// A leaf, and the pairs up to an output that may be wrong from there, if one may.
 type Trouble = (usize, Option<Vec<u8>>);
 
+/// The last leaf from which more came than a set holds, and the ranges that came.
+type Wanted = (usize, Vec<(f64, f64)>);
+
 /// Widens sets until all hold what arrives; or the leaves that are in the way.
 fn grow(tree: &mut Tree, walk: &mut Walk) -> Option<Vec<Trouble>> {
     let h = walk.net.hidden;
     let mut before = usize::MAX;
     for round in 0..ROUNDS {
-        let mut wanted: Vec<Option<(usize, Vec<(f64, f64)>)>> = vec![None; tree.leaves.len()];
+        let mut wanted: Vec<Option<Wanted>> = vec![None; tree.leaves.len()];
         let mut trouble = Vec::new();
         let (mut misses, mut last_misses) = (0, Vec::new());
         let enough = walk.steps.min(FIRST_STEPS + round);

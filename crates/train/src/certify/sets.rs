@@ -145,8 +145,8 @@ impl Net {
                     (low[l], high[l]) = (low[l] + input[l], high[l] + input[l]);
                 }
                 let line = Line::along(low, high);
-                for l in 0..LANES {
-                    total += 0.5 * (line.above[l] - line.below[l]) * reach[l];
+                for (l, reach) in reach.into_iter().enumerate() {
+                    total += 0.5 * (line.above[l] - line.below[l]) * reach;
                 }
             }
             total
@@ -285,7 +285,6 @@ impl Zonotope {
 
     /// The range of `w·h`.
     pub(super) fn range(&self, w: &[f64]) -> (f64, f64) {
-        let h = w.len();
         let mut radius = [0.0; LANES];
         for first in (0..self.columns).step_by(LANES) {
             let mut sum = [0.0; LANES];
@@ -301,12 +300,12 @@ impl Zonotope {
         }
         let mut radius: f64 = radius.iter().sum();
         let (mut low, mut high, mut center, mut slack) = (0.0, 0.0, 0.0, 0.0);
-        for j in 0..h {
-            slack += 3e-9 * w[j].abs();
-            radius += (self.own[j] * w[j]).abs();
-            center += self.center[j] * w[j];
-            low += (w[j] * self.low[j]).min(w[j] * self.high[j]);
-            high += (w[j] * self.low[j]).max(w[j] * self.high[j]);
+        for (j, &w) in w.iter().enumerate() {
+            slack += 3e-9 * w.abs();
+            radius += (self.own[j] * w).abs();
+            center += self.center[j] * w;
+            low += (w * self.low[j]).min(w * self.high[j]);
+            high += (w * self.low[j]).max(w * self.high[j]);
         }
         radius += slack;
         ((low - slack).max(center - radius), (high + slack).min(center + radius))
