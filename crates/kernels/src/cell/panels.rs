@@ -89,9 +89,13 @@ impl Panels {
         for (n, panel) in self.values.chunks_mut(self.depth * PANEL).enumerate() {
             let width = panel.len() / self.depth;
             let first = n * PANEL;
-            let columns = (weights.columns() - first).min(width);
+            // None, where a panel is narrower than a group.
+            let columns = weights.columns().saturating_sub(first).min(width);
             if columns < width {
                 panel.fill(0.0);
+            }
+            if columns == 0 {
+                continue;
             }
             let matrix = weights.matrix();
             if weights.is_transposed() {
