@@ -5,11 +5,15 @@ use crate::output::{Progress, line, thousands};
 use crate::train::seed_range;
 use num_bigint::BigUint;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::time::Instant;
-use train::certify::study::{Kind, Recipe, SIZES, Trial, WORKERS, kinds, study};
+use train::certify::study::{
+    Kind, Quartiles, Recipe, SIZES, Summary, Trial, TrialsFile, WORKERS, kinds, study,
+};
 use train::certify::{Certificate, EFFORT, Outcome, Verified, certify, check, picture};
 use train::run::{RunFolder, write_whole};
 
@@ -27,7 +31,13 @@ Examples:
   cargo xtask train --certifiable            a network that can be proved
   cargo xtask certify                        prove the latest one
   cargo xtask certify --check runs/0001/certificate.json --run runs/0001
-  cargo xtask certify --study --seeds 0..10  how often does it succeed?")]
+  cargo xtask certify --study --seeds 0..10  how often does it succeed?
+  cargo xtask certify --study --hidden 16 --recipe certifiable --biases without
+
+A study appends every trial to a file (--trials) as it ends. Stopped and started again, it goes
+on from there: trials of the same kind, seed and effort are not repeated. With more seeds or
+sizes it makes what is missing. The trials of a program that was changed since belong into
+another file.")]
 pub struct Args {
     /// The run whose network is examined [default: the latest under runs/]
     #[arg(long, value_name = "DIR")]
@@ -55,6 +65,22 @@ pub struct Args {
           requires = "study")]
     hidden: Vec<usize>,
 
+    /// Only networks with biases, or without
+    #[arg(long, value_name = "with|without", value_parser = biases, requires = "study")]
+    biases: Option<bool>,
+
+    /// Only plain training, or certifiable training
+    #[arg(long, value_name = "plain|certifiable", value_parser = recipe, requires = "study")]
+    recipe: Option<Recipe>,
+
+    /// Only training by one worker, or by two (Hogwild!)
+    #[arg(long, value_name = "1|2", value_parser = workers, requires = "study")]
+    workers: Option<usize>,
+
+    /// The trials of the study, a JSON object a line; those in it are not repeated
+    #[arg(long, value_name = "FILE", default_value = "certify-study.jsonl", requires = "study")]
+    trials: PathBuf,
+
     /// The picture of the study
     #[arg(long, value_name = "FILE", default_value = "certify-study.svg", requires = "study")]
     picture: PathBuf,
@@ -67,6 +93,25 @@ pub struct Args {
 fn studied(text: &str) -> Result<usize, String> {
     let hidden = text.parse().ok().filter(|hidden| SIZES.contains(hidden));
     hidden.ok_or_else(|| "one of 2, 3, 4, 8, 16 is needed".to_owned())
+}
+
+fn biases(text: &str) -> Result<bool, String> {
+    match text {
+        "with" => Ok(true),
+        "without" => Ok(false),
+        _ => Err("with or without is needed".to_owned()),
+    }
+}
+
+fn recipe(text: &str) -> Result<Recipe, String> {
+    let of_name = |&recipe: &Recipe| recipe_name(recipe) == text;
+    let found = [Recipe::Plain, Recipe::Certifiable].into_iter().find(of_name);
+    found.ok_or_else(|| "plain or certifiable is needed".to_owned())
+}
+
+fn workers(text: &str) -> Result<usize, String> {
+    let workers = text.parse().ok().filter(|workers| [1, WORKERS].contains(workers));
+    workers.ok_or_else(|| format!("1 or {WORKERS} is needed"))
 }
 
 /// Runs the command.
@@ -90,7 +135,7 @@ fn statement(verified: &Verified) -> String {
         "Proved: this network of {} hidden units {} biases, run digit by digit in f32, adds any \
          two whole numbers of any length, every binary digit right.",
         verified.hidden,
-        if verified.bias { "with" } else { "without" }
+        with_or_without(verified.bias)
     )
 }
 
@@ -236,150 +281,172 @@ fn short(number: &BigUint) -> String {
     if text.len() <= 40 { text } else { format!("a number of {} digits", text.len()) }
 }
 
-/// What became of the networks of one kind.
-struct Summary {
-    kind: Kind,
-    certified: usize,
-    refuted: usize,
-    unknown: usize,
-    margin: f64,
-    k: f64,
-    nodes: f64,
-    training: f64,
-    proof: f64,
-}
-
-fn summary(kind: Kind, trials: &[Trial]) -> Summary {
-    let verified: Vec<&Verified> = trials
-        .iter()
-        .filter_map(|trial| match &trial.outcome {
-            Outcome::Certified { verified, .. } => Some(verified),
-            _ => None,
-        })
-        .collect();
-    let refuted =
-        trials.iter().filter(|trial| matches!(trial.outcome, Outcome::Refuted(_))).count();
-    let of = |value: fn(&Verified) -> f64| median(verified.iter().map(|verified| value(verified)));
-    Summary {
-        kind,
-        certified: verified.len(),
-        refuted,
-        unknown: trials.len() - verified.len() - refuted,
-        margin: of(|verified| verified.margin),
-        k: of(|verified| verified.history as f64),
-        nodes: of(|verified| verified.nodes as f64),
-        training: median(trials.iter().map(|trial| trial.training)),
-        proof: median(trials.iter().map(|trial| trial.proof)),
+fn recipe_name(recipe: Recipe) -> &'static str {
+    match recipe {
+        Recipe::Plain => "plain",
+        Recipe::Certifiable => "certifiable",
     }
 }
 
-/// The middle value; NaN of none.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+/// How networks of a kind are trained.
+fn training(kind: Kind) -> String {
+    format!("{}{}", recipe_name(kind.recipe), if kind.hogwild { ", Hogwild!" } else { "" })
 }
 
-fn name(kind: Kind) -> String {
-    let recipe = match kind.recipe {
-        Recipe::Plain => "plain",
-        Recipe::Certifiable => "certifiable",
-    };
-    format!("{recipe}{}", if kind.hogwild { ", Hogwild!" } else { "" })
+fn with_or_without(bias: bool) -> &'static str {
+    if bias { "with" } else { "without" }
+}
+
+/// The trials of a study so far, and the rows of its table that are printed: those of the
+/// first kinds, as far as these are complete.
+struct Study<'a> {
+    kinds: &'a [Kind],
+    /// Trials of a kind that is complete.
+    seeds: usize,
+    trials: Vec<Trial>,
+    rows: Vec<Summary>,
+}
+
+impl Study<'_> {
+    /// The rows that have become complete.
+    fn complete(&mut self) -> &[Summary] {
+        let printed = self.rows.len();
+        for &kind in &self.kinds[printed..] {
+            let row = Summary::new(kind, &self.trials);
+            if row.trials < self.seeds {
+                break;
+            }
+            self.rows.push(row);
+        }
+        &self.rows[printed..]
+    }
 }
 
 fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
     let seeds = args.seeds.clone().unwrap_or(0..100);
     let mut kinds = kinds();
-    if !args.hidden.is_empty() {
-        kinds.retain(|kind| args.hidden.contains(&kind.hidden));
+    kinds.retain(|kind| {
+        (args.hidden.is_empty() || args.hidden.contains(&kind.hidden))
+            && args.biases.is_none_or(|bias| bias == kind.bias)
+            && args.recipe.is_none_or(|recipe| recipe == kind.recipe)
+            && args.workers.is_none_or(|workers| workers == kind.workers())
+    });
+    let all = || kinds.iter().flat_map(|&kind| seeds.clone().map(move |seed| (kind, seed)));
+
+    let (file, found) = TrialsFile::open(&args.trials)?;
+    if let Some(number) = found.unfinished {
+        let path = args.trials.display();
+        eprintln!("{path}: line {number}, the last, was unfinished and is dropped");
     }
+    let mut trials: Vec<Trial> = Vec::new();
+    let mut done = HashSet::new();
+    let asked: HashSet<(Kind, u64)> = all().collect();
+    for trial in found.trials {
+        let key = (trial.kind, trial.seed);
+        // One that is there twice, such as in files that were joined, counts once.
+        if trial.effort == args.effort && asked.contains(&key) && done.insert(key) {
+            trials.push(trial);
+        }
+    }
+    let jobs: Vec<(Kind, u64)> = all().filter(|job| !done.contains(job)).collect();
     let count = seeds.end - seeds.start;
-    let progress = Progress::new(count * kinds.len() as u64, "networks");
+    let mut progress = Progress::new(asked.len() as u64, "networks");
+    progress.begin_at(done.len() as u64);
     if !args.json {
-        progress.line(format!(
-            "{:>3}  {:<7}  {:<22}  {:>9}  {:>7}  {:>7}  {:>7}  {:>4}  {:>6}  {:>10}  {:>7}",
-            "H",
-            "biases",
-            "training",
-            "certified",
-            "refuted",
-            "unknown",
-            "margin",
-            "k",
-            "nodes",
-            "training s",
-            "proof s"
-        ));
-    }
-    let mut summaries = Vec::new();
-    for kind in kinds {
-        progress.say(format!("H = {}, {}", kind.hidden, name(kind)));
-        let trials = study(kind, seeds.clone(), args.effort, || progress.add(1))?;
-        let row = summary(kind, &trials);
-        if !args.json {
-            let number = |value: f64, digits: usize| match value.is_nan() {
-                true => "·".to_owned(),
-                false => format!("{value:.digits$}"),
-            };
-            progress.line(format!(
-                "{:>3}  {:<7}  {:<22}  {:>9}  {:>7}  {:>7}  {:>7}  {:>4}  {:>6}  {:>10.2}  {:>7.2}",
-                kind.hidden,
-                if kind.bias { "with" } else { "without" },
-                name(kind),
-                row.certified,
-                row.refuted,
-                row.unknown,
-                number(row.margin, 2),
-                number(row.k, 0),
-                number(row.nodes, 0),
-                row.training,
-                row.proof
+        if !done.is_empty() {
+            line(format!(
+                "{} of {} trials are in {} already",
+                thousands(done.len() as u64),
+                thousands(asked.len() as u64),
+                args.trials.display()
             ));
         }
-        summaries.push(row);
+        line(HEADER);
     }
+    let mut study_so_far = Study { kinds: &kinds, seeds: count as usize, trials, rows: Vec::new() };
+    let print = |rows: &[Summary]| {
+        if !args.json {
+            rows.iter().for_each(|summary| progress.line(row(summary)));
+        }
+    };
+    print(study_so_far.complete());
+    let shared = Mutex::new((file, study_so_far));
+    study(&jobs, args.effort, |trial| {
+        let (file, study_so_far) = &mut *shared.lock().expect("nobody panics with it");
+        file.append(&trial)?;
+        study_so_far.trials.push(trial);
+        progress.say(format!("H = {}, {}", trial.kind.hidden, training(trial.kind)));
+        progress.add(1);
+        print(study_so_far.complete());
+        Ok(())
+    })?;
     progress.finish();
-    let bars: Vec<_> = summaries
+    let (_, Study { rows, .. }) = shared.into_inner().expect("nobody panics with it");
+
+    let bars: Vec<chart::Share> = rows
         .iter()
-        .map(|row| {
-            let bias = if row.kind.bias { ", biases" } else { "" };
-            let label = format!("{} {}{bias}", row.kind.hidden, name(row.kind));
-            (label, [row.certified, row.refuted, row.unknown])
+        .map(|row| chart::Share {
+            hidden: row.kind.hidden,
+            biases: with_or_without(row.kind.bias),
+            training: training(row.kind),
+            counts: [row.certified, row.refuted, row.unknown],
         })
         .collect();
     let svg = chart::shares(&format!("Proved, refuted, unknown: {count} seeds each"), &bars)?;
     write_whole(&args.picture, svg.as_bytes())?;
     if args.json {
-        let finite = |value: f64| if value.is_nan() { Value::Null } else { value.into() };
-        let rows: Vec<Value> = summaries
-            .iter()
-            .map(|row| {
-                json!({
-                    "hidden": row.kind.hidden,
-                    "bias": row.kind.bias,
-                    "training": match row.kind.recipe {
-                        Recipe::Plain => "plain",
-                        Recipe::Certifiable => "certifiable",
-                    },
-                    "workers": if row.kind.hogwild { WORKERS } else { 1 },
-                    "certified": row.certified,
-                    "refuted": row.refuted,
-                    "unknown": row.unknown,
-                    "margin": finite(row.margin),
-                    "k": finite(row.k),
-                    "nodes": finite(row.nodes),
-                    "training_seconds": row.training,
-                    "proof_seconds": row.proof,
-                })
-            })
-            .collect();
-        line(
-            json!({ "seeds": count, "effort": args.effort, "rows": rows, "picture": args.picture })
-                .to_string(),
-        );
+        let object = json!({
+            "seeds": [seeds.start, seeds.end],
+            "effort": args.effort,
+            "rows": rows.iter().map(row_fields).collect::<Vec<Value>>(),
+            "trials": args.trials,
+            "picture": args.picture,
+        });
+        line(object.to_string());
     } else {
-        line(format!("The picture is {}", args.picture.display()));
+        line(format!(
+            "The trials are in {}, the picture is {}",
+            args.trials.display(),
+            args.picture.display()
+        ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The head of the table; margins, k, nodes and seconds are medians.
+const HEADER: &str = "  H  biases   training                certified  refuted  unknown   margin     \
+                      k   nodes  training s  proof s";
+
+/// A row of it.
+fn row(summary: &Summary) -> String {
+    let number = |quartiles: Option<Quartiles>, digits: usize| {
+        quartiles.map_or("·".to_owned(), |quartiles| format!("{:.digits$}", quartiles.median))
+    };
+    format!(
+        "{:>3}  {:<7}  {:<22}  {:>9}  {:>7}  {:>7}  {:>7}  {:>4}  {:>6}  {:>10}  {:>7}",
+        summary.kind.hidden,
+        with_or_without(summary.kind.bias),
+        training(summary.kind),
+        summary.certified,
+        summary.refuted,
+        summary.unknown,
+        number(summary.margin, 2),
+        number(summary.k, 0),
+        number(summary.nodes, 0),
+        number(summary.training_seconds, 2),
+        number(summary.proof_seconds, 2)
+    )
+}
+
+/// A summary with shares beside its counts.
+fn row_fields(summary: &Summary) -> Value {
+    let mut object = serde_json::to_value(summary).expect("numbers and names");
+    for (name, count) in [
+        ("share_certified", summary.certified),
+        ("share_refuted", summary.refuted),
+        ("share_unknown", summary.unknown),
+    ] {
+        object[name] = (count as f64 / summary.trials as f64).into();
+    }
+    object
 }

@@ -3,6 +3,7 @@
 use anyhow::anyhow;
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 use train::certify::Picture;
 use train::run::Metrics;
 
@@ -162,42 +163,85 @@ fn draw_families(
     Ok(())
 }
 
+/// What became of the networks of one kind: a bar of [`shares`].
+pub struct Share {
+    /// H; a gap parts it from the next.
+    pub hidden: usize,
+    /// With or without.
+    pub biases: &'static str,
+    /// How they are trained.
+    pub training: String,
+    /// Proved, refuted, unknown.
+    pub counts: [usize; 3],
+}
+
 /// Bars of three parts: proved, refuted, unknown.
-pub fn shares(title: &str, bars: &[(String, [usize; 3])]) -> anyhow::Result<String> {
+pub fn shares(title: &str, bars: &[Share]) -> anyhow::Result<String> {
     let mut svg = String::new();
     draw_shares(&mut svg, title, bars).map_err(|error| anyhow!("drawing: {error}"))?;
     Ok(svg)
 }
 
-fn draw_shares(
-    svg: &mut String,
-    title: &str,
-    bars: &[(String, [usize; 3])],
-) -> Result<(), Box<dyn std::error::Error>> {
-    const LABELS: i32 = 190;
-    const WIDTH: f64 = 480.0;
-    const STEP: i32 = 26;
-    let height = 90 + STEP * bars.len() as i32;
-    let root = SVGBackend::with_string(svg, (720, height as u32)).into_drawing_area();
-    root.fill(&WHITE)?;
-    let font = ("sans-serif", 13).into_font();
-    root.draw(&Text::new(title, (12, 12), ("sans-serif", 18).into_font()))?;
-    let parts = [("proved", GREEN), ("refuted", ORANGE), ("unknown", GREY)];
-    for (n, (name, colour)) in (0..).zip(parts) {
-        let x = LABELS + 110 * n;
-        root.draw(&Rectangle::new([(x, 44), (x + 12, 56)], colour.filled()))?;
-        root.draw(&Text::new(name, (x + 18, 44), font.clone()))?;
+fn draw_shares(svg: &mut String, title: &str, bars: &[Share]) -> Fallible {
+    // Columns: H (its right edge), biases, training, the bars, and the three counts (their
+    // right edges), whose heads are also the legend.
+    const HIDDEN: i32 = 34;
+    const BIASES: i32 = 50;
+    const TRAINING: i32 = 116;
+    const LEFT: i32 = 268;
+    const WIDTH: i32 = 400;
+    const COUNTS: [i32; 3] = [756, 838, 926];
+    const TOP: i32 = 76;
+    const STEP: i32 = 22;
+    const BAR: i32 = 16;
+    const GAP: i32 = 10;
+
+    let mut tops = Vec::new();
+    let mut bottom = TOP;
+    for (n, bar) in bars.iter().enumerate() {
+        if n > 0 && bars[n - 1].hidden != bar.hidden {
+            bottom += GAP;
+        }
+        tops.push(bottom);
+        bottom += STEP;
     }
-    for (n, (label, counts)) in (0..).zip(bars) {
-        let top = 72 + STEP * n;
-        root.draw(&Text::new(label.as_str(), (12, top + 3), font.clone()))?;
-        let total = counts.iter().sum::<usize>().max(1) as f64;
-        let mut left = 0.0;
-        for (&count, (_, colour)) in counts.iter().zip(parts) {
-            let right = left + WIDTH * count as f64 / total;
-            let corners = [(LABELS + left as i32, top), (LABELS + right as i32, top + STEP - 8)];
-            root.draw(&Rectangle::new(corners, colour.filled()))?;
-            left = right;
+    let root = SVGBackend::with_string(svg, (954, bottom as u32 + 12)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let aligned = |side| ("sans-serif", 13).into_text_style(&root).pos(Pos::new(side, VPos::Top));
+    let (to_left, to_right) = (aligned(HPos::Left), aligned(HPos::Right));
+    let centred = aligned(HPos::Center);
+    root.draw(&Text::new(title, (12, 12), ("sans-serif", 18).into_font()))?;
+
+    let head = TOP - 24;
+    root.draw(&Text::new("H", (HIDDEN, head), to_right.clone()))?;
+    root.draw(&Text::new("biases", (BIASES, head), to_left.clone()))?;
+    root.draw(&Text::new("training", (TRAINING, head), to_left.clone()))?;
+    for percent in [0, 25, 50, 75, 100] {
+        let x = LEFT + WIDTH * percent / 100;
+        root.draw(&Text::new(format!("{percent} %"), (x, head), centred.clone()))?;
+        root.draw(&PathElement::new([(x, TOP - 5), (x, bottom)], BLACK.mix(0.15)))?;
+    }
+    let parts = [("proved", GREEN), ("refuted", ORANGE), ("unknown", GREY)];
+    for ((name, colour), right) in parts.into_iter().zip(COUNTS) {
+        let square = [(right + 5, head), (right + 16, head + 11)];
+        root.draw(&Rectangle::new(square, colour.filled()))?;
+        root.draw(&Text::new(name, (right, head), to_right.clone()))?;
+    }
+    for (bar, top) in bars.iter().zip(tops) {
+        root.draw(&Text::new(bar.hidden.to_string(), (HIDDEN, top + 2), to_right.clone()))?;
+        root.draw(&Text::new(bar.biases, (BIASES, top + 2), to_left.clone()))?;
+        root.draw(&Text::new(bar.training.as_str(), (TRAINING, top + 2), to_left.clone()))?;
+        let total = bar.counts.iter().sum::<usize>().max(1) as f64;
+        let mut before = 0;
+        for ((&count, (_, colour)), right) in bar.counts.iter().zip(parts).zip(COUNTS) {
+            let x = |count: usize| LEFT + (f64::from(WIDTH) * count as f64 / total).round() as i32;
+            let corners = [(x(before), top), (x(before + count), top + BAR)];
+            if count > 0 {
+                root.draw(&Rectangle::new(corners, colour.filled()))?;
+            }
+            let number = crate::output::thousands(count as u64);
+            root.draw(&Text::new(number, (right, top + 2), to_right.clone()))?;
+            before += count;
         }
     }
     root.present()?;

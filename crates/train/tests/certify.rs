@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::Value;
-use std::sync::LazyLock;
-use train::certify::study::{Kind, Recipe, study, train};
+use std::sync::{LazyLock, Mutex};
+use train::certify::study::{Ending, Kind, Recipe, study, train};
 use train::certify::training::network_config;
 use train::certify::{Certificate, EFFORT, Outcome, Verified, certify, check, picture};
 use train::{Error, adder};
@@ -163,12 +163,35 @@ fn a_network_that_fails_is_refuted_by_two_numbers_that_anyone_can_try() {
 #[test]
 fn certifiable_training_leads_to_proofs_with_boxes() {
     let kind = Kind { hidden: 8, bias: true, recipe: Recipe::Certifiable, hogwild: false };
-    let trials = study(kind, 0..2, EFFORT, || {}).unwrap();
-    assert_eq!(trials.len(), 2);
+    let trials = Mutex::new(Vec::new());
+    let jobs = [(kind, 0), (kind, 1)];
+    let keep = |trial| {
+        trials.lock().unwrap().push(trial);
+        Ok(())
+    };
+    study(&jobs, EFFORT, keep).unwrap();
+    let mut trials = trials.into_inner().unwrap();
+    trials.sort_by_key(|trial| trial.seed);
+    assert_eq!(trials.iter().map(|trial| (trial.kind, trial.seed)).collect::<Vec<_>>(), jobs);
     for trial in trials {
-        let Outcome::Certified { verified, .. } = trial.outcome else { panic!("{trial:?}") };
-        assert!(verified.boxes && verified.bias && verified.hidden == 8, "{verified:?}");
+        assert!(matches!(trial.ending, Ending::Certified { boxes: true, .. }), "{trial:?}");
     }
+}
+
+#[test]
+fn a_study_whose_trials_cannot_be_kept_ends() {
+    let kind = Kind { hidden: 2, ..LAB_KIND };
+    let jobs: Vec<_> = (0..1_000).map(|seed| (kind, seed)).collect();
+    let ended = Mutex::new(0);
+    let full = |_| {
+        *ended.lock().unwrap() += 1;
+        Err(Error::Certificate("the disk is full".to_owned()))
+    };
+    assert!(matches!(study(&jobs, EFFORT, full), Err(Error::Certificate(_))));
+    let ended = ended.into_inner().unwrap();
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert!((1..=cores).contains(&ended), "{ended} trials on {cores} cores");
+    study(&[], EFFORT, |_| panic!("there is no job")).unwrap();
 }
 
 /// The state of a real run that ends like `node`, after a multiple of `steps` steps.

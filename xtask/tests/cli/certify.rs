@@ -1,7 +1,10 @@
 //! `cargo xtask certify` and `train --certifiable`.
 
 use crate::{RUN_FILES, assert_keys, json_line, names, temporary, trained, xtask, xtask_line};
+use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs;
+use tempfile::TempDir;
 
 const FIXTURES: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/train/tests/fixtures/certified");
@@ -86,23 +89,131 @@ fn without_a_run_the_command_that_makes_one_is_named() {
     xtask_line(&folder, "certify --run none").refused(1, &["no finished run in none", advice]);
 }
 
+/// Networks of 2 units, trained as in the lab: a few milliseconds each.
+const STUDY: &str = "certify --study --hidden 2 --recipe plain --trials t.jsonl --json";
+
 #[test]
 fn a_study_counts_every_network_once() {
     let folder = temporary();
-    let line = "certify --study --seeds 0..2 --hidden 2 --picture study.svg";
+    let line = "certify --study --seeds 0..2 --hidden 2";
     // on a slow machine, standard error tells how far it is
     let outcome = xtask_line(&folder, &format!("{line} --json"));
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     let json = json_line(&outcome.stdout);
-    assert_keys(&json, &["seeds", "effort", "rows", "picture"]);
+    assert_keys(&json, &["seeds", "effort", "rows", "trials", "picture"]);
     let rows = json["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 8); // with biases or not, plain or certifiable, serial or Hogwild!
+    let counts = ["certified", "refuted", "unknown"];
     for row in rows {
-        let count = |key: &str| row[key].as_u64().unwrap();
-        assert_eq!(count("certified") + count("refuted") + count("unknown"), 2, "{row}");
+        assert_eq!(counts.iter().map(|&key| row[key].as_u64().unwrap()).sum::<u64>(), 2, "{row}");
+        let share = |key: &str| row[format!("share_{key}")].as_f64().unwrap();
+        assert_eq!(counts.iter().map(|&key| share(key)).sum::<f64>(), 1.0, "{row}");
+        for key in ["q1", "median", "q3"] {
+            assert!(row["proof_seconds"][key].as_f64().unwrap() > 0.0, "{row}");
+        }
     }
-    let svg = fs::read_to_string(folder.path().join("study.svg")).unwrap();
-    assert!(svg.starts_with("<svg") && svg.contains("certifiable, biases"), "{svg}");
+    let trials = trials(&folder, "certify-study.jsonl");
+    assert_eq!(trials.len(), 16);
+    for trial in &trials {
+        let fields = ["hidden", "bias", "recipe", "workers", "seed", "effort", "outcome"];
+        let fields = [&fields[..], &["training_seconds", "proof_seconds"]].concat();
+        let of_outcome = match trial["outcome"].as_str().unwrap() {
+            "certified" => &["margin", "k", "nodes", "steps", "boxes"][..],
+            "counterexample" => &["bits", "right_up_to"],
+            _ => &[],
+        };
+        assert_keys(trial, &[&fields, of_outcome].concat());
+    }
+    let svg = fs::read_to_string(folder.path().join("certify-study.svg")).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("certifiable, Hogwild!"), "{svg}");
+
+    // all is there: the table is printed, and nothing is done again
+    let stdout = xtask_line(&folder, line).success();
+    let lines: Vec<_> = stdout.lines().collect();
+    assert_eq!(lines[0], "16 of 16 trials are in certify-study.jsonl already");
+    assert!(lines[1].contains("biases   training"), "{stdout}");
+    let width = |line: &str| line.chars().count();
+    assert!(lines[1..10].iter().all(|line| width(line) == width(lines[1])), "{stdout}");
+    assert_eq!(lines.len(), 11, "{stdout}");
+}
+
+/// The lines of a file of trials.
+fn trials(folder: &TempDir, name: &str) -> Vec<Value> {
+    let text = fs::read_to_string(folder.path().join(name)).unwrap();
+    assert!(text.ends_with('\n'), "{text}");
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_study_that_was_stopped_goes_on_with_what_is_missing() {
+    let folder = temporary();
+    let file = folder.path().join("t.jsonl");
+    xtask_line(&folder, &format!("{STUDY} --seeds 0..3 --workers 1")).json();
+    let whole = fs::read_to_string(&file).unwrap();
+    let lines: Vec<&str> = whole.lines().collect();
+    assert_eq!(lines.len(), 6);
+
+    // stopped in the middle of the fourth line
+    let kept = lines[..3].join("\n");
+    fs::write(&file, format!("{kept}\n{}", &lines[3][..lines[3].len() / 2])).unwrap();
+    let outcome = xtask_line(&folder, &format!("{STUDY} --seeds 0..3 --workers 1"));
+    let said = "t.jsonl: line 4, the last, was unfinished and is dropped\n";
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), said));
+    assert!(fs::read_to_string(&file).unwrap().starts_with(&format!("{kept}\n")));
+    // one worker learns the same from the same seed
+    let endings = |text: &str| -> BTreeSet<String> {
+        let ending = |line| {
+            let trial: Value = serde_json::from_str(line).unwrap();
+            ["bias", "seed", "outcome", "bits", "margin"]
+                .map(|key| trial[key].to_string())
+                .join(" ")
+        };
+        text.lines().map(ending).collect()
+    };
+    assert_eq!(endings(&fs::read_to_string(&file).unwrap()), endings(&whole));
+    assert_eq!(trials(&folder, "t.jsonl").len(), 6);
+
+    // more seeds are added, another effort is another study, and a line twice counts once
+    let json = xtask_line(&folder, &format!("{STUDY} --seeds 0..4 --workers 1")).json();
+    assert_eq!((trials(&folder, "t.jsonl").len(), &json["rows"][0]["trials"]), (8, &4.into()));
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.repeat(2)).unwrap();
+    let again = xtask_line(&folder, &format!("{STUDY} --seeds 0..4 --workers 1")).json();
+    assert_eq!(again["rows"], json["rows"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), text.repeat(2));
+    let json =
+        xtask_line(&folder, &format!("{STUDY} --seeds 3..4 --workers 1 --effort 999")).json();
+    assert_eq!((trials(&folder, "t.jsonl").len(), &json["rows"][0]["trials"]), (18, &1.into()));
+}
+
+#[test]
+fn what_is_no_file_of_trials_is_refused_and_left_alone() {
+    let folder = temporary();
+    let file = folder.path().join("t.jsonl");
+    let line = format!("{STUDY} --seeds 0..1 --workers 1 --biases with");
+    xtask_line(&folder, &line).json();
+    let good = fs::read_to_string(&file).unwrap();
+    for (bad, texts) in [
+        (format!("{good}{{}}\n{good}"), ["t.jsonl holds in line 2 what is no trial", "missing"]),
+        (good.replace("\"workers\":1", "\"workers\":3"), ["in line 1", "workers is 3"]),
+        (format!("{good}{good}12\n"), ["in line 3 what is no trial", "invalid type"]),
+        (format!("{good}\n{good}"), ["in line 2 what is no trial", "EOF"]),
+        ("my notes, without an end".to_owned(), ["in line 1", "nor is it the beginning of one"]),
+    ] {
+        fs::write(&file, &bad).unwrap();
+        xtask_line(&folder, &line).refused(1, &texts);
+        assert_eq!(fs::read_to_string(&file).unwrap(), bad);
+    }
+    let none = line.replace("t.jsonl", "none/t.jsonl");
+    xtask_line(&folder, &none).refused(1, &["cannot open none/t.jsonl"]);
+
+    // two studies with one file
+    fs::write(&file, &good).unwrap();
+    let held = fs::File::open(&file).unwrap();
+    held.lock().unwrap();
+    xtask_line(&folder, &line).refused(1, &["t.jsonl is in use by another study"]);
+    held.unlock().unwrap();
+    xtask_line(&folder, &line).json();
 }
 
 #[test]
@@ -113,6 +224,10 @@ fn options_that_do_not_go_together_are_refused() {
         ("certify --seeds 0..2", ["--study", "required"]),
         ("certify --study --seeds 3..1", ["--seeds", "0..100"]),
         ("certify --study --hidden 7", ["--hidden", "2, 3, 4, 8, 16"]),
+        ("certify --study --biases both", ["--biases", "with or without"]),
+        ("certify --study --recipe good", ["--recipe", "plain or certifiable"]),
+        ("certify --study --workers 3", ["--workers", "1 or 2"]),
+        ("certify --trials t.jsonl", ["--study", "required"]),
         ("train --certifiable --bits 9", ["--certifiable", "cannot be used with"]),
         ("train --certifiable --seeds 0..3", ["--certifiable", "cannot be used with"]),
         ("train --bias", ["--certifiable", "required"]),
