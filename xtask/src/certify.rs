@@ -142,15 +142,16 @@ fn statement(verified: &Verified) -> String {
 fn show(verified: &Verified, seconds: f64) {
     line(statement(verified));
     line(format!(
-        "{} nodes, histories of up to {} pairs of digits (k), {} a time, {} sets",
+        "{} nodes, sets of {} cells, histories of up to {} pairs of digits (k), {} a time, {}",
         thousands(verified.nodes as u64),
+        thousands(verified.cells as u64),
         verified.history,
         if verified.steps == 1 {
             "1 step at".to_owned()
         } else {
             format!("up to {} steps at", verified.steps)
         },
-        if verified.boxes { "plain boxes as" } else { "oriented boxes as" }
+        if verified.boxes { "plain boxes" } else { "along principal axes" }
     ));
     line(format!(
         "smallest margin {:.4}, the distance from 0 of a sum before its output's sigmoid",
@@ -166,6 +167,7 @@ fn fields(verified: &Verified) -> Value {
         "hidden": verified.hidden,
         "bias": verified.bias,
         "nodes": verified.nodes,
+        "cells": verified.cells,
         "k": verified.history,
         "steps": verified.steps,
         "boxes": verified.boxes,

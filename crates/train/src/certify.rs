@@ -5,6 +5,7 @@
 //! that anyone can try, or `unknown`.
 
 mod check;
+mod leaf;
 mod picture;
 mod refute;
 mod search;
@@ -25,7 +26,7 @@ use sets::Net;
 use sha2::{Digest, Sha256};
 
 /// The format of the certificates written here.
-pub const FORMAT: &str = "carry-certificate-2";
+pub const FORMAT: &str = "carry-certificate-3";
 
 /// A proof that one network adds numbers of any length; see [`check`] for what it says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,14 +52,21 @@ pub struct Node {
     /// The directions of the bounds, by rows; those of the units (a box) without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub axes: Option<Vec<Vec<f64>>>,
+    /// The pieces of the set, in their order along the first axis.
+    pub cells: Vec<Cell>,
+}
+
+/// A piece of a set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
     /// The least values along the axes.
     pub low: Vec<f64>,
     /// The largest values along the axes.
     pub high: Vec<f64>,
-    /// Into how many parts of equal width the set is cut along each axis on its way; not at
-    /// all without.
+    /// How much of the value along the first axis is taken from that along each axis before
+    /// it is bounded; 0 for the first, and for all without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parts: Option<Vec<usize>>,
+    pub slopes: Option<Vec<f64>>,
 }
 
 impl Node {
@@ -135,7 +143,7 @@ impl Certificate {
     }
 
     /// Seals the nodes as they are: SHA-256 over the steps and every node's key, axes by
-    /// rows, bounds and parts, each with its length before it, all in 64 bits.
+    /// rows, and cells, each list with its length before it, all in 64 bits.
     pub fn seal(&mut self) {
         let mut bytes = (self.steps as u64).to_le_bytes().to_vec();
         let list = |bytes: &mut Vec<u8>, values: &mut dyn ExactSizeIterator<Item = f64>| {
@@ -148,10 +156,12 @@ impl Certificate {
             let axes = node.axes.iter().flatten();
             bytes.extend((node.axes.as_ref().map_or(0, Vec::len) as u64).to_le_bytes());
             axes.for_each(|row| list(&mut bytes, &mut row.iter().copied()));
-            list(&mut bytes, &mut node.low.iter().copied());
-            list(&mut bytes, &mut node.high.iter().copied());
-            let parts = node.parts.as_deref().unwrap_or(&[]);
-            list(&mut bytes, &mut parts.iter().map(|&parts| parts as f64));
+            bytes.extend((node.cells.len() as u64).to_le_bytes());
+            for cell in &node.cells {
+                for values in [&cell.low, &cell.high, cell.slopes.as_ref().unwrap_or(&Vec::new())] {
+                    list(&mut bytes, &mut values.iter().copied());
+                }
+            }
         }
         self.seal = hash(&bytes);
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::sync::{LazyLock, Mutex};
 use train::certify::study::{Ending, Kind, Recipe, study, train};
 use train::certify::training::network_config;
-use train::certify::{Certificate, EFFORT, Outcome, Verified, certify, check, picture};
+use train::certify::{Cell, Certificate, EFFORT, Outcome, Verified, certify, check, picture};
 use train::{Error, adder};
 
 const LAB_KIND: Kind = Kind { hidden: 16, bias: false, recipe: Recipe::Plain, hogwild: false };
@@ -235,18 +235,37 @@ fn move_edge(
     let state = state_in(parameters, &node.key, certificate.steps, &mut generator);
     let state: Vec<f64> = state.into_iter().map(f64::from).collect();
     let i = generator.random_range(0..state.len());
-    let value = match &node.axes {
-        Some(axes) => axes[i].iter().zip(&state).map(|(a, s)| a * s).sum(),
-        None => state[i],
+    let along: Vec<f64> = match &node.axes {
+        Some(axes) => {
+            axes.iter().map(|axis| axis.iter().zip(&state).map(|(a, s)| a * s).sum()).collect()
+        }
+        None => state.clone(),
+    };
+    let value = |cell: &Cell, i: usize| {
+        along[i] - cell.slopes.as_ref().map_or(0.0, |slopes| slopes[i]) * along[0]
     };
     let past = 1e-8;
-    if generator.random_range(0..2) == 0 {
-        node.low[i] = value + past;
-        node.high[i] = node.high[i].max(node.low[i]);
-    } else {
-        node.high[i] = value - past;
-        node.low[i] = node.low[i].min(node.high[i]);
+    let up = generator.random_range(0..2) == 0;
+    // every cell that the state is in: cells may touch
+    let is_in = |cell: &&mut Cell| {
+        (0..state.len()).all(|i| {
+            let value = value(cell, i);
+            cell.low[i] - 1e-6 <= value && value <= cell.high[i] + 1e-6
+        })
+    };
+    let mut moved = 0;
+    for cell in node.cells.iter_mut().filter(is_in) {
+        moved += 1;
+        let value = value(cell, i);
+        if up {
+            cell.low[i] = value + past;
+            cell.high[i] = cell.high[i].max(cell.low[i]);
+        } else {
+            cell.high[i] = value - past;
+            cell.low[i] = cell.low[i].min(cell.high[i]);
+        }
     }
+    assert!(moved > 0, "{}", node.key);
     forged
 }
 
@@ -269,7 +288,8 @@ proptest! {
         let (mut x, mut y) = (forged.nodes[a].clone(), forged.nodes[b].clone());
         std::mem::swap(&mut x.key, &mut y.key);
         // Sets that overlap may be exchanged and still be right; these do not.
-        prop_assume!((0..2).any(|i| x.low[i] > y.high[i] || y.low[i] > x.high[i]));
+        let (c, d) = (&x.cells[0], &y.cells[0]);
+        prop_assume!((0..2).any(|i| c.low[i] > d.high[i] || d.low[i] > c.high[i]));
         (forged.nodes[a], forged.nodes[b]) = (x, y);
         prop_assert!(refused(model, &forged).contains("it was changed"));
         let reason = refused(model, &sealed(&forged));
@@ -311,13 +331,32 @@ proptest! {
     fn oriented_sets_shrunk_to_points_are_refused_though_sealed(share in 0.0..0.5_f64) {
         let mut forged = LAB.2.clone();
         for node in forged.nodes.iter_mut().filter(|node| !node.key.starts_with("start")) {
-            for (low, high) in node.low.iter_mut().zip(&mut node.high) {
-                let middle = 0.5 * (*low + *high);
-                (*low, *high) = (middle - share * 0.1 * (*high - *low), middle);
+            for cell in &mut node.cells {
+                for (low, high) in cell.low.iter_mut().zip(&mut cell.high) {
+                    let middle = 0.5 * (*low + *high);
+                    (*low, *high) = (middle - share * 0.1 * (*high - *low), middle);
+                }
             }
         }
         let reason = refused(&LAB.1, &sealed(&forged));
         prop_assert!(!reason.contains("it was changed"), "{}", reason);
+    }
+}
+
+#[test]
+fn chains_with_gaps_are_refused_though_sealed() {
+    let (_, model, certificate) = &*LAB;
+    for which in 0..2 {
+        let mut forged = certificate.clone();
+        for node in forged.nodes.iter_mut().filter(|node| node.cells.len() > 1) {
+            let mut n = 0;
+            node.cells.retain(|_| {
+                n += 1;
+                n % 2 == which
+            });
+        }
+        let reason = refused(model, &sealed(&forged));
+        assert!(reason.contains("leads out of node"), "{reason}");
     }
 }
 
@@ -364,10 +403,14 @@ fn what_is_no_certificate_is_refused_with_a_reason() {
         *json.pointer_mut(pointer).unwrap() = value;
         json.to_string()
     };
-    let cut = |parts: Value| {
+    let slopes = |slopes: Value| {
         let mut node = json["nodes"][0].clone();
-        node["parts"] = parts;
+        node["cells"][0]["slopes"] = slopes;
         node
+    };
+    let two = |first: f64, second: f64| {
+        let cell = |low| serde_json::json!({"low": [low, 0], "high": [1, 1]});
+        serde_json::json!({"key": "0", "cells": [cell(first), cell(second)]})
     };
     // the same, and sealed again
     let forged = |pointer: &str, value: Value| {
@@ -381,27 +424,26 @@ fn what_is_no_certificate_is_refused_with_a_reason() {
         (with("/format", "carry-certificate-9".into()), "its format is \"carry-certificate-9\""),
         (with("/model", "00".into()), "the hash \"00\""),
         (with("/seal", "00".into()), "its seal is \"00\""),
-        (with("/nodes/0/high/0", 0.5.into()), "it was changed"),
+        (with("/nodes/0/cells/0/high/0", 0.5.into()), "it was changed"),
         (with("/steps", 0.into()), "0 steps at a time"),
         (with("/steps", 13.into()), "13 steps at a time"),
         (forged("/nodes", Value::Array(vec![])), "no node `start`"),
         (forged("/nodes/0/key", "2 01".into()), "does not begin with"),
         (forged("/nodes/0/key", "1 02".into()), "something else than pairs"),
         (forged("/nodes/0/key", json["nodes"][1]["key"].clone()), "is there twice"),
-        (forged("/nodes/0/low", Value::Array(vec![0.into()])), "2 hidden units"),
+        (forged("/nodes/0/cells/0/low", Value::Array(vec![0.into()])), "2 hidden units"),
         (
-            forged(
-                "/nodes/0",
-                serde_json::json!({"key": "0", "axes": [[1]], "low": [0, 0], "high": [1, 1]}),
-            ),
+            forged("/nodes/0", serde_json::json!({"key": "0", "axes": [[1]], "cells": []})),
             "2 hidden units",
         ),
-        (forged("/nodes/0/low/0", 5.into()), "make no set"),
-        (forged("/nodes/0", cut(serde_json::json!([1, 0]))), "1 to 4096 parts"),
-        (forged("/nodes/0", cut(serde_json::json!([1]))), "1 to 4096 parts"),
-        (forged("/nodes/0", cut(serde_json::json!([4_096, 2]))), "1 to 4096 parts"),
-        (with("/nodes/0/low/0", Value::Null), "it is not one"),
-        (forged("/nodes/0/high/0", 1e9.into()), "make no set"),
+        (forged("/nodes/0/cells/0/low/0", 5.into()), "make no set"),
+        (forged("/nodes/0/cells", Value::Array(vec![])), "make no set"),
+        (forged("/nodes/0", slopes(serde_json::json!([0]))), "2 hidden units"),
+        (forged("/nodes/0", slopes(serde_json::json!([0.1, 0]))), "make no set"),
+        (forged("/nodes/0", slopes(serde_json::json!([0, 9]))), "make no set"),
+        (forged("/nodes/0", two(0.5, 0.4)), "not in order"),
+        (with("/nodes/0/cells/0/low/0", Value::Null), "it is not one"),
+        (forged("/nodes/0/cells/0/high/0", 1e9.into()), "make no set"),
     ] {
         match check(model, text.as_bytes()) {
             Err(Error::Certificate(found)) => assert!(found.contains(reason), "{found}"),
@@ -416,7 +458,8 @@ fn what_is_no_certificate_is_refused_with_a_reason() {
 fn the_picture_shows_each_set_around_its_states() {
     let (parameters, _, certificate) = &*SMALL;
     let picture = picture(parameters, Some(certificate));
-    assert_eq!(picture.sets.iter().map(Vec::len).sum::<usize>(), certificate.nodes.len());
+    let cells = certificate.nodes.iter().map(|node| node.cells.len()).sum::<usize>();
+    assert_eq!(picture.sets.iter().map(Vec::len).sum::<usize>(), cells);
     for carry in 0..2 {
         assert!(picture.states[carry].len() >= 100);
         let inside = |point: &&[f64; 2]| {

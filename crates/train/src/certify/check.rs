@@ -7,7 +7,9 @@
 //! ```text
 //! network   z[t] = x[t]·W_in + h[t−1]·W_rec + b      h[t] = σ(z[t]) in [0, 1]^H, h[−1] = 0
 //!           o[t] = σ(h[t]·w_out + b_out)             the digit is 1 where o[t] > ½, in f32
-//! node      a carry and a set { h in [0, 1]^H : low ≤ A·h ≤ high }    A = I: a box
+//! node      a carry and a set, the union of cells, one at least
+//! cell      { h in [0, 1]^H : low ≤ (A − s·a₀ᵀ)·h ≤ high }    a₀ the first row of A, s₀ = 0
+//!           with A = I and s = 0 a box
 //! proved    (1) the node `start` holds h = 0, with no carry
 //!           (2) for every node, and every sequence of pairs of digits from any h of its set:
 //!               after 1 to `steps` pairs the state is in the set of a node whose carry is
@@ -17,8 +19,9 @@
 //! By induction every run comes, again and again, and never more than `steps` digits later,
 //! into a set with the true carry, so every digit of every sum is right.
 //!
-//! A node's set may be cut into parts of equal width along its axes: (2) is then shown for
-//! each part, from which the states spread less.
+//! A set of states on its way is in a union of cells if the ranges of its a₀·h that the
+//! cells leave to each other cover all of its range, without a gap, and if each of the cells
+//! whose range it meets holds all of it along the other rows.
 //!
 //! **What the machine computes** differs from the formulas, and every difference is
 //! enclosed:
@@ -50,8 +53,6 @@ const REACH: f64 = 8.0;
 /// Relative slack for the sums in f64: each has below 10⁵ terms, of magnitudes that add up
 /// to less than `REACH·Σ|w|`, so it is off by less than `10⁵·2⁻⁵³·8·Σ|w| < 1e-10·Σ|w|`.
 const SLACK: f64 = 1e-9;
-/// The most parts of a set.
-const MOST_PARTS: usize = 4_096;
 /// With so many steps there are fewer than the 10⁵ generators of [`SLACK`].
 const MOST_STEPS: usize = 12;
 /// On which side of ½ an output is, is decided in f32. From a sum this far from 0 on, the
@@ -67,6 +68,8 @@ pub struct Verified {
     pub bias: bool,
     /// How many nodes the certificate has.
     pub nodes: usize,
+    /// How many cells their sets have, all together.
+    pub cells: usize,
     /// The pairs of digits in the longest history of a node (k).
     pub history: usize,
     /// Steps from node to node, at most.
@@ -95,10 +98,17 @@ struct Node {
     key: String,
     /// A, by rows; a box without.
     axes: Option<Vec<Vec<f64>>>,
+    /// In the order of `low[0]`.
+    cells: Vec<Cell>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cell {
     low: Vec<f64>,
     high: Vec<f64>,
-    /// Into how many parts the set is cut along each axis; not at all without.
-    parts: Option<Vec<usize>>,
+    /// s; 0 without.
+    slopes: Option<Vec<f64>>,
 }
 
 /// The four pairs of digits, as they stand in keys.
@@ -146,22 +156,25 @@ fn verify(model: &[u8], certificate: &[u8]) -> Result<Verified, String> {
     let Some(start) = nodes.get("start") else {
         return Err("it has no node `start`".to_owned());
     };
-    if start.node.axes.is_some()
-        || start.node.low.iter().any(|&low| low > 0.0)
-        || start.node.high.iter().any(|&high| high < 0.0)
-    {
+    let origin = |cell: &Cell| {
+        cell.slopes.is_none()
+            && cell.low.iter().all(|&low| low <= 0.0)
+            && cell.high.iter().all(|&high| high >= 0.0)
+    };
+    if start.node.axes.is_some() || !start.node.cells.iter().any(origin) {
         return Err("the set of the node `start` is not a box that holds h = 0".to_owned());
     }
     let mut walk = Walk { network: &network, nodes: &nodes, steps: file.steps, margin: f64::MAX };
     for node in &file.nodes {
         let place = &nodes[&*node.key];
-        if !place.set().is_bounded() {
-            return Err(format!("the set of node `{}` reaches beyond {REACH}", node.key));
-        }
-        for part in 0..place.parts() {
+        for cell in &node.cells {
+            let set = place.set(cell);
+            if !set.is_bounded() {
+                return Err(format!("the set of node `{}` reaches beyond {REACH}", node.key));
+            }
             let carries = &mut place.carries.clone();
             let pairs = &mut place.pairs.clone();
-            walk.from(&place.part(part), file.steps, carries, pairs)
+            walk.from(&set, file.steps, carries, pairs)
                 .map_err(|reason| format!("from node `{}`: {reason}", node.key))?;
         }
     }
@@ -169,6 +182,7 @@ fn verify(model: &[u8], certificate: &[u8]) -> Result<Verified, String> {
         hidden: network.hidden,
         bias: network.bias,
         nodes: file.nodes.len(),
+        cells: file.nodes.iter().map(|node| node.cells.len()).sum(),
         history: nodes.values().map(|place| place.pairs.len()).max().unwrap_or(0),
         steps: file.steps,
         boxes: file.nodes.iter().all(|node| node.axes.is_none()),
@@ -209,31 +223,30 @@ fn read_nodes<'a>(
         let square = |axes: &Vec<Vec<f64>>| {
             axes.len() == hidden && axes.iter().all(|row| row.len() == hidden)
         };
-        if node.low.len() != hidden
-            || node.high.len() != hidden
-            || !node.axes.as_ref().is_none_or(square)
-        {
+        let fits = |cell: &Cell| {
+            [Some(&cell.low), Some(&cell.high), cell.slopes.as_ref()]
+                .into_iter()
+                .flatten()
+                .all(|values| values.len() == hidden)
+        };
+        if !node.cells.iter().all(fits) || !node.axes.as_ref().is_none_or(square) {
             return Err(bad(&format!("is not of a network of {hidden} hidden units")));
         }
         let bounded = |value: &f64| value.abs() <= REACH;
-        if !node
-            .low
-            .iter()
-            .chain(&node.high)
-            .chain(node.axes.iter().flatten().flatten())
-            .all(bounded)
-            || node.low.iter().zip(&node.high).any(|(low, high)| low > high)
+        let is_set = |cell: &Cell| {
+            let values = cell.low.iter().chain(&cell.high).chain(cell.slopes.iter().flatten());
+            values.copied().all(|value| bounded(&value))
+                && cell.low.iter().zip(&cell.high).all(|(low, high)| low <= high)
+                && cell.slopes.as_ref().is_none_or(|slopes| slopes[0] == 0.0)
+        };
+        if node.cells.is_empty()
+            || !node.cells.iter().all(is_set)
+            || !node.axes.iter().flatten().flatten().all(bounded)
         {
             return Err(bad("has bounds that make no set"));
         }
-        let parts = |parts: &Vec<usize>| {
-            parts.len() == hidden
-                && parts.iter().all(|&parts| (1..=MOST_PARTS).contains(&parts))
-                && parts.iter().fold(1, |all: usize, &parts| all.saturating_mul(parts))
-                    <= MOST_PARTS
-        };
-        if !node.parts.as_ref().is_none_or(parts) {
-            return Err(bad(&format!("is not cut into 1 to {MOST_PARTS} parts")));
+        if !node.cells.is_sorted_by(|a, b| a.low[0] <= b.low[0]) {
+            return Err(bad("has cells that are not in order"));
         }
         if places.insert(&*node.key, Place { node, carries, pairs }).is_some() {
             return Err(bad("is there twice"));
@@ -243,79 +256,92 @@ fn read_nodes<'a>(
 }
 
 impl Place<'_> {
-    /// How many parts the node's set is cut into.
-    fn parts(&self) -> usize {
-        self.node.parts.iter().flatten().product()
-    }
-
-    /// A zonotope that holds one part of the node's set.
-    fn part(&self, mut part: usize) -> Zonotope {
-        let (mut low, mut high) = (self.node.low.clone(), self.node.high.clone());
-        for (i, &parts) in self.node.parts.iter().flatten().enumerate() {
-            // Neighbours share their edge, the same number, and the outer ones are the set's,
-            // so that together they hold all of it.
-            let edge = |n: usize| {
-                let (low, high) = (self.node.low[i], self.node.high[i]);
-                if n == parts { high } else { low + (high - low) * (n as f64 / parts as f64) }
-            };
-            let n = part % parts;
-            (low[i], high[i]) = (edge(n), edge(n + 1));
-            part /= parts;
-        }
-        self.within(&low, &high)
-    }
-
-    /// A zonotope that holds the node's set.
-    fn set(&self) -> Zonotope {
-        self.within(&self.node.low, &self.node.high)
-    }
-
-    /// The same between other bounds.
-    fn within(&self, low: &[f64], high: &[f64]) -> Zonotope {
-        let axes = &self.node.axes;
-        let hidden = low.len();
-        let middle: Vec<f64> = low.iter().zip(high).map(|(low, high)| 0.5 * (low + high)).collect();
+    /// A zonotope that holds a cell of the node.
+    fn set(&self, cell: &Cell) -> Zonotope {
+        let hidden = cell.low.len();
+        let middle: Vec<f64> =
+            cell.low.iter().zip(&cell.high).map(|(low, high)| 0.5 * (low + high)).collect();
         let radius: Vec<f64> = (0..hidden)
-            .map(|i| (high[i] - middle[i]).next_up().max((middle[i] - low[i]).next_up()))
+            .map(|i| (cell.high[i] - middle[i]).next_up().max((middle[i] - cell.low[i]).next_up()))
             .collect();
-        let Some(axes) = axes else {
-            let (low, high) = (low.to_vec(), high.to_vec());
-            return Zonotope { center: middle, generators: Vec::new(), own: radius, low, high };
+        let slope = |i: usize| cell.slopes.as_ref().map_or(0.0, |slopes| slopes[i]);
+        let axis = |i: usize, j: usize| match &self.node.axes {
+            Some(axes) => axes[i][j],
+            None if i == j => 1.0,
+            None => 0.0,
         };
-        // h = Aᵀ·(A·h) + (I − Aᵀ·A)·h, whatever A is, with A·h in the bounds and h in [0, 1].
+        if self.node.axes.is_none() && cell.slopes.is_none() {
+            let (low, high) = (cell.low.clone(), cell.high.clone());
+            return Zonotope { center: middle, generators: Vec::new(), own: radius, low, high };
+        }
+        // h = Aᵀ·(A·h) + (I − Aᵀ·A)·h, whatever A is, with h in [0, 1]. Of A·h the first
+        // value is in its bounds, and any other is that times its slope and what is in its
+        // bounds.
         let mut center = vec![0.0; hidden];
         let mut own = vec![0.0_f64; hidden];
+        let mut generators = vec![vec![0.0; hidden]; hidden];
         for j in 0..hidden {
-            center[j] = (0..hidden).map(|i| axes[i][j] * middle[i]).sum();
-            let magnitude: f64 = (0..hidden).map(|i| axes[i][j].abs()).sum();
+            let magnitude: f64 =
+                (0..hidden).map(|i| axis(i, j).abs() * (1.0 + slope(i).abs())).sum();
             own[j] = SLACK * (1.0 + magnitude);
+            for i in 0..hidden {
+                center[j] += axis(i, j) * (middle[i] + slope(i) * middle[0]);
+                generators[i][j] += axis(i, j) * radius[i];
+                generators[0][j] += axis(i, j) * slope(i) * radius[0];
+            }
             for k in 0..hidden {
-                let product: f64 = (0..hidden).map(|i| axes[i][j] * axes[i][k]).sum();
+                let product: f64 = (0..hidden).map(|i| axis(i, j) * axis(i, k)).sum();
                 let identity = if j == k { 1.0 } else { 0.0 };
                 own[j] =
                     (own[j] + ((identity - product).abs() + SLACK * (1.0 + magnitude))).next_up();
             }
         }
-        let generators =
-            (0..hidden).map(|i| axes[i].iter().map(|a| a * radius[i]).collect()).collect();
         Zonotope { center, generators, own, low: vec![0.0; hidden], high: vec![1.0; hidden] }
     }
 
     /// Does the node's set hold all of `set`, which is within [0, 1]^H?
     fn holds(&self, set: &Zonotope) -> bool {
-        let Node { axes, low, high, .. } = self.node;
-        (0..low.len()).all(|i| {
-            let (least, most) = match axes {
-                None => {
-                    let unit: Vec<f64> =
-                        (0..low.len()).map(|j| if i == j { 1.0 } else { 0.0 }).collect();
-                    let (least, most) = set.range(&unit);
-                    (least.max(set.low[i]), most.min(set.high[i]))
-                }
-                Some(axes) => set.range(&axes[i]),
+        let (least, most) = self.range(None, 0, set);
+        // up to where cells hold all of it
+        let mut reached = least;
+        for cell in &self.node.cells {
+            if cell.high[0] < least || cell.low[0] > most {
+                continue;
+            }
+            let holds = |i: usize| {
+                let (least, most) = self.range(cell.slopes.as_deref(), i, set);
+                cell.low[i] <= least && most <= cell.high[i]
             };
-            low[i] <= least && most <= high[i]
-        })
+            if cell.low[0] > reached || !(1..cell.low.len()).all(holds) {
+                return false;
+            }
+            reached = reached.max(cell.high[0]);
+        }
+        reached >= most
+    }
+
+    /// The range of `(aᵢ − sᵢ·a₀)·h` over a set.
+    fn range(&self, slopes: Option<&[f64]>, i: usize, set: &Zonotope) -> (f64, f64) {
+        let hidden = set.center.len();
+        let unit = |i: usize| (0..hidden).map(|j| if i == j { 1.0 } else { 0.0 }).collect();
+        let axis =
+            |i: usize| self.node.axes.as_ref().map_or_else(|| unit(i), |axes| axes[i].clone());
+        let Some(slopes) = slopes else {
+            let (least, most) = set.range(&axis(i));
+            return match self.node.axes {
+                Some(_) => (least, most),
+                None => (least.max(set.low[i]), most.min(set.high[i])),
+            };
+        };
+        let (mut row, first): (Vec<f64>, Vec<f64>) = (axis(i), axis(0));
+        // The row is rounded: SLACK times all that is in it, and not only what is left of it.
+        let mut slack = 0.0;
+        for (value, first) in row.iter_mut().zip(&first) {
+            slack += SLACK * (value.abs() + (slopes[i] * first).abs());
+            *value -= slopes[i] * first;
+        }
+        let (least, most) = set.range(&row);
+        ((least - slack).next_down(), (most + slack).next_up())
     }
 }
 
@@ -595,10 +621,12 @@ fn seal(file: &File) -> String {
         let rows = node.axes.as_deref().unwrap_or(&[]);
         hash.update((rows.len() as u64).to_le_bytes());
         rows.iter().for_each(|row| list(&mut hash, row));
-        list(&mut hash, &node.low);
-        list(&mut hash, &node.high);
-        let parts: Vec<f64> = node.parts.iter().flatten().map(|&parts| parts as f64).collect();
-        list(&mut hash, &parts);
+        hash.update((node.cells.len() as u64).to_le_bytes());
+        for cell in &node.cells {
+            list(&mut hash, &cell.low);
+            list(&mut hash, &cell.high);
+            list(&mut hash, cell.slopes.as_deref().unwrap_or(&[]));
+        }
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -742,39 +770,114 @@ mod tests {
         }
     }
 
+    /// A node of two units that has these cells along axes that are nearly orthogonal.
+    fn node(cells: Vec<Cell>) -> Node {
+        Node { key: "0".to_owned(), axes: Some(vec![vec![0.6, 0.8], vec![-0.79, 0.61]]), cells }
+    }
+
+    fn place(node: &Node) -> Place<'_> {
+        Place { node, carries: vec![false], pairs: vec![] }
+    }
+
+    fn is_in(node: &Node, h: [f64; 2]) -> bool {
+        let along: Vec<f64> =
+            node.axes.iter().flatten().map(|row| row[0] * h[0] + row[1] * h[1]).collect();
+        node.cells.iter().any(|cell| {
+            let slope = |i: usize| cell.slopes.as_ref().map_or(0.0, |slopes| slopes[i]);
+            (0..2).all(|i| {
+                let value = along[i] - slope(i) * along[0];
+                cell.low[i] <= value && value <= cell.high[i]
+            })
+        })
+    }
+
     #[test]
-    fn a_node_with_any_axes_holds_what_it_is_said_to() {
-        let node = Node {
-            key: "0".to_owned(),
-            axes: Some(vec![vec![0.6, 0.8], vec![-0.79, 0.61]]),
-            low: vec![0.1, -0.2],
-            high: vec![0.9, 0.3],
-            parts: Some(vec![3, 2]),
-        };
-        let place = Place { node: &node, carries: vec![false], pairs: vec![] };
-        let set = place.set();
-        let (mut inside, mut used) = (0, [false; 6]);
-        for n in 0..10_000 {
-            let h = [f64::from(n % 100) / 99.0, f64::from(n / 100) / 99.0];
-            let axes = node.axes.as_ref().unwrap();
-            let along: Vec<f64> = axes.iter().map(|row| row[0] * h[0] + row[1] * h[1]).collect();
-            if (0..2).all(|i| node.low[i] <= along[i] && along[i] <= node.high[i]) {
-                inside += 1;
-                let holds = |set: &Zonotope| {
-                    [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, -2.0], [0.6, 0.8]].iter().all(
-                        |direction| {
-                            let (low, high) = set.range(direction);
-                            let value = direction[0] * h[0] + direction[1] * h[1];
-                            low <= value && value <= high
-                        },
-                    )
-                };
-                assert!(holds(&set), "{h:?}");
-                let part = (0..place.parts()).find(|&part| holds(&place.part(part)));
-                used[part.unwrap_or_else(|| panic!("no part holds {h:?}"))] = true;
+    fn the_zonotope_of_a_cell_holds_the_cell() {
+        for slopes in [None, Some(vec![0.0, 0.7]), Some(vec![0.0, -2.0])] {
+            let node = node(vec![Cell { low: vec![0.1, -0.2], high: vec![0.9, 0.3], slopes }]);
+            let set = place(&node).set(&node.cells[0]);
+            let mut inside = 0;
+            for n in 0..10_000 {
+                let h = [f64::from(n % 100) / 99.0, f64::from(n / 100) / 99.0];
+                if is_in(&node, h) {
+                    inside += 1;
+                    for w in [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, -2.0], [0.6, 0.8]] {
+                        let (low, high) = set.range(&w);
+                        let value = w[0] * h[0] + w[1] * h[1];
+                        assert!(low <= value && value <= high, "{h:?}");
+                    }
+                }
+            }
+            assert!(inside > 300, "{inside}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        /// What a union of cells is said to hold, it holds, point by point.
+        #[test]
+        fn a_union_of_cells_holds_every_point_of_a_set_that_it_holds(
+            edges in prop::collection::vec((-0.3..1.3_f64, 0.0..0.5_f64), 1..6),
+            bounds in prop::collection::vec((-0.9..0.1_f64, 0.1..0.9_f64, -0.5..0.5_f64, any::<bool>()), 6),
+            center in prop::array::uniform2(0.2..0.8_f64),
+            generators in prop::collection::vec(prop::array::uniform2(-0.1..0.1_f64), 0..4),
+            shares in prop::collection::vec(prop::array::uniform4(-1.0..1.0_f64), 64),
+        ) {
+            let mut cells: Vec<Cell> = edges.iter().zip(&bounds).map(|((low, width), (least, most, slope, has))| Cell {
+                low: vec![*low, *least],
+                high: vec![low + width, *most],
+                slopes: has.then(|| vec![0.0, *slope]),
+            }).collect();
+            cells.sort_by(|a, b| a.low[0].total_cmp(&b.low[0]));
+            let node = node(cells);
+            let set = Zonotope {
+                center: center.to_vec(),
+                generators: generators.iter().map(|g| g.to_vec()).collect(),
+                own: vec![0.0; 2],
+                low: vec![0.0; 2],
+                high: vec![1.0; 2],
+            };
+            let points = shares.iter().map(|shares| {
+                let at = |j: usize| center[j] + generators.iter().zip(shares).map(|(g, e)| g[j] * e.signum().mul_add(0.5, 0.5 * e)).sum::<f64>();
+                [at(0), at(1)]
+            });
+            if place(&node).holds(&set) {
+                for h in points.filter(|h| h.iter().all(|h| (0.0..=1.0).contains(h))) {
+                    prop_assert!(is_in(&node, h), "{:?}", h);
+                }
             }
         }
-        assert_eq!(used, [true; 6]);
-        assert!(inside > 1_000, "{inside}");
+    }
+
+    #[test]
+    fn a_gap_between_cells_is_seen() {
+        let cell = |low: f64, high: f64| Cell {
+            low: vec![low, -0.5],
+            high: vec![high, 0.5],
+            slopes: None,
+        };
+        let set = Zonotope {
+            center: vec![0.3, 0.4],
+            generators: vec![vec![0.06, 0.08]],
+            own: vec![0.0; 2],
+            low: vec![0.0; 2],
+            high: vec![1.0; 2],
+        };
+        // along the first axis from 0.4 to 0.6
+        for (cells, held) in [
+            (vec![cell(0.3, 0.7)], true),
+            (vec![cell(0.3, 0.5), cell(0.5, 0.7)], true),
+            (vec![cell(0.3, 0.5), cell(0.45, 0.7)], true),
+            (vec![cell(0.3, 0.5), cell(0.5 + 1e-9, 0.7)], false),
+            (vec![cell(0.3, 0.5)], false),
+            (vec![cell(0.5, 0.7)], false),
+            (vec![cell(0.0, 0.1), cell(0.3, 0.7)], true),
+            (vec![cell(0.0, 0.1), cell(0.8, 0.9)], false),
+            (vec![cell(0.3, 0.6), cell(0.35, 0.4), cell(0.55, 0.7)], true),
+        ] {
+            let node = node(cells);
+            assert_eq!(place(&node).holds(&set), held);
+        }
     }
 }

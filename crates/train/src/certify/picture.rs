@@ -1,7 +1,8 @@
 //! What a proof looks like: the states of a network, and the sets that hold them, seen
 //! along the two axes on which the states differ most.
 
-use super::search::{Pool, eigenvectors};
+use super::leaf::eigenvectors;
+use super::search::Pool;
 use super::{Certificate, Net};
 use model::Parameters;
 use rand::SeedableRng;
@@ -12,7 +13,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 pub struct Picture {
     /// Points, by carry.
     pub states: [Vec<[f64; 2]>; 2],
-    /// What each node's set covers, by carry: the least and the largest point.
+    /// What each cell of a node covers, by carry: the least and the largest point.
     pub sets: [Vec<[[f64; 2]; 2]>; 2],
 }
 
@@ -47,20 +48,25 @@ pub fn picture(parameters: &Parameters, certificate: Option<&Certificate>) -> Pi
     let states = [points(&pool.states[0]), points(&pool.states[1])];
     let mut sets = [Vec::new(), Vec::new()];
     for node in certificate.iter().flat_map(|certificate| &certificate.nodes) {
-        let range = |axis: &[f64]| {
-            let along = match &node.axes {
-                Some(axes) => axes.iter().map(|row| dot(row, axis)).collect(),
-                None => axis.to_vec(),
+        for cell in &node.cells {
+            let range = |axis: &[f64]| {
+                let mut along: Vec<f64> = match &node.axes {
+                    Some(axes) => axes.iter().map(|row| dot(row, axis)).collect(),
+                    None => axis.to_vec(),
+                };
+                for (i, slope) in cell.slopes.iter().flatten().enumerate() {
+                    along[0] += slope * along[i];
+                }
+                let (mut low, mut high) = (0.0, 0.0);
+                for ((least, most), a) in cell.low.iter().zip(&cell.high).zip(along) {
+                    low += (a * least).min(a * most);
+                    high += (a * least).max(a * most);
+                }
+                [low, high]
             };
-            let (mut low, mut high) = (0.0, 0.0);
-            for ((least, most), a) in node.low.iter().zip(&node.high).zip(along) {
-                low += (a * least).min(a * most);
-                high += (a * least).max(a * most);
-            }
-            [low, high]
-        };
-        let [x, y] = [range(&axes[0]), range(&axes[1])];
-        sets[usize::from(node.carry())].push([[x[0], y[0]], [x[1], y[1]]]);
+            let [x, y] = [range(&axes[0]), range(&axes[1])];
+            sets[usize::from(node.carry())].push([[x[0], y[0]], [x[1], y[1]]]);
+        }
     }
     Picture { states, sets }
 }

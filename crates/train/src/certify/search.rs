@@ -6,28 +6,29 @@
 //! ```text
 //! for each plan (kind of sets, steps at a time, how many leaves):
 //!   leaves   the carry before and the last pairs of digits
-//!   sets     around states seen, by their principal axes (or the units: boxes), widened
-//!            and cut into parts where the sigmoids are bent
-//!   repeat   take every set that grew further, step by step, until a set holds what arrives;
-//!            after `steps` at the latest widen the set that does not
+//!   sets     around states seen: boxes, or chains of cells along principal axes
+//!   repeat   take every cell that grew further, step by step, until a set holds what arrives;
+//!            after `steps` at the latest widen the cells that do not
 //!   until    all hold: found
-//!            an output may be wrong, or the sets grow on: tell more histories apart, where
-//!            sets are wrong or bent most, cut finer, and begin again
+//!            an output may be wrong, or the sets grow on: where that happens, where growth
+//!            began and where sets are bent most, make the cells shorter or, where they are
+//!            thick, tell more histories apart, and begin again
 //! ```
 //!
 //! 1. A key names the carry *before* its pairs, not only the one now: after 01 01 01 11 the
 //!    carry is 1 either way, but the states still tell what it was before the 01s.
 //! 2. Units move together: along a leaf's principal axes its states are thin, and a box
 //!    along the units would be mostly air.
-//! 3. Some steps at a time: one step may stretch a set along an axis and turn it; only over
+//! 3. A network may remember, along one direction, for forty pairs. Histories that tell all
+//!    of that apart would be 2⁴⁰; a few pairs and the place along that direction are enough.
+//! 4. Some steps at a time: one step may stretch a set along an axis and turn it; only over
 //!    a few does a network that has learned to carry contract.
 //!    Most ways end earlier: one step is enough where states forget fast.
-//! 4. A set is as good as σ is straight on it. A unit that is nearly 0 or 1 may vary widely
+//! 5. A set is as good as σ is straight on it. A unit that is nearly 0 or 1 may vary widely
 //!    at no cost, so leaves are split by what lines cannot follow, not by how far sums spread.
-//! 5. Along its longest axis a set of states is a curve. Cut into pieces, each nearly
-//!    straight, it costs a walk a piece, and no more nodes.
 
 use super::Node;
+use super::leaf::{self, Cell, Leaf, Ranges};
 use super::sets::{Image, Net, Zonotope};
 use rand::{Rng, RngExt};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
@@ -41,8 +42,8 @@ pub(super) struct Plan {
     pub shortest: usize,
     /// The most pairs of a history.
     pub longest: usize,
-    /// A history is split at first where lines cannot follow the sigmoids better than this.
-    pub curvature: f64,
+    /// A history is split at first where its set is thicker than this.
+    pub thickness: f64,
     /// The most leaves at first, and in the end.
     pub leaves: (usize, usize),
     /// Steps at a time.
@@ -50,21 +51,19 @@ pub(super) struct Plan {
 }
 
 /// From cheap to dear.
-pub(super) const PLANS: [Plan; 5] =
-    [boxes(1), boxes(2), boxes(3), oriented(6, 300, 0.03), oriented(8, 1_000, 0.005)];
+pub(super) const PLANS: [Plan; 4] = [boxes(1), boxes(2), boxes(3), CURVES];
 /// States of each carry that sets are made around.
-pub(super) const STATES: usize = 50;
+pub(super) const STATES: usize = 400;
 /// So many plans cost less than a look for a counterexample.
 pub(super) const CHEAP: usize = 3;
 
 const fn boxes(k: usize) -> Plan {
-    Plan { axes: false, shortest: k, longest: k, curvature: 0.0, leaves: (0, 0), steps: 1 }
+    Plan { axes: false, shortest: k, longest: k, thickness: 0.0, leaves: (0, 0), steps: 1 }
 }
 
-const fn oriented(steps: usize, leaves: usize, curvature: f64) -> Plan {
-    let leaves = (leaves, 10 * leaves);
-    Plan { axes: true, shortest: 2, longest: 60, curvature, leaves, steps }
-}
+/// Chains of cells along the states' principal axes.
+const CURVES: Plan =
+    Plan { axes: true, shortest: 2, longest: 60, thickness: 0.2, leaves: (200, 20_000), steps: 4 };
 
 /// Why a plan came to nothing.
 #[derive(Clone, Debug)]
@@ -73,100 +72,23 @@ pub(super) struct Failure {
     pub ways: Vec<Vec<u8>>,
 }
 
-/// Each set is widened by this share of its width and this much.
-const WIDEN: (f64, f64) = (0.02, 1e-4);
+/// A leaf that is in the way gets shorter cells where they are longer than this many times
+/// their thickness, else its history is split.
+const LONG: f64 = 0.7;
+/// The most cells of a leaf.
+const MOST_CELLS: usize = 200;
 /// The most rounds of growth.
-const ROUNDS: usize = 30;
+const ROUNDS: usize = 60;
 /// In the first round a set need not be taken further than this, in the next one step more,
 /// and so on: the way is then long only from the sets that need it.
 const FIRST_STEPS: usize = 2;
 /// One leaf of so many is split because it is bent.
 const SHARE: usize = 8;
-/// The most parts of a set.
-const MOST_PARTS: usize = 64;
 
 /// The sum digit and the next carry.
 pub(super) fn add(pair: u8, carry: bool) -> (bool, bool) {
     let sum = (pair >> 1) + (pair & 1) + u8::from(carry);
     (sum & 1 == 1, sum >= 2)
-}
-
-/// A history that is told apart, and its set.
-#[derive(Clone)]
-struct Leaf {
-    /// All pairs since the first step are known.
-    from_start: bool,
-    /// The carry before the pairs.
-    before: bool,
-    pairs: Vec<u8>,
-    /// `[H, H]`, a row an axis; the units without.
-    axes: Option<Vec<f64>>,
-    /// `[H]`, into how many parts of equal width the set is cut along each axis on its way.
-    parts: Vec<usize>,
-    /// The axes are rounded: how far `AᵀA·h` may be from `h`.
-    rough: f64,
-    low: Vec<f64>,
-    high: Vec<f64>,
-    /// Whether the set has grown since it was taken further.
-    grown: bool,
-    /// Of which other leaf it last had to hold more.
-    from: usize,
-}
-
-impl Leaf {
-    fn carry(&self) -> bool {
-        self.pairs.iter().fold(self.before, |carry, &pair| add(pair, carry).1)
-    }
-
-    fn key(&self) -> Key {
-        (self.pairs.len(), self.pairs.clone(), self.before)
-    }
-
-    /// One of the parts of the set.
-    fn part(&self, mut part: usize, set: &mut Zonotope) {
-        let h = self.low.len();
-        for (i, &parts) in self.parts.iter().enumerate() {
-            let width = (self.high[i] - self.low[i]) / parts as f64;
-            set.low[i] = self.low[i] + (part % parts) as f64 * width;
-            set.high[i] = set.low[i] + width;
-            part /= parts;
-        }
-        let Some(axes) = &self.axes else {
-            set.columns = 0;
-            for j in 0..h {
-                set.center[j] = 0.5 * (set.low[j] + set.high[j]);
-                set.own[j] = 0.5 * (set.high[j] - set.low[j]);
-            }
-            return;
-        };
-        set.columns = h.next_multiple_of(super::sets::LANES);
-        set.center.fill(0.0);
-        set.generators.fill(0.0);
-        set.own.fill(0.0);
-        for (i, axis) in axes.chunks_exact(h).enumerate() {
-            let middle = 0.5 * (set.low[i] + set.high[i]);
-            let radius = 0.5 * (set.high[i] - set.low[i]);
-            for (j, a) in axis.iter().enumerate() {
-                set.center[j] += a * middle;
-                set.generators[j * set.stride + i] = a * radius;
-            }
-        }
-        set.low.fill(0.0);
-        set.high.fill(1.0);
-    }
-
-    fn count(&self) -> usize {
-        self.parts.iter().product()
-    }
-
-    /// The range of a set along an axis.
-    fn range(&self, set: &Zonotope, axis: usize) -> (f64, f64) {
-        let h = self.low.len();
-        match &self.axes {
-            Some(axes) => set.range(&axes[axis * h..][..h]),
-            None => set.range_of_unit(axis),
-        }
-    }
 }
 
 /// Histories, found from their end: whatever the carry is now, the last pair and the carry
@@ -311,10 +233,10 @@ pub(super) fn draw(mix: &[f64; 4], generator: &mut impl Rng) -> u8 {
     3
 }
 
-/// A history and how bent its set is; the most bent is the greatest.
+/// A history and how thick its set is; the thickest is the greatest.
 #[derive(Clone, Debug, PartialEq)]
 struct History {
-    curvature: f64,
+    thickness: f64,
     before: bool,
     pairs: Vec<u8>,
 }
@@ -324,7 +246,7 @@ impl Eq for History {}
 impl Ord for History {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         let rest = |history: &Self| (history.before, history.pairs.clone());
-        self.curvature.total_cmp(&other.curvature).then_with(|| rest(self).cmp(&rest(other)))
+        self.thickness.total_cmp(&other.thickness).then_with(|| rest(self).cmp(&rest(other)))
     }
 }
 
@@ -351,25 +273,28 @@ pub(super) fn search(
 ) -> Result<Vec<Node>, Failure> {
     let mut walk = Walk::new(net, plan.steps, effort);
     let mut leaves = close(first_leaves(net, pool, plan), plan);
-    let mut bend = plan.curvature;
     loop {
         let mut tree = plant(net, pool, plan, &mut leaves);
-        if plan.axes {
-            tree.leaves.iter_mut().for_each(|leaf| walk.cut(leaf, bend));
-        }
         add_starts(net, &mut tree, &mut walk);
-        let Some(trouble) = grow(&mut tree, &mut walk) else { return Ok(nodes(net, &tree)) };
+        let Some(trouble) = grow(&mut tree, &mut walk) else {
+            return Ok(tree.leaves.iter().map(Leaf::node).collect());
+        };
         let failure = Failure { ways: trouble.iter().filter_map(|(_, way)| way.clone()).collect() };
         if !plan.axes || leaves.len() >= plan.leaves.1 || *walk.effort == 0 {
             return Err(failure);
         }
-        bend *= 0.5;
         let split = blame(&tree, &mut walk, &trouble, plan);
         if split.is_empty() {
             return Err(failure);
         }
         for n in split {
-            split_leaf(&mut leaves, &tree.leaves[n].key());
+            let leaf = &tree.leaves[n];
+            // Shorter cells, where they are long, else a longer history.
+            if leaf.width > LONG * leaf.thickness() && leaf.cells.len() < MOST_CELLS {
+                leaves.insert(key(leaf), Made { width: Some(0.5 * leaf.width), leaf: None });
+            } else {
+                split_leaf(&mut leaves, &key(leaf));
+            }
         }
         leaves = close(leaves, plan);
     }
@@ -379,38 +304,52 @@ pub(super) fn search(
 type Key = (usize, Vec<u8>, bool);
 
 /// Histories, each with its leaf once that is made.
-type Leaves = BTreeMap<Key, Option<Leaf>>;
+type Leaves = BTreeMap<Key, Made>;
+
+/// What is made of a history so far.
+#[derive(Clone, Default)]
+struct Made {
+    /// The width of its cells, where that was chosen.
+    width: Option<f64>,
+    leaf: Option<Leaf>,
+}
+
+fn key(leaf: &Leaf) -> Key {
+    (leaf.pairs.len(), leaf.pairs.clone(), leaf.before)
+}
 
 fn split_leaf(leaves: &mut Leaves, key: &Key) {
     leaves.remove(key);
     for (before, pairs) in earlier(key.2, &key.1) {
-        leaves.insert((pairs.len(), pairs, before), None);
+        leaves.insert((pairs.len(), pairs, before), Made::default());
     }
 }
 
-/// Splits histories, the most bent first, as far as the plan says.
+/// Splits histories, the thickest first, as far as the plan says.
 fn first_leaves(net: &Net, pool: &Pool, plan: &Plan) -> Leaves {
     let history = |before: bool, pairs: Vec<u8>| {
-        let curvature = if pairs.len() < plan.shortest {
+        let thickness = if pairs.len() < plan.shortest {
             f64::MAX
         } else if pairs.len() < plan.longest {
-            net.curvature(&pool.after(net, before, &pairs))
+            leaf::cell_width(&pool.after(net, before, &pairs))
         } else {
             0.0
         };
-        History { curvature, before, pairs }
+        History { thickness, before, pairs }
     };
     let mut open: BinaryHeap<History> =
         [false, true].map(|before| history(before, vec![])).into_iter().collect();
     while let Some(worst) = open.peek() {
         let short = worst.pairs.len() < plan.shortest;
-        if !short && (worst.curvature <= plan.curvature || open.len() >= plan.leaves.0) {
+        if !short && (worst.thickness <= plan.thickness || open.len() >= plan.leaves.0) {
             break;
         }
         let History { before, pairs, .. } = open.pop().expect("just seen");
         open.extend(earlier(before, &pairs).map(|(before, pairs)| history(before, pairs)));
     }
-    open.into_iter().map(|open| ((open.pairs.len(), open.pairs, open.before), None)).collect()
+    open.into_iter()
+        .map(|open| ((open.pairs.len(), open.pairs, open.before), Made::default()))
+        .collect()
 }
 
 /// From each leaf, `steps` pairs must lead to a leaf whose history is then known: splits
@@ -451,51 +390,16 @@ fn leads_to_leaves(histories: &Histories, before: bool, way: &mut Vec<u8>, left:
 fn plant(net: &Net, pool: &Pool, plan: &Plan, leaves: &mut Leaves) -> Tree {
     let mut tree =
         Tree { leaves: Vec::new(), histories: Histories::new(), by_start: HashMap::new() };
-    for ((_, pairs, before), leaf) in leaves {
+    for ((_, pairs, before), Made { width, leaf }) in leaves {
         let leaf = leaf.get_or_insert_with(|| {
             let states = pool.after(net, *before, pairs);
-            let axes = plan.axes.then(|| principal_axes(&states));
-            leaf_around(*before, pairs.clone(), axes, &states)
+            let axes = plan.axes.then(|| leaf::principal_axes(&states));
+            Leaf::around(*before, pairs.clone(), axes, *width, &states)
         });
         tree.histories.insert(*before, pairs, tree.leaves.len());
         tree.leaves.push(leaf.clone());
     }
     tree
-}
-
-fn leaf_around(before: bool, pairs: Vec<u8>, axes: Option<Vec<f64>>, states: &[Vec<f64>]) -> Leaf {
-    let h = states[0].len();
-    let (mut low, mut high) = (vec![f64::MAX; h], vec![f64::MIN; h]);
-    for state in states {
-        for j in 0..h {
-            let value = match &axes {
-                Some(axes) => axes[j * h..][..h].iter().zip(state).map(|(a, s)| a * s).sum(),
-                None => state[j],
-            };
-            low[j] = low[j].min(value);
-            high[j] = high[j].max(value);
-        }
-    }
-    for (low, high) in low.iter_mut().zip(&mut high) {
-        let by = WIDEN.0 * (*high - *low) + WIDEN.1;
-        *low -= by;
-        *high += by;
-        if axes.is_none() {
-            (*low, *high) = (low.max(0.0), high.min(1.0));
-        }
-    }
-    let rough = axes.as_ref().map_or(0.0, |axes| roughness(axes, h));
-    let parts = vec![1; h];
-    Leaf { from_start: false, before, pairs, axes, parts, rough, low, high, grown: true, from: 0 }
-}
-
-/// The largest `Σ_k |I − AᵀA|` of a row, and a little more.
-fn roughness(axes: &[f64], h: usize) -> f64 {
-    let entry = |j: usize, k: usize| {
-        let product: f64 = axes.chunks_exact(h).map(|axis| axis[j] * axis[k]).sum();
-        (f64::from(u8::from(j == k)) - product).abs() + 1e-8
-    };
-    (0..h).map(|j| (0..h).map(|k| entry(j, k)).sum()).fold(1e-8, f64::max)
 }
 
 /// The nodes of histories too short for a leaf, from h = 0 on.
@@ -504,20 +408,9 @@ fn add_starts(net: &Net, tree: &mut Tree, walk: &mut Walk) {
     let mut open = vec![(Vec::new(), vec![0.0; h], vec![0.0; h])];
     while let Some((pairs, low, high)) = open.pop() {
         tree.by_start.insert(pairs.clone(), tree.leaves.len());
-        let leaf = Leaf {
-            from_start: true,
-            before: false,
-            pairs,
-            axes: None,
-            parts: vec![1; h],
-            rough: 0.0,
-            low,
-            high,
-            grown: true,
-            from: 0,
-        };
+        let leaf = Leaf::start(pairs, low, high);
         // An output that may be wrong is met again, and told, when sets grow.
-        let _ = walk.visit(&leaf, f64::MIN, &mut |set, way, depth| {
+        let _ = walk.visit(&leaf, &leaf.cells[&0], f64::MIN, &mut |set, way, depth| {
             let known = tree.histories.find(false, way).is_some();
             if depth == steps && !known {
                 let low = set.low.iter().map(|low| (low - 1e-6).max(0.0)).collect();
@@ -533,83 +426,78 @@ fn add_starts(net: &Net, tree: &mut Tree, walk: &mut Walk) {
 /// A leaf, and the pairs up to an output that may be wrong from there, if one may.
 type Trouble = (usize, Option<Vec<u8>>);
 
-/// The last leaf from which more came than a set holds, and the ranges that came.
-type Wanted = (usize, Vec<(f64, f64)>);
+/// The last leaf from which more came than a cell holds, and the ranges that came.
+type Wanted = (usize, Ranges);
 
-/// Widens sets until all hold what arrives; or the leaves that are in the way.
+/// Widens cells until all hold what arrives; or the leaves that are in the way.
 fn grow(tree: &mut Tree, walk: &mut Walk) -> Option<Vec<Trouble>> {
     let h = walk.net.hidden;
-    let mut before = usize::MAX;
+    let mut ranges = vec![(0.0, 0.0); h];
+    // of each round, how many cells grew, and of which leaves and from which
+    let mut counts: Vec<usize> = Vec::new();
+    let mut restless: Vec<Vec<usize>> = Vec::new();
     for round in 0..ROUNDS {
-        let mut wanted: Vec<Option<Wanted>> = vec![None; tree.leaves.len()];
+        let mut wanted: BTreeMap<(usize, i64), Wanted> = BTreeMap::new();
         let mut trouble = Vec::new();
-        let (mut misses, mut last_misses) = (0, Vec::new());
         let enough = walk.steps.min(FIRST_STEPS + round);
-        for (n, leaf) in tree.leaves.iter().enumerate().filter(|(_, leaf)| leaf.grown) {
-            let mut out = 0;
-            let result = walk.visit(leaf, LEAST_MARGIN, &mut |set, way, depth| {
-                let Some(m) = tree.find(leaf, way) else { return false };
-                let target = &tree.leaves[m];
-                for i in 0..h {
-                    let (low, high) = target.range(set, i);
-                    if low < target.low[i] || high > target.high[i] {
-                        if depth < enough {
-                            return false;
-                        }
-                        out += 1;
-                        let none = || (n, vec![(f64::MAX, f64::MIN); h]);
-                        let (from, wanted) = wanted[m].get_or_insert_with(none);
-                        if low < wanted[i].0.min(target.low[i])
-                            || high > wanted[i].1.max(target.high[i])
-                        {
-                            *from = n;
-                        }
-                        wanted[i] = (wanted[i].0.min(low), wanted[i].1.max(high));
+        for (n, leaf) in tree.leaves.iter().enumerate() {
+            for cell in leaf.cells.values().filter(|cell| cell.grown) {
+                let result = walk.visit(leaf, cell, LEAST_MARGIN, &mut |set, way, depth| {
+                    let Some(m) = tree.find(leaf, way) else { return false };
+                    if depth < enough {
+                        return tree.leaves[m].holds(set, &mut ranges, None);
                     }
+                    let mut missed = |number, ranges: &Ranges| {
+                        let none = || (n, vec![(f64::MAX, f64::MIN); h]);
+                        let (from, wanted) = wanted.entry((m, number)).or_insert_with(none);
+                        *from = n;
+                        for (wanted, range) in wanted.iter_mut().zip(ranges) {
+                            *wanted = (wanted.0.min(range.0), wanted.1.max(range.1));
+                        }
+                    };
+                    tree.leaves[m].holds(set, &mut ranges, Some(&mut missed));
+                    true
+                });
+                if let Err(way) = result {
+                    trouble.push((n, Some(way)));
+                    break;
                 }
-                true
-            });
-            misses += out;
-            if out > 0 {
-                last_misses.push((n, None));
-            }
-            if let Err(way) = result {
-                trouble.push((n, Some(way)));
             }
         }
         if !trouble.is_empty() {
+            trouble.extend(early(&restless));
             return Some(trouble);
         }
-        if misses == 0 {
+        if wanted.is_empty() {
             return None;
         }
-        if round >= 8 && misses > before && round % 4 == 0 || round + 1 == ROUNDS {
-            return Some(last_misses);
+        counts.push(wanted.len());
+        restless.push(wanted.iter().flat_map(|((m, _), (from, _))| [*m, *from]).collect());
+        let grows = round >= PATIENCE && 2 * counts[round] > 3 * counts[round - PATIENCE / 2];
+        if grows || round + 1 == ROUNDS {
+            return Some(early(&restless).collect());
         }
-        if round % 4 == 0 {
-            before = misses;
+        for leaf in &mut tree.leaves {
+            leaf.cells.values_mut().for_each(|cell| cell.grown = false);
         }
-        for (leaf, wanted) in tree.leaves.iter_mut().zip(wanted) {
-            leaf.grown = wanted.is_some();
-            let Some((from, wanted)) = wanted else { continue };
-            leaf.from = from;
-            for (j, (low, high)) in wanted.into_iter().enumerate() {
-                let by = WIDEN.0 * (high - low).max(0.0) + WIDEN.1;
-                if low < leaf.low[j] {
-                    leaf.low[j] = low - by;
-                }
-                if high > leaf.high[j] {
-                    leaf.high[j] = high + by;
-                }
-            }
-            if leaf.axes.is_none() {
-                leaf.low.iter_mut().for_each(|low| *low = low.max(0.0));
-                leaf.high.iter_mut().for_each(|high| *high = high.min(1.0));
-            }
+        for ((m, number), (from, ranges)) in wanted {
+            tree.leaves[m].hold(number, &ranges, from);
         }
     }
     Some(Vec::new())
 }
+
+/// The leaves where growth began that came before trouble, not where it went.
+fn early(restless: &[Vec<usize>]) -> impl Iterator<Item = Trouble> {
+    let rounds = SETTLED.min(restless.len())..(SETTLED + PATIENCE / 2).min(restless.len());
+    let leaves: BTreeSet<usize> = restless[rounds].concat().into_iter().collect();
+    leaves.into_iter().map(|n| (n, None))
+}
+
+/// So many rounds are waited for growth to end.
+const PATIENCE: usize = 8;
+/// What grows before this round does because few states were seen.
+const SETTLED: usize = 3;
 
 /// The checker asks for a margin of 2⁻¹⁶.
 const LEAST_MARGIN: f64 = 2e-5;
@@ -653,20 +541,18 @@ impl<'a> Walk<'a> {
         Self { net, steps, sets, images, way: Vec::new(), effort }
     }
 
-    /// Takes a leaf's set all ways of `steps` pairs; the pairs up to an output whose margin
+    /// Takes a cell of a leaf all ways of `steps` pairs; the pairs up to an output whose margin
     /// is below `least` end it.
     fn visit(
         &mut self,
         leaf: &Leaf,
+        cell: &Cell,
         least: f64,
         arrive: &mut impl FnMut(&Zonotope, &[u8], usize) -> bool,
     ) -> Result<(), Vec<u8>> {
-        for part in 0..leaf.count() {
-            leaf.part(part, &mut self.sets[0]);
-            self.way.clone_from(&leaf.pairs);
-            self.further(0, leaf.carry(), leaf.rough, least, arrive)?;
-        }
-        Ok(())
+        leaf.put(cell, &mut self.sets[0]);
+        self.way.clone_from(&leaf.pairs);
+        self.further(0, leaf.carry(), leaf.rough, least, arrive)
     }
 
     fn further(
@@ -696,124 +582,14 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// What lines cannot follow of the next step from the middle part of a leaf's set, for the
-    /// worst pair.
+    /// What lines cannot follow of the next step from a leaf's cells, for the worst pair.
     fn bend(&mut self, leaf: &Leaf) -> f64 {
-        let mut middle = 0;
-        for &parts in leaf.parts.iter().rev() {
-            middle = middle * parts + parts / 2;
+        let mut most = 0.0_f64;
+        for cell in leaf.cells.values() {
+            leaf.put(cell, &mut self.sets[0]);
+            self.net.image(&self.sets[0], leaf.rough, &mut self.images[0]);
+            most = most.max(self.net.bend(&self.images[0]));
         }
-        leaf.part(middle, &mut self.sets[0]);
-        self.net.image(&self.sets[0], leaf.rough, &mut self.images[0]);
-        self.net.bend(&self.images[0])
+        most
     }
-
-    /// Cuts a set where it is bent more than `bend`, along the axes where that helps most.
-    fn cut(&mut self, leaf: &mut Leaf, bend: f64) {
-        let h = self.net.hidden;
-        let mut now = self.bend(leaf);
-        while now > bend && leaf.count() < MOST_PARTS {
-            let width = |i: usize| (leaf.high[i] - leaf.low[i]) / leaf.parts[i] as f64;
-            let mut axes: Vec<usize> = (0..h).collect();
-            axes.sort_by(|&a, &b| width(b).total_cmp(&width(a)));
-            let mut best = None;
-            for &axis in &axes[..h.min(4)] {
-                let parts = leaf.parts[axis];
-                leaf.parts[axis] = 2 * parts;
-                let after = self.bend(leaf);
-                leaf.parts[axis] = parts;
-                if best.is_none_or(|(least, _)| after < least) {
-                    best = Some((after, axis));
-                }
-            }
-            let Some((after, axis)) = best else { return };
-            if after > 0.98 * now {
-                return;
-            }
-            leaf.parts[axis] *= 2;
-            now = after;
-        }
-    }
-}
-
-/// The eigenvectors of the covariance, as rows `[H, H]`, by Jacobi's rotations, rounded to
-/// f32 to be short when written.
-fn principal_axes(states: &[Vec<f64>]) -> Vec<f64> {
-    let h = states[0].len();
-    let count = states.len() as f64;
-    let mean: Vec<f64> =
-        (0..h).map(|j| states.iter().map(|state| state[j]).sum::<f64>() / count).collect();
-    let mut a = vec![0.0; h * h];
-    for state in states {
-        for i in 0..h {
-            for j in 0..h {
-                a[i * h + j] += (state[i] - mean[i]) * (state[j] - mean[j]);
-            }
-        }
-    }
-    eigenvectors(&mut a, h).into_iter().map(|value| f64::from(value as f32)).collect()
-}
-
-/// The eigenvectors of the symmetric `a`, as rows (Golub and Van Loan, Matrix
-/// Computations, section 8.5).
-pub(super) fn eigenvectors(a: &mut [f64], h: usize) -> Vec<f64> {
-    let mut v = vec![0.0; h * h];
-    (0..h).for_each(|i| v[i * h + i] = 1.0);
-    for _ in 0..30 {
-        for p in 0..h {
-            for q in p + 1..h {
-                let off = a[p * h + q];
-                if off.abs() < 1e-300 {
-                    continue;
-                }
-                let tau = (a[q * h + q] - a[p * h + p]) / (2.0 * off);
-                let t = tau.signum() / (tau.abs() + (1.0 + tau * tau).sqrt());
-                let c = 1.0 / (1.0 + t * t).sqrt();
-                let s = t * c;
-                for k in 0..h {
-                    let (x, y) = (a[k * h + p], a[k * h + q]);
-                    a[k * h + p] = c * x - s * y;
-                    a[k * h + q] = s * x + c * y;
-                }
-                for k in 0..h {
-                    let (x, y) = (a[p * h + k], a[q * h + k]);
-                    a[p * h + k] = c * x - s * y;
-                    a[q * h + k] = s * x + c * y;
-                    let (x, y) = (v[p * h + k], v[q * h + k]);
-                    v[p * h + k] = c * x - s * y;
-                    v[q * h + k] = s * x + c * y;
-                }
-            }
-        }
-        let off: f64 =
-            (0..h).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| a[i * h + j].abs()).sum();
-        let diagonal: f64 = (0..h).map(|i| a[i * h + i].abs()).sum();
-        if off <= 1e-14 * diagonal {
-            break;
-        }
-    }
-    v
-}
-
-fn nodes(net: &Net, tree: &Tree) -> Vec<Node> {
-    let h = net.hidden;
-    let node = |leaf: &Leaf| {
-        let first = match (leaf.from_start, leaf.before) {
-            (true, _) => "start",
-            (false, false) => "0",
-            (false, true) => "1",
-        };
-        let words = leaf.pairs.iter().map(|&pair| ["00", "01", "10", "11"][usize::from(pair)]);
-        Node {
-            key: [first].into_iter().chain(words).collect::<Vec<_>>().join(" "),
-            axes: leaf
-                .axes
-                .as_ref()
-                .map(|axes| axes.chunks_exact(h).map(<[f64]>::to_vec).collect()),
-            low: leaf.low.clone(),
-            high: leaf.high.clone(),
-            parts: (leaf.count() > 1).then(|| leaf.parts.clone()),
-        }
-    };
-    tree.leaves.iter().map(node).collect()
 }

@@ -114,33 +114,15 @@ impl Net {
         if digit { z } else { -z }
     }
 
-    /// What lines cannot follow of the next step from anywhere among `states`, for the worst
-    /// pair: the error that it adds to all sums after it.
-    pub(super) fn curvature(&self, states: &[Vec<f64>]) -> f64 {
-        let h = self.hidden;
-        let (mut low, mut high) = (vec![f64::MAX; h], vec![f64::MIN; h]);
-        let mut z = vec![0.0; h];
-        for state in states {
-            self.sums(state, &mut z);
-            for ((low, high), z) in low.iter_mut().zip(&mut high).zip(&z) {
-                (*low, *high) = (low.min(*z), high.max(*z));
-            }
-        }
-        self.worst_bend(&low, &high)
-    }
-
-    /// The same from anywhere in a set.
+    /// What lines cannot follow of the next step from anywhere in a set, for the worst pair:
+    /// the error that it adds to all sums after it.
     pub(super) fn bend(&self, image: &Image) -> f64 {
-        self.worst_bend(&image.low, &image.high)
-    }
-
-    fn worst_bend(&self, low: &[f64], high: &[f64]) -> f64 {
         let of = |inputs: &Vec<f64>| {
             let mut total = 0.0;
             for first in (0..self.hidden).step_by(LANES) {
                 let at = |values: &[f64]| lanes(&values[first..]);
                 let (input, reach) = (at(inputs), at(&self.reach));
-                let (mut low, mut high) = (at(low), at(high));
+                let (mut low, mut high) = (at(&image.low), at(&image.high));
                 for l in 0..LANES {
                     (low[l], high[l]) = (low[l] + input[l], high[l] + input[l]);
                 }
