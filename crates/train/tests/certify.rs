@@ -26,21 +26,70 @@ const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/cert
 ///
 /// Both read the carry from h₀, and nothing from h₁.
 fn two_units() -> Parameters {
-    let mut parameters = Parameters::zeros(network_config(2, true).unwrap());
+    written_down(
+        true,
+        &[
+            ("weight_ih_l0", &[24.0, 24.0, 0.2, 0.2]),
+            ("weight_hh_l0", &[24.0, 0.0, 0.2, 0.0]),
+            ("bias_ih_l0", &[-36.0, -0.3]),
+            ("bias_hh_l0", &[0.0, 0.0]),
+            ("head.weight", &[-20.0, 200.0]),
+            ("head.bias", &[-90.0]),
+        ],
+    )
+}
+
+/// Three units without biases that add. Gradients found such from random weights, first on
+/// all sums of 3 digits, then of 4, then on long carries; then three weights were made 0 and
+/// the others round. With u = a + b, and c the carry before it:
+///
+/// ```text
+/// C' = σ(50·u + 15·C − 22·K − 54·S)        a steep one: is u above c?
+/// K' = σ(1.4·u + 6·K)                      a constant: ½ or more at first, then nearly 1
+/// S' = σ(1.2·u + 0.4·C − 1.3·S)            a shallow one: u, and with a carry a little less
+/// o  = σ(90·C' + 61·K' − 177·S')           above ½ where S' is below (90·C' + 61·K')/177
+/// ```
+///
+/// No unit holds the carry; `22·K + 54·S − 15·C` does, below 45 without one and above 51 with
+/// one, so that 50·u is above it just where u is above c. After the first two digits:
+///
+/// ```text
+/// u, c                     0, 0        1, 0        2, 0        0, 1        1, 1        2, 1
+/// C'                       0           1           1           0           0 to 0.13   1
+/// S'                       0.37–0.40   0.66–0.69   0.86–0.88   0.31–0.34   0.60–0.63   0.83–0.85
+/// (90·C' + 61·K')/177      0.34        0.85        0.85        0.34        0.34–0.41   0.85
+/// digit                    0           1           0           1           0           1
+/// ```
+fn three_units() -> Parameters {
+    written_down(
+        false,
+        &[
+            ("weight_ih_l0", &[50.0, 50.0, 1.4, 1.4, 1.2, 1.2]),
+            ("weight_hh_l0", &[15.0, -22.0, -54.0, 0.0, 6.0, 0.0, 0.4, 0.0, -1.3]),
+            ("head.weight", &[90.0, 61.0, -177.0]),
+        ],
+    )
+}
+
+/// The network with these tensors, each `[to, from]` by rows.
+fn written_down(bias: bool, tensors: &[(&str, &[f32])]) -> Parameters {
+    let hidden = tensors[0].1.len() / 2;
+    let mut parameters = Parameters::zeros(network_config(hidden, bias).unwrap());
+    let names: Vec<String> =
+        parameters.tensors().iter().map(|tensor| tensor.name().to_owned()).collect();
+    assert_eq!(names.len(), tensors.len(), "{names:?}");
     for tensor in parameters.tensors() {
-        let values: &[f32] = match tensor.name() {
-            "weight_ih_l0" => &[24.0, 24.0, 0.2, 0.2],
-            "weight_hh_l0" => &[24.0, 0.0, 0.2, 0.0],
-            "bias_ih_l0" => &[-36.0, -0.3],
-            "head.weight" => &[-20.0, 200.0],
-            "head.bias" => &[-90.0],
-            _ => &[0.0, 0.0],
-        };
-        for (index, value) in tensor.indices().zip(values) {
-            parameters.arena_mut()[index] = *value;
-        }
+        let (_, values) = tensors.iter().find(|(name, _)| tensor.name() == *name).unwrap();
+        let indices: Vec<usize> = tensor.indices().collect();
+        assert_eq!(indices.len(), values.len(), "{}", tensor.name());
+        indices.into_iter().zip(*values).for_each(|(i, value)| parameters.arena_mut()[i] = *value);
     }
     parameters
+}
+
+/// The networks of the fixtures that are written down here.
+fn written() -> [(&'static str, Parameters); 2] {
+    [("two-units-with-biases", two_units()), ("three-units-without-biases", three_units())]
 }
 
 fn certified(parameters: &Parameters) -> (Vec<u8>, Certificate, Verified) {
@@ -95,7 +144,9 @@ fn the_committed_certificates_are_proofs() {
         names
     };
     assert_eq!(names(".json"), names(".safetensors"));
-    assert!(names(".json").contains(&"two-units-with-biases".to_owned()));
+    for (name, _) in written() {
+        assert!(names(".json").contains(&name.to_owned()), "{name}");
+    }
     for name in names(".json") {
         let read = |end: &str| std::fs::read(format!("{FIXTURES}/{name}.{end}")).unwrap();
         let verified = check(&read("safetensors"), &read("json")).unwrap();
@@ -104,18 +155,85 @@ fn the_committed_certificates_are_proofs() {
 }
 
 #[test]
-fn the_two_units_written_down_are_those_of_the_fixture() {
-    let fixture = std::fs::read(format!("{FIXTURES}/two-units-with-biases.safetensors")).unwrap();
-    assert_eq!(weights::to_bytes(&two_units()), fixture);
+fn the_units_written_down_are_those_of_the_fixtures() {
+    for (name, parameters) in written() {
+        let fixture = std::fs::read(format!("{FIXTURES}/{name}.safetensors")).unwrap();
+        assert_eq!(weights::to_bytes(&parameters), fixture, "{name}");
+    }
 }
 
-/// Writes the certificates of the fixtures; run by hand when the format changes.
+/// Why no two units without biases add, with any weights:
+///
+/// Let the output be `v₁σ(p₁) + v₂σ(p₂)` with `pⱼ = κⱼ + wⱼ·x`, κ from the state and x one
+/// of 00, 01, 10, 11; the digit is 1 where it is above 0. As one digit is 1 and another 0,
+/// the signs differ: `v₁ > 0 > v₂`, say. With `r = −v₂/v₁`, `A = e^−κ₂`, `B = r·e^−κ₁`,
+/// `Y(x) = e^−w₂·x`, `X(x) = e^−w₁·x`, all above 0, and `k = r − 1`, division by `σ(p₁)σ(p₂)`
+/// makes it
+///
+/// ```text
+/// digit 1  ⟺  A·Y(x) > B·X(x) + k        X(00) = 1, X(11) = X(01)·X(10), and so for Y
+/// ```
+///
+/// of which only A and B are the state's. Let k > 0. Without a carry the digit is 1 at 01 and
+/// 10, and 0 at 00 and 11. The product of each two, whose left sides are `A²·Y(11)`, says
+///
+/// ```text
+/// (B·X(01) + k)·(B·X(10) + k)  <  A²·Y(11)  ≤  (B + k)·(B·X(11) + k)
+/// ```
+///
+/// and so `X(01) + X(10) < 1 + X(11)`, or `(1 − X(01))·(1 − X(10)) > 0`. With a carry all is
+/// reversed, and `(1 − X(01))·(1 − X(10)) < 0`; but X knows nothing of a carry. With k < 0
+/// the same holds for Y, from `A·Y(x) + |k| > B·X(x)`; with k = 0 the first line already
+/// contradicts itself. An output with a bias moves k by the state, and two units are enough.
+///
+/// The test draws weights near some that make the digits without a carry, or with one, and
+/// then what a state may add to the sums: it never leads to the other digits, while with a
+/// bias of the output that is drawn along it always does.
+#[test]
+fn two_units_without_biases_make_the_digits_without_a_carry_or_those_with_one() {
+    let mut generator = Xoshiro256PlusPlus::seed_from_u64(3);
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let mut draw = |most: f64| generator.random_range(-most..most);
+    for n in 0..100 {
+        let sign = if n % 2 == 0 { 1.0 } else { -1.0 };
+        let w = [10.0, 10.0, 1.0, 1.0].map(|w: f64| w * draw(0.5).exp());
+        let v = [sign, -1.25 * sign].map(|v: f64| v * draw(0.1).exp());
+        let [mut without_bias, mut with_bias] = [[0; 2]; 2]; // digits of no carry, of a carry
+        for draws in 0..5_000 {
+            let scale = if draws % 5 == 0 { 0.3 } else { 1.0 };
+            let (first, second, bias) = (draw(20.0 * scale), draw(3.0 * scale), draw(1.0));
+            let outputs = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]].map(|[a, b]| {
+                v[0] * sigmoid(first + w[0] * a + w[1] * b)
+                    + v[1] * sigmoid(second + w[2] * a + w[3] * b)
+            });
+            for (found, bias) in [(&mut without_bias, 0.0), (&mut with_bias, bias)] {
+                match outputs.map(|output| output + bias > 0.0) {
+                    [false, true, true, false] => found[0] += 1,
+                    [true, false, false, true] => found[1] += 1,
+                    _ => {}
+                }
+            }
+        }
+        let [own, other] = if n % 2 == 0 { [0, 1] } else { [1, 0] };
+        assert!(without_bias[own] > 0 && without_bias[other] == 0, "{w:?} {v:?} {without_bias:?}");
+        assert!(with_bias.iter().all(|&found| found > 0), "{w:?} {v:?} {with_bias:?}");
+    }
+}
+
+/// Writes the fixtures that are written down here, and the certificates of all; run by hand
+/// when the format changes.
 #[test]
 #[ignore = "writes files"]
 fn write_the_certificates() {
-    for (name, hidden, bias) in
-        [("two-units-with-biases", 2, true), ("four-units-without-biases", 4, false)]
-    {
+    for (name, parameters) in written() {
+        let file = format!("{FIXTURES}/{name}.safetensors");
+        std::fs::write(file, weights::to_bytes(&parameters)).unwrap();
+    }
+    for (name, hidden, bias) in [
+        ("two-units-with-biases", 2, true),
+        ("three-units-without-biases", 3, false),
+        ("four-units-without-biases", 4, false),
+    ] {
         let model = std::fs::read(format!("{FIXTURES}/{name}.safetensors")).unwrap();
         let config = network_config(hidden, bias).unwrap();
         let (_, certificate, _) = certified(&weights::from_bytes(config, &model).unwrap());
@@ -143,6 +261,21 @@ fn what_is_certified_adds_long_random_numbers() {
             let ones = (BigUint::from(1_u8) << bits) - 1_u8;
             assert_eq!(adder::add(parameters, &ones, &BigUint::from(1_u8)).wrong_bits(), 0);
         }
+    }
+}
+
+#[test]
+fn the_smallest_networks_add_numbers_of_a_million_digits() {
+    let mut generator = Xoshiro256PlusPlus::seed_from_u64(8);
+    let mut number = || {
+        let mut words: Vec<u32> = (0..31_250).map(|_| generator.random()).collect();
+        words[31_249] |= 1 << 31;
+        BigUint::new(words)
+    };
+    for (name, parameters) in written() {
+        let (a, b) = (number(), number());
+        assert_eq!((a.bits(), b.bits()), (1_000_000, 1_000_000));
+        assert_eq!(adder::add(&parameters, &a, &b).wrong_bits(), 0, "{name}");
     }
 }
 
