@@ -92,7 +92,7 @@ pub struct Args {
     certifiable: bool,
 
     /// Give the units biases
-    #[arg(long, requires = "certifiable")]
+    #[arg(long)]
     bias: bool,
 
     /// Train once for each seed FROM..TO (TO excluded), over all cores; keeps no run folder
@@ -115,8 +115,8 @@ pub struct Args {
 
     /// Go on with the training in DIR that was stopped, with what it was asked then
     #[arg(long, value_name = "DIR",
-          conflicts_with_all = ["task", "bits", "hidden", "examples", "optimizing", "batch", "seed",
-                                "seeds", "strategy", "threads", "push_every", "out", "force"])]
+          conflicts_with_all = ["task", "bits", "hidden", "bias", "examples", "optimizing", "batch",
+                                "seed", "seeds", "strategy", "threads", "push_every", "out", "force"])]
     resume: Option<PathBuf>,
 
     /// What to do when the weights or the loss leave all bounds
@@ -229,6 +229,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         hidden: args.hidden,
         examples: args.examples,
         batch: args.batch,
+        bias: args.bias,
         seed: args.seed,
         ..RunConfig::default()
     };
@@ -372,6 +373,7 @@ fn one(args: &Args, config: RunConfig) -> anyhow::Result<ExitCode> {
             "examples": config.examples,
             "bits": config.bits,
             "hidden": config.hidden,
+            "bias": config.bias,
             "seed": config.seed,
             "strategy": config.strategy,
             "threads": config.threads,
@@ -471,6 +473,7 @@ fn many(args: &Args, config: &RunConfig, seeds: Range<u64>) -> anyhow::Result<Ex
             "examples": config.examples,
             "bits": config.bits,
             "hidden": config.hidden,
+            "bias": config.bias,
             "batch": config.batch,
             "seeds": count,
             "seeds_perfect": perfect,

@@ -15,7 +15,6 @@
 //! configuration of another.
 
 use crate::Error;
-use crate::certify::training::network_config;
 use crate::checkpoint::Checkpoint;
 use crate::optimizer::{Clip, OptimizerConfig, Rule, Schedule};
 use crate::strategy::Strategy;
@@ -431,8 +430,8 @@ impl RunFolder {
             reason: format!("cannot be used: {error}"),
         };
         Addition::new(config.bits).map_err(|error| content(CONFIG, &error))?;
-        let sizes =
-            network_config(config.hidden, config.bias).map_err(|error| content(CONFIG, &error))?;
+        let sizes = Addition::network(config.hidden, config.bias)
+            .map_err(|error| content(CONFIG, &error))?;
         let bytes = self.model_bytes()?;
         let parameters =
             weights::from_bytes(sizes, &bytes).map_err(|error| content(MODEL, &error))?;

@@ -357,7 +357,7 @@ fn is_finite(parameters: &Parameters) -> bool {
 
 /// The sizes of the network that `config` asks for.
 fn network(config: &RunConfig) -> Result<Config, Error> {
-    Ok(Config::lab(Addition::INPUTS, config.hidden, Addition::OUTPUTS)?)
+    Ok(Addition::network(config.hidden, config.bias)?)
 }
 
 /// N threads that wait for work.

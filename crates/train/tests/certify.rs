@@ -8,8 +8,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::Value;
 use std::sync::{LazyLock, Mutex};
 use train::certify::study::{Ending, Kind, Recipe, study, train};
-use train::certify::training::network_config;
 use train::certify::{Cell, Certificate, EFFORT, Outcome, Verified, certify, check, picture};
+use train::task::Addition;
 use train::{Error, adder};
 
 const LAB_KIND: Kind = Kind { hidden: 16, bias: false, recipe: Recipe::Plain, hogwild: false };
@@ -74,7 +74,7 @@ fn three_units() -> Parameters {
 /// The network with these tensors, each `[to, from]` by rows.
 fn written_down(bias: bool, tensors: &[(&str, &[f32])]) -> Parameters {
     let hidden = tensors[0].1.len() / 2;
-    let mut parameters = Parameters::zeros(network_config(hidden, bias).unwrap());
+    let mut parameters = Parameters::zeros(Addition::network(hidden, bias).unwrap());
     let names: Vec<String> =
         parameters.tensors().iter().map(|tensor| tensor.name().to_owned()).collect();
     assert_eq!(names.len(), tensors.len(), "{names:?}");
@@ -235,7 +235,7 @@ fn write_the_certificates() {
         ("four-units-without-biases", 4, false),
     ] {
         let model = std::fs::read(format!("{FIXTURES}/{name}.safetensors")).unwrap();
-        let config = network_config(hidden, bias).unwrap();
+        let config = Addition::network(hidden, bias).unwrap();
         let (_, certificate, _) = certified(&weights::from_bytes(config, &model).unwrap());
         std::fs::write(format!("{FIXTURES}/{name}.json"), certificate.to_json()).unwrap();
     }

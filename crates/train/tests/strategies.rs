@@ -43,6 +43,22 @@ fn one_worker_is_the_serial_strategy_bit_for_bit() {
     }
 }
 
+#[test]
+fn biases_are_trained_where_they_are_asked_for_by_every_strategy() {
+    for strategy in Strategy::ALL {
+        let config = RunConfig { bias: true, threads: 2, strategy, ..RunConfig::default() };
+        let mut trainer = Trainer::new(&config).unwrap();
+        let first = trainer.parameters().clone();
+        trainer.train(1_000);
+        let names = ["bias_ih_l0", "bias_hh_l0", "head.bias"];
+        for tensor in first.tensors().iter().filter(|tensor| names.contains(&tensor.name())) {
+            let has_moved = |index| first.arena()[index] != trainer.parameters().arena()[index];
+            assert!(tensor.indices().all(has_moved), "{strategy:?} {}", tensor.name());
+        }
+        assert_eq!(first.tensors().len(), 6);
+    }
+}
+
 /// Every rule, clipping and schedule once, and some of them together.
 fn optimizers() -> [(Rule, Clip, Schedule); 6] {
     let descent = |nesterov| Rule::Sgd(Descent { momentum: 0.9, nesterov, weight_decay: 1e-4 });

@@ -25,7 +25,7 @@ fn a_network_trained_for_it_is_proved_right_and_the_proof_is_checked() {
     let statement = "Proved: this network of 8 hidden units with biases, run digit by digit in \
                      f32, adds any two whole numbers of any length, every binary digit right.";
     assert_eq!(lines[0], statement);
-    assert!(lines[1].contains(" nodes, histories of up to "), "{stdout}");
+    assert!(lines[1].contains(" nodes, sets of "), "{stdout}");
     assert!(lines[2].starts_with("smallest margin "), "{stdout}");
     assert!(lines[3].ends_with(" s"), "{stdout}");
     let svg = fs::read_to_string(folder.path().join("run/report.svg")).unwrap();
@@ -35,7 +35,8 @@ fn a_network_trained_for_it_is_proved_right_and_the_proof_is_checked() {
     let again = xtask_line(&folder, check).success();
     assert_eq!(again.lines().take(3).collect::<Vec<_>>(), lines[..3]);
     let json = xtask_line(&folder, &format!("{check} --json")).json();
-    let fields = ["outcome", "statement", "hidden", "bias", "nodes", "k", "steps", "boxes"];
+    let fields =
+        ["outcome", "statement", "hidden", "bias", "nodes", "cells", "k", "steps", "boxes"];
     assert_keys(&json, &[&fields[..], &["margin", "seconds"]].concat());
     assert_eq!((&json["outcome"], &json["statement"]), (&"certified".into(), &statement.into()));
 
@@ -72,7 +73,7 @@ fn another_networks_certificate_and_what_is_none_are_refused() {
     let text = fs::read_to_string(&certificate).unwrap();
     for (text, reason) in [
         (text[..300].to_owned(), "it is not one"),
-        (text.replace("carry-certificate-2", "carry-certificate-9"), "its format is"),
+        (text.replace("carry-certificate-3", "carry-certificate-9"), "its format is"),
         (String::new(), "it is not one"),
     ] {
         fs::write(folder.path().join("bad.json"), text).unwrap();
@@ -230,7 +231,7 @@ fn options_that_do_not_go_together_are_refused() {
         ("certify --trials t.jsonl", ["--study", "required"]),
         ("train --certifiable --bits 9", ["--certifiable", "cannot be used with"]),
         ("train --certifiable --seeds 0..3", ["--certifiable", "cannot be used with"]),
-        ("train --bias", ["--certifiable", "required"]),
+        ("train --resume run --bias", ["--bias", "cannot be used with"]),
     ] {
         xtask_line(&folder, arguments).refused(2, &texts);
     }

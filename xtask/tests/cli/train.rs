@@ -14,6 +14,7 @@ fn the_default_job_is_the_lab_and_learns_to_add() {
         "examples",
         "bits",
         "hidden",
+        "bias",
         "seed",
         "strategy",
         "threads",
@@ -129,6 +130,19 @@ fn every_strategy_trains_says_so_and_is_recorded() {
         let sum = xtask_line(&folder, &format!("add 1 2 --run {strategy} --json"));
         assert_eq!(json_line(&sum.stdout)["expected"], "3", "{}", sum.stderr);
     }
+}
+
+#[test]
+fn a_network_with_biases_trains_is_recorded_and_adds() {
+    let folder = temporary();
+    let report = xtask_line(&folder, "train --bias --out run --json --quiet").json();
+    assert_eq!(report["bias"], true);
+    assert!(report["sums_correct"].as_u64().unwrap() > 16_000, "{report}");
+    let model = fs::read(folder.path().join("run/model.safetensors")).unwrap();
+    let has = |name: &[u8]| model.windows(name.len()).any(|window| window == name);
+    assert!(has(b"bias_ih_l0") && has(b"bias_hh_l0") && has(b"head.bias"));
+    let sum = xtask_line(&folder, "add 5 6 --run run --json").json();
+    assert_eq!(sum["sum"], "11");
 }
 
 #[test]

@@ -690,7 +690,7 @@ fn concave(slope: f64, a: f64, b: f64) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::certify::training::network_config;
+    use crate::task::Addition;
     use model::{Network as Runner, Parameters, weights};
     use proptest::prelude::*;
     use rand::{RngExt, SeedableRng};
@@ -731,7 +731,7 @@ mod tests {
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(5);
         for hidden in [1, 2, 3, 8, 9, 16, 17, 33] {
             for (bias, scale) in [(false, 1.0), (true, 1.0), (false, 10.0), (true, 0.01)] {
-                let config = network_config(hidden, bias).unwrap();
+                let config = Addition::network(hidden, bias).unwrap();
                 let mut parameters = Parameters::uniform(config, &mut generator);
                 parameters.for_each_row_mut(|row| row.iter_mut().for_each(|w| *w *= scale));
                 let network = Network::read(&weights::to_bytes(&parameters)).unwrap();

@@ -59,6 +59,9 @@ pub(super) struct Leaf {
     places: Rc<Vec<Vec<f64>>>,
 }
 
+/// Is told the number of a cell, and what it would have to hold.
+pub(super) type Missed<'a> = dyn FnMut(i64, &Ranges) + 'a;
+
 /// What of a set a cell would have to hold: the range of each bound.
 pub(super) type Ranges = Vec<(f64, f64)>;
 
@@ -230,7 +233,7 @@ impl Leaf {
         &self,
         set: &Zonotope,
         ranges: &mut Ranges,
-        mut missed: Option<&mut dyn FnMut(i64, &Ranges)>,
+        mut missed: Option<&mut Missed>,
     ) -> bool {
         let first = match &self.axes {
             Some(axes) => set.range(&axes[..ranges.len()]),
@@ -239,7 +242,6 @@ impl Leaf {
         let mut all = true;
         for number in self.number(first.0)..=self.number(first.1) {
             let edges = self.edges(number);
-            ranges[0] = (first.0.max(edges.0), first.1.min(edges.1));
             let fresh;
             let cell = match self.cells.get(&number) {
                 Some(cell) => cell,
@@ -250,11 +252,12 @@ impl Leaf {
                 }
             };
             let mut held = true;
-            for i in 0..ranges.len() {
-                if i > 0 {
-                    ranges[i] = cell.range(set, i);
-                }
-                held &= cell.low[i] <= ranges[i].0 && ranges[i].1 <= cell.high[i];
+            for (i, range) in ranges.iter_mut().enumerate() {
+                *range = match i {
+                    0 => (first.0.max(edges.0), first.1.min(edges.1)),
+                    _ => cell.range(set, i),
+                };
+                held &= cell.low[i] <= range.0 && range.1 <= cell.high[i];
                 if !held && missed.is_none() {
                     return false;
                 }

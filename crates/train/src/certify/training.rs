@@ -26,12 +26,11 @@
 
 use super::search::{add, draw, mix};
 use crate::shared::{BLOCK, Shared};
+use crate::task::Addition;
 use kernels::activation::{sigmoid, sigmoid_into};
 use kernels::matmul::gemm;
 use kernels::matrix::{MatMut, MatRef};
-use model::{
-    Architecture, Cell, Config, Head, HeadActivation, HeadSteps, Nonlinearity, Parameters,
-};
+use model::{Config, Parameters};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -64,24 +63,6 @@ pub const BATCH: usize = 64;
 pub const LEARNING_RATE: f32 = 0.01;
 /// Inputs, and the 1 that a bias is multiplied by.
 const FIRST: usize = 3;
-
-/// The configuration of a network that adds: the lab's, or the same with biases.
-///
-/// # Errors
-/// If it has no hidden units or too many.
-pub fn network_config(hidden: usize, bias: bool) -> Result<Config, model::Error> {
-    if !bias {
-        return Config::lab(2, hidden, 1);
-    }
-    let head = Head {
-        outputs: 1,
-        bias: true,
-        steps: HeadSteps::Every,
-        activation: HeadActivation::Sigmoid,
-    };
-    let elman = Architecture::new(Cell::Elman(Nonlinearity::Sigmoid), 2, hidden);
-    Config::new(Architecture { head: Some(head), ..elman })
-}
 
 /// A certifiable training at work.
 #[derive(Clone, Debug)]
@@ -130,7 +111,7 @@ impl Training {
     /// # Errors
     /// If the network has no hidden units or too many.
     pub fn new(asked: Certifiable) -> Result<Self, model::Error> {
-        let config = network_config(asked.hidden, asked.bias)?;
+        let config = Addition::network(asked.hidden, asked.bias)?;
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(asked.seed);
         let mut weights = Weights::zeros(asked.hidden);
         weights.values_mut().for_each(|w| *w = generator.random_range(-1.0..1.0));

@@ -4,6 +4,7 @@
 //! (O = 1), so what the network has to learn is to carry.
 
 use crate::Error;
+use model::{Architecture, Config, Head};
 use rand::Rng;
 
 /// Two operands, each below 2^(bits − 1), so that their sum has `bits` digits.
@@ -33,6 +34,16 @@ impl Addition {
     pub const INPUTS: usize = 2;
     /// O: one digit of the sum.
     pub const OUTPUTS: usize = 1;
+
+    /// The configuration of a network that adds: the lab's, or the same with biases.
+    ///
+    /// # Errors
+    /// If it has no hidden units or too many.
+    pub fn network(hidden: usize, bias: bool) -> Result<Config, model::Error> {
+        let lab = Config::lab(Self::INPUTS, hidden, Self::OUTPUTS)?.architecture();
+        let head = lab.head.map(|head| Head { bias, ..head });
+        Config::new(Architecture { bias, head, ..lab })
+    }
 
     /// Additions whose sums have `bits` digits, 1 to 64.
     ///
