@@ -15,13 +15,13 @@
 //! 2. The caller's thread is the first worker, so that the first example does not wait for a
 //!    thread to wake up, and a call for no more than K examples wakes none.
 //! 3. Optimizer state belongs to a worker. Only changes of parameters are shared.
-//! 4. The head first. All units are positive, so that the output's weights have one direction,
-//!    their common mode, along which the loss is far more curved than along all others, and which
-//!    bounds the learning rate. If two workers step along it at the same time they go twice as
-//!    far, and the rate has to fall. So a worker takes `W_out` when its states are there, and
-//!    gives its step back at once, before the way back through time: a few hundredths of an
-//!    example, in which the other one seldom does the same. It costs two ways of a few lines a
-//!    batch, and an optimizer whose step has parts ([`crate::optimizer::OptimizerConfig::has_parts`]).
+//! 4. The head first. All units are positive, so the common mode of the output's weights is a
+//!    stiff direction, and two workers that step along it at the same time go twice as far: the
+//!    rate had to fall, and two workers needed 1.3 times the examples. So a worker takes `W_out`
+//!    when its states are there, and gives its step back at once, before the way back through
+//!    time: a few hundredths of an example, in which the other one seldom does the same. It costs
+//!    two ways of a few lines a batch, and needs an optimizer whose step has parts
+//!    ([`crate::optimizer::OptimizerConfig::has_parts`]).
 //! 5. Pushes are not made in step with others: see [`Distances`].
 //!
 //! Which examples a worker sees is its generator's affair; how many, and what the others
@@ -60,8 +60,8 @@ const CLAIM: u64 = 64;
 struct Padded(Replica);
 
 /// The batches between two parts of a push: K / (B·parts) in the mean, and uneven. Workers that
-/// are as fast as each other would else fall into step, and push the same lines at the same time
-/// again and again, which loses updates.
+/// are as fast as each other may else fall into step, and push the same lines at the same time
+/// again and again, which would lose updates.
 #[derive(Debug)]
 struct Distances {
     batches: u64,
