@@ -104,6 +104,62 @@ pub fn forward(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mut [f32],
     check("h", h.len(), sizes.rows() * sizes.stride());
     check("y", y.len(), sizes.rows() * sizes.outputs);
 
+    // SAFETY: the checks above are the lengths that these ask for.
+    unsafe {
+        scan_forward(sizes, weights, x, h);
+        let stride = sizes.stride();
+        outputs(sizes, Rows::new(h, stride), Rows::new(weights.w_out, stride), y);
+    }
+}
+
+/// The first part of [`forward`]: the states `h` `[T, B, S]` alone, for who changes `W_out`
+/// before the outputs are made of them, by [`head`].
+///
+/// # Panics
+/// If a slice does not have the length that `sizes` asks for.
+pub fn states(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mut [f32]) {
+    check_weights(sizes, weights);
+    check("x", x.len(), sizes.rows() * sizes.inputs);
+    check("h", h.len(), sizes.rows() * sizes.stride());
+    // SAFETY: the checks above.
+    unsafe { scan_forward(sizes, weights, x, h) };
+}
+
+/// The second part of [`forward`]: the outputs `y` `[T, B, O]` of the states `h` `[T, B, S]`,
+/// by `w_out` `[O, S]`.
+///
+/// # Panics
+/// If a slice does not have the length that `sizes` asks for.
+pub fn head(sizes: Sizes, w_out: &[f32], h: &[f32], y: &mut [f32]) {
+    let stride = sizes.stride();
+    check("w_out", w_out.len(), sizes.outputs * stride);
+    check("h", h.len(), sizes.rows() * stride);
+    check("y", y.len(), sizes.rows() * sizes.outputs);
+    // SAFETY: the checks above are the lengths that `outputs` asks for.
+    unsafe { outputs(sizes, Rows::new(h, stride), Rows::new(w_out, stride), y) };
+}
+
+/// What [`backward`] writes to `dw_out` `[O, S]`, and nothing else of it: it needs the states
+/// `h` `[T, B, S]` and `dy` `[T, B, O]`, and not the way back through time.
+///
+/// # Panics
+/// If a slice does not have the length that `sizes` asks for.
+pub fn head_gradient(sizes: Sizes, h: &[f32], dy: &[f32], dw_out: &mut [f32]) {
+    let stride = sizes.stride();
+    check("h", h.len(), sizes.rows() * stride);
+    check("dy", dy.len(), sizes.rows() * sizes.outputs);
+    check("dw_out", dw_out.len(), sizes.outputs * stride);
+    let dy = Columns { rows: Rows::new(dy, sizes.outputs), count: sizes.outputs };
+    // SAFETY: the checks above are the lengths that the sums ask for.
+    unsafe { outer_sums(sizes.rows(), dy, Rows::new(h, stride), sizes.hidden, dw_out) };
+}
+
+/// The states of [`forward`].
+///
+/// # Safety
+/// The slices have the lengths that `sizes` asks for.
+#[inline(always)]
+unsafe fn scan_forward(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mut [f32]) {
     let pass = Scan {
         input: Rows::new(x, sizes.inputs),
         inputs: sizes.inputs,
@@ -113,15 +169,13 @@ pub fn forward(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mut [f32],
         sizes,
         backwards: false,
     };
-    // SAFETY: the checks above are the lengths that `Scan` and `outputs` ask for.
+    // SAFETY: the caller's, which are the lengths that `Scan` asks for.
     unsafe {
         if sizes.batch == 1 {
             scan(pass, |_, z| sigmoid_chain_lanes(z));
         } else {
             scan(pass, |_, z| sigmoid_lanes(z));
         }
-        let stride = sizes.stride();
-        outputs(sizes, Rows::new(h, stride), Rows::new(weights.w_out, stride), y);
     }
 }
 

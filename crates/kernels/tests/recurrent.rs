@@ -2,7 +2,9 @@
 //! slices that they are given. That their numbers are right is proven where the f64
 //! reference of the network is, in `model`.
 
-use kernels::recurrent::{Scratch, Sizes, Weights, backward, forward, row_stride};
+use kernels::recurrent::{
+    Scratch, Sizes, Weights, backward, forward, head, head_gradient, row_stride, states,
+};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const GUARD: f32 = 12_345.0;
@@ -57,6 +59,21 @@ fn run(sizes: Sizes, wrong: Option<&str>) {
         let gradients = Weights { w_in: dw_in, w_rec: dw_rec, w_out: dw_out };
         backward(sizes, weights, x, h, dy, Scratch { dz, w_rec_t }, gradients);
     }
+    {
+        // The parts write the same bits, and not outside either. Nothing of theirs may be left.
+        let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        let [w_in, w_rec, w_out, x, h, y, dy, _, _, _, _, dw_out] =
+            buffers.each_mut().map(Guarded::slice);
+        let weights = Weights { w_in: &*w_in, w_rec: &*w_rec, w_out: &*w_out };
+        let whole = [bits(h), bits(y), bits(dw_out)];
+        for values in [&mut *h, &mut *y, &mut *dw_out] {
+            values.fill(f32::NAN);
+        }
+        states(sizes, weights, x, h);
+        head(sizes, w_out, h, y);
+        head_gradient(sizes, h, dy, dw_out);
+        assert!([bits(h), bits(y), bits(dw_out)] == whole, "{sizes:?}");
+    }
     for (buffer, (name, _)) in buffers.iter().zip(lengths) {
         buffer.assert_untouched(name);
     }
@@ -83,6 +100,30 @@ fn a_slice_of_another_length_is_refused_by_name_and_both_lengths() {
         let panic = catch_unwind(AssertUnwindSafe(|| run(sizes, Some(name)))).unwrap_err();
         let message = panic.downcast_ref::<String>().expect("a formatted message");
         assert!(message.starts_with(&format!("{name} holds ")), "{name}: {message}");
+    }
+}
+
+#[test]
+fn the_parts_refuse_a_slice_of_another_length_by_name() {
+    let sizes = Sizes { steps: 3, batch: 2, inputs: 2, hidden: 5, outputs: 1 };
+    let zeros = |name: &str, of: &str, len: usize| vec![0.0; len + usize::from(name == of)];
+    for wrong in ["x", "h", "y", "dy", "w_out", "dw_out"] {
+        let mut h = zeros("h", wrong, 96);
+        let [w_in, w_rec, w_out] = [vec![0.0; 32], vec![0.0; 80], zeros("w_out", wrong, 16)];
+        let run = || match wrong {
+            "x" => {
+                let weights = Weights { w_in: &w_in[..], w_rec: &w_rec[..], w_out: &w_out[..] };
+                states(sizes, weights, &zeros("x", wrong, 12), &mut h);
+            }
+            "w_out" | "y" => head(sizes, &w_out, &h, &mut zeros("y", wrong, 6)),
+            _ => {
+                let dy = zeros("dy", wrong, 6);
+                head_gradient(sizes, &h, &dy, &mut zeros("dw_out", wrong, 16));
+            }
+        };
+        let panic = catch_unwind(AssertUnwindSafe(run)).unwrap_err();
+        let message = panic.downcast_ref::<String>().expect("a formatted message");
+        assert!(message.starts_with(&format!("{wrong} holds ")), "{wrong}: {message}");
     }
 }
 

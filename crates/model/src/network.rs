@@ -136,6 +136,50 @@ impl Network {
         self.pass(parameters, &sequences, None, self.keep)
     }
 
+    /// The first part of [`Network::forward`] for a lab's network ([`Config::lab`]): the states,
+    /// for which `W_out` is not needed. [`Network::head`] makes the outputs of them.
+    ///
+    /// # Panics
+    /// If the network is another, `x` does not hold T·B·I values, or `parameters` are of another
+    /// size.
+    #[inline]
+    pub fn states(&mut self, parameters: &Parameters, x: &[f32], steps: usize, batch: usize) {
+        self.check(parameters.config(), "parameters");
+        self.lab_mut().states(parameters, x, steps, batch);
+        (self.size, self.is_lab) = ((steps, batch), true);
+    }
+
+    /// The second part of [`Network::forward`], behind [`Network::states`]: the outputs
+    /// `[T, B, O]`, by the `W_out` of `parameters`. The way back takes the same one, even where
+    /// `parameters` have another by then; so `W_out` may be changed as soon as its gradient is
+    /// there, by [`Network::head_gradient`].
+    ///
+    /// # Panics
+    /// If the network is not a lab's, or `parameters` are of another size.
+    #[inline]
+    pub fn head(&mut self, parameters: &Parameters) -> &[f32] {
+        self.check(parameters.config(), "parameters");
+        let lab = self.lab_mut();
+        lab.head(parameters);
+        lab.outputs()
+    }
+
+    /// The gradient of `W_out`, which [`Network::backward`] writes, too, and which does not need
+    /// the way back: summed over T and B, over its place in `gradient`. `dy` is as there.
+    ///
+    /// # Panics
+    /// If the network is not a lab's, or a size is not that of the last pass.
+    #[inline]
+    pub fn head_gradient(&mut self, dy: &[f32], gradient: &mut Parameters) {
+        self.check(gradient.config(), "gradient");
+        self.lab_mut().head_gradient(dy, gradient);
+    }
+
+    #[inline]
+    fn lab_mut(&mut self) -> &mut Lab {
+        self.lab.as_mut().expect("the head by itself is for a lab's network")
+    }
+
     /// Runs the network over `sequences` without dropout; returns the outputs as
     /// [`Network::forward`] does, those behind the end of a sequence being zero.
     ///

@@ -177,6 +177,13 @@ impl Parameters {
         Layer { w_in, w_rec, b_in, b_rec }
     }
 
+    /// Where the head stands in the arena, `W_out` and `b_out`: whole cache lines, and the end of
+    /// it. Empty without a head.
+    pub fn head_range(&self) -> std::ops::Range<usize> {
+        let end = self.arena.len();
+        layout::head(self.config).map_or(end..end, |places| places.w_out.start..end)
+    }
+
     /// The padded `W_out` `[O, D·S]` and `b_out`, which is empty without a bias.
     pub(crate) fn head(&self) -> Option<(&[f32], &[f32])> {
         let places = layout::head(self.config)?;

@@ -297,6 +297,51 @@ fn what_makes_no_sense_is_refused_by_name_and_value() {
 }
 
 #[test]
+fn the_head_by_itself_gives_the_bits_of_the_whole_and_may_change_before_the_way_back() {
+    for (hidden, steps, batch) in [(5, 3, 1), (16, 8, 1), (40, 9, 1), (17, 4, 6)] {
+        let config = Config::lab(2, hidden, 3).unwrap();
+        let mut generator = generator(7);
+        let parameters = Parameters::uniform(config, &mut generator);
+        let x: Vec<f32> = (0..steps * batch * 2).map(|n| (n % 3) as f32 - 0.5).collect();
+        let dy: Vec<f32> = (0..steps * batch * 3).map(|n| (n % 5) as f32 - 1.5).collect();
+        let [mut whole, mut parted] = [0, 1].map(|_| Network::new(config));
+        let [mut expected, mut found] = [0, 1].map(|_| Parameters::zeros(config));
+        let y = whole.forward(&parameters, &x, steps, batch).to_vec();
+        whole.backward(&parameters, &x, &dy, &mut expected);
+
+        // Twice: what was kept is not kept for the next pass.
+        for _ in 0..2 {
+            // The states do not look at W_out,
+            let mut changing = parameters.clone();
+            let head = changing.head_range();
+            changing.arena_mut()[head.clone()].fill(f32::NAN);
+            parted.states(&changing, &x, steps, batch);
+            assert_eq!(parted.head(&parameters), y);
+            found.arena_mut().fill(9.0);
+            parted.head_gradient(&dy, &mut found);
+            assert_eq!(found.arena()[head.clone()], expected.arena()[head.clone()]);
+            assert!(found.arena()[..head.start].iter().all(|&g| g == 9.0));
+            // and the way back looks at the one that made the outputs.
+            parted.backward(&changing, &x, &dy, &mut found);
+            assert_eq!(found.arena(), expected.arena());
+            // A pass as a whole takes what it is given again.
+            let mut zeroed = parameters.clone();
+            zeroed.arena_mut()[head].fill(0.0);
+            parted.forward(&zeroed, &x, steps, batch);
+            parted.backward(&zeroed, &x, &dy, &mut found);
+            assert!(found.w_in().flatten().all(|&g| g == 0.0));
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "for a lab's network")]
+fn the_head_by_itself_is_for_the_labs_network() {
+    let config = Config::new(Architecture::new(Cell::Gru, 2, 3)).unwrap();
+    Network::new(config).states(&Parameters::zeros(config), &[0.0; 2], 1, 1);
+}
+
+#[test]
 fn no_steps_give_no_outputs_and_a_zero_gradient() {
     for architecture in architectures(4) {
         let config = Config::new(architecture).unwrap();

@@ -25,6 +25,7 @@ use kernels::optimizer::{Adam, Change, Momentum, adam_step, momentum_step, sgd_s
 use kernels::vector;
 use model::{Config, Parameters};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Stochastic gradient descent: `w ← w − η·g`.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +82,12 @@ impl OptimizerConfig {
     /// A rule by itself: no clipping, a constant learning rate.
     pub fn new(learning_rate: f32, rule: Rule) -> Self {
         Self { learning_rate, rule, clip: Clip::None, schedule: Schedule::Constant }
+    }
+
+    /// Does a parameter's step depend on its own gradient alone? Then a step may be made in
+    /// parts. Clipping by the norm needs all of the gradient.
+    pub fn has_parts(&self) -> bool {
+        !matches!(self.clip, Clip::Norm(_))
     }
 }
 
@@ -262,44 +269,69 @@ impl Optimizer {
     /// If the three are not of networks of one size.
     #[inline]
     pub fn step(&mut self, parameters: &mut Parameters, gradient: &Parameters, examples: usize) {
+        self.step_part(0..parameters.arena().len(), parameters, gradient, examples);
+        self.end_step();
+    }
+
+    /// The values `part` of [`Optimizer::step`], each of which is to be in one part until
+    /// [`Optimizer::end_step`]. The gradient of the others is looked at only where a step has no
+    /// parts.
+    ///
+    /// # Panics
+    /// If the three are not of networks of one size, or `part` is not of the arena.
+    #[inline]
+    pub fn step_part(
+        &mut self,
+        part: Range<usize>,
+        parameters: &mut Parameters,
+        gradient: &Parameters,
+        examples: usize,
+    ) {
         if self.is_plain {
-            self.state.steps += 1;
             let rate = self.config.learning_rate / examples as f32;
-            vector::axpy(-rate, gradient.arena(), parameters.arena_mut());
+            let parameters = &mut parameters.arena_mut()[part.clone()];
+            vector::axpy(-rate, &gradient.arena()[part], parameters);
         } else {
-            self.step_by_rule(parameters, gradient, examples);
+            self.step_by_rule(part, parameters, gradient, examples);
         }
     }
 
-    /// [`Optimizer::step`] of all that is not plain: out of the lab's way.
+    /// All parts of a step have been made: the next one is the next step.
+    #[inline]
+    pub fn end_step(&mut self) {
+        self.state.steps += 1;
+    }
+
+    /// [`Optimizer::step_part`] of all that is not plain: out of the lab's way.
     #[inline(never)]
     fn step_by_rule(
         &mut self,
+        part: Range<usize>,
         parameters: &mut Parameters,
         gradient: &Parameters,
         examples: usize,
     ) {
         let learning_rate = self.learning_rate();
-        self.state.steps += 1;
+        let step = self.state.steps + 1;
         let OptimizerConfig { rule, clip, .. } = self.config;
         let change = change(clip, rule, gradient, examples);
-        let (w, g) = (parameters.arena_mut(), gradient.arena());
+        let (w, g) = (&mut parameters.arena_mut()[part.clone()], &gradient.arena()[part.clone()]);
         match (rule, &mut self.state.moments[..]) {
             (Rule::Sgd(_), []) => sgd_step(learning_rate, change, g, w),
             (Rule::Sgd(Descent { momentum, nesterov, .. }), [velocity]) => {
                 let rule =
                     Momentum { rate: learning_rate, momentum: momentum as f32, nesterov, change };
-                momentum_step(rule, g, velocity.arena_mut(), w);
+                momentum_step(rule, g, &mut velocity.arena_mut()[part], w);
             }
             (Rule::Adam(moments), [m, v]) => {
-                let rule = adam(moments, learning_rate, self.state.steps, change);
-                adam_step(rule, g, [m.arena_mut(), v.arena_mut()], w);
+                let rule = adam(moments, learning_rate, step, change);
+                adam_step(rule, g, [m, v].map(|m| &mut m.arena_mut()[part.clone()]), w);
             }
             (Rule::AdamW(moments), [m, v]) => {
                 let keep = 1.0 - f64::from(learning_rate) * moments.weight_decay;
-                let rule = adam(moments, learning_rate, self.state.steps, change);
+                let rule = adam(moments, learning_rate, step, change);
                 let rule = Adam { keep: keep as f32, ..rule };
-                adam_step(rule, g, [m.arena_mut(), v.arena_mut()], w);
+                adam_step(rule, g, [m, v].map(|m| &mut m.arena_mut()[part.clone()]), w);
             }
             (rule, state) => unreachable!("{rule:?} with {} moments", state.len()),
         }

@@ -17,6 +17,8 @@
 //!    every time `W_in` and `W_out`, which are few lines. Old values of these two cost more
 //!    examples than old values of `W_rec`, by far. Each worker is at another quarter, so that
 //!    two that push at the same time seldom want the same line.
+//!    Where examples are long `W_out` is exchanged in the middle of each besides: see
+//!    `strategy/hogwild.rs`.
 //! 4. A value that did not change is not stored: its line can stay with its readers, and
 //!    no store of an old value can undo somebody's work.
 //! 5. The lines that come next are asked for ahead of their turn, to be written: a line comes
@@ -259,6 +261,21 @@ impl Replica {
             self.is_used[input] = false;
             self.exchange(input * self.stride..(input + 1) * self.stride, shared);
         }
+    }
+
+    /// `W_out` is next to be exchanged, after a pass: begins to bring its lines here meanwhile.
+    #[inline]
+    pub fn prepare_head(&self, shared: &Shared) {
+        let Range { start, end } = self.parameters.head_range();
+        let lines = &shared.blocks[start / BLOCK..end / BLOCK];
+        lines.iter().take(MOST_PREPARED).for_each(for_writing);
+    }
+
+    /// Adds what the worker changed in `W_out` to what is shared, and takes over what others
+    /// changed there.
+    #[inline]
+    pub fn exchange_head(&mut self, shared: &Shared) {
+        self.exchange(self.parameters.head_range(), shared);
     }
 
     /// The exchange of everything, at the beginning and the end of a training.

@@ -84,23 +84,35 @@ impl Strategy {
 }
 
 /// K, the examples between two pushes that `cargo xtask bench hogwild` found best for the
-/// sizes of `config`, in whole batches: 32 for the lab, 8 for 128 units and 64 bits.
+/// sizes of `config`, in whole batches: 32 for the lab, 1 for 128 units and 64 bits.
 ///
 /// Pushes take some 5 % of the time then. With a larger K they take less, but a worker
 /// computes on older parameters, and the examples to a loss grow as the rate does.
 pub fn best_push_every(config: &RunConfig) -> u64 {
-    let values = (config.hidden * (config.hidden + Addition::INPUTS + Addition::OUTPUTS)) as f64;
-    let examples = PUSH_WORK * values / example_work(config);
+    let is_large = is_head_first(config) && config.strategy != Strategy::Averaging;
+    let cost = if is_large { PUSH_WORK_LARGE } else { PUSH_WORK };
+    let examples = cost * values(config) / example_work(config);
     let examples = (examples.ceil().max(1.0) as u64).next_power_of_two();
     examples.next_multiple_of(config.batch.max(1) as u64)
+}
+
+/// Does Hogwild! exchange `W_out` in the middle of each batch? Where a batch is so long that two
+/// exchanges of it take some 5 % of the time or less, if the optimizer can make its step by itself.
+fn is_head_first(config: &RunConfig) -> bool {
+    let head = (config.hidden * Addition::OUTPUTS) as f64;
+    config.optimizer_config().has_parts()
+        && example_work(config) * config.batch as f64 >= HEAD_WORK * head
+}
+
+/// The parameters.
+fn values(config: &RunConfig) -> f64 {
+    (config.hidden * (config.hidden + Addition::INPUTS + Addition::OUTPUTS)) as f64
 }
 
 /// Multiply-adds of an example, forward, back and for the gradient; and the latency of its T
 /// steps, which is what a small example costs.
 fn example_work(config: &RunConfig) -> f64 {
-    let hidden = config.hidden as f64;
-    let values = hidden * (hidden + (Addition::INPUTS + Addition::OUTPUTS) as f64);
-    f64::from(config.bits) * (3.0 * values + STEP_WORK)
+    f64::from(config.bits) * (3.0 * values(config) + STEP_WORK)
 }
 
 /// What a step of an example costs beside its multiply-adds, in these: 420 ns for the lab's 8
@@ -109,6 +121,11 @@ const STEP_WORK: f64 = 700.0;
 /// What the exchange of a value costs beside others who push, in multiply-adds, over the share
 /// of 5 % that it may take.
 const PUSH_WORK: f64 = 800.0;
+/// The same, where a push is hundreds of lines, which travel side by side, and seldom meet others.
+const PUSH_WORK_LARGE: f64 = 180.0;
+/// What the two exchanges of a value of `W_out` in a batch cost beside others, in multiply-adds,
+/// over the share of 5 %: at 16 units and 8 bits, 450 ns for a line, which is nearly an example.
+const HEAD_WORK: f64 = 10_000.0;
 /// The work of a training from which on a second worker pays: some 20 ms.
 const WORTH_SHARING: f64 = 1e9;
 
@@ -271,7 +288,9 @@ impl Trainer {
             }
             Strategy::Synchronous => Meeting::Synchronous(pool(threads)?),
             Strategy::Hogwild => {
-                Meeting::Hogwild(pool(threads)?, Hogwild::new(&parameters, threads, push_every))
+                let is_head_first = is_head_first(config);
+                let hogwild = Hogwild::new(&parameters, threads, push_every, is_head_first);
+                Meeting::Hogwild(pool(threads)?, hogwild)
             }
             Strategy::Averaging => {
                 Meeting::Averaging(pool(threads)?, Averaging::new(&parameters, threads, push_every))
@@ -367,4 +386,23 @@ fn pool(threads: usize) -> Result<ThreadPool, Error> {
         .thread_name(|n| format!("worker-{n}"))
         .build()
         .map_err(|source| Error::StartThreads { threads, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimizer::Clip;
+
+    #[test]
+    fn the_head_goes_first_where_an_example_is_long() {
+        let first = |hidden, bits, batch| {
+            is_head_first(&RunConfig { hidden, bits, batch, ..RunConfig::default() })
+        };
+        assert_eq!([first(16, 8, 1), first(16, 64, 1), first(32, 32, 1)], [false; 3]);
+        assert_eq!([first(128, 64, 1), first(64, 64, 1), first(16, 8, 64)], [true; 3]);
+        let large = RunConfig { hidden: 128, bits: 64, ..RunConfig::default() };
+        assert!(!is_head_first(&RunConfig { clip: Clip::Norm(1.0), ..large.clone() }));
+        let averaging = RunConfig { strategy: Strategy::Averaging, ..large.clone() };
+        assert_eq!([best_push_every(&averaging), best_push_every(&large)], [8, 1]);
+    }
 }

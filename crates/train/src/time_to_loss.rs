@@ -69,10 +69,11 @@ impl HeldOut {
 }
 
 /// What is asked of a training.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Goal {
-    /// The held-out loss to fall below.
-    pub loss: f64,
+    /// The held-out losses to fall below, each lower than the one before: several, as one alone
+    /// may flatter a strategy that is quick at the beginning, or at the end.
+    pub losses: Vec<f64>,
     /// Examples between two copies.
     pub every: u64,
     /// Examples of one call to [`Trainer::train_watched`]; after each the copies are judged, so
@@ -81,27 +82,28 @@ pub struct Goal {
 }
 
 /// How a training went.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// When it first fell below the loss: seconds of training, and examples. None if it did
-    /// not, in all examples of its configuration.
-    pub reached: Option<(f64, u64)>,
+    /// When it first fell below each of the losses: seconds of training, and examples. None if it
+    /// did not, in all examples of its configuration.
+    pub reached: Vec<Option<(f64, u64)>>,
     /// All of it, for the rate.
     pub seconds: f64,
     /// All of it.
     pub examples: u64,
 }
 
-/// Trains as `config` says until `goal` is reached or its examples are used up.
+/// Trains as `config` says until the last loss of `goal` is reached or its examples are used up.
 ///
 /// # Errors
 /// If `config` makes no sense, or threads cannot be started.
-pub fn time_to_loss(config: &RunConfig, goal: Goal, held_out: &HeldOut) -> Result<Outcome, Error> {
+pub fn time_to_loss(config: &RunConfig, goal: &Goal, held_out: &HeldOut) -> Result<Outcome, Error> {
     let mut trainer = Trainer::new(config)?;
     let room = (goal.stretch / goal.every) as usize + 2;
     let mut copies = vec![(0, 0.0, trainer.parameters().clone()); room];
-    let mut outcome = Outcome { reached: None, seconds: 0.0, examples: 0 };
-    while outcome.examples < config.examples && outcome.reached.is_none() {
+    let reached = vec![None; goal.losses.len()];
+    let mut outcome = Outcome { reached, seconds: 0.0, examples: 0 };
+    while outcome.examples < config.examples && outcome.reached.contains(&None) {
         let stretch = goal.stretch.min(config.examples - outcome.examples);
         let (mut count, mut next) = (0, goal.every);
         let start = Instant::now();
@@ -115,10 +117,18 @@ pub fn time_to_loss(config: &RunConfig, goal: Goal, held_out: &HeldOut) -> Resul
             }
         });
         let seconds = start.elapsed().as_secs_f64();
-        let below = |copy: &&(u64, f64, Parameters)| held_out.loss(&copy.2) < goal.loss;
-        let first = copies[..count].iter().find(below);
-        outcome.reached =
-            first.map(|(at, seconds, _)| (outcome.seconds + seconds, outcome.examples + at));
+        for (at, seconds, copy) in &copies[..count] {
+            if !outcome.reached.contains(&None) {
+                break;
+            }
+            let loss = held_out.loss(copy);
+            let at = (outcome.seconds + seconds, outcome.examples + at);
+            for (reached, target) in outcome.reached.iter_mut().zip(&goal.losses) {
+                if loss < *target {
+                    reached.get_or_insert(at);
+                }
+            }
+        }
         outcome.seconds += seconds;
         outcome.examples += stretch;
     }
@@ -234,7 +244,8 @@ pub fn line_transfer() -> f64 {
 /// ```
 ///
 /// The second is a wall: a line can be in one place at a time, so no more than 1/t parts of
-/// pushes a second pass through it, by however many workers.
+/// pushes a second pass through it, by however many workers. (Where the head goes first, examples
+/// are so long that the wall of `W_out`, wanted twice an example, is far away.)
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CostModel {
     /// a, seconds an example.
@@ -321,21 +332,25 @@ mod tests {
     fn the_first_copy_below_the_target_counts_and_a_target_out_of_reach_is_not_reached() {
         let config = RunConfig { examples: 20_000, ..RunConfig::default() };
         let held_out = HeldOut::new(Addition::new(8).unwrap(), 200);
-        let reached = |strategy, loss| {
-            let goal = Goal { loss, every: 100, stretch: 5_000 };
+        let reached = |strategy, losses: &[f64]| {
+            let goal = Goal { losses: losses.to_vec(), every: 100, stretch: 5_000 };
             let config = RunConfig { strategy, threads: 2, push_every: 16, ..config.clone() };
-            time_to_loss(&config, goal, &held_out).unwrap()
+            time_to_loss(&config, &goal, &held_out).unwrap()
         };
         for strategy in Strategy::ALL {
-            let easy = reached(strategy, 1e9);
-            let (seconds, examples) = easy.reached.unwrap();
+            let easy = reached(strategy, &[1e9]);
+            let (seconds, examples) = easy.reached[0].unwrap();
             assert!((100..1_000).contains(&examples) && seconds > 0.0, "{strategy:?} {easy:?}");
             assert_eq!(easy.examples, 5_000);
-            let never = reached(strategy, 0.0);
-            assert_eq!((never.reached, never.examples), (None, 20_000), "{strategy:?}");
+            // A loss that is reached does not end what the other ones need.
+            let both = reached(strategy, &[1e9, 0.0]);
+            assert!(both.reached[0].is_some() && both.reached[1].is_none(), "{both:?}");
+            assert_eq!(both.examples, 20_000, "{strategy:?}");
         }
+        let two = reached(Strategy::Serial, &[0.5, 0.3]).reached;
+        assert!(two[0].unwrap() < two[1].unwrap(), "{two:?}");
         // What was measured is what a plain training does.
-        let (seconds, examples) = reached(Strategy::Serial, 0.3).reached.unwrap();
+        let (seconds, examples) = two[1].unwrap();
         let mut serial = crate::strategy::Serial::new(&config).unwrap();
         serial.train(examples - 100);
         assert!(held_out.loss(serial.parameters()) >= 0.3);

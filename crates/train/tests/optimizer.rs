@@ -111,6 +111,39 @@ fn a_restored_optimizer_goes_on_with_the_same_bits() {
 }
 
 #[test]
+fn a_step_in_parts_is_the_whole_step_bit_for_bit() {
+    let Trajectories { start, gradients, cases } = trajectories();
+    let mut with_parts = 0;
+    for Case { name, config, .. } in cases {
+        let mut whole = Optimizer::new(config, model()).unwrap();
+        assert_eq!(config.has_parts(), !matches!(config.clip, Clip::Norm(_)), "{name}");
+        if !config.has_parts() {
+            continue;
+        }
+        with_parts += 1;
+        let mut parted = whole.clone();
+        let [mut w, mut v] = [parameters(&start), parameters(&start)];
+        let head = w.head_range();
+        assert_eq!((w.w_out().len(), head.len(), head.end), (1, 16, w.arena().len()));
+        for gradient in &gradients {
+            let gradient = parameters(gradient);
+            whole.step(&mut w, &gradient, 4);
+            // The gradient of the other part is not there yet.
+            let mut early = gradient.clone();
+            early.arena_mut()[..head.start].fill(f32::NAN);
+            parted.step_part(head.clone(), &mut v, &early, 4);
+            parted.step_part(0..head.start, &mut v, &gradient, 4);
+            parted.end_step();
+            let [w, v] =
+                [&w, &v].map(|w| w.arena().iter().map(|w| w.to_bits()).collect::<Vec<_>>());
+            assert_eq!(w, v, "{name}");
+        }
+        assert_eq!(whole.state().steps, parted.state().steps);
+    }
+    assert!(with_parts > 10, "{with_parts}");
+}
+
+#[test]
 fn a_state_that_does_not_fit_is_refused_and_changes_nothing() {
     let mut adam = Optimizer::new(OptimizerConfig::new(0.1, Rule::ADAM), model()).unwrap();
     let text = |error: Result<(), Error>| error.unwrap_err().to_string();

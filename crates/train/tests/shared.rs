@@ -136,6 +136,26 @@ fn a_push_in_parts_is_whole_after_as_many_and_the_border_goes_every_time() {
 }
 
 #[test]
+fn the_head_is_exchanged_by_itself_and_in_both_directions() {
+    let shared = Shared::new(zeros().arena());
+    let [mut one, mut other] = [0, 1].map(|number| Replica::new(zeros(), number, 2));
+    one.parameters.arena_mut().fill(1.0);
+    other.parameters.arena_mut().fill(10.0);
+    let exchange = |replica: &mut Replica| {
+        replica.prepare_head(&shared);
+        replica.exchange_head(&shared);
+    };
+    exchange(&mut one);
+    exchange(&mut other);
+    exchange(&mut one);
+    let head = 22 * 16;
+    for (values, body) in [(&read(&shared), 0.0), (&one.parameters.arena().to_vec(), 1.0)] {
+        assert!(values[..head].iter().all(|&w| w == body), "{values:?}");
+        assert!(values[head..].iter().all(|&w| w == 11.0), "{values:?}");
+    }
+}
+
+#[test]
 fn what_nobody_else_wrote_stands_as_it_is_to_the_last_bit() {
     // 0.1 + (1e-9 − 0.1) is not 1e-9 in f32, and −0 + 0 is not −0.
     let mut first = zeros();

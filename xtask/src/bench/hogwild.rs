@@ -3,8 +3,12 @@
 //! ```text
 //! each contestant (strategy, N, K, B): the best of RATES learning rates, by TUNING seeds
 //! seed by seed, each contestant in turn: time to loss
-//! the table beside the best serial run, the picture, the cost model and its prediction
+//! the tables beside the best serial run, the picture, the cost model and its prediction
 //! ```
+//!
+//! A loss is looked for early, in the middle and late in a training, the same three for all. The
+//! last one is what rates are tuned by and what the first table and the picture show; the second
+//! table shows the others.
 //!
 //! All contestants, serial among them, have their learning rate tuned over as many rates and
 //! seeds. They take turns within a seed, so that a machine that slows down slows all of them.
@@ -59,9 +63,10 @@ pub struct Args {
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: Option<u64>,
 
-    /// The held-out loss to fall below [default: by size]
-    #[arg(long)]
-    loss: Option<f64>,
+    /// The held-out losses to fall below, falling, parted by commas; the last one is tuned for
+    /// [default: three by size]
+    #[arg(long, value_delimiter = ',')]
+    loss: Vec<f64>,
 
     /// One seed, one rate: a look, not a measurement
     #[arg(long)]
@@ -101,11 +106,14 @@ impl Size {
         }
     }
 
-    /// About a twentieth of the loss at the start.
+    /// About a half of the loss of a network that always answers ½, where it begins to carry; and
+    /// down to a twentieth of it.
     fn goal(self) -> Goal {
         match self {
-            Self::Lab | Self::Tuned => Goal { loss: 0.05, every: 64, stretch: 20_000 },
-            Self::Wide => Goal { loss: 0.5, every: 32, stretch: 500 },
+            Self::Lab | Self::Tuned => {
+                Goal { losses: vec![0.5, 0.2, 0.05], every: 64, stretch: 20_000 }
+            }
+            Self::Wide => Goal { losses: vec![4.0, 1.0, 0.5], every: 32, stretch: 500 },
         }
     }
 
@@ -114,7 +122,7 @@ impl Size {
         match self {
             Self::Lab => &[0.1],
             Self::Tuned => &[0.4, 0.57, 0.8, 1.1, 1.6, 2.3, 3.2],
-            Self::Wide => &[0.01, 0.014, 0.02, 0.028, 0.04],
+            Self::Wide => &[0.024, 0.028, 0.034, 0.04, 0.048],
         }
     }
 
@@ -155,12 +163,21 @@ struct Contestant {
     outcomes: Vec<Outcome>,
 }
 
-/// A contestant in figures; times in seconds.
+/// A contestant in figures.
 #[derive(Clone, Debug, Serialize)]
 struct Row {
     #[serde(flatten)]
     contestant: Contestant,
-    /// Seeds that reached the loss.
+    examples_per_second: f64,
+    /// One for each loss, the last one last.
+    targets: Vec<Target>,
+}
+
+/// How a contestant came below a loss; times in seconds.
+#[derive(Clone, Debug, Serialize)]
+struct Target {
+    loss: f64,
+    /// Seeds that reached it.
     reached: usize,
     median: Option<f64>,
     /// The quartiles.
@@ -168,7 +185,6 @@ struct Row {
     high: Option<f64>,
     /// The serial median over this one.
     gain: Option<f64>,
-    examples_per_second: f64,
     median_examples: Option<f64>,
 }
 
@@ -234,7 +250,7 @@ pub fn run(args: Args) -> Result<()> {
     write_whole(&folder.join("hogwild.md"), text.as_bytes())?;
     let json = serde_json::json!({
         "format": "carry-hogwild-report",
-        "version": 1,
+        "version": 2,
         "cpu": cpu_model(),
         "cores": cores,
         "line_transfer": transfer,
@@ -259,7 +275,10 @@ fn target_folder() -> Result<PathBuf> {
 
 fn measure(size: Size, threads: &[usize], args: &Args, transfer: f64) -> Result<Report> {
     let (mut goal, config) = (size.goal(), size.config());
-    goal.loss = args.loss.unwrap_or(goal.loss);
+    if !args.loss.is_empty() {
+        anyhow::ensure!(args.loss.is_sorted_by(|a, b| a > b), "the losses of --loss do not fall");
+        goal.losses.clone_from(&args.loss);
+    }
     let held_out = HeldOut::new(Addition::new(config.bits)?, 512);
     let mut rates = if args.rate.is_empty() { size.rates().to_vec() } else { args.rate.clone() };
     if args.quick {
@@ -288,11 +307,12 @@ fn measure(size: Size, threads: &[usize], args: &Args, transfer: f64) -> Result<
             let mut times = Vec::new();
             for seed in TUNING {
                 let config = contestant.config(&config, seed, rate);
-                times.push(time_to_loss(&config, goal, &held_out)?);
+                times.push(time_to_loss(&config, &goal, &held_out)?);
                 progress.add(1);
             }
             // The mean, in which a seed that never got there counts.
-            let time = times.iter().map(time_or_never).sum();
+            let time =
+                times.iter().map(|outcome| time_or_never(outcome, goal.losses.len() - 1)).sum();
             if time < best {
                 (best, contestant.learning_rate) = (time, rate);
             }
@@ -307,14 +327,16 @@ fn measure(size: Size, threads: &[usize], args: &Args, transfer: f64) -> Result<
         }
         for contestant in &mut contestants {
             let config = contestant.config(&config, seed, contestant.learning_rate);
-            contestant.outcomes.push(time_to_loss(&config, goal, &held_out)?);
+            contestant.outcomes.push(time_to_loss(&config, &goal, &held_out)?);
             progress.add(1);
         }
     }
     progress.finish();
 
-    let serial = contestants[0].median_time();
-    let rows: Vec<Row> = contestants.into_iter().map(|c| Row::new(c, serial)).collect();
+    let serial: Vec<f64> =
+        (0..goal.losses.len()).map(|target| contestants[0].median_time(target)).collect();
+    let rows: Vec<Row> =
+        contestants.into_iter().map(|c| Row::new(c, &goal.losses, &serial)).collect();
     let most = threads.iter().copied().max().unwrap_or(1);
     let points: Vec<(u64, f64)> = rows
         .iter()
@@ -374,34 +396,54 @@ impl Contestant {
         format!("{}, N = {}, K = {}", self.strategy.name(), self.threads, self.push_every)
     }
 
-    fn median_time(&self) -> f64 {
-        median(self.outcomes.iter().map(time_or_never))
+    fn median_time(&self, target: usize) -> f64 {
+        median(self.outcomes.iter().map(|outcome| time_or_never(outcome, target)))
     }
 }
 
 impl Row {
-    fn new(contestant: Contestant, serial: f64) -> Self {
+    /// `serial`: its median for each of the `losses`.
+    fn new(contestant: Contestant, losses: &[f64], serial: &[f64]) -> Self {
+        let all = losses.iter().zip(serial).enumerate();
+        let targets = all.map(|(n, (&loss, &serial))| Target::new(&contestant, n, loss, serial));
+        Self {
+            examples_per_second: median(
+                contestant.outcomes.iter().map(|o| o.examples as f64 / o.seconds),
+            ),
+            targets: targets.collect(),
+            contestant,
+        }
+    }
+
+    /// The one that rates are tuned for.
+    fn last(&self) -> &Target {
+        self.targets.last().expect("a goal has a loss")
+    }
+}
+
+impl Target {
+    fn new(contestant: &Contestant, target: usize, loss: f64, serial: f64) -> Self {
+        let outcomes = &contestant.outcomes;
         let finite = |value: f64| value.is_finite().then_some(value);
-        let at = |share| finite(quantile(contestant.outcomes.iter().map(time_or_never), share));
-        let examples = |o: &Outcome| o.reached.map_or(f64::INFINITY, |(_, n)| n as f64);
+        let at = |share| {
+            finite(quantile(outcomes.iter().map(|outcome| time_or_never(outcome, target)), share))
+        };
+        let examples = |o: &Outcome| o.reached[target].map_or(f64::INFINITY, |(_, n)| n as f64);
         let median = at(0.5);
         Self {
-            reached: contestant.outcomes.iter().filter(|o| o.reached.is_some()).count(),
+            loss,
+            reached: outcomes.iter().filter(|o| o.reached[target].is_some()).count(),
             median,
             low: at(0.25),
             high: at(0.75),
             gain: median.map(|median| serial / median).and_then(finite),
-            examples_per_second: self::median(
-                contestant.outcomes.iter().map(|o| o.examples as f64 / o.seconds),
-            ),
-            median_examples: finite(quantile(contestant.outcomes.iter().map(examples), 0.5)),
-            contestant,
+            median_examples: finite(quantile(outcomes.iter().map(examples), 0.5)),
         }
     }
 }
 
-fn time_or_never(outcome: &Outcome) -> f64 {
-    outcome.reached.map_or(f64::INFINITY, |(seconds, _)| seconds)
+fn time_or_never(outcome: &Outcome, target: usize) -> f64 {
+    outcome.reached[target].map_or(f64::INFINITY, |(seconds, _)| seconds)
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
@@ -430,25 +472,45 @@ fn markdown(text: &mut String, report: &Report) -> Result<()> {
          serial | examples to loss | reached |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         size.name(),
-        goal.loss
+        goal.losses[goal.losses.len() - 1]
     )?;
     let ms = |time: Option<f64>| time.map_or("never".to_owned(), |s| format!("{:.2}", s * 1e3));
+    let times = |gain: Option<f64>| gain.map_or("–".to_owned(), |gain| format!("{gain:.2}"));
+    let count = |n: Option<f64>| n.map_or("–".to_owned(), |n| thousands(n as u64));
     for row in rows {
         let Contestant { strategy, threads, push_every, batch, learning_rate, .. } = row.contestant;
+        let target = row.last();
         writeln!(
             text,
             "| {} | {threads} | {push_every} | {batch} | {learning_rate} | {} ({} to {}) | {} | {} \
              | {:.2} | {} | {}/{seeds} |",
             strategy.name(),
-            ms(row.median),
-            ms(row.low),
-            ms(row.high),
-            row.gain.map_or("–".to_owned(), |gain| format!("{gain:.2}")),
+            ms(target.median),
+            ms(target.low),
+            ms(target.high),
+            times(target.gain),
             thousands(row.examples_per_second as u64),
             row.examples_per_second / rows[0].examples_per_second,
-            row.median_examples.map_or("–".to_owned(), |n| thousands(n as u64)),
-            row.reached,
+            count(target.median_examples),
+            target.reached,
         )?;
+    }
+    if goal.losses.len() > 1 {
+        text.push_str("\nOn the way, in the same runs:\n\n| strategy | N | K | B |");
+        for loss in &goal.losses {
+            write!(text, " below {loss}, ms | times serial | examples | reached |")?;
+        }
+        writeln!(text, "\n|{}", " --- |".repeat(4 + 4 * goal.losses.len()))?;
+        for row in rows {
+            let Contestant { strategy, threads, push_every, batch, .. } = row.contestant;
+            write!(text, "| {} | {threads} | {push_every} | {batch} |", strategy.name())?;
+            for target in &row.targets {
+                let (gain, examples) = (times(target.gain), count(target.median_examples));
+                let (median, reached) = (ms(target.median), target.reached);
+                write!(text, " {median} | {gain} | {examples} | {reached}/{seeds} |")?;
+            }
+            text.push('\n');
+        }
     }
     writeln!(text, "\nSerial trainings beside each other that share nothing, median:\n")?;
     for &(n, rate) in apart {
@@ -479,7 +541,7 @@ fn markdown(text: &mut String, report: &Report) -> Result<()> {
 fn picture(report: &Report) -> Result<String, Box<dyn std::error::Error>> {
     const COLOURS: [RGBColor; 3] =
         [RGBColor(0, 158, 115), RGBColor(0, 114, 178), RGBColor(213, 94, 0)];
-    let serial = report.rows[0].median.unwrap_or(f64::NAN) * 1e3;
+    let serial = report.rows[0].last().median.unwrap_or(f64::NAN) * 1e3;
     let mut threads: Vec<usize> = report.rows.iter().map(|row| row.contestant.threads).collect();
     threads.sort_unstable();
     threads.dedup();
@@ -488,7 +550,7 @@ fn picture(report: &Report) -> Result<String, Box<dyn std::error::Error>> {
         let rows = report.rows.iter().filter(move |row| {
             row.contestant.strategy == strategy && row.contestant.threads == threads
         });
-        rows.filter_map(|row| row.median).min_by(f64::total_cmp).map(|seconds| seconds * 1e3)
+        rows.filter_map(|row| row.last().median).min_by(f64::total_cmp).map(|seconds| seconds * 1e3)
     };
     let lines = strategies.map(|strategy| {
         let point = |&n: &usize| Some((n as f64, best(strategy, n)?));
@@ -504,7 +566,9 @@ fn picture(report: &Report) -> Result<String, Box<dyn std::error::Error>> {
         root.fill(&WHITE)?;
         let title = format!(
             "Time to a held-out loss of {}: H = {}, T = {}",
-            report.goal.loss, report.hidden, report.bits
+            report.goal.losses[report.goal.losses.len() - 1],
+            report.hidden,
+            report.bits
         );
         let mut chart = ChartBuilder::on(&root)
             .caption(title, ("sans-serif", 17))

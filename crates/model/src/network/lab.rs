@@ -20,6 +20,9 @@ pub(super) struct Lab {
     dz: Buffer,
     /// `[H, S]`
     w_rec_t: Buffer,
+    /// `[O, S]`: what [`Lab::head`] made the outputs with, if it made them.
+    w_out: Buffer,
+    is_head_kept: bool,
 }
 
 impl Lab {
@@ -31,18 +34,44 @@ impl Lab {
             y: Buffer::default(),
             dz: Buffer::default(),
             w_rec_t: Buffer::zeros(config.hidden() * config.stride()),
+            w_out: Buffer::zeros(config.outputs() * config.stride()),
+            is_head_kept: false,
         }
     }
 
     /// Runs over `x` `[T, B, I]`.
     pub fn forward(&mut self, parameters: &Parameters, x: &[f32], steps: usize, batch: usize) {
+        self.resize(steps, batch);
+        self.is_head_kept = false;
+        recurrent::forward(self.sizes, parameters.lab_weights(), x, &mut self.h, &mut self.y);
+    }
+
+    /// Runs over `x` `[T, B, I]`, for the states alone.
+    pub fn states(&mut self, parameters: &Parameters, x: &[f32], steps: usize, batch: usize) {
+        self.resize(steps, batch);
+        recurrent::states(self.sizes, parameters.lab_weights(), x, &mut self.h);
+    }
+
+    /// The outputs of the states, by a `W_out` that is kept for the way back.
+    pub fn head(&mut self, parameters: &Parameters) {
+        self.w_out.copy_from_slice(parameters.lab_weights().w_out);
+        self.is_head_kept = true;
+        recurrent::head(self.sizes, &self.w_out, &self.h, &mut self.y);
+    }
+
+    /// The gradient of `W_out`, to its place in `gradient`.
+    pub fn head_gradient(&self, dy: &[f32], gradient: &mut Parameters) {
+        recurrent::head_gradient(self.sizes, &self.h, dy, gradient.lab_weights_mut().w_out);
+    }
+
+    #[inline]
+    fn resize(&mut self, steps: usize, batch: usize) {
         let sizes = self.config.sizes(steps, batch);
         if sizes != self.sizes {
             self.h.resize(sizes.rows() * sizes.stride());
             self.y.resize(sizes.rows() * sizes.outputs);
             self.sizes = sizes;
         }
-        recurrent::forward(sizes, parameters.lab_weights(), x, &mut self.h, &mut self.y);
     }
 
     /// Back through the last pass, over `gradient`.
@@ -55,7 +84,10 @@ impl Lab {
     ) {
         self.dz.resize(self.h.len());
         let scratch = Scratch { dz: &mut self.dz, w_rec_t: &mut self.w_rec_t };
-        let (weights, gradient) = (parameters.lab_weights(), gradient.lab_weights_mut());
+        let (mut weights, gradient) = (parameters.lab_weights(), gradient.lab_weights_mut());
+        if self.is_head_kept {
+            weights.w_out = &self.w_out;
+        }
         recurrent::backward(self.sizes, weights, x, &self.h, dy, scratch, gradient);
     }
 

@@ -3,7 +3,9 @@
 //! ```text
 //! each worker, until all examples are claimed:
 //!     claim the next K examples, or some times as many
-//!     K / B times: draw a batch; forward, loss, BPTT, step on its own replica
+//!     for each batch of B:
+//!         on its own replica: draw; forward, loss, BPTT, step
+//!         where a batch is long, in the middle of that: exchange W_out
 //!         four times in K: push a part of the change, and take over what others pushed
 //!                                                              (see `shared`)
 //! ```
@@ -13,6 +15,14 @@
 //! 2. The caller's thread is the first worker, so that the first example does not wait for a
 //!    thread to wake up, and a call for no more than K examples wakes none.
 //! 3. Optimizer state belongs to a worker. Only changes of parameters are shared.
+//! 4. The head first. All units are positive, so the common mode of the output's weights is a
+//!    stiff direction, and two workers that step along it at the same time go twice as far: the
+//!    rate had to fall, and two workers needed 1.3 times the examples. So a worker takes `W_out`
+//!    when its states are there, and gives its step back at once, before the way back through
+//!    time: a few hundredths of an example, in which the other one seldom does the same. It costs
+//!    two ways of a few lines a batch, and needs an optimizer whose step has parts
+//!    ([`crate::optimizer::OptimizerConfig::has_parts`]).
+//! 5. Pushes are not made in step with others: see [`Distances`].
 //!
 //! Which examples a worker sees is its generator's affair; how many, and what the others
 //! pushed meanwhile, is the scheduler's. So no two trainings are alike, unless there is one
@@ -22,6 +32,8 @@ use super::Totals;
 use super::worker::Worker;
 use crate::shared::{Replica, Shared};
 use model::Parameters;
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::ThreadPool;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -32,6 +44,8 @@ pub(super) struct Hogwild {
     replicas: Vec<Padded>,
     /// K, whole batches.
     push_every: u64,
+    /// Is `W_out` exchanged in the middle of each batch?
+    is_head_first: bool,
 }
 
 /// The parts in which a push is made.
@@ -45,13 +59,51 @@ const CLAIM: u64 = 64;
 #[repr(align(128))]
 struct Padded(Replica);
 
+/// The batches between two parts of a push: K / (B·parts) in the mean, and uneven. Workers that
+/// are as fast as each other may else fall into step, and push the same lines at the same time
+/// again and again, which would lose updates.
+#[derive(Debug)]
+struct Distances {
+    batches: u64,
+    parts: u64,
+    /// Parts so far, and the batch in which the last one was due, counted from the first.
+    count: u64,
+    last: u64,
+    generator: Xoshiro256PlusPlus,
+}
+
+impl Distances {
+    /// Of worker `number`, for K of so many `batches`; `parts` are no more than these.
+    fn new(number: usize, batches: u64, parts: u64) -> Self {
+        let generator = Xoshiro256PlusPlus::seed_from_u64(number as u64);
+        Self { batches, parts, count: 0, last: 0, generator }
+    }
+
+    /// At least 1.
+    #[inline]
+    fn next(&mut self) -> u64 {
+        self.count += 1;
+        // Where part `count` of an even push lies, and up to half of its distance later.
+        let even = u128::from(self.count) * u128::from(self.batches) / u128::from(self.parts);
+        let late = self.generator.next_u64() % (self.batches / self.parts / 2 + 1);
+        let due = even as u64 + late;
+        due - std::mem::replace(&mut self.last, due)
+    }
+}
+
 impl Hogwild {
-    pub fn new(parameters: &Parameters, workers: usize, push_every: u64) -> Self {
+    pub fn new(
+        parameters: &Parameters,
+        workers: usize,
+        push_every: u64,
+        is_head_first: bool,
+    ) -> Self {
         let replica = |n| Padded(Replica::new(parameters.clone(), n, workers));
         Self {
             shared: Shared::new(parameters.arena()),
             replicas: (0..workers).map(replica).collect(),
             push_every,
+            is_head_first,
         }
     }
 
@@ -72,10 +124,13 @@ impl Hogwild {
         let many = 4 * workers.len() as u64;
         // The counter gives out numbers and orders nothing: relaxed.
         let claimed = AtomicU64::new(0);
-        let run = |worker: &mut Worker,
+        let run = |number: usize,
+                   worker: &mut Worker,
                    replica: &mut Replica,
                    watch: &mut dyn FnMut(u64, &Parameters)| {
             let mut totals = Totals::default();
+            let mut distances = Distances::new(number, batches, parts);
+            let (mut until_push, mut pushes) = (distances.next(), 0);
             replica.push_all(shared);
             let mut claim = push_every;
             loop {
@@ -87,23 +142,28 @@ impl Hogwild {
                 // As long as much is left, more at a time: the counter's line is wanted, too.
                 claim = ((examples - last) / many).min(CLAIM) / push_every * push_every;
                 claim = claim.max(push_every);
-                let (mut at, mut done) = (first, 0);
+                let mut at = first;
                 while at < last {
                     let count = (last - at).min(batch as u64);
                     worker.draw(count as usize);
                     replica.use_inputs(worker.x(), shared);
                     at += count;
-                    done += 1;
-                    let is_push = done * parts % batches < parts || at == last;
-                    if is_push {
+                    until_push -= 1;
+                    if until_push == 0 {
                         replica.prepare_push(parts as usize, shared);
                     }
-                    totals += worker.update(&mut replica.parameters);
-                    if is_push {
+                    totals += if self.is_head_first {
+                        worker.update_head_first(replica, shared)
+                    } else {
+                        worker.update(&mut replica.parameters)
+                    };
+                    if until_push == 0 {
                         replica.push(parts as usize, shared);
+                        until_push = distances.next();
+                        pushes += 1;
                     }
-                    if done == batches || at == last {
-                        done = 0;
+                    if pushes == parts || at == last {
+                        pushes = 0;
                         let begun = claimed.load(Relaxed).min(examples);
                         watch(begun - (last - at), &replica.parameters);
                     }
@@ -115,18 +175,46 @@ impl Hogwild {
 
         let needed = examples.div_ceil(push_every).min(workers.len() as u64) as usize;
         let mut totals = vec![Totals::default(); workers.len()];
-        let everything = workers.iter_mut().zip(&mut self.replicas).zip(&mut totals);
+        let everything = workers.iter_mut().zip(&mut self.replicas).zip(&mut totals).enumerate();
         let mut everything = everything.take(needed);
-        if let Some(((worker, replica), first_totals)) = everything.next() {
+        let run = &run;
+        if let Some((_, ((worker, replica), first_totals))) = everything.next() {
             pool.in_place_scope(|scope| {
-                for ((worker, replica), totals) in everything {
-                    scope.spawn(|_| *totals = run(worker, &mut replica.0, &mut |_, _| ()));
+                for (number, ((worker, replica), totals)) in everything {
+                    scope.spawn(move |_| {
+                        *totals = run(number, worker, &mut replica.0, &mut |_, _| ());
+                    });
                 }
-                *first_totals = run(worker, &mut replica.0, &mut watch);
+                *first_totals = run(0, worker, &mut replica.0, &mut watch);
             });
         }
         // The scope has joined the workers: all that they stored happened before.
         shared.read(parameters.arena_mut());
         totals.into_iter().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_uneven_and_k_in_the_mean() {
+        for (batches, parts) in [(1, 1), (2, 2), (3, 3), (4, 4), (7, 4), (16, 4), (64, 4), (255, 4)]
+        {
+            let mut distances = Distances::new(1, batches, parts);
+            let all: Vec<u64> = (0..1_000 * parts).map(|_| distances.next()).collect();
+            let (least, most) = (*all.iter().min().unwrap(), *all.iter().max().unwrap());
+            let (mean, half) = (batches / parts, batches / parts / 2);
+            assert!(least >= (mean - half).max(1) && most <= mean + half + 1, "{batches} {all:?}");
+            assert!(all.iter().sum::<u64>().abs_diff(1_000 * batches) <= half, "{batches}");
+            assert!(mean < 2 || least < mean && most > mean, "{batches} {all:?}");
+            // Another worker's are other ones.
+            let mut others = Distances::new(2, batches, parts);
+            let is_same = all.iter().all(|&distance| distance == others.next());
+            assert_eq!(is_same, half == 0, "{batches}");
+        }
+        // A K beyond any training.
+        assert!(Distances::new(0, u64::MAX / 2, 4).next() >= u64::MAX / 8);
     }
 }

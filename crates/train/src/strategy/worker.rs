@@ -5,6 +5,7 @@ use super::{Totals, WorkerState};
 use crate::Error;
 use crate::optimizer::{Optimizer, State as Memory};
 use crate::run::{self, RunConfig};
+use crate::shared::{Replica, Shared};
 use crate::task::{Addition, Pair};
 use kernels::buffer::Buffer;
 use model::{Config, Network, Parameters, loss};
@@ -120,6 +121,30 @@ impl Worker {
         let totals = self.differentiate(parameters);
         self.optimizer.step(parameters, &self.gradient, self.pairs.len());
         totals
+    }
+
+    /// [`Worker::update`] of a replica of `shared`, of which `W_out` is exchanged twice: just
+    /// before the outputs are made of it, and again right after its own step, before the way back
+    /// through time. So nearly no step of another worker falls between the two.
+    pub fn update_head_first(&mut self, replica: &mut Replica, shared: &Shared) -> Totals {
+        let (steps, batch) = (self.task.steps(), self.pairs.len());
+        replica.prepare_head(shared);
+        self.network.states(&replica.parameters, &self.x, steps, batch);
+        replica.exchange_head(shared);
+        let outputs = self.network.head(&replica.parameters);
+        let loss = loss::sigmoid_squared_error(outputs, &self.targets, &mut self.dy);
+        let error = loss::absolute_error(outputs, &self.targets);
+        self.network.head_gradient(&self.dy, &mut self.gradient);
+        let head = replica.parameters.head_range();
+        let body = 0..head.start;
+        self.optimizer.step_part(head, &mut replica.parameters, &self.gradient, batch);
+        replica.exchange_head(shared);
+        let parameters = &mut replica.parameters;
+        self.network.backward(parameters, &self.x, &self.dy, &mut self.gradient);
+        self.optimizer.step_part(body, parameters, &self.gradient, batch);
+        self.optimizer.end_step();
+        self.examples += batch as u64;
+        Totals { examples: batch as u64, loss: f64::from(loss), error: f64::from(error) }
     }
 
     /// The Euclidean norm of the last batch's gradient, a mean over its examples.
