@@ -97,10 +97,12 @@ pub fn best_push_every(config: &RunConfig) -> u64 {
 }
 
 /// Does Hogwild! exchange `W_out` in the middle of each batch? Where a batch is so long that two
-/// exchanges of it take some 5 % of the time or less, if the optimizer can make its step by itself.
+/// exchanges of it take some 5 % of the time or less, if the optimizer can make its step by
+/// itself, and the network is the fused one, without biases.
 fn is_head_first(config: &RunConfig) -> bool {
     let head = (config.hidden * Addition::OUTPUTS) as f64;
-    config.optimizer_config().has_parts()
+    !config.bias
+        && config.optimizer_config().has_parts()
         && example_work(config) * config.batch as f64 >= HEAD_WORK * head
 }
 
@@ -402,6 +404,7 @@ mod tests {
         assert_eq!([first(128, 64, 1), first(64, 64, 1), first(16, 8, 64)], [true; 3]);
         let large = RunConfig { hidden: 128, bits: 64, ..RunConfig::default() };
         assert!(!is_head_first(&RunConfig { clip: Clip::Norm(1.0), ..large.clone() }));
+        assert!(!is_head_first(&RunConfig { bias: true, ..large.clone() }));
         let averaging = RunConfig { strategy: Strategy::Averaging, ..large.clone() };
         assert_eq!([best_push_every(&averaging), best_push_every(&large)], [8, 1]);
     }
