@@ -123,7 +123,9 @@ pub fn certify(parameters: &Parameters, model: &[u8], effort: u64) -> Outcome {
                 }
             }
             Err(failure) if n >= search::CHEAP => {
-                if let Some(found) = refute::refute_near(parameters, &net, &failure.ways) {
+                if let Some(found) =
+                    refute::refute_near(parameters, &net, &failure.ways, &mut generator)
+                {
                     return Outcome::Refuted(found);
                 }
             }

@@ -76,25 +76,35 @@ pub(super) fn refute(
         }
         right_up_to = length;
     }
-    let found =
-        search.chains().or_else(|| search.mixes(generator)).or_else(|| search.backwards(generator));
+    let found = search
+        .chains()
+        .or_else(|| search.mixes(1_500, generator))
+        .or_else(|| search.backwards(12, 24, generator));
     found.map(|found| Counterexample { right_up_to, ..found })
 }
 
-/// Tries sequences that end with one of `ways`, where a proof failed.
+/// The most ways on which a proof failed that are gone back.
+const MOST_WAYS: usize = 256;
+
+/// Tries sequences that end with one of `ways`, where a proof failed, and many more of those
+/// that [`refute`] tries: the search for a proof took longer.
 pub(super) fn refute_near(
     parameters: &Parameters,
     net: &Net,
     ways: &[Vec<u8>],
+    generator: &mut impl Rng,
 ) -> Option<Counterexample> {
     let search = Search { parameters, net, states: Vec::new() };
     let origin = Seen { state: vec![0.0; net.hidden], pairs: Vec::new() };
     let after_carry = search.follow(&origin, &[3]);
     let seen = [vec![origin], vec![after_carry]];
-    let step = (ways.len() / 16).max(1);
+    let step = ways.len().div_ceil(MOST_WAYS).max(1);
     let ends =
         ways.iter().step_by(step).flat_map(|way| [(false, way.clone()), (true, way.clone())]);
-    let found = search.longer(&seen, ends.collect(), 30)?;
+    let found = search
+        .longer(&seen, ends.collect(), 30, 24)
+        .or_else(|| search.mixes(20_000, generator))
+        .or_else(|| search.backwards(30, 100, generator))?;
     Some(Counterexample { right_up_to: EXHAUSTIVE, ..found })
 }
 
@@ -150,8 +160,8 @@ impl Search<'_> {
     }
 
     /// Long sequences, each with mixes of pairs of its own.
-    fn mixes(&self, generator: &mut impl Rng) -> Option<Counterexample> {
-        let found = (0..1_500).filter_map(|n| {
+    fn mixes(&self, count: usize, generator: &mut impl Rng) -> Option<Counterexample> {
+        let found = (0..count).filter_map(|n| {
             let mut shares = mix(generator);
             let length = if n % 10 == 0 { 300 } else { 50 };
             let mut random = || {
@@ -166,34 +176,40 @@ impl Search<'_> {
         found.take(8).min_by_key(Counterexample::bits)
     }
 
-    /// From states that mixes of pairs lead to, the last pairs that bring an output nearest
-    /// to ½.
-    fn backwards(&self, generator: &mut impl Rng) -> Option<Counterexample> {
+    /// From `count` states of each carry that mixes of pairs lead to, the last pairs that bring
+    /// an output nearest to ½, of which `kept` are kept.
+    fn backwards(
+        &self,
+        count: usize,
+        kept: usize,
+        generator: &mut impl Rng,
+    ) -> Option<Counterexample> {
         let mut seen = [vec![Seen { state: vec![0.0; self.net.hidden], pairs: vec![] }], vec![]];
-        while seen.iter().any(|seen| seen.len() < 12) {
+        while seen.iter().any(|seen| seen.len() < count) {
             let shares = mix(generator);
             let pairs: Vec<u8> = (0..generator.random_range(1..30_usize))
                 .map(|_| draw(&shares, generator))
                 .collect();
             let carry = pairs.iter().fold(false, |carry, &pair| add(pair, carry).1);
             let seen = &mut seen[usize::from(carry)];
-            if seen.len() < 12 {
+            if seen.len() < count {
                 seen.push(
                     self.follow(&Seen { state: vec![0.0; self.net.hidden], pairs: vec![] }, &pairs),
                 );
             }
         }
-        self.longer(&seen, vec![(false, vec![]), (true, vec![])], 40)
+        self.longer(&seen, vec![(false, vec![]), (true, vec![])], 40, kept)
     }
 
-    /// Puts up to `pairs` pairs before `ends`, each after the carry it names.
+    /// Puts up to `pairs` pairs before `ends`, each after the carry it names; of each length
+    /// `kept` are kept.
     fn longer(
         &self,
         seen: &[Vec<Seen>; 2],
         mut ends: Vec<(bool, Vec<u8>)>,
         pairs: usize,
+        kept: usize,
     ) -> Option<Counterexample> {
-        const KEPT: usize = 24;
         for _ in 0..pairs {
             let mut longer = Vec::new();
             for (before, end) in &ends {
@@ -216,7 +232,7 @@ impl Search<'_> {
                 }
             }
             longer.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.2.cmp(&b.2)));
-            longer.truncate(KEPT);
+            longer.truncate(kept);
             ends = longer.into_iter().map(|(_, before, end)| (before, end)).collect();
         }
         None

@@ -273,13 +273,14 @@ pub(super) fn search(
 ) -> Result<Vec<Node>, Failure> {
     let mut walk = Walk::new(net, plan.steps, effort);
     let mut leaves = close(first_leaves(net, pool, plan), plan);
+    let mut failure = Failure { ways: Vec::new() };
     loop {
         let mut tree = plant(net, pool, plan, &mut leaves);
         add_starts(net, &mut tree, &mut walk);
         let Some(trouble) = grow(&mut tree, &mut walk) else {
             return Ok(tree.leaves.iter().map(Leaf::node).collect());
         };
-        let failure = Failure { ways: trouble.iter().filter_map(|(_, way)| way.clone()).collect() };
+        failure.ways.extend(trouble.iter().filter_map(|(_, way)| way.clone()));
         if !plan.axes || leaves.len() >= plan.leaves.1 || *walk.effort == 0 {
             return Err(failure);
         }
