@@ -19,9 +19,9 @@
 //! By induction every run comes, again and again, and never more than `steps` digits later,
 //! into a set with the true carry, so every digit of every sum is right.
 //!
-//! A set of states on its way is in a union of cells if the ranges of its a₀·h that the
-//! cells leave to each other cover all of its range, without a gap, and if each of the cells
-//! whose range it meets holds all of it along the other rows.
+//! A set of states on its way is in a union of cells if the intervals [low₀, high₀] of those
+//! that it meets cover the range of its a₀·h without a gap, and each of these cells holds all
+//! of it along the other rows.
 //!
 //! **What the machine computes** differs from the formulas, and every difference is
 //! enclosed:
