@@ -103,7 +103,7 @@ pub(super) fn refute_near(
         ways.iter().step_by(step).flat_map(|way| [(false, way.clone()), (true, way.clone())]);
     let found = search
         .longer(&seen, ends.collect(), 30, 24)
-        .or_else(|| search.mixes(20_000, generator))
+        .or_else(|| search.mixes(200_000, generator))
         .or_else(|| search.backwards(30, 100, generator))?;
     Some(Counterexample { right_up_to: EXHAUSTIVE, ..found })
 }
