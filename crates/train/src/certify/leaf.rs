@@ -403,7 +403,7 @@ pub(super) fn principal_axes(states: &[Vec<f64>]) -> Vec<f64> {
 
 /// The eigenvectors of the symmetric `a`, as rows (Golub and Van Loan, Matrix
 /// Computations, section 8.5).
-pub(super) fn eigenvectors(a: &mut [f64], h: usize) -> Vec<f64> {
+fn eigenvectors(a: &mut [f64], h: usize) -> Vec<f64> {
     let mut v = vec![0.0; h * h];
     (0..h).for_each(|i| v[i * h + i] = 1.0);
     for _ in 0..30 {

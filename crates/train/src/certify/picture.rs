@@ -1,7 +1,7 @@
 //! What a proof looks like: the states of a network, and the sets that hold them, seen
 //! along the two axes on which the states differ most.
 
-use super::leaf::eigenvectors;
+use super::leaf::principal_axes;
 use super::search::Pool;
 use super::{Certificate, Net};
 use model::Parameters;
@@ -22,23 +22,10 @@ pub fn picture(parameters: &Parameters, certificate: Option<&Certificate>) -> Pi
     let net = Net::new(parameters);
     let h = net.hidden;
     let pool = Pool::new(&net, 200, &mut Xoshiro256PlusPlus::seed_from_u64(0));
-    let all = || pool.states.iter().flatten();
-    let count = all().count() as f64;
-    let mean: Vec<f64> = (0..h).map(|j| all().map(|s| s[j]).sum::<f64>() / count).collect();
-    let mut covariance = vec![0.0; h * h];
-    for state in all() {
-        for i in 0..h {
-            for j in 0..h {
-                covariance[i * h + j] += (state[i] - mean[i]) * (state[j] - mean[j]);
-            }
-        }
-    }
-    let vectors = eigenvectors(&mut covariance, h);
-    let mut order: Vec<usize> = (0..h).collect();
-    order.sort_by(|&a, &b| covariance[b * h + b].total_cmp(&covariance[a * h + a]));
-    let axis = |n: usize| match order.get(n) {
-        Some(&n) => vectors[n * h..][..h].to_vec(),
-        None => vec![0.0; h], // a single unit has one axis
+    let vectors = principal_axes(&pool.states.concat());
+    let axis = |n: usize| match n < h {
+        true => vectors[n * h..][..h].to_vec(),
+        false => vec![0.0; h], // a single unit has one axis
     };
     let axes = [axis(0), axis(1)];
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
