@@ -67,7 +67,7 @@ pub(super) type Ranges = Vec<(f64, f64)>;
 
 impl Cell {
     /// Holds `ranges` too, and a little more.
-    pub(super) fn widen(&mut self, ranges: &[(f64, f64)]) {
+    fn widen(&mut self, ranges: &[(f64, f64)]) {
         for (j, &(low, high)) in ranges.iter().enumerate() {
             let by = WIDEN.0 * (high - low).max(0.0) + WIDEN.1;
             if low < self.low[j] {
