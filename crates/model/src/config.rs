@@ -272,6 +272,12 @@ impl Config {
         if layer == 0 { self.inputs() } else { self.directions() * self.hidden() }
     }
 
+    /// V, the symbols that a network can be shown ([`crate::Sequences::of_symbols`]): each
+    /// selects one of the inputs, as a one-hot row does.
+    pub fn symbols(&self) -> usize {
+        self.inputs()
+    }
+
     /// S, the length of a padded row of hidden units.
     pub(crate) fn stride(&self) -> usize {
         row_stride(self.hidden())

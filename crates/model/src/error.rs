@@ -135,6 +135,50 @@ pub enum Error {
         inputs: usize,
     },
 
+    /// The symbols are not as many as the sequences need.
+    #[error(
+        "{found} symbols were given; {steps} steps of {batch} sequences need as many as their \
+         product"
+    )]
+    SymbolCount {
+        /// How many there are.
+        found: usize,
+        /// T
+        steps: usize,
+        /// B
+        batch: usize,
+    },
+
+    /// A symbol is none of the network's.
+    #[error(
+        "the symbol at step {step} of sequence {sequence} is {symbol}; give one below {symbols}, \
+         the symbols of the network, counted from 0"
+    )]
+    Symbol {
+        /// t
+        step: usize,
+        /// Which of the batch.
+        sequence: usize,
+        /// What was given.
+        symbol: u32,
+        /// How many there are.
+        symbols: usize,
+    },
+
+    /// The states of a pass would not fit in memory, or its steps would not end.
+    #[error(
+        "a pass of {steps} steps of {batch} sequences does not fit in memory; cut it into fewer \
+         sequences, or into chunks of fewer steps that start from the state before (at most {} \
+         steps)",
+        crate::sequences::MOST_STEPS
+    )]
+    PassTooLarge {
+        /// T
+        steps: usize,
+        /// B
+        batch: usize,
+    },
+
     /// There is not one length for each sequence.
     #[error("{found} lengths were given for {batch} sequences; give each its own")]
     LengthCount {

@@ -37,22 +37,25 @@
 
 mod config;
 mod error;
+mod inputs;
 mod layout;
 pub mod loss;
 mod network;
 mod parameters;
 pub mod reference;
 mod sequences;
+mod size;
 mod state;
 mod stream;
 pub mod weights;
 
 pub use config::{Architecture, Cell, Config, Head, HeadActivation, HeadSteps, Nonlinearity};
 pub use error::Error;
+pub use inputs::Inputs;
 pub use layout::{Role, Tensor};
 pub use network::Network;
-pub use parameters::Parameters;
-pub use sequences::Sequences;
+pub use parameters::{InputRows, Parameters};
+pub use sequences::{Sequences, ShareBuffer};
 pub use state::State;
 pub use stream::Stream;
 

@@ -34,7 +34,7 @@ mod segment;
 mod track;
 
 use crate::sequences::Sequences;
-use crate::{Config, Parameters, State};
+use crate::{Config, Inputs, Parameters, State, size};
 use lab::Lab;
 use layers::Layers;
 use rand::Rng;
@@ -75,6 +75,8 @@ pub struct Network {
     layers: Layers,
     /// Whether the last pass took the lab's path.
     is_lab: bool,
+    /// Whether the last pass was shown symbols, on the other path.
+    had_symbols: bool,
     /// T and B of the last pass.
     size: (usize, usize),
 }
@@ -88,6 +90,7 @@ impl Network {
             lab: config.is_lab().then(|| Lab::new(config)),
             layers: Layers::default(),
             is_lab: config.is_lab(),
+            had_symbols: false,
             size: (0, 0),
         }
     }
@@ -126,13 +129,8 @@ impl Network {
             (self.size, self.is_lab) = ((steps, batch), true);
             return self.outputs();
         }
-        let inputs = self.config.inputs();
-        assert!(
-            steps.checked_mul(batch).and_then(|rows| rows.checked_mul(inputs)) == Some(x.len()),
-            "x holds {} values, {steps} steps of {batch} sequences of {inputs} inputs do not",
-            x.len()
-        );
-        let sequences = Sequences::trusted(self.config, x, steps, batch);
+        check_values(x, steps, batch, self.config.inputs());
+        let sequences = Sequences::trusted(self.config, x.into(), steps, batch);
         self.pass(parameters, &sequences, None, self.keep)
     }
 
@@ -216,14 +214,16 @@ impl Network {
         self.check(parameters.config(), "parameters");
         self.check(sequences.config, "sequences");
         self.size = (sequences.steps, sequences.batch);
-        self.is_lab = sequences.lengths.is_none() && sequences.start.is_none();
-        match &mut self.lab {
-            Some(lab) if self.is_lab => {
-                lab.forward(parameters, sequences.x, sequences.steps, sequences.batch);
+        let is_plain = sequences.lengths.is_none() && sequences.start.is_none();
+        match (&mut self.lab, sequences.inputs) {
+            (Some(lab), Inputs::Values(x)) if is_plain => {
+                self.is_lab = true;
+                lab.forward(parameters, x, sequences.steps, sequences.batch);
                 lab.outputs()
             }
             _ => {
                 self.is_lab = false;
+                self.had_symbols = matches!(sequences.inputs, Inputs::Symbols(_));
                 self.layers.forward(parameters, sequences, dropout, keep);
                 self.layers.outputs()
             }
@@ -231,77 +231,86 @@ impl Network {
     }
 
     /// Carries `dy`, the gradient before the head's activation in the shape of the outputs,
-    /// back through the last pass on the same `parameters` and `x`, and writes the gradient,
-    /// summed over T and B, over `gradient`. What `dy` holds behind the end of a sequence is
+    /// back through the last pass on the same `parameters` and `inputs` (values or symbols, as
+    /// that pass had), and writes the gradient, summed over T and B, over `gradient`. What `dy` holds behind the end of a sequence is
     /// not looked at.
     ///
     /// # Panics
     /// If a slice or the parameters do not have the sizes of that pass, or that pass was
     /// [`Network::infer`], or its way back has been gone: it uses up what the pass kept.
     #[inline]
-    pub fn backward(
+    pub fn backward<'i>(
         &mut self,
         parameters: &Parameters,
-        x: &[f32],
+        inputs: impl Into<Inputs<'i>>,
         dy: &[f32],
         gradient: &mut Parameters,
     ) {
-        self.back(parameters, x, dy, gradient, None);
+        self.back(parameters, inputs.into(), dy, gradient, None);
     }
 
     /// As [`Network::backward`]; `dx` `[T, B, I]` becomes the gradient of the inputs.
     ///
     /// # Panics
-    /// As [`Network::backward`].
-    pub fn backward_to_inputs(
+    /// As [`Network::backward`], and if the inputs are symbols, which have no gradient.
+    pub fn backward_to_inputs<'i>(
         &mut self,
         parameters: &Parameters,
-        x: &[f32],
+        inputs: impl Into<Inputs<'i>>,
         dy: &[f32],
         gradient: &mut Parameters,
         dx: &mut [f32],
     ) {
-        self.back(parameters, x, dy, gradient, Some(dx));
+        self.back(parameters, inputs.into(), dy, gradient, Some(dx));
     }
 
     #[inline]
     fn back(
         &mut self,
         parameters: &Parameters,
-        x: &[f32],
+        inputs: Inputs<'_>,
         dy: &[f32],
         gradient: &mut Parameters,
         dx: Option<&mut [f32]>,
     ) {
         self.check(parameters.config(), "parameters");
         self.check(gradient.config(), "gradient");
-        if let (Some(lab), true, None) = (&mut self.lab, self.is_lab, &dx) {
+        if let (Some(lab), true, Inputs::Values(x), None) =
+            (&mut self.lab, self.is_lab, inputs, &dx)
+        {
             return lab.backward(parameters, x, dy, gradient);
         }
         let (steps, batch) = self.size;
-        let inputs = steps * batch * self.config.inputs();
+        let width = self.config.inputs();
+        let (had_symbols, has_symbols) =
+            (self.had_symbols && !self.is_lab, matches!(inputs, Inputs::Symbols(_)));
+        assert!(
+            had_symbols == has_symbols,
+            "the way back is given {}, the pass was not",
+            if has_symbols { "symbols" } else { "values" }
+        );
+        assert!(!has_symbols || dx.is_none(), "symbols have no gradient; values have");
+        let expected = if has_symbols { steps * batch } else { steps * batch * width };
         for (name, found, expected) in [
-            ("x", x.len(), inputs),
+            ("x", inputs.len(), expected),
             ("dy", dy.len(), self.outputs().len()),
-            ("dx", dx.as_ref().map_or(inputs, |dx| dx.len()), inputs),
+            ("dx", dx.as_ref().map_or(expected, |dx| dx.len()), expected),
         ] {
             assert!(found == expected, "{name} holds {found} values, the pass had {expected}");
         }
-        match &mut self.lab {
-            Some(lab) if self.is_lab => {
+        match (&mut self.lab, inputs) {
+            (Some(lab), Inputs::Values(x)) if self.is_lab => {
                 lab.backward(parameters, x, dy, gradient);
                 if let Some(dx) = dx {
                     let (hidden, stride) = (self.config.hidden(), self.config.stride());
-                    for (dx, dz) in
-                        dx.chunks_exact_mut(self.config.inputs()).zip(lab.dz().chunks_exact(stride))
-                    {
+                    for (dx, dz) in dx.chunks_exact_mut(width).zip(lab.dz().chunks_exact(stride)) {
                         for (dx, w) in dx.iter_mut().zip(parameters.w_in()) {
                             *dx = kernels::vector::dot(&dz[..hidden], w);
                         }
                     }
                 }
             }
-            _ => self.layers.backward(parameters, x, dy, gradient, dx),
+            _ => self.layers.backward(parameters, inputs, dy, gradient, dx),
         }
     }
 
@@ -382,4 +391,13 @@ impl Network {
             self.config
         );
     }
+}
+
+/// Refuses values `x` that are not `[T, B, I]`.
+fn check_values(x: &[f32], steps: usize, batch: usize, inputs: usize) {
+    assert!(
+        size::product([steps, batch, inputs]) == Some(x.len()),
+        "x holds {} values, {steps} steps of {batch} sequences of {inputs} inputs do not",
+        x.len()
+    );
 }

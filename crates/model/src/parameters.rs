@@ -5,7 +5,7 @@
 //! is `layout`'s; by PyTorch's names, [`Parameters::tensors`] tells.
 
 use crate::layout::{self, Role, Tensor};
-use crate::{Config, Error};
+use crate::{Config, Error, size};
 use kernels::buffer::Buffer;
 use kernels::recurrent::Weights;
 use rand::{Rng, RngExt};
@@ -18,6 +18,18 @@ use rand::{Rng, RngExt};
 pub struct Parameters {
     config: Config,
     arena: Buffer,
+}
+
+/// Where the rows that a symbol selects (or that one input is multiplied by) lie in the arena:
+/// row n is the `stride` values from `start + n·stride` on, padding included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InputRows {
+    /// The first value of the first row.
+    pub start: usize,
+    /// From one row to the next: whole cache lines.
+    pub stride: usize,
+    /// V, how many rows there are.
+    pub rows: usize,
 }
 
 /// The padded views of one layer and direction, to read or to write.
@@ -35,8 +47,12 @@ pub(crate) struct Layer<T> {
 
 impl Parameters {
     /// All zeros.
+    ///
+    /// # Panics
+    /// If memory does not hold them.
     pub fn zeros(config: Config) -> Self {
         let len = layout::arena_len(&config.architecture()).expect("checked with the Config");
+        let len = size::room("parameters", [len]);
         Self { config, arena: Buffer::zeros(len) }
     }
 
@@ -175,6 +191,14 @@ impl Parameters {
         let (w_rec, rest) = rest.split_at_mut(places.w_rec.len());
         let (b_in, b_rec) = rest.split_at_mut(places.b_in.len());
         Layer { w_in, w_rec, b_in, b_rec }
+    }
+
+    /// Where the rows of `W_in` `[I, G·S]` of the first layer, forward, lie in the arena, one
+    /// an input.
+    pub fn input_rows(&self) -> InputRows {
+        let places = layout::layer(self.config, 0, 0);
+        let rows = self.config.symbols();
+        InputRows { start: places.w_in.start, stride: places.w_in.len() / rows, rows }
     }
 
     /// Where the head stands in the arena, `W_out` and `b_out`: whole cache lines, and the end of

@@ -1,7 +1,8 @@
 //! The states of all layers between two steps: what a pass starts from and ends with.
 
-use crate::sequences::check_finite;
-use crate::{Cell, Config, Error};
+use crate::sequences::{check_finite, copy_columns};
+use crate::{Cell, Config, Error, size};
+use std::ops::Range;
 
 /// The states `h` (and, of an LSTM, `c`) `[layers·directions, B, H]` of B sequences, in
 /// PyTorch's order: layer 0 forward, layer 0 backward, layer 1 forward, …
@@ -22,7 +23,8 @@ impl State {
     /// # Panics
     /// If so many states do not fit in memory.
     pub fn zeros(config: Config, batch: usize) -> Self {
-        let len = Self::len(config, batch).expect("the states fit in memory");
+        let len =
+            size::room("states", [config.layers() * config.directions(), batch, config.hidden()]);
         let c = if config.cell() == Cell::Lstm { len } else { 0 };
         Self { config, batch, h: vec![0.0; len], c: vec![0.0; c] }
     }
@@ -47,7 +49,54 @@ impl State {
     }
 
     fn len(config: Config, batch: usize) -> Option<usize> {
-        (config.layers() * config.directions()).checked_mul(batch)?.checked_mul(config.hidden())
+        size::product([config.layers() * config.directions(), batch, config.hidden()])
+    }
+
+    /// The states of the sequences `range` alone.
+    ///
+    /// # Panics
+    /// If there are no such sequences.
+    pub fn columns(&self, range: Range<usize>) -> Self {
+        let mut columns = Self { config: self.config, batch: 0, h: vec![], c: vec![] };
+        self.copy_columns(range, &mut columns);
+        columns
+    }
+
+    /// [`State::columns`] over another state.
+    pub(crate) fn copy_columns(&self, range: Range<usize>, columns: &mut Self) {
+        assert!(
+            range.start <= range.end && range.end <= self.batch,
+            "there are no sequences {range:?} among {}",
+            self.batch
+        );
+        (columns.config, columns.batch) = (self.config, range.len());
+        for (all, part) in [(&self.h, &mut columns.h), (&self.c, &mut columns.c)] {
+            copy_columns(all, self.batch, self.config.hidden(), range.clone(), part);
+        }
+    }
+
+    /// Writes `columns` over the states of as many sequences from `first` on: the reverse of
+    /// [`State::columns`].
+    ///
+    /// # Panics
+    /// If there are no such sequences, or `columns` are of another network.
+    pub fn set_columns(&mut self, first: usize, columns: &Self) {
+        let range = first..first.saturating_add(columns.batch);
+        assert!(
+            range.end <= self.batch && columns.check(self.config, columns.batch).is_ok(),
+            "{} sequences of {:?} are no columns {range:?} of {} of {:?}",
+            columns.batch,
+            columns.config,
+            self.batch,
+            self.config
+        );
+        let (hidden, batch) = (self.config.hidden(), self.batch);
+        for (all, part) in [(&mut self.h, &columns.h), (&mut self.c, &columns.c)] {
+            let parts = part.chunks_exact((columns.batch * hidden).max(1));
+            for (all, part) in all.chunks_exact_mut((batch * hidden).max(1)).zip(parts) {
+                all[range.start * hidden..range.end * hidden].copy_from_slice(part);
+            }
+        }
     }
 
     /// B

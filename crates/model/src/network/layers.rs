@@ -22,7 +22,7 @@ use super::output;
 use super::segment::{Segment, Shape, Slot, part, part_mut};
 use super::track::{Keep, Pass, Track, from_zeros, inputs, is_many, states};
 use crate::sequences::{Packing, Sequences};
-use crate::{Cell, Config, HeadSteps, Parameters, State};
+use crate::{Cell, Config, HeadSteps, Inputs, Parameters, State, size};
 use kernels::buffer::Buffer;
 use kernels::matmul::Right;
 use kernels::matrix::MatMut;
@@ -57,6 +57,8 @@ pub(super) struct Layers {
     y: Buffer,
     /// Whether it does.
     top_in_y: bool,
+    /// The values of the largest pass so far, for which memory was found.
+    largest: usize,
     scratch: Buffer,
 }
 
@@ -76,10 +78,8 @@ impl Layers {
         (self.has_start, self.is_fresh) = (sequences.start.is_some(), keep != Keep::Nothing);
         self.tracks.resize_with(layers * directions, Track::default);
         let (rows, batch) = (self.packing.rows(), self.packing.batch);
-        if !self.packing.is_even() {
-            self.x.resize(rows * config.inputs());
-            self.packing.pack(config.inputs(), sequences.x, &mut self.x);
-        }
+        self.check_room(config);
+        self.pack_inputs(config, sequences.inputs);
         match dropout {
             Some(generator) if config.dropout() > 0.0 => {
                 self.masks.resize_with(layers - 1, Mask::default);
@@ -106,7 +106,7 @@ impl Layers {
         }
 
         let moved = std::mem::take(&mut self.x);
-        let pass = Pass::new(parameters, if self.packing.is_even() { sequences.x } else { &moved });
+        let pass = Pass::new(parameters, self.x_of(sequences.inputs, &moved));
         for (index, track) in self.tracks.iter_mut().enumerate() {
             track.begin(config, &self.packing, sequences.start, index);
             track.make_room(config, &self.packing, keep);
@@ -127,6 +127,66 @@ impl Layers {
         }
         self.x = moved;
         self.finish_outputs(parameters);
+    }
+
+    /// Whether memory holds what the pass keeps; all sizes below are parts of this.
+    ///
+    /// # Panics
+    /// If it does not.
+    fn check_room(&mut self, config: Config) {
+        let Packing { batch, .. } = self.packing;
+        let rows = match self.keep {
+            Keep::All => self.packing.rows(),
+            Keep::Starts | Keep::Nothing => self.packing.most_rows(),
+        };
+        let kept = match config.cell() {
+            Cell::Elman(_) => 1,
+            Cell::Gru => 7,
+            Cell::Lstm => 6,
+        };
+        let values = batch
+            .checked_add(rows)
+            .and_then(|rows| size::product([self.tracks.len(), rows, config.stride(), kept]));
+        let outputs = if self.is_at_last(config) { 1 } else { self.steps };
+        let outputs = size::product([outputs, batch, config.outputs()]);
+        let all = values.zip(outputs).and_then(|(values, outputs)| values.checked_add(outputs));
+        if all.is_none_or(|values| values > self.largest && !size::has_room(values)) {
+            panic!(
+                "a pass of {} steps of {batch} sequences through {:?} does not fit in memory",
+                self.steps,
+                config.architecture()
+            );
+        }
+        self.largest = self.largest.max(all.unwrap_or(0));
+    }
+
+    /// Copies what cannot be multiplied as it stands: packed, and one-hot rows for symbols.
+    fn pack_inputs(&mut self, config: Config, inputs: Inputs<'_>) {
+        let (rows, width) = (self.packing.rows(), config.inputs());
+        match inputs {
+            Inputs::Values(_) if self.packing.is_even() => {}
+            Inputs::Values(x) => {
+                self.x.resize(rows * width);
+                self.packing.pack(width, x, &mut self.x);
+            }
+            Inputs::Symbols(symbols) => {
+                let mut packed = vec![0; rows];
+                self.packing.pack(1, symbols, &mut packed);
+                self.x.resize(rows * width);
+                self.x.fill(0.0);
+                for (row, symbol) in self.x.chunks_exact_mut(width).zip(packed) {
+                    row[symbol as usize] = 1.0;
+                }
+            }
+        }
+    }
+
+    /// The rows `[rows, I]` to multiply: the caller's, or `moved`.
+    fn x_of<'x>(&self, inputs: Inputs<'x>, moved: &'x [f32]) -> &'x [f32] {
+        match inputs {
+            Inputs::Values(x) if self.packing.is_even() => x,
+            _ => moved,
+        }
     }
 
     /// Whether the outputs are those of the last steps only.
@@ -344,12 +404,12 @@ impl Layers {
     }
 
     /// Carries `dy`, the gradient before the head's activation in the shape of the outputs,
-    /// back through the last pass, whose inputs `x` `[T, B, I]` were, and writes the sums
+    /// back through the last pass, which had these `inputs`, and writes the sums
     /// over `gradient` and, if asked for, ∂L/∂x over `dx` `[T, B, I]`.
     pub fn backward(
         &mut self,
         parameters: &Parameters,
-        x: &[f32],
+        inputs: Inputs<'_>,
         dy: &[f32],
         gradient: &mut Parameters,
         dx: Option<&mut [f32]>,
@@ -359,7 +419,7 @@ impl Layers {
         let config = parameters.config();
         let (layers, directions) = (config.layers(), config.directions());
         let (rows, stride, batch) = (self.packing.rows(), config.stride(), self.packing.batch);
-        let (inputs, even) = (config.inputs(), self.packing.is_even());
+        let (width, even) = (config.inputs(), self.packing.is_even());
         let mut dx = dx;
         if rows == 0 {
             gradient.arena_mut().fill(0.0);
@@ -369,7 +429,7 @@ impl Layers {
         }
 
         let moved = std::mem::take(&mut self.x);
-        let pass = Pass::new(parameters, if even { x } else { &moved });
+        let pass = Pass::new(parameters, self.x_of(inputs, &moved));
         let of_down = if directions == 1 { self.packing.most_rows() } else { rows };
         for (index, track) in self.tracks.iter_mut().enumerate() {
             track.begin_back(batch * stride, of_down * stride);
@@ -392,11 +452,11 @@ impl Layers {
         let mut to_x: Option<&mut [f32]> = match &mut dx {
             None => None,
             Some(dx) if even => {
-                dx[rows * inputs..].fill(0.0);
-                Some(&mut dx[..rows * inputs])
+                dx[rows * width..].fill(0.0);
+                Some(&mut dx[..rows * width])
             }
             Some(_) => {
-                packed_dx.resize(rows * inputs);
+                packed_dx.resize(rows * width);
                 Some(&mut packed_dx)
             }
         };
@@ -430,7 +490,7 @@ impl Layers {
         }
         self.x = moved;
         if let (Some(dx), false) = (dx, even) {
-            self.packing.unpack(inputs, &packed_dx, dx);
+            self.packing.unpack(width, &packed_dx, dx);
         }
     }
 
