@@ -80,13 +80,14 @@ impl Terms<'_> {
         let values = size::product([self.steps, self.batch, self.outputs]);
         assert!(
             [outputs.len(), targets.len(), gradient.len()].map(Some) == [values; 3],
-            "{} outputs, {} targets and room for {} gradients are not T·B·O = {}·{}·{} of each",
+            "{} outputs, {} targets and room for {} gradients; T·B·O = {}·{}·{} asks for {}",
             outputs.len(),
             targets.len(),
             gradient.len(),
             self.steps,
             self.batch,
-            self.outputs
+            self.outputs,
+            size::text(values)
         );
         let scale = self.scale(self.counted_rows()? * self.outputs);
         let mut sum = 0.0;

@@ -9,6 +9,11 @@ pub(crate) fn product<const N: usize>(sizes: [usize; N]) -> Option<usize> {
     (product <= isize::MAX as usize / size_of::<f32>()).then_some(product)
 }
 
+/// A product, for the text of a refusal.
+pub(crate) fn text(product: Option<usize>) -> String {
+    product.map_or("more than memory holds".to_owned(), |product| product.to_string())
+}
+
 /// Whether the allocator gives room for `values` more numbers.
 ///
 /// Only large rooms are asked for: what is small is had, or nothing is.

@@ -77,13 +77,14 @@ pub fn softmax_cross_entropy(
     let values = size::product([terms.steps, terms.batch, outputs]);
     assert!(
         Some(classes.len()) == rows && [logits.len(), gradient.len()].map(Some) == [values; 2],
-        "{} logits, {} classes and room for {} gradients are not T·B·O = {}·{}·{outputs}, with a \
-         class a row",
+        "{} logits, {} classes and room for {} gradients; T·B·O = {}·{}·{outputs} asks for {}, \
+         and a class a row",
         logits.len(),
         classes.len(),
         gradient.len(),
         terms.steps,
-        terms.batch
+        terms.batch,
+        size::text(values)
     );
     let scale = terms.scale(terms.counted_rows()?);
     let mut first_bad = None;
