@@ -29,6 +29,7 @@ mod forward;
 mod lab;
 mod layers;
 mod output;
+mod packed;
 mod product;
 mod segment;
 mod track;
@@ -113,7 +114,8 @@ impl Network {
     /// For data that may be wrong there is [`Sequences`], which refuses what is not finite.
     ///
     /// # Panics
-    /// If `x` does not hold T·B·I values, or `parameters` are of another size.
+    /// If `x` does not hold T·B·I values, `parameters` are of another size, or the network has an
+    /// embedding, which takes symbols ([`Sequences::of_symbols`]).
     #[inline]
     pub fn forward(
         &mut self,
@@ -130,6 +132,7 @@ impl Network {
             return self.outputs();
         }
         check_values(x, steps, batch, self.config.inputs());
+        assert!(self.config.embedding().is_none(), "a network with an embedding takes symbols");
         let sequences = Sequences::trusted(self.config, x.into(), steps, batch);
         self.pass(parameters, &sequences, None, self.keep)
     }
@@ -252,7 +255,8 @@ impl Network {
     /// As [`Network::backward`]; `dx` `[T, B, I]` becomes the gradient of the inputs.
     ///
     /// # Panics
-    /// As [`Network::backward`], and if the inputs are symbols, which have no gradient.
+    /// As [`Network::backward`], and if the inputs are symbols, which have no gradient. (An
+    /// embedding has; it is among the parameters.)
     pub fn backward_to_inputs<'i>(
         &mut self,
         parameters: &Parameters,

@@ -21,6 +21,8 @@ pub type Matrix = Vec<Vec<f64>>;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reference {
     config: Config,
+    /// `[V][I]`, if there is one.
+    pub embedding: Option<Matrix>,
     /// `[L·D]`: layer by layer, its directions one after the other.
     pub layers: Vec<Layer>,
     /// The head, if there is one.
@@ -54,7 +56,8 @@ pub struct Linear {
 pub enum Sequence<'a> {
     /// `[T][I]`
     Values(&'a [Vec<f64>]),
-    /// `[T]`: each selects the column of W_ih that a one-hot row of values would.
+    /// `[T]`: each selects the column of W_ih that a one-hot row of values would; or, where there
+    /// is an embedding, its row.
     Symbols(&'a [u32]),
 }
 
@@ -128,6 +131,7 @@ impl Reference {
         };
         Self {
             config,
+            embedding: config.embedding().map(|symbols| matrix(symbols, config.inputs())),
             layers: (0..config.layers() * config.directions()).map(layer).collect(),
             head: config.head().map(|head| Linear {
                 weight: matrix(head.outputs, config.directions() * hidden),
@@ -142,11 +146,12 @@ impl Reference {
             let Layer { w_ih, w_hh, b_ih, b_hh } = layer;
             w_ih.iter_mut().chain(w_hh).flatten().chain(b_ih).chain(b_hh)
         });
+        let embedding = self.embedding.iter_mut().flatten().flatten();
         let head = self.head.iter_mut().flat_map(|head| {
             let Linear { weight, bias } = head;
             weight.iter_mut().flatten().chain(bias)
         });
-        layers.chain(head)
+        embedding.chain(layers).chain(head)
     }
 
     /// Every value, in the order of [`Parameters::tensors`].
@@ -155,8 +160,9 @@ impl Reference {
             let Layer { w_ih, w_hh, b_ih, b_hh } = layer;
             w_ih.iter().chain(w_hh).flatten().chain(b_ih).chain(b_hh)
         });
+        let embedding = self.embedding.iter().flatten().flatten();
         let head = self.head.iter().flat_map(|head| head.weight.iter().flatten().chain(&head.bias));
-        layers.chain(head).copied()
+        embedding.chain(layers).chain(head).copied()
     }
 
     /// The values by PyTorch's names, each tensor row by row.
@@ -186,11 +192,17 @@ impl Reference {
     ) -> Pass {
         let directions = self.config.directions();
         let (mut last, mut steps, mut inputs) = (first.clone(), Vec::new(), Vec::new());
-        let (mut features, symbols) = match x.into() {
-            Sequence::Values(x) => (x.to_vec(), &[][..]),
-            Sequence::Symbols(symbols) => (vec![], symbols),
+        let (mut features, symbols) = match (x.into(), &self.embedding) {
+            (Sequence::Values(x), None) => (x.to_vec(), &[][..]),
+            (Sequence::Values(_), Some(_)) => panic!("an embedding takes symbols"),
+            (Sequence::Symbols(symbols), None) => (vec![], symbols),
+            (Sequence::Symbols(symbols), Some(embedding)) => {
+                let row = |&symbol: &u32| embedding[symbol as usize].clone();
+                (symbols.iter().map(row).collect(), symbols)
+            }
         };
         let length = features.len().max(symbols.len());
+        let selects = self.embedding.is_none(); // a column of W_ih
         for layer in 0..self.config.layers() {
             if let (1.., [_, ..]) = (layer, masks) {
                 features = multiplied(&features, &masks[layer - 1]);
@@ -201,7 +213,7 @@ impl Reference {
                 let mut visited = Vec::new();
                 for t in times(index % directions, length) {
                     let a = match symbols.get(t) {
-                        Some(&symbol) if layer == 0 => {
+                        Some(&symbol) if layer == 0 && selects => {
                             selected(&weights.w_ih, &weights.b_ih, symbol as usize)
                         }
                         _ => affine(&weights.w_ih, &weights.b_ih, &features[t]),
@@ -302,7 +314,7 @@ impl Reference {
                     // a = W_ih x + b_ih
                     add(&mut dweights.b_ih, &back.da);
                     match pass.symbols.get(t) {
-                        Some(&symbol) if layer == 0 => {
+                        Some(&symbol) if layer == 0 && self.embedding.is_none() => {
                             add_to_column(&mut dweights.w_ih, symbol as usize, &back.da);
                         }
                         _ => {
@@ -321,6 +333,11 @@ impl Reference {
             dfeatures = dinputs;
             if let (1.., [_, ..]) = (layer, &pass.masks[..]) {
                 dfeatures = multiplied(&dfeatures, &pass.masks[layer - 1]);
+            }
+        }
+        if let Some(dembedding) = &mut gradient.embedding {
+            for (&symbol, dx) in pass.symbols.iter().zip(&dfeatures) {
+                add(&mut dembedding[symbol as usize], dx);
             }
         }
         (dfeatures, dfirst)

@@ -75,10 +75,13 @@ impl Stream {
     /// the last step answers as if this were it).
     ///
     /// # Errors
-    /// If `x` or `y` do not have these sizes, or an input is not finite; then nothing has
-    /// changed.
+    /// If `x` or `y` do not have these sizes, an input is not finite, or the network has an
+    /// embedding, which takes symbols; then nothing has changed.
     pub fn step(&mut self, x: &[f32], y: &mut [f32]) -> Result<(), Error> {
         let config = self.parameters.config();
+        if config.embedding().is_some() {
+            return Err(Error::ValuesForEmbedding { symbols: config.symbols() });
+        }
         check_step_size("inputs", x.len(), config.inputs())?;
         check_step_size("outputs", y.len(), config.outputs())?;
         check_finite("inputs", x)?;
@@ -89,7 +92,8 @@ impl Stream {
     }
 
     /// One step whose inputs are 0 but for that of `symbol`, which is 1: what
-    /// [`Stream::step`] says of such a row, without the product.
+    /// [`Stream::step`] says of such a row, without the product. Or, if there is an embedding,
+    /// one step whose inputs are the row of `symbol`.
     ///
     /// # Errors
     /// If `y` does not have its size, or the symbol is not below [`Config::symbols`]; then
@@ -101,10 +105,13 @@ impl Stream {
         if symbol as usize >= symbols {
             return Err(Error::StepSymbol { symbol, symbols });
         }
-        // one input, 1, that meets the row of the symbol
         let w_in = w_in(&self.parameters, 0);
-        let selected = w_in.part(symbol as usize, 0, 1, w_in.columns());
-        advance(&self.parameters, 0, MatRef::from_row(&[1.0]), selected, &mut self.layers[0]);
+        let (x, w_in) = match self.parameters.embedding() {
+            Some(embedding) => (embedding.row(symbol), w_in),
+            // one input, 1, that meets the row of the symbol
+            None => (&[1.0][..], w_in.part(symbol as usize, 0, 1, w_in.columns())),
+        };
+        advance(&self.parameters, 0, MatRef::from_row(x), w_in, &mut self.layers[0]);
         self.finish(y);
         Ok(())
     }

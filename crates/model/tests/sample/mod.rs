@@ -3,7 +3,7 @@
 
 #![allow(dead_code)] // each test uses its part
 
-use model::reference::{Matrix, Reference, State};
+use model::reference::{Matrix, Pass, Reference, State};
 use model::{Architecture, Cell, Config, Head, HeadActivation, HeadSteps, Nonlinearity};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -147,21 +147,21 @@ impl Batch {
         BatchGradient { dweights, dx, dfirst }
     }
 
-    /// Is some sum of a ReLU closer to 0 than `margin`? There its slope jumps, and neither
-    /// differences nor roundings tell which side is meant.
+    /// [`is_near_a_kink`] in any of the sequences.
     pub fn is_near_a_kink(&self, config: Config, weights: &Reference, margin: f64) -> bool {
-        config.cell() == Cell::Elman(Nonlinearity::Relu)
-            && (0..self.x.len()).any(|b| {
-                let pass = weights.forward_from(&self.x[b], &self.first[b], &self.masks[b]);
-                let mut sums = pass
-                    .steps
-                    .iter()
-                    .flatten()
-                    .flat_map(|s| s.a.iter().zip(&s.r))
-                    .map(|(a, r)| a + r);
-                sums.any(|sum| sum.abs() < margin)
-            })
+        (0..self.x.len()).any(|b| {
+            let pass = weights.forward_from(&self.x[b], &self.first[b], &self.masks[b]);
+            is_near_a_kink(config, &pass, margin)
+        })
     }
+}
+
+/// Is some sum of a ReLU closer to 0 than `margin`? There its slope jumps, and neither
+/// differences nor roundings tell which side is meant.
+pub fn is_near_a_kink(config: Config, pass: &Pass, margin: f64) -> bool {
+    let steps = pass.steps.iter().flatten();
+    let mut sums = steps.flat_map(|step| step.a.iter().zip(&step.r)).map(|(a, r)| a + r);
+    config.cell() == Cell::Elman(Nonlinearity::Relu) && sums.any(|sum| sum.abs() < margin)
 }
 
 /// The gradients of a [`Batch`].
