@@ -9,6 +9,7 @@ use crate::{Config, Error, size};
 use kernels::buffer::Buffer;
 use kernels::recurrent::Weights;
 use rand::{Rng, RngExt};
+use std::ops::Range;
 
 /// The weights and biases (or their gradients) of one network, in rows padded with
 /// zeros: for each layer and direction `W_in` `[I_l, G·S]`, `W_rec` `[H, G·S]` (row:
@@ -30,6 +31,20 @@ pub struct InputRows {
     pub stride: usize,
     /// V, how many rows there are.
     pub rows: usize,
+}
+
+impl InputRows {
+    /// All of them.
+    pub fn range(&self) -> Range<usize> {
+        self.start..self.start + self.rows * self.stride
+    }
+
+    /// Row `row`.
+    #[inline]
+    pub fn row(&self, row: usize) -> Range<usize> {
+        let start = self.start + row * self.stride;
+        start..start + self.stride
+    }
 }
 
 /// The padded views of one layer and direction, to read or to write.
@@ -201,9 +216,17 @@ impl Parameters {
         InputRows { start: places.w_in.start, stride: places.w_in.len() / rows, rows }
     }
 
+    /// What stands in the arena behind the last recurrent weights: the biases of the last layer
+    /// and direction, and the head. Whole cache lines, and the end of it.
+    pub fn tail_range(&self) -> Range<usize> {
+        let config = self.config;
+        let places = layout::layer(config, config.layers() - 1, config.directions() - 1);
+        places.w_rec.end..self.arena.len()
+    }
+
     /// Where the head stands in the arena, `W_out` and `b_out`: whole cache lines, and the end of
     /// it. Empty without a head.
-    pub fn head_range(&self) -> std::ops::Range<usize> {
+    pub fn head_range(&self) -> Range<usize> {
         let end = self.arena.len();
         layout::head(self.config).map_or(end..end, |places| places.w_out.start..end)
     }

@@ -18,11 +18,14 @@
 //! [`CostModel`] tells from such runs what more cores would do.
 
 use crate::Error;
-use crate::run::RunConfig;
+use crate::batch::Batch;
+use crate::config::{RunConfig, StrategyConfig};
+use crate::metrics::Totals;
+use crate::pass::Pass;
 use crate::shared::{Replica, Shared};
-use crate::strategy::{Strategy, Trainer};
-use crate::task::{Addition, Pair};
-use model::{Config, Network, Parameters, loss};
+use crate::task::{Progress, Source, Task};
+use crate::trainer::Trainer;
+use model::{Config, Parameters};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
@@ -33,38 +36,44 @@ use std::time::{Duration, Instant};
 
 /// Examples that no training sees from its generator, the same for all that are compared.
 #[derive(Debug)]
-pub struct HeldOut {
-    task: Addition,
-    pairs: Vec<Pair>,
+pub struct HeldOut<T> {
+    task: T,
+    batches: Vec<Batch>,
 }
 
-impl HeldOut {
+impl<T: Task> HeldOut<T> {
     /// `count` examples of `task`, drawn two `long_jump`s away from the numbers of any training
     /// with a seed of its own.
-    pub fn new(task: Addition, count: usize) -> Self {
+    pub fn new(task: T, count: usize) -> Self {
+        const BATCH: usize = 64;
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(u64::MAX);
         generator.long_jump();
         generator.long_jump();
-        Self { task, pairs: (0..count).map(|_| task.sample(&mut generator)).collect() }
+        let draw = |first: usize| {
+            let progress = Progress { examples: first as u64, worker: 0, workers: 1 };
+            let count = BATCH.min(count - first);
+            let mut batch = Batch::default();
+            task.draw(Source { generator: &mut generator, count, progress }, &mut batch);
+            batch
+        };
+        let batches = (0..count).step_by(BATCH).map(draw).collect();
+        Self { task, batches }
     }
 
-    /// The mean loss `½ Σ_t (y − o)²` of an example.
+    /// The mean loss of an example.
     ///
     /// # Panics
     /// If `parameters` are not of a network with the task's inputs and outputs.
     pub fn loss(&self, parameters: &Parameters) -> f64 {
-        const BATCH: usize = 64;
-        let mut network = Network::new(parameters.config());
-        let steps = self.task.steps();
-        let losses = self.pairs.chunks(BATCH).map(|pairs| {
-            let rows = steps * pairs.len();
-            let mut x = vec![0.0; rows * Addition::INPUTS];
-            let (mut targets, mut dy) = (vec![0.0; rows], vec![0.0; rows]);
-            self.task.encode(pairs, &mut x, &mut targets);
-            let outputs = network.forward(parameters, &x, steps, pairs.len());
-            f64::from(loss::sigmoid_squared_error(outputs, &targets, &mut dy))
+        let mut pass = Pass::new(parameters.config(), Xoshiro256PlusPlus::seed_from_u64(0));
+        let mut dy = Vec::new();
+        let losses = self.batches.iter().map(|batch| {
+            let outputs = pass.infer(parameters, batch).expect("drawn for such a network");
+            dy.resize(outputs.len(), 0.0);
+            self.task.loss(batch, outputs, &mut dy)
         });
-        losses.sum::<f64>() / self.pairs.len() as f64
+        let totals: Totals = losses.sum();
+        totals.loss / totals.examples as f64
     }
 }
 
@@ -97,14 +106,18 @@ pub struct Outcome {
 ///
 /// # Errors
 /// If `config` makes no sense, or threads cannot be started.
-pub fn time_to_loss(config: &RunConfig, goal: &Goal, held_out: &HeldOut) -> Result<Outcome, Error> {
+pub fn time_to_loss<T: Task>(
+    config: &RunConfig<T>,
+    goal: &Goal,
+    held_out: &HeldOut<T>,
+) -> Result<Outcome, Error> {
     let mut trainer = Trainer::new(config)?;
     let room = (goal.stretch / goal.every) as usize + 2;
     let mut copies = vec![(0, 0.0, trainer.parameters().clone()); room];
     let reached = vec![None; goal.losses.len()];
     let mut outcome = Outcome { reached, seconds: 0.0, examples: 0 };
-    while outcome.examples < config.examples && outcome.reached.contains(&None) {
-        let stretch = goal.stretch.min(config.examples - outcome.examples);
+    while outcome.examples < config.run.examples && outcome.reached.contains(&None) {
+        let stretch = goal.stretch.min(config.run.examples - outcome.examples);
         let (mut count, mut next) = (0, goal.every);
         let start = Instant::now();
         trainer.train_watched(stretch, |examples, parameters| {
@@ -140,14 +153,16 @@ pub fn time_to_loss(config: &RunConfig, goal: &Goal, held_out: &HeldOut) -> Resu
 ///
 /// # Errors
 /// If `config` makes no sense.
-pub fn rate_apart(config: &RunConfig, threads: usize, examples: u64) -> Result<f64, Error> {
+pub fn rate_apart<T: Task>(config: &RunConfig<T>, threads: usize, examples: u64) -> Result<f64, Error> {
     let new = |seed| {
-        Trainer::new(&RunConfig { seed, strategy: Strategy::Serial, threads: 1, ..config.clone() })
+        let mut config = RunConfig { strategy: StrategyConfig::SERIAL, ..config.clone() };
+        config.run.seed = seed;
+        Trainer::new(&config)
     };
     let trainers = (0..threads as u64).map(new).collect::<Result<Vec<_>, _>>()?;
     let begin = Barrier::new(threads);
     let seconds = thread::scope(|scope| {
-        let train = |mut trainer: Trainer| {
+        let train = |mut trainer: Trainer<T>| {
             let begin = &begin;
             scope.spawn(move || {
                 trainer.train(examples.div_ceil(10)); // the caches, and the other's start
@@ -184,7 +199,7 @@ pub fn one_hot_push(inputs: usize) -> Result<[f64; 2], Error> {
             for push in 0..PUSHES {
                 let input = (push * 7 + number) % inputs;
                 x[input] = 1.0;
-                replica.use_inputs(&x, &shared);
+                replica.use_inputs(model::Inputs::Values(&x), &shared);
                 x[input] = 0.0;
                 replica.parameters.arena_mut()[input * 16] += 1.0;
                 if all {
@@ -299,6 +314,8 @@ const PARTS: f64 = 4.0;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Strategy;
+    use crate::task::Addition;
 
     #[test]
     fn the_model_is_found_again_in_the_times_it_predicts() {
@@ -320,7 +337,7 @@ mod tests {
 
     #[test]
     fn what_bounds_a_strategy_is_measured_in_positive_times() {
-        let rate = rate_apart(&RunConfig::default(), 2, 2_000).unwrap();
+        let rate = rate_apart(&Addition::lab(), 2, 2_000).unwrap();
         assert!(rate.is_finite() && rate > 0.0, "{rate}");
         let [used, all] = one_hot_push(64).unwrap();
         assert!(used > 0.0 && all > 0.0, "{used} {all}");
@@ -330,11 +347,13 @@ mod tests {
 
     #[test]
     fn the_first_copy_below_the_target_counts_and_a_target_out_of_reach_is_not_reached() {
-        let config = RunConfig { examples: 20_000, ..RunConfig::default() };
+        let mut config = Addition::lab();
+        config.run.examples = 20_000;
         let held_out = HeldOut::new(Addition::new(8).unwrap(), 200);
         let reached = |strategy, losses: &[f64]| {
             let goal = Goal { losses: losses.to_vec(), every: 100, stretch: 5_000 };
-            let config = RunConfig { strategy, threads: 2, push_every: 16, ..config.clone() };
+            let strategy = StrategyConfig { name: strategy, threads: 2, push_every: 16 };
+            let config = RunConfig { strategy, ..config.clone() };
             time_to_loss(&config, &goal, &held_out).unwrap()
         };
         for strategy in Strategy::ALL {

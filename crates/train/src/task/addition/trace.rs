@@ -4,11 +4,11 @@
 //! `[H][H]` (row: from) and `w_out` `[H]`, the operand `pairs` of each example in
 //! order, the `errors` `Σ_t |y − o|` that a float64 program saw, and the `final` weights.
 
+use super::{Addition, Pair};
 use crate::Error;
-use crate::optimizer::Sgd;
-use crate::run::RunConfig;
+use crate::config::{Extent, NetworkConfig, RunConfig};
+use crate::optimizer::{OptimizerConfig, Rule, Sgd};
 use crate::strategy::Serial;
-use crate::task::{Addition, Pair};
 use model::{Config, Parameters};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -111,14 +111,15 @@ impl Trace {
     /// # Errors
     /// If the learning rate makes no sense.
     pub fn replay(&self) -> Result<Replay, Error> {
+        let task = Addition::new(self.bits)?;
         let config = RunConfig {
-            bits: self.bits,
-            hidden: self.hidden,
-            examples: self.pairs.len() as u64,
-            learning_rate: self.learning_rate as f32,
-            ..RunConfig::default()
+            task,
+            network: NetworkConfig::lab(self.hidden),
+            optimizer: OptimizerConfig::new(self.learning_rate as f32, Rule::SGD),
+            run: Extent { examples: self.pairs.len() as u64, batch: 1, seed: 0 },
+            ..Addition::lab()
         };
-        let model = Config::lab(Addition::INPUTS, self.hidden, Addition::OUTPUTS)?;
+        let model = config.network.config(&task)?;
         let mut first = Parameters::zeros(model);
         let mut rows = self.first.rows();
         first.for_each_row_mut(|row| {
@@ -130,7 +131,8 @@ impl Trace {
         let mut serial = Serial::resume(&config, first, unused)?;
         let error_differences =
             self.pairs.iter().zip(&self.errors).map(|(&[a, b], recorded)| {
-                (serial.train_on(&[Pair { a, b }]).error - recorded).abs()
+                let totals = serial.train_on(|batch| task.encode(&[Pair { a, b }], batch));
+                (totals.error - recorded).abs()
             });
         let max_error_difference = largest(error_differences);
         let last = serial.parameters();
