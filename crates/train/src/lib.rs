@@ -23,7 +23,6 @@
 #![forbid(unsafe_code)]
 
 pub mod adder;
-pub mod certify;
 pub mod checkpoint;
 mod error;
 pub mod evaluate;
