@@ -3,6 +3,10 @@
 use crate::chart;
 use crate::output::{Progress, line, thousands};
 use crate::train::seed_range;
+use certify::study::{
+    Kind, Quartiles, Recipe, SIZES, Summary, Trial, TrialsFile, WORKERS, kinds, study,
+};
+use certify::{Certificate, EFFORT, Outcome, certify, picture};
 use num_bigint::BigUint;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -11,11 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Instant;
-use train::certify::study::{
-    Kind, Quartiles, Recipe, SIZES, Summary, Trial, TrialsFile, WORKERS, kinds, study,
-};
-use train::certify::{Certificate, EFFORT, Outcome, Verified, certify, check, picture};
 use train::run::{RunFolder, write_whole};
+use verify::{Verified, check};
 
 /// Prove that a trained network adds any two numbers of any length
 ///
@@ -144,7 +145,7 @@ fn show(verified: &Verified, seconds: f64) {
     line(format!(
         "{} nodes, sets of {} cells, histories of up to {} pairs of digits (k), {} a time, {}",
         thousands(verified.nodes as u64),
-        thousands(verified.cells as u64),
+        thousands(verified.pieces as u64),
         verified.history,
         if verified.steps == 1 {
             "1 step at".to_owned()
@@ -167,7 +168,7 @@ fn fields(verified: &Verified) -> Value {
         "hidden": verified.hidden,
         "bias": verified.bias,
         "nodes": verified.nodes,
-        "cells": verified.cells,
+        "cells": verified.pieces,
         "k": verified.history,
         "steps": verified.steps,
         "boxes": verified.boxes,

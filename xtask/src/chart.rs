@@ -1,10 +1,10 @@
 //! Pictures of runs, as SVG text.
 
 use anyhow::anyhow;
+use certify::Picture;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use train::certify::Picture;
 use train::run::Metrics;
 
 /// More points than this make a file long and a line no clearer.

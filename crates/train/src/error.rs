@@ -102,10 +102,6 @@ pub enum Error {
         reason: String,
     },
 
-    /// A certificate does not prove what it should.
-    #[error("the certificate is refused: {0}")]
-    Certificate(String),
-
     /// The folder for a new run is not empty.
     #[error(
         "{path} is not empty; choose another folder, or write over the run in it with --force",

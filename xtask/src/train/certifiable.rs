@@ -3,12 +3,12 @@
 use super::{Args, verdict};
 use crate::chart::{self, Curve};
 use crate::output::{Progress, line, thousands};
+use certify::ibp::{BATCH, Certifiable, LEARNING_RATE, STEPS, Training};
 use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 use train::Error;
-use train::certify::training::{BATCH, Certifiable, LEARNING_RATE, STEPS, Training};
 use train::evaluate::evaluate;
 use train::run::{Metrics, RunConfig, RunFolder};
 use train::task::Addition;

@@ -7,7 +7,7 @@ use std::fs;
 use tempfile::TempDir;
 
 const FIXTURES: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/train/tests/fixtures/certified");
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/verify/tests/fixtures/certified");
 
 #[test]
 fn a_network_trained_for_it_is_proved_right_and_the_proof_is_checked() {
@@ -69,7 +69,7 @@ fn another_networks_certificate_and_what_is_none_are_refused() {
     let folder = trained();
     let certificate = format!("{FIXTURES}/two-units-with-biases.json");
     let check = |file: &str| xtask(&folder, &["certify", "--run", "run", "--check", file]);
-    check(&certificate).refused(1, &["the certificate is refused", "with the hash"]);
+    check(&certificate).refused(1, &["the certificate is refused", "with the digest"]);
     let text = fs::read_to_string(&certificate).unwrap();
     for (text, reason) in [
         (text[..300].to_owned(), "it is not one"),

@@ -1,20 +1,22 @@
 //! Certificates: what is proved holds, what is not proved is refused.
 
+use certify::study::{Ending, Kind, Recipe, study, train};
+use certify::{Certificate, EFFORT, Outcome, Piece, certify, picture};
 use model::{Network, Parameters, weights};
 use num_bigint::BigUint;
 use proptest::prelude::*;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::Value;
+use std::io;
 use std::sync::{LazyLock, Mutex};
-use train::certify::study::{Ending, Kind, Recipe, study, train};
-use train::certify::{Cell, Certificate, EFFORT, Outcome, Verified, certify, check, picture};
+use train::adder;
 use train::task::Addition;
-use train::{Error, adder};
+use verify::{Error, Verified, check};
 
 const LAB_KIND: Kind = Kind { hidden: 16, bias: false, recipe: Recipe::Plain, hogwild: false };
 
-const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/certified");
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../verify/tests/fixtures/certified");
 
 /// Two units with biases that add, written down by hand. With s = a + b + carry in 0..=3:
 ///
@@ -117,7 +119,7 @@ static LAB: LazyLock<(Parameters, Vec<u8>, Certificate)> = LazyLock::new(|| {
 /// A forger who knows how a certificate is sealed.
 fn sealed(certificate: &Certificate) -> Certificate {
     let mut sealed = certificate.clone();
-    sealed.seal();
+    sealed.update_digest();
     sealed
 }
 
@@ -126,11 +128,21 @@ fn checked(model: &[u8], certificate: &Certificate) -> Result<Verified, Error> {
 }
 
 #[track_caller]
-fn refused(model: &[u8], certificate: &Certificate) -> String {
+fn refused(model: &[u8], certificate: &Certificate) -> Error {
     match checked(model, certificate) {
-        Err(Error::Certificate(reason)) => reason,
+        Err(error) => error,
         other => panic!("{other:?}"),
     }
+}
+
+/// Refused because the nodes are not those of the digest.
+fn is_changed(error: &Error) -> bool {
+    matches!(error, Error::Changed { .. })
+}
+
+/// Refused because the certificate names another network.
+fn is_of_another(error: &Error) -> bool {
+    matches!(error, Error::OtherNetwork { .. })
 }
 
 #[test]
@@ -318,9 +330,10 @@ fn a_study_whose_trials_cannot_be_kept_ends() {
     let ended = Mutex::new(0);
     let full = |_| {
         *ended.lock().unwrap() += 1;
-        Err(Error::Certificate("the disk is full".to_owned()))
+        let source = io::Error::from(io::ErrorKind::StorageFull);
+        Err(certify::Error::File { action: "write", path: "trials".into(), source })
     };
-    assert!(matches!(study(&jobs, EFFORT, full), Err(Error::Certificate(_))));
+    assert!(matches!(study(&jobs, EFFORT, full), Err(certify::Error::File { .. })));
     let ended = ended.into_inner().unwrap();
     let cores = std::thread::available_parallelism().unwrap().get();
     assert!((1..=cores).contains(&ended), "{ended} trials on {cores} cores");
@@ -374,28 +387,28 @@ fn move_edge(
         }
         None => state.clone(),
     };
-    let value = |cell: &Cell, i: usize| {
-        along[i] - cell.slopes.as_ref().map_or(0.0, |slopes| slopes[i]) * along[0]
+    let value = |piece: &Piece, i: usize| {
+        along[i] - piece.slopes.as_ref().map_or(0.0, |slopes| slopes[i]) * along[0]
     };
     let past = 1e-8;
     let up = generator.random_range(0..2) == 0;
-    // every cell that the state is in: cells may touch
-    let is_in = |cell: &&mut Cell| {
+    // every piece that the state is in: pieces may touch
+    let is_in = |piece: &&mut Piece| {
         (0..state.len()).all(|i| {
-            let value = value(cell, i);
-            cell.low[i] - 1e-6 <= value && value <= cell.high[i] + 1e-6
+            let value = value(piece, i);
+            piece.low[i] - 1e-6 <= value && value <= piece.high[i] + 1e-6
         })
     };
     let mut moved = 0;
-    for cell in node.cells.iter_mut().filter(is_in) {
+    for piece in node.pieces.iter_mut().filter(is_in) {
         moved += 1;
-        let value = value(cell, i);
+        let value = value(piece, i);
         if up {
-            cell.low[i] = value + past;
-            cell.high[i] = cell.high[i].max(cell.low[i]);
+            piece.low[i] = value + past;
+            piece.high[i] = piece.high[i].max(piece.low[i]);
         } else {
-            cell.high[i] = value - past;
-            cell.low[i] = cell.low[i].min(cell.high[i]);
+            piece.high[i] = value - past;
+            piece.low[i] = piece.low[i].min(piece.high[i]);
         }
     }
     assert!(moved > 0, "{}", node.key);
@@ -408,9 +421,9 @@ proptest! {
     #[test]
     fn an_edge_moved_past_a_state_of_a_real_run_is_refused(seed in any::<u64>()) {
         let forged = move_edge(&SMALL, seed);
-        prop_assert!(refused(&SMALL.1, &forged).contains("it was changed"));
-        let reason = refused(&SMALL.1, &sealed(&forged));
-        prop_assert!(!reason.contains("it was changed"), "{}", reason);
+        prop_assert!(is_changed(&refused(&SMALL.1, &forged)));
+        let error = refused(&SMALL.1, &sealed(&forged));
+        prop_assert!(!is_changed(&error), "{}", error);
     }
 
     #[test]
@@ -421,12 +434,12 @@ proptest! {
         let (mut x, mut y) = (forged.nodes[a].clone(), forged.nodes[b].clone());
         std::mem::swap(&mut x.key, &mut y.key);
         // Sets that overlap may be exchanged and still be right; these do not.
-        let (c, d) = (&x.cells[0], &y.cells[0]);
+        let (c, d) = (&x.pieces[0], &y.pieces[0]);
         prop_assume!((0..2).any(|i| c.low[i] > d.high[i] || d.low[i] > c.high[i]));
         (forged.nodes[a], forged.nodes[b]) = (x, y);
-        prop_assert!(refused(model, &forged).contains("it was changed"));
-        let reason = refused(model, &sealed(&forged));
-        prop_assert!(!reason.contains("it was changed"), "{}", reason);
+        prop_assert!(is_changed(&refused(model, &forged)));
+        let error = refused(model, &sealed(&forged));
+        prop_assert!(!is_changed(&error), "{}", error);
     }
 
     #[test]
@@ -436,18 +449,18 @@ proptest! {
         let places: Vec<usize> = other.tensors().iter().flat_map(|t| t.indices().collect::<Vec<_>>()).collect();
         let weight = &mut other.arena_mut()[places[n % places.len()]];
         *weight = if up { weight.next_up() } else { weight.next_down() };
-        let reason = refused(&weights::to_bytes(&other), certificate);
-        prop_assert!(reason.contains("hash"), "{}", reason);
+        let error = refused(&weights::to_bytes(&other), certificate);
+        prop_assert!(is_of_another(&error), "{}", error);
     }
 
     #[test]
-    fn a_forged_hash_is_refused(at in 0..64_usize, digit in 0..16_u32) {
+    fn a_forged_digest_is_refused(at in 0..64_usize, digit in 0..16_u32) {
         let (_, model, certificate) = &*SMALL;
         let mut forged = certificate.clone();
         let digit = char::from_digit(digit, 16).unwrap().to_string();
         forged.model.replace_range(at..=at, &digit);
         prop_assume!(forged.model != certificate.model);
-        prop_assert!(refused(model, &forged).contains("hash"));
+        prop_assert!(is_of_another(&refused(model, &forged)));
     }
 }
 
@@ -456,7 +469,7 @@ proptest! {
 
     #[test]
     fn an_edge_of_an_oriented_set_moved_past_a_state_is_refused(seed in any::<u64>()) {
-        prop_assert!(refused(&LAB.1, &move_edge(&LAB, seed)).contains("it was changed"));
+        prop_assert!(is_changed(&refused(&LAB.1, &move_edge(&LAB, seed))));
     }
 
     /// Sealed again, with every set thinner than what arrives there.
@@ -464,15 +477,15 @@ proptest! {
     fn oriented_sets_shrunk_to_points_are_refused_though_sealed(share in 0.0..0.5_f64) {
         let mut forged = LAB.2.clone();
         for node in forged.nodes.iter_mut().filter(|node| !node.key.starts_with("start")) {
-            for cell in &mut node.cells {
-                for (low, high) in cell.low.iter_mut().zip(&mut cell.high) {
+            for piece in &mut node.pieces {
+                for (low, high) in piece.low.iter_mut().zip(&mut piece.high) {
                     let middle = 0.5 * (*low + *high);
                     (*low, *high) = (middle - share * 0.1 * (*high - *low), middle);
                 }
             }
         }
-        let reason = refused(&LAB.1, &sealed(&forged));
-        prop_assert!(!reason.contains("it was changed"), "{}", reason);
+        let error = refused(&LAB.1, &sealed(&forged));
+        prop_assert!(!is_changed(&error), "{}", error);
     }
 }
 
@@ -481,14 +494,14 @@ fn chains_with_gaps_are_refused_though_sealed() {
     let (_, model, certificate) = &*LAB;
     for which in 0..2 {
         let mut forged = certificate.clone();
-        for node in forged.nodes.iter_mut().filter(|node| node.cells.len() > 1) {
+        for node in forged.nodes.iter_mut().filter(|node| node.pieces.len() > 1) {
             let mut n = 0;
-            node.cells.retain(|_| {
+            node.pieces.retain(|_| {
                 n += 1;
                 n % 2 == which
             });
         }
-        let reason = refused(model, &sealed(&forged));
+        let reason = refused(model, &sealed(&forged)).to_string();
         assert!(reason.contains("leads out of node"), "{reason}");
     }
 }
@@ -499,31 +512,35 @@ fn a_certificate_without_any_one_of_its_nodes_is_refused() {
     for n in 0..certificate.nodes.len() {
         let mut forged = certificate.clone();
         let key = forged.nodes.remove(n).key;
-        assert!(refused(model, &forged).contains("it was changed"));
-        let reason = refused(model, &sealed(&forged));
+        assert!(is_changed(&refused(model, &forged)));
+        let reason = refused(model, &sealed(&forged)).to_string();
         assert!(reason.contains("no node"), "{key}: {reason}");
     }
 }
 
 #[test]
-fn a_network_whose_sign_is_turned_is_refused_with_its_own_hash() {
+fn a_network_whose_sign_is_turned_is_refused_with_its_own_digest() {
     let (parameters, model, certificate) = &*SMALL;
     for tensor in parameters.tensors() {
         for index in tensor.indices().filter(|&index| parameters.arena()[index] != 0.0) {
             let mut other = parameters.clone();
             other.arena_mut()[index] *= -1.0;
             let bytes = weights::to_bytes(&other);
-            let (from, to) = (&certificate.model, hash_asked_for(&bytes, certificate));
+            let (from, to) = (&certificate.model, digest_asked_for(&bytes, certificate));
             let json = certificate.to_json().replace(from, &to);
-            assert!(matches!(check(&bytes, json.as_bytes()), Err(Error::Certificate(_))));
+            let error = check(&bytes, json.as_bytes()).unwrap_err();
+            assert!(
+                !matches!(error, Error::OtherNetwork { .. } | Error::Changed { .. }),
+                "{error}"
+            );
         }
     }
     assert!(checked(model, certificate).is_ok());
 }
 
-/// The hash of a network, as the refusal of another's certificate tells it.
-fn hash_asked_for(model: &[u8], certificate: &Certificate) -> String {
-    let reason = refused(model, certificate);
+/// The digest of a network, as the refusal of another's certificate tells it.
+fn digest_asked_for(model: &[u8], certificate: &Certificate) -> String {
+    let reason = refused(model, certificate).to_string();
     reason.rsplit(' ').next().unwrap().to_owned()
 }
 
@@ -555,8 +572,8 @@ fn what_is_no_certificate_is_refused_with_a_reason() {
         ("{".to_owned(), "it is not one"),
         (json.to_string()[..500].to_owned(), "it is not one"),
         (with("/format", "carry-certificate-9".into()), "its format is \"carry-certificate-9\""),
-        (with("/model", "00".into()), "the hash \"00\""),
-        (with("/seal", "00".into()), "its seal is \"00\""),
+        (with("/model", "00".into()), "the digest \"00\""),
+        (with("/seal", "00".into()), "its digest (`seal`) is \"00\""),
         (with("/nodes/0/cells/0/high/0", 0.5.into()), "it was changed"),
         (with("/steps", 0.into()), "0 steps at a time"),
         (with("/steps", 13.into()), "13 steps at a time"),
@@ -579,20 +596,20 @@ fn what_is_no_certificate_is_refused_with_a_reason() {
         (forged("/nodes/0/cells/0/high/0", 1e9.into()), "make no set"),
     ] {
         match check(model, text.as_bytes()) {
-            Err(Error::Certificate(found)) => assert!(found.contains(reason), "{found}"),
+            Err(found) => assert!(found.to_string().contains(reason), "{found}"),
             other => panic!("{reason}: {other:?}"),
         }
     }
-    let reason = refused(&model[..100], certificate);
-    assert!(reason.contains("hash"), "{reason}");
+    let error = refused(&model[..100], certificate);
+    assert!(is_of_another(&error), "{error}");
 }
 
 #[test]
 fn the_picture_shows_each_set_around_its_states() {
     let (parameters, _, certificate) = &*SMALL;
     let picture = picture(parameters, Some(certificate));
-    let cells = certificate.nodes.iter().map(|node| node.cells.len()).sum::<usize>();
-    assert_eq!(picture.sets.iter().map(Vec::len).sum::<usize>(), cells);
+    let pieces = certificate.nodes.iter().map(|node| node.pieces.len()).sum::<usize>();
+    assert_eq!(picture.sets.iter().map(Vec::len).sum::<usize>(), pieces);
     for carry in 0..2 {
         assert!(picture.states[carry].len() >= 100);
         let inside = |point: &&[f64; 2]| {

@@ -1,9 +1,10 @@
 //! What a proof looks like: the states of a network, and the sets that hold them, seen
 //! along the two axes on which the states differ most.
 
-use super::leaf::principal_axes;
-use super::search::Pool;
-use super::{Certificate, Net};
+use crate::axes::principal_axes;
+use crate::certificate::Certificate;
+use crate::network::Net;
+use crate::pool::Pool;
 use model::Parameters;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -35,7 +36,7 @@ pub fn picture(parameters: &Parameters, certificate: Option<&Certificate>) -> Pi
     let states = [points(&pool.states[0]), points(&pool.states[1])];
     let mut sets = [Vec::new(), Vec::new()];
     for node in certificate.iter().flat_map(|certificate| &certificate.nodes) {
-        for cell in &node.cells {
+        for cell in &node.pieces {
             let range = |axis: &[f64]| {
                 let mut along: Vec<f64> = match &node.axes {
                     Some(axes) => axes.iter().map(|row| dot(row, axis)).collect(),

@@ -24,15 +24,15 @@
 //! Source of the bounds: S. Gowal et al., On the Effectiveness of Interval Bound
 //! Propagation for Training Verifiably Robust Models, 2018.
 
-use super::search::{add, draw, mix};
-use crate::shared::{BLOCK, Shared};
-use crate::task::Addition;
+use crate::pairs::{add, draw, mix};
 use kernels::activation::{sigmoid, sigmoid_into};
 use kernels::matmul::gemm;
 use kernels::matrix::{MatMut, MatRef};
 use model::{Config, Parameters};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use train::shared::{BLOCK, Shared};
+use train::task::Addition;
 
 /// What a certifiable training is asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -163,7 +163,7 @@ impl Training {
 
     /// The whole training by `threads` workers on shared weights (Hogwild!), each with its
     /// own generator, Adam and equal part of the updates, after each of which it exchanges
-    /// its weights; see [`crate::shared`]. Returns the mean loss.
+    /// its weights; see [`train::shared`]. Returns the mean loss.
     ///
     /// # Panics
     /// If it has begun already, or there are no threads.

@@ -14,12 +14,12 @@
 //! shorter as long as it stays wrong, and is a counterexample only if [`adder::add`], which
 //! users meet, adds the two numbers wrongly.
 
-use super::search::{add, draw, earlier, mix};
-use super::sets::Net;
-use crate::adder;
+use crate::network::Net;
+use crate::pairs::{add, draw, earlier, mix};
 use model::Parameters;
 use num_bigint::BigUint;
 use rand::{Rng, RngExt};
+use train::adder;
 
 /// Two numbers that a network adds wrongly.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ const EXHAUSTIVE: usize = 10;
 const NEAR: f64 = 1e-3;
 
 /// Tries all short sums and many long ones.
-pub(super) fn refute(
+pub(crate) fn refute(
     parameters: &Parameters,
     net: &Net,
     generator: &mut impl Rng,
@@ -88,7 +88,7 @@ const MOST_WAYS: usize = 256;
 
 /// Tries sequences that end with one of `ways`, where a proof failed, and many more of those
 /// that [`refute`] tries: the search for a proof took longer.
-pub(super) fn refute_near(
+pub(crate) fn refute_near(
     parameters: &Parameters,
     net: &Net,
     ways: &[Vec<u8>],

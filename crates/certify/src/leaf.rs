@@ -10,8 +10,11 @@
 //! about it. One box around a bent curve is mostly air; short cells along it are not, and a
 //! slope lets a cell lie along its piece of the curve.
 
-use super::sets::{LANES, Zonotope};
-use super::{Cell as Bounds, Node};
+use crate::abstract_state::Zonotope;
+use crate::axes::principal_axes;
+use crate::certificate::{Node, Piece};
+use crate::lanes::LANES;
+use crate::pairs::add;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -26,7 +29,7 @@ const FIT: f64 = 0.9;
 
 /// One of the cells.
 #[derive(Clone)]
-pub(super) struct Cell {
+pub(crate) struct Cell {
     /// `[H, H]`, the directions of the bounds, by rows; none for those of the units.
     rows: Vec<f64>,
     /// `[H]`
@@ -39,7 +42,7 @@ pub(super) struct Cell {
 
 /// A history and its set.
 #[derive(Clone)]
-pub(super) struct Leaf {
+pub(crate) struct Leaf {
     /// All pairs since the first step are known.
     pub from_start: bool,
     /// The carry before the pairs.
@@ -60,10 +63,10 @@ pub(super) struct Leaf {
 }
 
 /// Is told the number of a cell, and what it would have to hold.
-pub(super) type Missed<'a> = dyn FnMut(i64, &Ranges) + 'a;
+pub(crate) type Missed<'a> = dyn FnMut(i64, &Ranges) + 'a;
 
 /// What of a set a cell would have to hold: the range of each bound.
-pub(super) type Ranges = Vec<(f64, f64)>;
+pub(crate) type Ranges = Vec<(f64, f64)>;
 
 impl Cell {
     /// Holds `ranges` too, and a little more.
@@ -91,7 +94,7 @@ impl Cell {
 
 impl Leaf {
     /// The box of the states after the first `pairs` of all.
-    pub(super) fn start(pairs: Vec<u8>, low: Vec<f64>, high: Vec<f64>) -> Self {
+    pub fn start(pairs: Vec<u8>, low: Vec<f64>, high: Vec<f64>) -> Self {
         let (rows, slopes) = (Vec::new(), vec![0.0; low.len()]);
         Self {
             from_start: true,
@@ -107,7 +110,7 @@ impl Leaf {
     }
 
     /// Around `states`: cells of this `width`, or one as `width` is best, along `axes`.
-    pub(super) fn around(
+    pub fn around(
         before: bool,
         pairs: Vec<u8>,
         axes: Option<Vec<f64>>,
@@ -150,8 +153,8 @@ impl Leaf {
     }
 
     /// The carry after the pairs.
-    pub(super) fn carry(&self) -> bool {
-        self.pairs.iter().fold(self.before, |carry, &pair| super::search::add(pair, carry).1)
+    pub fn carry(&self) -> bool {
+        self.pairs.iter().fold(self.before, |carry, &pair| add(pair, carry).1)
     }
 
     /// The number of the cell at a place along the first axis.
@@ -210,7 +213,7 @@ impl Leaf {
     }
 
     /// Widens a cell to hold `ranges`, which came from the leaf `from`.
-    pub(super) fn hold(&mut self, number: i64, ranges: &[(f64, f64)], from: usize) {
+    pub fn hold(&mut self, number: i64, ranges: &[(f64, f64)], from: usize) {
         let (edges, is_box) = (self.edges(number), self.axes.is_none());
         if !self.cells.contains_key(&number) {
             self.cells.insert(number, self.empty(number, ranges.len()));
@@ -229,7 +232,7 @@ impl Leaf {
 
     /// Whether the leaf holds all of `set`. If not, and `missed` is asked for, it is called
     /// with every cell that would have to hold more, and what.
-    pub(super) fn holds(
+    pub fn holds(
         &self,
         set: &Zonotope,
         ranges: &mut Ranges,
@@ -271,7 +274,7 @@ impl Leaf {
     }
 
     /// Sets `set` to a cell.
-    pub(super) fn put(&self, cell: &Cell, set: &mut Zonotope) {
+    pub fn put(&self, cell: &Cell, set: &mut Zonotope) {
         let h = cell.low.len();
         let middle = |i: usize| 0.5 * (cell.low[i] + cell.high[i]);
         let radius = |i: usize| 0.5 * (cell.high[i] - cell.low[i]);
@@ -301,13 +304,13 @@ impl Leaf {
     }
 
     /// The thickest that a cell is across the first axis.
-    pub(super) fn thickness(&self) -> f64 {
+    pub fn thickness(&self) -> f64 {
         let bounds = self.cells.values().flat_map(|cell| cell.low.iter().zip(&cell.high).skip(1));
         bounds.map(|(low, high)| high - low).fold(0.0, f64::max)
     }
 
     /// As a certificate says it.
-    pub(super) fn node(&self) -> Node {
+    pub fn node(&self) -> Node {
         let first = match (self.from_start, self.before) {
             (true, _) => "start",
             (false, false) => "0",
@@ -317,20 +320,20 @@ impl Leaf {
         let bounds = |cell: &Cell| {
             let is_bent = cell.slopes.iter().any(|&slope| slope != 0.0);
             let slopes = is_bent.then(|| cell.slopes.clone());
-            Bounds { low: cell.low.clone(), high: cell.high.clone(), slopes }
+            Piece { low: cell.low.clone(), high: cell.high.clone(), slopes }
         };
         let rows =
             |axes: &Vec<f64>| axes.chunks_exact(axes.len().isqrt()).map(<[f64]>::to_vec).collect();
         Node {
             key: [first].into_iter().chain(words).collect::<Vec<_>>().join(" "),
             axes: self.axes.as_ref().map(rows),
-            cells: self.cells.values().map(bounds).collect(),
+            pieces: self.cells.values().map(bounds).collect(),
         }
     }
 }
 
 /// How long the cells of `states` are at first: a measure of how thick the set is.
-pub(super) fn cell_width(states: &[Vec<f64>]) -> f64 {
+pub(crate) fn cell_width(states: &[Vec<f64>]) -> f64 {
     first_width(&places(Some(&principal_axes(states)), states))
 }
 
@@ -374,70 +377,4 @@ fn roughness(axes: &[f64], h: usize) -> f64 {
         (f64::from(u8::from(j == k)) - product).abs() + 1e-8
     };
     (0..h).map(|j| (0..h).map(|k| entry(j, k)).sum()).fold(1e-8, f64::max)
-}
-
-/// The eigenvectors of the covariance, as rows `[H, H]`, that of the largest variance first, by
-/// Jacobi's rotations, rounded to f32 to be short when written.
-pub(super) fn principal_axes(states: &[Vec<f64>]) -> Vec<f64> {
-    let h = states[0].len();
-    let count = states.len() as f64;
-    let mean: Vec<f64> =
-        (0..h).map(|j| states.iter().map(|state| state[j]).sum::<f64>() / count).collect();
-    let mut a = vec![0.0; h * h];
-    for state in states {
-        for i in 0..h {
-            for j in 0..h {
-                a[i * h + j] += (state[i] - mean[i]) * (state[j] - mean[j]);
-            }
-        }
-    }
-    let axes = eigenvectors(&mut a, h);
-    // the diagonal is now the variances
-    let mut order: Vec<usize> = (0..h).collect();
-    order.sort_by(|&i, &j| a[j * h + j].total_cmp(&a[i * h + i]));
-    order
-        .into_iter()
-        .flat_map(|i| axes[i * h..][..h].iter().map(|&value| f64::from(value as f32)))
-        .collect()
-}
-
-/// The eigenvectors of the symmetric `a`, as rows (Golub and Van Loan, Matrix
-/// Computations, section 8.5).
-fn eigenvectors(a: &mut [f64], h: usize) -> Vec<f64> {
-    let mut v = vec![0.0; h * h];
-    (0..h).for_each(|i| v[i * h + i] = 1.0);
-    for _ in 0..30 {
-        for p in 0..h {
-            for q in p + 1..h {
-                let off = a[p * h + q];
-                if off.abs() < 1e-300 {
-                    continue;
-                }
-                let tau = (a[q * h + q] - a[p * h + p]) / (2.0 * off);
-                let t = tau.signum() / (tau.abs() + (1.0 + tau * tau).sqrt());
-                let c = 1.0 / (1.0 + t * t).sqrt();
-                let s = t * c;
-                for k in 0..h {
-                    let (x, y) = (a[k * h + p], a[k * h + q]);
-                    a[k * h + p] = c * x - s * y;
-                    a[k * h + q] = s * x + c * y;
-                }
-                for k in 0..h {
-                    let (x, y) = (a[p * h + k], a[q * h + k]);
-                    a[p * h + k] = c * x - s * y;
-                    a[q * h + k] = s * x + c * y;
-                    let (x, y) = (v[p * h + k], v[q * h + k]);
-                    v[p * h + k] = c * x - s * y;
-                    v[q * h + k] = s * x + c * y;
-                }
-            }
-        }
-        let off: f64 =
-            (0..h).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| a[i * h + j].abs()).sum();
-        let diagonal: f64 = (0..h).map(|i| a[i * h + i].abs()).sum();
-        if off <= 1e-14 * diagonal {
-            break;
-        }
-    }
-    v
 }

@@ -1,8 +1,8 @@
 //! The file of a study's trials: one as JSON a line, appended as it ends, so that a study
 //! that is stopped goes on, and files of several studies can be joined by `cat`.
 
-use super::Trial;
-use crate::Error;
+use crate::error::Error;
+use crate::study::trial::Trial;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -36,13 +36,9 @@ impl TrialsFile {
     pub fn open(path: &Path) -> Result<(Self, TrialsFound), Error> {
         let open = || OpenOptions::new().read(true).append(true).create(true).open(path);
         let mut file = open().map_err(Error::file("open", path))?;
-        let content = |reason| Error::Content { path: path.to_owned(), reason };
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let reason = "is in use by another study; wait until it ends, or name another file";
-                return Err(content(reason.to_owned()));
-            }
+            Err(TryLockError::WouldBlock) => return Err(Error::InUse(path.to_owned())),
             // A file system without locks: two studies with one file are not noticed.
             Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(Error::file("lock", path)(error)),
@@ -51,20 +47,18 @@ impl TrialsFile {
         file.read_to_end(&mut bytes).map_err(Error::file("read", path))?;
         let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
         let (lines, rest) = bytes.split_at(whole);
-        let refused = |number: usize, why: &str| {
-            content(format!("holds in line {number} what is no trial: {why}"))
-        };
+        let refused = |line, reason: String| Error::NoTrial { path: path.to_owned(), line, reason };
         let mut trials = Vec::new();
         for (number, line) in (1..).zip(lines.split_inclusive(|&byte| byte == b'\n')) {
             let trial = serde_json::from_slice(line);
-            trials.push(trial.map_err(|error| refused(number, &error.to_string()))?);
+            trials.push(trial.map_err(|error| refused(number, error.to_string()))?);
         }
         let mut unfinished = None;
         if !rest.is_empty() {
             let number = trials.len() + 1;
             let common = rest.len().min(BEGIN.len());
             if rest[..common] != BEGIN[..common] {
-                return Err(refused(number, "nor is it the beginning of one"));
+                return Err(refused(number, "nor is it the beginning of one".to_owned()));
             }
             file.set_len(whole as u64).map_err(Error::file("write", path))?;
             unfinished = Some(number);

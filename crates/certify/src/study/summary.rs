@@ -1,6 +1,6 @@
 //! What became of many networks of one kind, in a few numbers.
 
-use super::{Ending, Kind, Trial};
+use crate::study::trial::{Ending, Kind, Trial};
 use serde::Serialize;
 
 /// What became of the networks of one kind; where there were none, a field of quartiles is

@@ -27,15 +27,19 @@
 //! 5. A set is as good as σ is straight on it. A unit that is nearly 0 or 1 may vary widely
 //!    at no cost, so leaves are split by what lines cannot follow, not by how far sums spread.
 
-use super::Node;
-use super::leaf::{self, Cell, Leaf, Ranges};
-use super::sets::{Image, Net, Zonotope};
-use rand::{Rng, RngExt};
+use crate::axes::principal_axes;
+use crate::certificate::Node;
+use crate::histories::Histories;
+use crate::leaf::{self, Leaf, Ranges};
+use crate::network::Net;
+use crate::pairs::earlier;
+use crate::pool::Pool;
+use crate::walk::Walk;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
 /// How to search.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// Sets along the principal axes; along the units without.
     pub axes: bool,
     /// The least pairs of a history.
@@ -51,11 +55,11 @@ pub(super) struct Plan {
 }
 
 /// From cheap to dear.
-pub(super) const PLANS: [Plan; 4] = [boxes(1), boxes(2), boxes(3), CURVES];
+pub(crate) const PLANS: [Plan; 4] = [boxes(1), boxes(2), boxes(3), CURVES];
 /// States of each carry that sets are made around.
-pub(super) const STATES: usize = 400;
+pub(crate) const STATES: usize = 400;
 /// So many plans cost less than a look for a counterexample.
-pub(super) const CHEAP: usize = 3;
+pub(crate) const CHEAP: usize = 3;
 
 const fn boxes(k: usize) -> Plan {
     Plan { axes: false, shortest: k, longest: k, thickness: 0.0, leaves: (0, 0), steps: 1 }
@@ -67,7 +71,7 @@ const CURVES: Plan =
 
 /// Why a plan came to nothing.
 #[derive(Clone, Debug)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     /// Pairs on the way to outputs that may be wrong.
     pub ways: Vec<Vec<u8>>,
 }
@@ -85,22 +89,6 @@ const FIRST_STEPS: usize = 2;
 /// One leaf of so many is split because it is bent.
 const SHARE: usize = 8;
 
-/// The sum digit and the next carry.
-pub(super) fn add(pair: u8, carry: bool) -> (bool, bool) {
-    let sum = (pair >> 1) + (pair & 1) + u8::from(carry);
-    (sum & 1 == 1, sum >= 2)
-}
-
-/// Histories, found from their end: whatever the carry is now, the last pair and the carry
-/// before it, the pair before that, …
-#[derive(Clone, Default)]
-struct Histories {
-    /// `[8]` for each known end: where it is one pair longer, by `2·pair + carry before`.
-    longer: Vec<[u32; 8]>,
-    /// The number of the history that is just this end.
-    number: Vec<u32>,
-}
-
 /// Leaves, by the histories of states.
 struct Tree {
     leaves: Vec<Leaf>,
@@ -114,123 +102,6 @@ impl Tree {
         let from_start = || leaf.from_start.then(|| self.by_start.get(way).copied()).flatten();
         self.histories.find(leaf.before, way).or_else(from_start)
     }
-}
-
-/// Nothing, in [`Histories`].
-const NONE: u32 = u32::MAX;
-
-impl Histories {
-    fn new() -> Self {
-        // one place for each carry now
-        Self { longer: vec![[NONE; 8]; 2], number: vec![NONE; 2] }
-    }
-
-    fn insert(&mut self, before: bool, pairs: &[u8], number: usize) {
-        let (mut place, steps) = path(before, pairs);
-        for step in steps {
-            if self.longer[place][step] == NONE {
-                self.longer[place][step] = self.longer.len() as u32;
-                self.longer.push([NONE; 8]);
-                self.number.push(NONE);
-            }
-            place = self.longer[place][step] as usize;
-        }
-        self.number[place] = number as u32;
-    }
-
-    /// The number of the history that ends `pairs`, before which the carry was `before`.
-    fn find(&self, before: bool, pairs: &[u8]) -> Option<usize> {
-        let (mut place, mut steps) = path(before, pairs);
-        loop {
-            if self.number[place] != NONE {
-                return Some(self.number[place] as usize);
-            }
-            place = self.longer[place][steps.next()?] as usize;
-            if place == NONE as usize {
-                return None;
-            }
-        }
-    }
-}
-
-/// The carry now, and the way back.
-fn path(before: bool, pairs: &[u8]) -> (usize, impl Iterator<Item = usize>) {
-    // bit n: the carry before pair n
-    let (mut carries, mut carry) = (u128::from(before), before);
-    for (&pair, n) in pairs.iter().zip(1..) {
-        carry = add(pair, carry).1;
-        carries |= u128::from(carry) << n;
-    }
-    let back = (0..pairs.len()).rev();
-    (usize::from(carry), back.map(move |n| usize::from(pairs[n]) * 2 + (carries >> n & 1) as usize))
-}
-
-/// States seen, by their carry.
-pub(super) struct Pool {
-    pub states: [Vec<Vec<f64>>; 2],
-}
-
-impl Pool {
-    /// States of each carry, from sums with mixes of pairs of all kinds.
-    pub(super) fn new(net: &Net, count: usize, generator: &mut impl Rng) -> Self {
-        let mut states = [Vec::new(), vec![]];
-        let mut next = vec![0.0; net.hidden];
-        while states.iter().any(|states| states.len() < count) {
-            let mut shares = mix(generator);
-            let (mut state, mut carry) = (vec![0.0; net.hidden], false);
-            let keep = generator.random_range(0..40);
-            for t in 0..60 {
-                if generator.random_range(0..20) == 0 {
-                    shares = mix(generator);
-                }
-                let pair = draw(&shares, generator);
-                net.step(&state, pair, &mut next);
-                std::mem::swap(&mut state, &mut next);
-                carry = add(pair, carry).1;
-                if (t == keep || t == 59) && states[usize::from(carry)].len() < count {
-                    states[usize::from(carry)].push(state.clone());
-                }
-            }
-        }
-        states[0].push(vec![0.0; net.hidden]);
-        Self { states }
-    }
-
-    /// The states after `pairs` from each that has the carry `before`.
-    fn after(&self, net: &Net, before: bool, pairs: &[u8]) -> Vec<Vec<f64>> {
-        let mut next = vec![0.0; net.hidden];
-        let follow = |state: &Vec<f64>| {
-            let mut state = state.clone();
-            for &pair in pairs {
-                net.step(&state, pair, &mut next);
-                std::mem::swap(&mut state, &mut next);
-            }
-            state
-        };
-        self.states[usize::from(before)].iter().map(follow).collect()
-    }
-}
-
-/// How often each pair comes up: now even, now long chains of few kinds.
-pub(super) fn mix(generator: &mut impl Rng) -> [f64; 4] {
-    let mut mix = [0.0; 4];
-    let power = generator.random_range(0.0..6.0);
-    for share in &mut mix {
-        *share = generator.random_range(0.0..1.0_f64).powf(power) + 1e-3;
-    }
-    let sum: f64 = mix.iter().sum();
-    mix.map(|share| share / sum)
-}
-
-pub(super) fn draw(mix: &[f64; 4], generator: &mut impl Rng) -> u8 {
-    let mut rest = generator.random_range(0.0..1.0_f64);
-    for (pair, share) in (0..4).zip(mix) {
-        rest -= share;
-        if rest < 0.0 {
-            return pair;
-        }
-    }
-    3
 }
 
 /// A history and how thick its set is; the thickest is the greatest.
@@ -256,16 +127,8 @@ impl PartialOrd for History {
     }
 }
 
-/// Histories one pair longer that end with it.
-pub(super) fn earlier(before: bool, pairs: &[u8]) -> impl Iterator<Item = (bool, Vec<u8>)> {
-    (0..4)
-        .flat_map(|pair| [(pair, false), (pair, true)])
-        .filter(move |&(pair, earlier)| add(pair, earlier).1 == before)
-        .map(move |(pair, earlier)| (earlier, [&[pair], pairs].concat()))
-}
-
 /// Looks for a certificate by one plan, and takes what that costs from `effort`.
-pub(super) fn search(
+pub(crate) fn search(
     net: &Net,
     pool: &Pool,
     plan: &Plan,
@@ -394,7 +257,7 @@ fn plant(net: &Net, pool: &Pool, plan: &Plan, leaves: &mut Leaves) -> Tree {
     for ((_, pairs, before), Made { width, leaf }) in leaves {
         let leaf = leaf.get_or_insert_with(|| {
             let states = pool.after(net, *before, pairs);
-            let axes = plan.axes.then(|| leaf::principal_axes(&states));
+            let axes = plan.axes.then(|| principal_axes(&states));
             Leaf::around(*before, pairs.clone(), axes, *width, &states)
         });
         tree.histories.insert(*before, pairs, tree.leaves.len());
@@ -520,77 +383,4 @@ fn blame(tree: &Tree, walk: &mut Walk, trouble: &[Trouble], plan: &Plan) -> Vec<
     bent.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     split.extend(bent[..bent.len() / SHARE].iter().map(|&(_, n)| n));
     split.into_iter().filter(may).collect()
-}
-
-/// Sets taken further, depth first, in place.
-struct Walk<'a> {
-    net: &'a Net,
-    steps: usize,
-    /// `[steps + 1]`
-    sets: Vec<Zonotope>,
-    images: Vec<Image>,
-    way: Vec<u8>,
-    /// Sets that may still be taken a step further.
-    effort: &'a mut u64,
-}
-
-impl<'a> Walk<'a> {
-    fn new(net: &'a Net, steps: usize, effort: &'a mut u64) -> Self {
-        let h = net.hidden;
-        let sets = vec![Zonotope::new(h, steps); steps + 1];
-        let images = vec![Image::new(h, steps); steps + 1];
-        Self { net, steps, sets, images, way: Vec::new(), effort }
-    }
-
-    /// Takes a cell of a leaf all ways of `steps` pairs; the pairs up to an output whose margin
-    /// is below `least` end it.
-    fn visit(
-        &mut self,
-        leaf: &Leaf,
-        cell: &Cell,
-        least: f64,
-        arrive: &mut impl FnMut(&Zonotope, &[u8], usize) -> bool,
-    ) -> Result<(), Vec<u8>> {
-        leaf.put(cell, &mut self.sets[0]);
-        self.way.clone_from(&leaf.pairs);
-        self.further(0, leaf.carry(), leaf.rough, least, arrive)
-    }
-
-    fn further(
-        &mut self,
-        depth: usize,
-        carry: bool,
-        rough: f64,
-        least: f64,
-        arrive: &mut impl FnMut(&Zonotope, &[u8], usize) -> bool,
-    ) -> Result<(), Vec<u8>> {
-        if depth > 0 && arrive(&self.sets[depth], &self.way, depth) || depth == self.steps {
-            return Ok(());
-        }
-        let Some(left) = self.effort.checked_sub(1) else { return Err(self.way.clone()) };
-        *self.effort = left;
-        self.net.image(&self.sets[depth], rough, &mut self.images[depth]);
-        for pair in 0..4 {
-            let (digit, next) = add(pair, carry);
-            self.net.after(&self.images[depth], pair, &mut self.sets[depth + 1]);
-            self.way.push(pair);
-            if self.net.margin(&self.sets[depth + 1], digit) <= least {
-                return Err(self.way.clone());
-            }
-            self.further(depth + 1, next, 0.0, least, arrive)?;
-            self.way.pop();
-        }
-        Ok(())
-    }
-
-    /// What lines cannot follow of the next step from a leaf's cells, for the worst pair.
-    fn bend(&mut self, leaf: &Leaf) -> f64 {
-        let mut most = 0.0_f64;
-        for cell in leaf.cells.values() {
-            leaf.put(cell, &mut self.sets[0]);
-            self.net.image(&self.sets[0], leaf.rough, &mut self.images[0]);
-            most = most.max(self.net.bend(&self.images[0]));
-        }
-        most
-    }
 }
