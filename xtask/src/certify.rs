@@ -1,5 +1,7 @@
 //! `cargo xtask certify`: proves that a trained network adds numbers of any length.
 
+use crate::Usage;
+use crate::add::{Adding, adding};
 use crate::chart;
 use crate::output::{Progress, line, thousands};
 use crate::train::seed_range;
@@ -15,7 +17,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Instant;
-use train::run::{RunFolder, write_whole};
+use train::atomic_file::write_whole;
+use train::config::NetworkConfig;
+use train::run_folder::RunFolder;
+use train::task::Addition;
 use verify::{Verified, check};
 
 /// Prove that a trained network adds any two numbers of any length
@@ -178,7 +183,7 @@ fn fields(verified: &Verified) -> Value {
 
 fn run_check(args: &Args, folder: &RunFolder, file: &Path) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
-    folder.load()?; // a network whose configuration and weights fit
+    provable(folder)?; // a network whose configuration and weights fit
     let model = folder.model_bytes()?;
     let certificate = std::fs::read(file).map_err(|error| {
         anyhow::anyhow!("cannot read the certificate {}: {error}", file.display())
@@ -195,8 +200,25 @@ fn run_check(args: &Args, folder: &RunFolder, file: &Path) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
+/// A network of which a proof can be looked for.
+fn provable(folder: &RunFolder) -> anyhow::Result<Adding> {
+    let adding = adding(folder)?;
+    let config = adding.parameters.config();
+    let of_bias = NetworkConfig { bias: config.bias(), ..NetworkConfig::lab(config.hidden()) };
+    if of_bias.config(&Addition::lab().task)? != config {
+        return Err(Usage(format!(
+            "only networks of one layer of sigmoid units can be proved; that of {} is another \
+             ({:?})",
+            folder.path().display(),
+            config.cell()
+        ))
+        .into());
+    }
+    Ok(adding)
+}
+
 fn run_search(args: &Args, folder: &RunFolder) -> anyhow::Result<ExitCode> {
-    let (config, parameters) = folder.load()?;
+    let Adding { seed, parameters, .. } = provable(folder)?;
     let model = folder.model_bytes()?;
     let start = Instant::now();
     let outcome = certify(&parameters, &model, args.effort);
@@ -204,7 +226,8 @@ fn run_search(args: &Args, folder: &RunFolder) -> anyhow::Result<ExitCode> {
     let draw = |certificate: Option<&Certificate>| -> anyhow::Result<PathBuf> {
         let title = format!(
             "{} hidden units, seed {}: the states without and with a carry",
-            config.hidden, config.seed
+            parameters.config().hidden(),
+            seed
         );
         let svg = chart::families(&title, &picture(&parameters, certificate))?;
         let path = folder.path().join("report.svg");

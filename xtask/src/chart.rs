@@ -5,7 +5,7 @@ use certify::Picture;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use train::run::Metrics;
+use train::metrics::Metrics;
 
 /// More points than this make a file long and a line no clearer.
 const MOST_POINTS: usize = 1_000;

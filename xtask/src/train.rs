@@ -1,6 +1,5 @@
 //! `cargo xtask train`: trains a network, shows how it goes, keeps it in a run folder.
 
-mod certifiable;
 mod optimizer;
 
 use crate::chart::{self, Curve};
@@ -18,6 +17,8 @@ use model::{Cell, Nonlinearity};
 use train::config::{
     Extent, MOST_BATCH, MOST_THREADS, NetworkConfig, RunConfig, Strategy, StrategyConfig,
 };
+use certify::ibp::Ibp;
+use train::metrics::Metrics;
 use train::job::{Advance, Every, Job, OnDivergence, Options};
 use train::run_folder::RunFolder;
 use train::strategy::{best_push_every, fastest};
@@ -54,23 +55,21 @@ pub struct Args {
     #[arg(value_enum, default_value = "addition")]
     task: TaskName,
 
-    /// T, the digits of a sum, 1 to 64; operands have one less
-    #[arg(long, default_value_t = 8, value_parser = value_parser!(u32).range(1..=64),
-          allow_negative_numbers = true)]
-    bits: u32,
+    /// T, the digits of a sum, 1 to 64; operands have one less [default: 8]
+    #[arg(long, value_parser = value_parser!(u32).range(1..=64), allow_negative_numbers = true)]
+    bits: Option<u32>,
 
     /// H, the hidden units, at least 1
     #[arg(long, default_value_t = 16, value_parser = positive, allow_negative_numbers = true)]
     hidden: usize,
 
-    /// Examples to train on, at least 1
-    #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u64).range(1..),
-          allow_negative_numbers = true)]
-    examples: u64,
+    /// Examples to train on, at least 1 [default: 10000]
+    #[arg(long, value_parser = value_parser!(u64).range(1..), allow_negative_numbers = true)]
+    examples: Option<u64>,
 
-    /// B, the examples whose gradients are averaged to one update
-    #[arg(long, default_value_t = 1, value_parser = batch, allow_negative_numbers = true)]
-    batch: usize,
+    /// B, the examples whose gradients are averaged to one update [default: 1]
+    #[arg(long, value_parser = batch, allow_negative_numbers = true)]
+    batch: Option<usize>,
 
     /// Who computes which gradient: serial (one worker), synchronous (each batch shared out),
     /// hogwild (shared parameters, never the same bits twice), averaging (a replica each), or
@@ -93,10 +92,9 @@ pub struct Args {
     #[arg(long, default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
 
-    /// Train for a proof: on intervals of states, 6,000 updates of Adam on 64 sequences of 12
-    /// digits; see `cargo xtask certify`
-    #[arg(long, conflicts_with_all = ["bits", "examples", "optimizing", "batch", "seeds", "strategy",
-                                "resume", "tensorboard"])]
+    /// Train for a proof, by interval bound propagation; see `cargo xtask certify`. The defaults
+    /// are others then: 6,000 updates of Adam on 64 sequences of 12 digits
+    #[arg(long, conflicts_with_all = ["cell", "layers", "bidirectional", "dropout"])]
     certifiable: bool,
 
     /// The cell: sigmoid (the lab's), tanh or relu (Elman networks), gru, lstm
@@ -141,7 +139,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR",
           conflicts_with_all = ["task", "bits", "cell", "hidden", "layers", "bidirectional", "dropout",
                                 "bias", "examples", "optimizing", "batch", "seed", "seeds", "strategy",
-                                "threads", "push_every", "out", "force"])]
+                                "threads", "push_every", "certifiable", "out", "force"])]
     resume: Option<PathBuf>,
 
     /// What to do when the weights or the loss leave all bounds
@@ -279,35 +277,46 @@ pub fn seed_range(text: &str) -> Result<Range<u64>, String> {
 
 /// Runs the command: one line a task, here and for a run that is gone on with.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    if args.certifiable {
-        return certifiable::run(&args);
-    }
     if let Some(path) = &args.resume {
         let folder = RunFolder::unfinished(path)?;
         let name = folder.checkpoint()?.task_name(&folder.checkpoint_path())?;
         return match name.as_str() {
             Addition::NAME => resume::<Addition>(&args, folder, ADD),
+            Ibp::NAME => resume::<Ibp>(&args, folder, PROVE),
             _ => bail!("{} is of the task {name}, which this program has not", path.display()),
         };
     }
-    match args.task {
-        TaskName::Addition => start(&args, Addition::new(args.bits)?, ADD),
+    match (args.task, args.certifiable) {
+        (TaskName::Addition, false) => {
+            let lab = Addition::lab();
+            let task = Addition::new(args.bits.unwrap_or(lab.task.bits()))?;
+            start(&args, RunConfig { task, ..lab }, ADD)
+        }
+        (TaskName::Addition, true) => {
+            let task = Ibp::new(args.bits.unwrap_or(Ibp::BITS))?;
+            let training = Ibp::training(args.hidden, args.bias, args.seed);
+            start(&args, RunConfig { task, ..training }, PROVE)
+        }
     }
 }
 
-/// What to do with a network that adds.
-const ADD: &str = "Try it: cargo xtask add 53 74";
+/// Lines of mean losses that are shown at most.
+const MOST_ROWS: u64 = 20;
 
-/// A training of its own, or one for each of many seeds.
-fn start<T: Task>(args: &Args, task: T, next: &str) -> anyhow::Result<ExitCode> {
-    let extent = Extent { examples: args.examples, batch: args.batch, seed: args.seed };
-    let mut config = RunConfig {
-        task,
-        network: network(args),
-        optimizer: args.optimizer.choose(extent)?,
-        strategy: StrategyConfig::SERIAL,
-        run: extent,
+/// What to do with a network that adds …
+const ADD: &str = "Try it: cargo xtask add 53 74";
+/// … and with one that was trained for a proof.
+const PROVE: &str = "Prove it: cargo xtask certify";
+
+/// A training of its own, or one for each of many seeds: `defaults`, but for what `args` ask.
+fn start<T: Task>(args: &Args, defaults: RunConfig<T>, next: &str) -> anyhow::Result<ExitCode> {
+    let run = Extent {
+        examples: args.examples.unwrap_or(defaults.run.examples),
+        batch: args.batch.unwrap_or(defaults.run.batch),
+        seed: args.seed,
     };
+    let optimizer = args.optimizer.choose(run, &defaults.optimizer)?;
+    let mut config = RunConfig { network: network(args), optimizer, run, ..defaults };
     if let Some(seeds) = &args.seeds {
         refuse_workers(args, "one worker trains each seed")?;
         return many(args, &config, seeds.clone());
@@ -440,6 +449,8 @@ fn one<T: Task>(args: &Args, mut job: Job<T>, next: &str) -> anyhow::Result<Exit
         say(format!("Fastest for these sizes, as measured: {}", workers(&config)));
     }
     say(format!("{:>10}  {}", "example", config.task.header()));
+    // Where a task has no rows of its own, mean losses are shown.
+    let (mut shows_losses, mut next_row) = (false, 0);
     while !job.is_done() {
         if interrupt::asked() {
             job.checkpoint()?;
@@ -452,10 +463,19 @@ fn one<T: Task>(args: &Args, mut job: Job<T>, next: &str) -> anyhow::Result<Exit
         match job.advance()? {
             Advance::First if !args.quiet => {
                 let (batch, y) = job.trainer().last_batch();
-                let row = config.task.show(batch, y);
-                progress.line(format!("{:>10}  {row}", thousands(done)));
+                match config.task.show(batch, y) {
+                    Some(row) => progress.line(format!("{:>10}  {row}", thousands(done))),
+                    None => shows_losses = true,
+                }
             }
-            Advance::Interval(metrics) => progress.say(format!("loss {:.4}", metrics.loss)),
+            Advance::Interval(metrics) => {
+                progress.say(format!("loss {:.4}", metrics.loss));
+                if shows_losses && !args.quiet && metrics.examples >= next_row {
+                    let Metrics { examples, loss, .. } = metrics;
+                    progress.line(format!("{:>10}  {loss:>10.6}", thousands(examples)));
+                    next_row = examples + config.run.examples / MOST_ROWS;
+                }
+            }
             Advance::Halved { examples, learning_rate } => eprintln!(
                 "diverged after {} examples; going back to {}, at a learning rate of \
                  {learning_rate}",

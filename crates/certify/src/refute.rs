@@ -19,7 +19,7 @@ use crate::pairs::{add, draw, earlier, mix};
 use model::Parameters;
 use num_bigint::BigUint;
 use rand::{Rng, RngExt};
-use train::adder;
+use train::task::adder;
 
 /// Two numbers that a network adds wrongly.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -75,8 +75,9 @@ pub trait Task: Clone + Debug + PartialEq + Send + Sync + Serialize + Deserializ
     /// The headings of [`Task::show`].
     fn header(&self) -> String;
 
-    /// The first example of `batch` and what the outputs `y` say to it, in a line.
-    fn show(&self, batch: &Batch, y: &[f32]) -> String;
+    /// The first example of `batch` and what the outputs `y` say to it, in a line; none where
+    /// no outputs are made, and the mean loss is shown.
+    fn show(&self, batch: &Batch, y: &[f32]) -> Option<String>;
 }
 
 /// What an evaluation found: in a sentence, and by its fields for programs.
@@ -110,6 +111,8 @@ pub struct Source<'a> {
 pub struct Progress {
     /// Examples that it has trained on.
     pub examples: u64,
+    /// Examples of the whole training, by all workers.
+    pub of: u64,
     /// Its number, counted from 0 …
     pub worker: usize,
     /// … of so many that draw examples.

@@ -50,7 +50,7 @@ impl<T: Task> HeldOut<T> {
         generator.long_jump();
         generator.long_jump();
         let draw = |first: usize| {
-            let progress = Progress { examples: first as u64, worker: 0, workers: 1 };
+            let progress = Progress { examples: first as u64, of: count as u64, worker: 0, workers: 1 };
             let count = BATCH.min(count - first);
             let mut batch = Batch::default();
             task.draw(Source { generator: &mut generator, count, progress }, &mut batch);

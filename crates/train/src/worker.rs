@@ -54,7 +54,7 @@ impl<T: Task> Worker<T> {
         }
         let mut share = Share::new(model, generator.clone());
         share.pass.restore(pass)?;
-        let progress = Progress { examples, worker: number, workers };
+        let progress = Progress { examples, of: config.run.examples, worker: number, workers };
         Ok(Self { task: config.task.clone(), optimizer, generator, progress, share })
     }
 

@@ -173,7 +173,7 @@ fn what_is_carried_on_is_what_one_long_pass_holds() {
     let mut batch = train::batch::Batch::default();
     for chunk in 0..5 {
         let mut generator = trainer.state().workers[0].generator.clone();
-        let progress = train::task::Progress { examples: chunk * 6, worker: 0, workers: 1 };
+        let progress = train::task::Progress { examples: chunk * 6, of: 30, worker: 0, workers: 1 };
         let source = train::task::Source { generator: &mut generator, count: 6, progress };
         Refrain {}.draw(source, &mut batch);
         let (model::Inputs::Symbols(more), train::batch::Targets::Classes(next)) =

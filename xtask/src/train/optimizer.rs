@@ -2,8 +2,8 @@
 
 use crate::Usage;
 use clap::ValueEnum;
-use train::optimizer::{Clip, Descent, Moments, Rule, Schedule};
-use train::run::RunConfig;
+use train::config::Extent;
+use train::optimizer::{Clip, Descent, Moments, OptimizerConfig, Rule, Schedule};
 
 /// As typed; [`OptimizerArgs::choose`] puts them together.
 #[derive(clap::Args)]
@@ -97,13 +97,17 @@ enum ScheduleName {
 }
 
 impl OptimizerArgs {
-    /// The choice, for a run of `extent`.
+    /// The choice for a run of `extent`: `defaults` where no optimizer is named.
     ///
     /// # Errors
     /// [`Usage`], if an option does not belong to the optimizer or schedule that was chosen.
-    pub(super) fn choose(&self, extent: Extent) -> Result<OptimizerConfig, Usage> {
+    pub(super) fn choose(
+        &self,
+        extent: Extent,
+        defaults: &OptimizerConfig,
+    ) -> Result<OptimizerConfig, Usage> {
         use Name::{Adam, Adamw, Momentum, Nesterov, Sgd};
-        let name = self.optimizer.unwrap_or(Sgd);
+        let name = self.optimizer.unwrap_or(if defaults.rule == Rule::ADAM { Adam } else { Sgd });
         let adam = &[Adam, Adamw][..];
         for (option, is_given, owners, text) in [
             (

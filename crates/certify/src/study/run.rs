@@ -1,7 +1,7 @@
 //! Trains and examines the networks of a study.
 
 use crate::error::Error;
-use crate::ibp::{self, BATCH, Certifiable, Training};
+use crate::ibp::Ibp;
 use crate::prove::certify;
 use crate::study::trial::{Ending, Kind, Recipe, Trial};
 use model::{Parameters, weights};
@@ -9,8 +9,9 @@ use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
-use train::run::RunConfig;
-use train::strategy::{Strategy, Trainer};
+use train::config::{Extent, NetworkConfig, RunConfig, Strategy, StrategyConfig};
+use train::task::{Addition, Task};
+use train::trainer::Trainer;
 
 /// H of the study.
 pub const SIZES: [usize; 5] = [2, 3, 4, 8, 16];
@@ -36,46 +37,38 @@ pub fn kinds() -> Vec<Kind> {
 /// If the kind makes no sense, or the training diverges.
 pub fn train(kind: Kind, seed: u64) -> Result<Parameters, Error> {
     let Kind { hidden, bias, recipe, hogwild } = kind;
-    let threads = kind.workers();
+    let strategy = StrategyConfig {
+        name: if hogwild { Strategy::Hogwild } else { Strategy::Serial },
+        threads: kind.workers(),
+        push_every: 1,
+    };
     match recipe {
         Recipe::Plain => {
-            let strategy = if hogwild { Strategy::Hogwild } else { Strategy::Serial };
-            let asked = RunConfig { hidden, bias, seed, strategy, threads, ..RunConfig::default() };
-            let mut trainer = Trainer::new(&asked)?;
-            let totals = trainer.train(asked.examples);
-            let parameters = trainer.parameters().clone();
-            if !parameters.is_finite() {
-                return Err(Error::Train(train::Error::Diverged {
-                    examples: asked.examples,
-                    loss: totals.loss / asked.examples as f64,
-                    norm: trainer.gradient_norm(),
-                    learning_rate: asked.learning_rate,
-                    checkpoint: None,
-                }));
-            }
-            Ok(parameters)
+            let lab = Addition::lab();
+            let network = NetworkConfig { bias, ..NetworkConfig::lab(hidden) };
+            let run = Extent { seed, ..lab.run };
+            trained(&RunConfig { network, strategy, run, ..lab })
         }
         Recipe::Certifiable => {
-            let asked = Certifiable { hidden, bias, seed, ..Certifiable::default() };
-            let mut training = Training::new(asked)?;
-            let loss = match hogwild {
-                true => training.train_hogwild(threads),
-                false => training.train(asked.updates),
-            };
-            let parameters = training.parameters();
-            if !parameters.is_finite() {
-                let examples = asked.updates * BATCH as u64;
-                return Err(Error::Train(train::Error::Diverged {
-                    examples,
-                    loss,
-                    norm: training.gradient_norm(),
-                    learning_rate: ibp::LEARNING_RATE,
-                    checkpoint: None,
-                }));
-            }
-            Ok(parameters)
+            trained(&RunConfig { strategy, ..Ibp::training(hidden, bias, seed) })
         }
     }
+}
+
+fn trained<T: Task>(config: &RunConfig<T>) -> Result<Parameters, Error> {
+    let mut trainer = Trainer::new(config)?;
+    let examples = config.run.examples;
+    let totals = trainer.train(examples);
+    if !trainer.is_finite() {
+        return Err(Error::Train(train::Error::Diverged {
+            examples,
+            loss: totals.loss / examples as f64,
+            norm: trainer.gradient_norm(),
+            learning_rate: config.optimizer.learning_rate,
+            checkpoint: None,
+        }));
+    }
+    Ok(trainer.parameters().clone())
 }
 
 /// Trains and examines a network of each kind and seed of `jobs`, one a core, taken in their

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub enum Recipe {
     /// 10,000 examples of plain SGD, as in the lab.
     Plain,
-    /// [`Training`], on intervals.
+    /// [`crate::ibp`].
     Certifiable,
 }
 

@@ -235,18 +235,18 @@ impl Task for Addition {
     }
 
     /// As the lab prints it.
-    fn show(&self, batch: &Batch, y: &[f32]) -> String {
+    fn show(&self, batch: &Batch, y: &[f32]) -> Option<String> {
         let (pair, sum, error) = self.first_example(batch, y);
         let (width, bits) = (self.width(), self.steps());
         let digits = |number: u64| format!("{number:0bits$b}");
         let right = if sum == pair.sum() { "TRUE" } else { "FALSE" };
-        format!(
+        Some(format!(
             "{error:>8.4}  {:<width$}  {:<width$}  {} + {} = {sum} {right}",
             digits(sum),
             digits(pair.sum()),
             pair.a,
             pair.b
-        )
+        ))
     }
 }
 
@@ -276,7 +276,7 @@ mod tests {
         let task = Addition::new(11).unwrap();
         for count in [1, 2, 63, 64, 65, 130] {
             let [mut generator, mut same] = [(); 2].map(|()| Xoshiro256PlusPlus::seed_from_u64(3));
-            let progress = Progress { examples: 0, worker: 0, workers: 1 };
+            let progress = Progress { examples: 0, of: count as u64, worker: 0, workers: 1 };
             let (mut drawn, mut encoded) = (Batch::default(), Batch::default());
             task.draw(Source { generator: &mut generator, count, progress }, &mut drawn);
             let pairs: Vec<_> = (0..count).map(|_| task.sample(&mut same)).collect();

@@ -47,7 +47,7 @@ fn mean<T: Task>(task: &T, parameters: &Parameters, seed: u64) -> Mean {
     let mut generator = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(seed);
     generator.long_jump();
     let mut pass = Pass::new(parameters.config(), generator.clone());
-    let progress = Progress { examples: 0, worker: 0, workers: 1 };
+    let progress = Progress { examples: 0, of: 64, worker: 0, workers: 1 };
     let mut batch = Batch::default();
     task.draw(Source { generator: &mut generator, count: 64, progress }, &mut batch);
     let y = pass.infer(parameters, &batch).unwrap();
@@ -117,9 +117,9 @@ impl Task for Average {
         "target  output".to_owned()
     }
 
-    fn show(&self, batch: &Batch, y: &[f32]) -> String {
+    fn show(&self, batch: &Batch, y: &[f32]) -> Option<String> {
         let Targets::Values(targets) = &batch.targets else { panic!("values") };
-        format!("{:>6.3}  {:>6.3}", targets[0], y[0])
+        Some(format!("{:>6.3}  {:>6.3}", targets[0], y[0]))
     }
 }
 
@@ -181,8 +181,8 @@ impl Task for Refrain {
         "first symbol".to_owned()
     }
 
-    fn show(&self, batch: &Batch, _: &[f32]) -> String {
+    fn show(&self, batch: &Batch, _: &[f32]) -> Option<String> {
         let Inputs::Symbols(symbols) = &batch.inputs else { panic!("symbols") };
-        symbols[0].to_string()
+        Some(symbols[0].to_string())
     }
 }
