@@ -237,6 +237,18 @@ pub enum Error {
         expected: usize,
     },
 
+    /// A step of a stream was given a symbol that is none of the network's.
+    #[error(
+        "a step was given the symbol {symbol}; give one below {symbols}, the symbols of the \
+         network, counted from 0"
+    )]
+    StepSymbol {
+        /// What was given.
+        symbol: u32,
+        /// How many there are.
+        symbols: usize,
+    },
+
     /// A stream cannot run backward.
     #[error(
         "a bidirectional network cannot run as a stream: its backward direction begins at the \

@@ -98,6 +98,45 @@ pub(crate) fn head(config: Config) -> Option<HeadPlaces> {
     Some(HeadPlaces { w_out, b_out })
 }
 
+/// Where rows that a symbol selects (or that one input is multiplied by) lie in the arena:
+/// row n is the `stride` values from `start + n·stride` on, padding included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InputRows {
+    /// The first value of the first row.
+    pub start: usize,
+    /// From one row to the next: whole cache lines.
+    pub stride: usize,
+    /// V, how many rows there are.
+    pub rows: usize,
+}
+
+impl InputRows {
+    /// The values of row `row`, padding included.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn range(&self, row: usize) -> Range<usize> {
+        assert!(row < self.rows, "no row {row} among {}", self.rows);
+        let start = self.start + row * self.stride;
+        start..start + self.stride
+    }
+
+    /// The values of all rows.
+    pub fn all(&self) -> Range<usize> {
+        self.start..self.start + self.rows * self.stride
+    }
+}
+
+/// The rows that a symbol selects, in the order of the arena: of W_in of the first layer, one
+/// a direction.
+pub(crate) fn input_rows(config: Config) -> impl Iterator<Item = InputRows> {
+    let rows = config.symbols();
+    (0..config.directions()).map(move |direction| {
+        let w_in = layer(config, 0, direction).w_in;
+        InputRows { start: w_in.start, stride: w_in.len() / rows, rows }
+    })
+}
+
 /// Where gate `gate` of unit `unit` stands in a row of G·S grouped values.
 pub(crate) fn grouped(gates: usize, gate: usize, unit: usize) -> usize {
     unit / ROW * gates * ROW + gate * ROW + unit % ROW

@@ -48,14 +48,15 @@ mod sequences;
 mod size;
 mod state;
 mod stream;
+mod used;
 pub mod weights;
 
 pub use config::{Architecture, Cell, Config, Head, HeadActivation, HeadSteps, Nonlinearity};
 pub use error::Error;
 pub use inputs::Inputs;
-pub use layout::{Role, Tensor};
+pub use layout::{InputRows, Role, Tensor};
 pub use network::Network;
-pub use parameters::{InputRows, Parameters};
+pub use parameters::Parameters;
 pub use sequences::{Sequences, ShareBuffer};
 pub use state::State;
 pub use stream::Stream;

@@ -4,7 +4,8 @@
 //! checkpoint or a copy is one loop over [`Parameters::arena`]. Where each value lies
 //! is `layout`'s; by PyTorch's names, [`Parameters::tensors`] tells.
 
-use crate::layout::{self, Role, Tensor};
+use crate::layout::{self, InputRows, Role, Tensor};
+use crate::used::UsedRows;
 use crate::{Config, Error, size};
 use kernels::buffer::Buffer;
 use kernels::recurrent::Weights;
@@ -19,18 +20,8 @@ use std::ops::Range;
 pub struct Parameters {
     config: Config,
     arena: Buffer,
-}
-
-/// Where the rows that a symbol selects (or that one input is multiplied by) lie in the arena:
-/// row n is the `stride` values from `start + n·stride` on, padding included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InputRows {
-    /// The first value of the first row.
-    pub start: usize,
-    /// From one row to the next: whole cache lines.
-    pub stride: usize,
-    /// V, how many rows there are.
-    pub rows: usize,
+    /// Of a gradient; all other input rows are zero.
+    used: UsedRows,
 }
 
 impl InputRows {
@@ -68,7 +59,7 @@ impl Parameters {
     pub fn zeros(config: Config) -> Self {
         let len = layout::arena_len(&config.architecture()).expect("checked with the Config");
         let len = size::room("parameters", [len]);
-        Self { config, arena: Buffer::zeros(len) }
+        Self { config, arena: Buffer::zeros(len), used: UsedRows::default() }
     }
 
     /// Uniform in [−1, 1), as the lab starts, in the order of the arena.
@@ -82,6 +73,7 @@ impl Parameters {
     /// the `Linear` of the head in ±1/√(D·H); tensor by tensor, row by row.
     pub fn initialised(config: Config, generator: &mut impl Rng) -> Self {
         let mut parameters = Self::zeros(config);
+        parameters.used.set_any();
         for tensor in parameters.tensors() {
             let fan_in = match tensor.role() {
                 Role::Head | Role::HeadBias => config.directions() * config.hidden(),
@@ -106,7 +98,9 @@ impl Parameters {
     }
 
     /// Everything, padding included. What is written to the padding must be zero.
+    #[inline]
     pub fn arena_mut(&mut self) -> &mut [f32] {
+        self.used.set_any();
         &mut self.arena
     }
 
@@ -157,6 +151,7 @@ impl Parameters {
     /// arena. With one gate these are the rows of `W_in`, `W_rec`, …, without padding;
     /// with more, up to 16 values of one gate.
     pub fn for_each_row_mut(&mut self, mut visit: impl FnMut(&mut [f32])) {
+        self.used.set_any();
         let mut rest = &mut self.arena[..];
         for (used, padded) in layout::stretches(self.config) {
             let (stretch, behind) = rest.split_at_mut(padded);
@@ -198,7 +193,23 @@ impl Parameters {
         }
     }
 
-    /// The padded views of layer `layer`, direction `direction`, to write.
+    /// Begins a gradient: of all input rows, which are to be written over; or of those that
+    /// `symbols` select, which are to be added to. All input rows are zero then.
+    pub(crate) fn begin_gradient(&mut self, symbols: Option<&[u32]>) {
+        let Some(symbols) = symbols else { return self.used.set_any() };
+        for region in layout::input_rows(self.config) {
+            match self.used.rows() {
+                None => self.arena[region.all()].fill(0.0),
+                Some(rows) => {
+                    rows.iter().for_each(|&row| self.arena[region.range(row as usize)].fill(0.0));
+                }
+            }
+        }
+        self.used.assign(symbols);
+    }
+
+    /// The padded views of layer `layer`, direction `direction`, to write; behind
+    /// [`Parameters::begin_gradient`].
     pub(crate) fn layer_mut(&mut self, layer: usize, direction: usize) -> Layer<&mut [f32]> {
         let places = layout::layer(self.config, layer, direction);
         let all = &mut self.arena[places.w_in.start..places.b_rec.end];
@@ -208,12 +219,33 @@ impl Parameters {
         Layer { w_in, w_rec, b_in, b_rec }
     }
 
-    /// Where the rows of `W_in` `[I, G·S]` of the first layer, forward, lie in the arena, one
-    /// an input.
+    /// Where the rows that a symbol selects lie in the arena: those of `W_in` `[I, G·S]` of the
+    /// first layer, forward, one an input.
     pub fn input_rows(&self) -> InputRows {
-        let places = layout::layer(self.config, 0, 0);
-        let rows = self.config.symbols();
-        InputRows { start: places.w_in.start, stride: places.w_in.len() / rows, rows }
+        layout::input_rows(self.config).next().expect("a direction")
+    }
+
+    /// Of a gradient that a backward pass over symbols wrote: the input rows (of each direction)
+    /// that may be other than zero, each once, rising. None if it may be any row: after a pass
+    /// over values, or since [`Parameters::arena_mut`] was called.
+    pub fn used_rows(&self) -> Option<&[u32]> {
+        self.used.rows()
+    }
+
+    /// Calls `visit` with the stretches of the arena that may be other than zero, from the first
+    /// to the last, each as long as may be: all of it, but the input rows that are not among
+    /// [`Parameters::used_rows`].
+    pub fn for_each_used(&self, visit: impl FnMut(Range<usize>)) {
+        for_each_used(self.config, &self.used, self.arena.len(), visit);
+    }
+
+    /// As [`Parameters::for_each_used`], to write, such as to scale or clip a gradient: unlike
+    /// behind [`Parameters::arena_mut`], the other rows are still known to be zero.
+    pub fn for_each_used_mut(&mut self, mut visit: impl FnMut(Range<usize>, &mut [f32])) {
+        let (len, arena) = (self.arena.len(), &mut self.arena);
+        for_each_used(self.config, &self.used, len, |range| {
+            visit(range.clone(), &mut arena[range]);
+        });
     }
 
     /// What stands in the arena behind the last recurrent weights: the biases of the last layer
@@ -253,6 +285,7 @@ impl Parameters {
 
     /// What the fused kernels write; of the lab's network.
     pub(crate) fn lab_weights_mut(&mut self) -> Weights<&mut [f32]> {
+        self.used.set_any();
         let (inputs, hidden) = (self.config.inputs(), self.config.hidden());
         let stride = self.config.stride();
         let (w_in, rest) = self.arena.split_at_mut(inputs * stride);
@@ -268,6 +301,31 @@ impl Parameters {
         );
         let hidden = self.config.hidden();
         view.chunks_exact(self.config.stride()).map(move |row| &row[..hidden])
+    }
+}
+
+/// The stretches of an arena of `len` values without the input rows that are not `used`.
+fn for_each_used(config: Config, used: &UsedRows, len: usize, mut visit: impl FnMut(Range<usize>)) {
+    let (mut open, mut behind) = (0..0, 0);
+    // neighbours become one stretch
+    let mut push = |range: Range<usize>| {
+        if range.start == open.end {
+            open.end = range.end;
+        } else if open.start < open.end {
+            visit(std::mem::replace(&mut open, range));
+        } else {
+            open = range;
+        }
+    };
+    for region in layout::input_rows(config) {
+        let Some(rows) = used.rows() else { break };
+        push(behind..region.start);
+        rows.iter().for_each(|&row| push(region.range(row as usize)));
+        behind = region.all().end;
+    }
+    push(behind..len);
+    if open.start < open.end {
+        visit(open);
     }
 }
 

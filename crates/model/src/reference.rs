@@ -49,6 +49,33 @@ pub struct Linear {
     pub bias: Vec<f64>,
 }
 
+/// The inputs of one sequence.
+#[derive(Clone, Copy, Debug)]
+pub enum Sequence<'a> {
+    /// `[T][I]`
+    Values(&'a [Vec<f64>]),
+    /// `[T]`: each selects the column of W_ih that a one-hot row of values would.
+    Symbols(&'a [u32]),
+}
+
+impl<'a> From<&'a [Vec<f64>]> for Sequence<'a> {
+    fn from(values: &'a [Vec<f64>]) -> Self {
+        Self::Values(values)
+    }
+}
+
+impl<'a> From<&'a Matrix> for Sequence<'a> {
+    fn from(values: &'a Matrix) -> Self {
+        Self::Values(values)
+    }
+}
+
+impl<'a> From<&'a [u32]> for Sequence<'a> {
+    fn from(symbols: &'a [u32]) -> Self {
+        Self::Symbols(symbols)
+    }
+}
+
 /// The states, or their gradients, of one sequence between two steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
@@ -78,8 +105,11 @@ pub struct Pass {
     pub last: State,
     /// `[L·D][T]`: every step of every layer and direction, by its time.
     pub steps: Vec<Vec<Step>>,
-    /// `[L][T][I_l]`: what each layer saw, behind the dropout.
+    /// `[L][T][I_l]`: what each layer saw, behind the dropout; nothing of the first layer if it
+    /// saw symbols.
     inputs: Vec<Matrix>,
+    /// `[T]`, or empty.
+    symbols: Vec<u32>,
     /// `[L − 1][T][D·H]`, or empty.
     masks: Vec<Matrix>,
 }
@@ -140,18 +170,27 @@ impl Reference {
         named.collect()
     }
 
-    /// One sequence `x` `[T][I]` from the zero state, without dropout.
-    pub fn forward(&self, x: &[Vec<f64>]) -> Pass {
+    /// One sequence `x` `[T][I]`, or of T symbols, from the zero state, without dropout.
+    pub fn forward<'x>(&self, x: impl Into<Sequence<'x>>) -> Pass {
         self.forward_from(x, &State::zeros(self.config), &[])
     }
 
-    /// One sequence `x` `[T][I]` from the state `first`. `masks` `[L − 1][T][D·H]` holds
+    /// One sequence `x` `[T][I]`, or of T symbols, from the state `first`. `masks` `[L − 1][T][D·H]` holds
     /// what each output between two layers is multiplied by (with dropout p: 0 or
     /// 1/(1 − p)); none means no dropout.
-    pub fn forward_from(&self, x: &[Vec<f64>], first: &State, masks: &[Matrix]) -> Pass {
+    pub fn forward_from<'x>(
+        &self,
+        x: impl Into<Sequence<'x>>,
+        first: &State,
+        masks: &[Matrix],
+    ) -> Pass {
         let directions = self.config.directions();
         let (mut last, mut steps, mut inputs) = (first.clone(), Vec::new(), Vec::new());
-        let mut features = x.to_vec();
+        let (mut features, symbols) = match x.into() {
+            Sequence::Values(x) => (x.to_vec(), &[][..]),
+            Sequence::Symbols(symbols) => (vec![], symbols),
+        };
+        let length = features.len().max(symbols.len());
         for layer in 0..self.config.layers() {
             if let (1.., [_, ..]) = (layer, masks) {
                 features = multiplied(&features, &masks[layer - 1]);
@@ -160,8 +199,13 @@ impl Reference {
                 let (mut h, mut c) = (first.h[index].clone(), first.c[index].clone());
                 let weights = &self.layers[index];
                 let mut visited = Vec::new();
-                for t in times(index % directions, x.len()) {
-                    let a = affine(&weights.w_ih, &weights.b_ih, &features[t]);
+                for t in times(index % directions, length) {
+                    let a = match symbols.get(t) {
+                        Some(&symbol) if layer == 0 => {
+                            selected(&weights.w_ih, &weights.b_ih, symbol as usize)
+                        }
+                        _ => affine(&weights.w_ih, &weights.b_ih, &features[t]),
+                    };
                     let r = affine(&weights.w_hh, &weights.b_hh, &h);
                     let step = cell::forward(self.config.cell(), a, r, h, c);
                     (h, c) = (step.h.clone(), step.c.clone());
@@ -177,10 +221,11 @@ impl Reference {
             let of_layer = &steps[layer * directions..];
             let row = |t: usize| of_layer.iter().flat_map(|steps| steps[t].h.clone()).collect();
             inputs.push(features);
-            features = (0..x.len()).map(row).collect();
+            features = (0..length).map(row).collect();
         }
         let y = self.outputs(&features);
-        Pass { y, states: features, last, steps, inputs, masks: masks.to_vec() }
+        let (masks, symbols) = (masks.to_vec(), symbols.to_vec());
+        Pass { y, states: features, last, steps, inputs, symbols, masks }
     }
 
     /// `activation(weight · states[t] + bias)` where the head is applied.
@@ -213,8 +258,8 @@ impl Reference {
     }
 
     /// Adds the gradient of one sequence to `gradient`; `dy`, like the outputs of `pass`,
-    /// is the gradient before the head's activation. Returns `dx` `[T][I]` and the
-    /// gradient of the first state.
+    /// is the gradient before the head's activation. Returns `dx` `[T][I]`, of no meaning for
+    /// symbols, and the gradient of the first state.
     pub fn backward(&self, pass: &Pass, dy: &[Vec<f64>], gradient: &mut Self) -> (Matrix, State) {
         self.backward_from(pass, dy, &State::zeros(self.config), gradient)
     }
@@ -255,9 +300,16 @@ impl Reference {
                     let step = &pass.steps[index][t];
                     let back = cell::backward(self.config.cell(), step, &dh, &dc);
                     // a = W_ih x + b_ih
-                    add_outer(&mut dweights.w_ih, &back.da, &inputs[t]);
                     add(&mut dweights.b_ih, &back.da);
-                    add_transposed(&mut dinputs[t], &weights.w_ih, &back.da);
+                    match pass.symbols.get(t) {
+                        Some(&symbol) if layer == 0 => {
+                            add_to_column(&mut dweights.w_ih, symbol as usize, &back.da);
+                        }
+                        _ => {
+                            add_outer(&mut dweights.w_ih, &back.da, &inputs[t]);
+                            add_transposed(&mut dinputs[t], &weights.w_ih, &back.da);
+                        }
+                    }
                     // r = W_hh h_before + b_hh
                     add_outer(&mut dweights.w_hh, &back.dr, &step.h_before);
                     add(&mut dweights.b_hh, &back.dr);
@@ -298,6 +350,18 @@ fn affine(w: &[Vec<f64>], b: &[f64], x: &[f64]) -> Vec<f64> {
     let mut sums: Vec<f64> = w.iter().map(product).collect();
     add(&mut sums, b);
     sums
+}
+
+/// `W·x + b` for an x that is 1 at `place` and 0 elsewhere: column `place` of W.
+fn selected(w: &[Vec<f64>], b: &[f64], place: usize) -> Vec<f64> {
+    let mut sums: Vec<f64> = w.iter().map(|row| row[place]).collect();
+    add(&mut sums, b);
+    sums
+}
+
+/// `sums += d·xᵀ` for such an x.
+fn add_to_column(sums: &mut [Vec<f64>], place: usize, d: &[f64]) {
+    sums.iter_mut().zip(d).for_each(|(row, d)| row[place] += d);
 }
 
 /// `sums += Wᵀ·d`

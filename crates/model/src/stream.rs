@@ -79,24 +79,49 @@ impl Stream {
     /// changed.
     pub fn step(&mut self, x: &[f32], y: &mut [f32]) -> Result<(), Error> {
         let config = self.parameters.config();
-        for (what, found, expected) in
-            [("inputs", x.len(), config.inputs()), ("outputs", y.len(), config.outputs())]
-        {
-            if found != expected {
-                return Err(Error::StepSize { what, found, expected });
-            }
-        }
+        check_step_size("inputs", x.len(), config.inputs())?;
+        check_step_size("outputs", y.len(), config.outputs())?;
         check_finite("inputs", x)?;
+        let w_in = w_in(&self.parameters, 0);
+        advance(&self.parameters, 0, MatRef::from_row(x), w_in, &mut self.layers[0]);
+        self.finish(y);
+        Ok(())
+    }
+
+    /// One step whose inputs are 0 but for that of `symbol`, which is 1: what
+    /// [`Stream::step`] says of such a row, without the product.
+    ///
+    /// # Errors
+    /// If `y` does not have its size, or the symbol is not below [`Config::symbols`]; then
+    /// nothing has changed.
+    pub fn step_symbol(&mut self, symbol: u32, y: &mut [f32]) -> Result<(), Error> {
+        let config = self.parameters.config();
+        check_step_size("outputs", y.len(), config.outputs())?;
+        let symbols = config.symbols();
+        if symbol as usize >= symbols {
+            return Err(Error::StepSymbol { symbol, symbols });
+        }
+        // one input, 1, that meets the row of the symbol
+        let w_in = w_in(&self.parameters, 0);
+        let selected = w_in.part(symbol as usize, 0, 1, w_in.columns());
+        advance(&self.parameters, 0, MatRef::from_row(&[1.0]), selected, &mut self.layers[0]);
+        self.finish(y);
+        Ok(())
+    }
+
+    /// The rest of a step, behind the first layer.
+    fn finish(&mut self, y: &mut [f32]) {
+        let config = self.parameters.config();
         let hidden = config.hidden();
-        for layer in 0..self.layers.len() {
+        for layer in 1..self.layers.len() {
             let (below, of_layer) = self.layers.split_at_mut(layer);
-            let x = below.last().map_or(x, |below| &below.h[..hidden]);
-            advance(&self.parameters, layer, MatRef::from_row(x), &mut of_layer[0]);
+            let x = MatRef::from_row(&below[layer - 1].h[..hidden]);
+            let w_in = w_in(&self.parameters, layer);
+            advance(&self.parameters, layer, x, w_in, &mut of_layer[0]);
         }
         let h = &self.layers[self.layers.len() - 1].h;
         let Some((w_out, b_out)) = self.parameters.head() else {
-            y.copy_from_slice(&h[..hidden]);
-            return Ok(());
+            return y.copy_from_slice(&h[..hidden]);
         };
         for (n, (y, w)) in y.iter_mut().zip(w_out.chunks_exact(h.len())).enumerate() {
             *y = dot(h, w) + b_out.get(n).copied().unwrap_or(0.0);
@@ -104,7 +129,6 @@ impl Stream {
         if config.head().is_some_and(|head| head.activation == HeadActivation::Sigmoid) {
             sigmoid(y);
         }
-        Ok(())
     }
 
     /// Forgets all steps.
@@ -163,15 +187,33 @@ impl Stream {
     }
 }
 
-/// One step of layer `layer` with inputs `x` `[1, I_l]`.
+/// Refuses a slice of another size.
+fn check_step_size(what: &'static str, found: usize, expected: usize) -> Result<(), Error> {
+    if found == expected { Ok(()) } else { Err(Error::StepSize { what, found, expected }) }
+}
+
+/// W_in `[I_l, G·S]` of layer `layer`.
+fn w_in(parameters: &Parameters, layer: usize) -> MatRef<'_> {
+    let config = parameters.config();
+    let row = config.cell().gates() * config.stride();
+    MatRef::new(parameters.layer(layer, 0).w_in, config.layer_inputs(layer), row)
+}
+
+/// One step of layer `layer` with inputs `x` `[1, n]`, which meet `w_in` `[n, G·S]`.
 #[inline]
-fn advance(parameters: &Parameters, layer: usize, x: MatRef<'_>, state: &mut LayerState) {
+fn advance(
+    parameters: &Parameters,
+    layer: usize,
+    x: MatRef<'_>,
+    w_in: MatRef<'_>,
+    state: &mut LayerState,
+) {
     let config = parameters.config();
     let of_layer = parameters.layer(layer, 0);
     let row = config.cell().gates() * config.stride();
     let bias = |values| Some(values).filter(|values: &&[f32]| !values.is_empty());
     let weights = Weights {
-        w_in: MatRef::new(of_layer.w_in, x.columns(), row),
+        w_in,
         w_rec: MatRef::new(of_layer.w_rec, config.hidden(), row),
         b_in: bias(of_layer.b_in),
         b_rec: bias(of_layer.b_rec),

@@ -48,8 +48,7 @@ pub(super) struct Layers {
     dropped: [Buffer; 2],
     /// `[B, S]` a direction: the states at each sequence's last step, for a head there.
     last: [Buffer; 2],
-    /// `[rows, I]` packed, if sequences moved.
-    x: Buffer,
+    packed: Packed,
     /// `[rows, outputs]` packed, if sequences moved.
     packed_y: Buffer,
     /// `[T, B, outputs]`, or `[B, outputs]` for a head on the last step; before them B rows
@@ -60,6 +59,47 @@ pub(super) struct Layers {
     /// The values of the largest pass so far, for which memory was found.
     largest: usize,
     scratch: Buffer,
+}
+
+/// The inputs in packed order, if sequences moved.
+#[derive(Debug, Default)]
+struct Packed {
+    /// `[rows, I]`
+    x: Buffer,
+    /// `[rows]`
+    symbols: Vec<u32>,
+}
+
+impl Packed {
+    /// Takes the inputs of another pass.
+    fn assign(&mut self, config: Config, packing: &Packing, inputs: Inputs<'_>) {
+        match inputs {
+            _ if packing.is_even() => {}
+            Inputs::Values(x) => {
+                self.x.resize(packing.rows() * config.inputs());
+                packing.pack(config.inputs(), x, &mut self.x);
+            }
+            Inputs::Symbols(symbols) => {
+                self.symbols.resize(packing.rows(), 0);
+                packing.pack(1, symbols, &mut self.symbols);
+            }
+        }
+    }
+
+    /// What the first layer is fed with: the caller's `inputs` as they stand, without those
+    /// behind the common end, or what is here.
+    fn inputs<'x>(&'x self, config: Config, packing: &Packing, inputs: Inputs<'x>) -> Inputs<'x> {
+        match inputs {
+            Inputs::Values(x) if packing.is_even() => {
+                Inputs::Values(&x[..packing.rows() * config.inputs()])
+            }
+            Inputs::Symbols(symbols) if packing.is_even() => {
+                Inputs::Symbols(&symbols[..packing.rows()])
+            }
+            Inputs::Values(_) => Inputs::Values(&self.x),
+            Inputs::Symbols(_) => Inputs::Symbols(&self.symbols),
+        }
+    }
 }
 
 impl Layers {
@@ -79,7 +119,7 @@ impl Layers {
         self.tracks.resize_with(layers * directions, Track::default);
         let (rows, batch) = (self.packing.rows(), self.packing.batch);
         self.check_room(config);
-        self.pack_inputs(config, sequences.inputs);
+        self.packed.assign(config, &self.packing, sequences.inputs);
         match dropout {
             Some(generator) if config.dropout() > 0.0 => {
                 self.masks.resize_with(layers - 1, Mask::default);
@@ -105,8 +145,9 @@ impl Layers {
             self.packed_y.resize(rows * outputs);
         }
 
-        let moved = std::mem::take(&mut self.x);
-        let pass = Pass::new(parameters, self.x_of(sequences.inputs, &moved));
+        let packed = std::mem::take(&mut self.packed);
+        let inputs = packed.inputs(config, &self.packing, sequences.inputs);
+        let pass = Pass::new(parameters, inputs);
         for (index, track) in self.tracks.iter_mut().enumerate() {
             track.begin(config, &self.packing, sequences.start, index);
             track.make_room(config, &self.packing, keep);
@@ -125,7 +166,7 @@ impl Layers {
             }
             (0..segments).for_each(|segment| self.output(&pass, segment));
         }
-        self.x = moved;
+        self.packed = packed;
         self.finish_outputs(parameters);
     }
 
@@ -158,35 +199,6 @@ impl Layers {
             );
         }
         self.largest = self.largest.max(all.unwrap_or(0));
-    }
-
-    /// Copies what cannot be multiplied as it stands: packed, and one-hot rows for symbols.
-    fn pack_inputs(&mut self, config: Config, inputs: Inputs<'_>) {
-        let (rows, width) = (self.packing.rows(), config.inputs());
-        match inputs {
-            Inputs::Values(_) if self.packing.is_even() => {}
-            Inputs::Values(x) => {
-                self.x.resize(rows * width);
-                self.packing.pack(width, x, &mut self.x);
-            }
-            Inputs::Symbols(symbols) => {
-                let mut packed = vec![0; rows];
-                self.packing.pack(1, symbols, &mut packed);
-                self.x.resize(rows * width);
-                self.x.fill(0.0);
-                for (row, symbol) in self.x.chunks_exact_mut(width).zip(packed) {
-                    row[symbol as usize] = 1.0;
-                }
-            }
-        }
-    }
-
-    /// The rows `[rows, I]` to multiply: the caller's, or `moved`.
-    fn x_of<'x>(&self, inputs: Inputs<'x>, moved: &'x [f32]) -> &'x [f32] {
-        match inputs {
-            Inputs::Values(x) if self.packing.is_even() => x,
-            _ => moved,
-        }
     }
 
     /// Whether the outputs are those of the last steps only.
@@ -240,6 +252,7 @@ impl Layers {
         let plain_w_rec = pass.w_rec(layer, direction);
         let weights = Forward {
             w_in: &w_in,
+            plain_w_in: pass.w_in(layer, direction),
             w_rec: if is_many(&self.packing) {
                 track.weights.w_rec.ready()
             } else {
@@ -422,14 +435,19 @@ impl Layers {
         let (width, even) = (config.inputs(), self.packing.is_even());
         let mut dx = dx;
         if rows == 0 {
-            gradient.arena_mut().fill(0.0);
+            gradient.begin_gradient(Some(&[])); // all input rows are zero
+            gradient.for_each_used_mut(|_, values| values.fill(0.0));
             dx.iter_mut().for_each(|dx| dx.fill(0.0));
             self.tracks.iter_mut().for_each(|track| track.begin_back(batch * stride, 0));
             return;
         }
 
-        let moved = std::mem::take(&mut self.x);
-        let pass = Pass::new(parameters, self.x_of(inputs, &moved));
+        let packed = std::mem::take(&mut self.packed);
+        let pass = Pass::new(parameters, packed.inputs(config, &self.packing, inputs));
+        gradient.begin_gradient(match pass.inputs {
+            Inputs::Values(_) => None,
+            Inputs::Symbols(symbols) => Some(symbols),
+        });
         let of_down = if directions == 1 { self.packing.most_rows() } else { rows };
         for (index, track) in self.tracks.iter_mut().enumerate() {
             track.begin_back(batch * stride, of_down * stride);
@@ -488,7 +506,7 @@ impl Layers {
                 }
             }
         }
-        self.x = moved;
+        self.packed = packed;
         if let (Some(dx), false) = (dx, even) {
             self.packing.unpack(width, &packed_dx, dx);
         }
