@@ -31,6 +31,7 @@ pub mod optimizer;
 pub mod parallel;
 pub mod run;
 pub mod shared;
+pub mod statistics;
 pub mod strategy;
 pub mod study;
 pub mod task;
