@@ -8,7 +8,6 @@ use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
-use train::Error;
 use train::evaluate::evaluate;
 use train::run::{Metrics, RunConfig, RunFolder};
 use train::task::Addition;
@@ -50,17 +49,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     while done < asked.updates {
         let count = (asked.updates - done).min(500);
         let start = Instant::now();
-        loss = training.train(count);
+        loss = training.train(count)?;
         seconds += start.elapsed().as_secs_f64();
         done += count;
         let examples = done * per_update;
-        if !loss.is_finite() {
-            let norm = training.gradient_norm();
-            let learning_rate = LEARNING_RATE;
-            let checkpoint = None;
-            let diverged = Error::Diverged { examples, loss, norm, learning_rate, checkpoint };
-            return Err(diverged.into());
-        }
         metrics.push(Metrics { examples, loss, error: loss, seconds });
         metrics_file.push(metrics.last().expect("just pushed"))?;
         if !args.quiet {
@@ -71,10 +63,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     progress.finish();
 
     let parameters = training.parameters();
-    let score = evaluate(&Addition::new(8)?, &parameters, args.seed);
+    let score = evaluate(&Addition::new(8)?, parameters, args.seed);
     let title = format!("Training for a proof: {} hidden units, seed {}", args.hidden, args.seed);
     let curve = chart::loss_curves(&title, &[Curve { name: title.clone(), metrics }])?;
-    folder.finish(&config, metrics_file, &curve, &parameters)?;
+    folder.finish(&config, metrics_file, &curve, parameters)?;
     let path = folder.path();
     if !args.quiet {
         line("");

@@ -1,7 +1,7 @@
 //! Trains and examines the networks of a study.
 
 use crate::error::Error;
-use crate::ibp::{self, BATCH, Certifiable, Training};
+use crate::ibp::{Certifiable, Training};
 use crate::prove::certify;
 use crate::study::trial::{Ending, Kind, Recipe, Trial};
 use model::{Parameters, weights};
@@ -58,22 +58,11 @@ pub fn train(kind: Kind, seed: u64) -> Result<Parameters, Error> {
         Recipe::Certifiable => {
             let asked = Certifiable { hidden, bias, seed, ..Certifiable::default() };
             let mut training = Training::new(asked)?;
-            let loss = match hogwild {
-                true => training.train_hogwild(threads),
-                false => training.train(asked.updates),
+            match hogwild {
+                true => training.train_hogwild(threads)?,
+                false => training.train(asked.updates)?,
             };
-            let parameters = training.parameters();
-            if !parameters.is_finite() {
-                let examples = asked.updates * BATCH as u64;
-                return Err(Error::Train(train::Error::Diverged {
-                    examples,
-                    loss,
-                    norm: training.gradient_norm(),
-                    learning_rate: ibp::LEARNING_RATE,
-                    checkpoint: None,
-                }));
-            }
-            Ok(parameters)
+            Ok(training.parameters().clone())
         }
     }
 }
