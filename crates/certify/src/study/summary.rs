@@ -2,6 +2,7 @@
 
 use crate::study::trial::{Ending, Kind, Trial};
 use serde::Serialize;
+use train::statistics::quantile;
 
 /// What became of the networks of one kind; where there were none, a field of quartiles is
 /// `None`.
@@ -38,7 +39,7 @@ impl Summary {
         let of_kind: Vec<Trial> =
             trials.iter().copied().filter(|trial| trial.kind == kind).collect();
         let of = |value: &dyn Fn(&Trial) -> Option<f64>| {
-            Quartiles::of(of_kind.iter().filter_map(value).collect())
+            Quartiles::of(&of_kind.iter().filter_map(value).collect::<Vec<f64>>())
         };
         let count = |is: fn(&Ending) -> bool| of_kind.iter().filter(|t| is(&t.ending)).count();
         let certified = |value: fn(f64, usize, usize) -> f64| {
@@ -78,17 +79,10 @@ pub struct Quartiles {
 }
 
 impl Quartiles {
-    /// Of `values`, with straight lines between neighbours (Hyndman and Fan's definition 7,
-    /// that of NumPy).
-    fn of(mut values: Vec<f64>) -> Option<Self> {
-        values.sort_by(f64::total_cmp);
-        let last = values.len().checked_sub(1)?;
-        let at = |share: f64| {
-            let place = share * last as f64;
-            let (low, high) = (values[place.floor() as usize], values[place.ceil() as usize]);
-            low + place.fract() * (high - low)
-        };
-        Some(Self { q1: at(0.25), median: at(0.5), q3: at(0.75) })
+    /// Of `values`, as [`train::statistics`] defines them, if there are any.
+    fn of(values: &[f64]) -> Option<Self> {
+        let at = |q| quantile(values, q);
+        (!values.is_empty()).then(|| Self { q1: at(0.25), median: at(0.5), q3: at(0.75) })
     }
 }
 
@@ -99,7 +93,7 @@ mod tests {
     #[test]
     fn quartiles_are_those_of_numpy() {
         let of = |values: &[f64]| {
-            Quartiles::of(values.to_vec()).map(|Quartiles { q1, median, q3 }| [q1, median, q3])
+            Quartiles::of(values).map(|Quartiles { q1, median, q3 }| [q1, median, q3])
         };
         assert_eq!(of(&[]), None);
         assert_eq!(of(&[7.0]), Some([7.0; 3]));
