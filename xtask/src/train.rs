@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use train::evaluate::{Score, evaluate};
 use train::job::{Advance, Every, Job, OnDivergence, Options};
 use train::run::{MOST_BATCH, RunConfig, RunFolder, Task};
+use train::statistics::median;
 use train::strategy::{MOST_THREADS, Strategy, Trainer, best_push_every};
 use train::study::{SeedResult, train_seeds};
 
@@ -436,10 +437,9 @@ fn many(args: &Args, config: &RunConfig, seeds: Range<u64>) -> anyhow::Result<Ex
     progress.finish();
 
     let perfect = results.iter().filter(|result| result.score.is_perfect()).count();
-    let mut nanoseconds: Vec<f64> =
+    let nanoseconds: Vec<f64> =
         results.iter().map(|result| result.seconds * 1e9 / config.examples as f64).collect();
-    nanoseconds.sort_by(f64::total_cmp);
-    let median = nanoseconds[nanoseconds.len() / 2];
+    let typical = median(&nanoseconds);
     if !args.quiet {
         line(format!("{:>8}  {:>10}  {:>21}  {:>10}", "seed", "loss", "sums right", "ns/example"));
         for result in &results {
@@ -452,7 +452,7 @@ fn many(args: &Args, config: &RunConfig, seeds: Range<u64>) -> anyhow::Result<Ex
         let tried = if results[0].score.exhaustive { "possible" } else { "sampled" };
         line(format!(
             "{perfect} of {count} seeds add every {tried} sum rightly after {} examples; \
-             median {median:.0} ns an example",
+             median {typical:.0} ns an example",
             thousands(config.examples)
         ));
     }
@@ -477,7 +477,7 @@ fn many(args: &Args, config: &RunConfig, seeds: Range<u64>) -> anyhow::Result<Ex
             "batch": config.batch,
             "seeds": count,
             "seeds_perfect": perfect,
-            "median_ns_per_example": median,
+            "median_ns_per_example": typical,
             "rows": rows,
         });
         line(object.to_string());

@@ -28,7 +28,7 @@ use train::time_to_loss::{
     CostModel, Goal, HeldOut, Outcome, line_transfer, one_hot_push, rate_apart, time_to_loss,
 };
 
-use super::cpu_model;
+use super::machine::cpu_model;
 use crate::output::{Progress, line, thousands};
 
 /// Measure the time until the held-out loss falls below a target, for every strategy
