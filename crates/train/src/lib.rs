@@ -25,11 +25,13 @@
 pub mod adder;
 pub mod certify;
 pub mod checkpoint;
+pub mod comparison;
 mod error;
 pub mod evaluate;
 pub mod job;
 pub mod optimizer;
 pub mod parallel;
+pub mod rates;
 pub mod run;
 pub mod shared;
 pub mod statistics;
@@ -37,7 +39,7 @@ pub mod strategy;
 pub mod study;
 pub mod task;
 pub mod tensorboard;
-pub mod time_to_loss;
+pub mod time_to_target;
 pub mod trace;
 
 pub use error::Error;

@@ -9,7 +9,7 @@ use train::optimizer::{Clip, Descent, Rule, Schedule};
 use train::run::RunConfig;
 use train::strategy::{Serial, State, Strategy, Totals, Trainer, best_push_every};
 use train::task::Addition;
-use train::time_to_loss::HeldOut;
+use train::time_to_target::HeldOut;
 
 fn bits(parameters: &Parameters) -> Vec<u32> {
     parameters.arena().iter().map(|w| w.to_bits()).collect()
