@@ -84,8 +84,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             table(&sum);
         }
         line(format!("{} + {} = {}", args.a, args.b, sum.sum));
-        let network =
-            format!("the network of {}, trained on {bits} bits", folder.path().display());
+        let network = format!("the network of {}, trained on {bits} bits", folder.path().display());
         if wrong == 0 {
             line(format!("Right in all {} binary digits: {network}.", sum.digits.len()));
         } else {

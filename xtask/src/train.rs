@@ -2,29 +2,29 @@
 
 mod optimizer;
 
+use crate::Usage;
 use crate::chart::{self, Curve};
 use crate::interrupt;
 use crate::output::{Progress, line};
-use crate::Usage;
 use anyhow::{Context, bail};
+use certify::ibp::Ibp;
 use clap::{ValueEnum, value_parser};
+use model::{Cell, Nonlinearity};
 use optimizer::OptimizerArgs;
 use serde_json::{Value, json};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use model::{Cell, Nonlinearity};
 use train::config::{
     Extent, MOST_BATCH, MOST_THREADS, NetworkConfig, RunConfig, Strategy, StrategyConfig,
 };
-use certify::ibp::Ibp;
-use train::metrics::Metrics;
 use train::job::{Advance, Every, Job, OnDivergence, Options};
+use train::metrics::Metrics;
 use train::run_folder::RunFolder;
+use train::statistics::median;
 use train::strategy::{best_push_every, fastest};
 use train::study::{SeedResult, train_seeds};
 use train::task::{Addition, Score, Task};
-use train::statistics::median;
 use train::text::thousands;
 use train::trainer::Trainer;
 
@@ -521,17 +521,20 @@ fn one<T: Task>(args: &Args, mut job: Job<T>, next: &str) -> anyhow::Result<Exit
     if args.json {
         let StrategyConfig { name, threads, push_every } = config.strategy;
         let mut object = described(&config);
-        extend(&mut object, &json!({
-            "seed": config.run.seed,
-            "strategy": name,
-            "threads": threads,
-            "push_every": push_every,
-            "optimizer": config.optimizer.rule.name(),
-            "seconds": seconds,
-            "ns_per_example": ns_per_example,
-            "loss": loss,
-            "run": path.display().to_string(),
-        }));
+        extend(
+            &mut object,
+            &json!({
+                "seed": config.run.seed,
+                "strategy": name,
+                "threads": threads,
+                "push_every": push_every,
+                "optimizer": config.optimizer.rule.name(),
+                "seconds": seconds,
+                "ns_per_example": ns_per_example,
+                "loss": loss,
+                "run": path.display().to_string(),
+            }),
+        );
         extend(&mut object, &json!(score));
         line(object.to_string());
     }
@@ -572,7 +575,7 @@ fn many<T: Task>(
     let examples = config.run.examples;
     let ns = |result: &SeedResult<T::Score>| result.seconds * 1e9 / examples as f64;
     let perfect = results.iter().filter(|result| result.score.is_perfect()).count();
-    let median = median(&results.iter().map(ns).collect::<Vec<_>>());
+    let typical = median(&results.iter().map(ns).collect::<Vec<_>>());
     if !args.quiet {
         let heading = T::Score::heading();
         line(format!("{:>8}  {:>10}  {heading:>21}  {:>10}", "seed", "loss", "ns/example"));
@@ -583,7 +586,7 @@ fn many<T: Task>(
         }
         line("");
         line(format!(
-            "{} after {} examples; median {median:.0} ns an example",
+            "{} after {} examples; median {typical:.0} ns an example",
             results[0].score.summary(perfect, results.len()),
             thousands(examples)
         ));
@@ -596,13 +599,16 @@ fn many<T: Task>(
             row
         };
         let mut object = described(config);
-        extend(&mut object, &json!({
-            "batch": config.run.batch,
-            "seeds": count,
-            "seeds_perfect": perfect,
-            "median_ns_per_example": median,
-            "rows": results.iter().map(row).collect::<Vec<_>>(),
-        }));
+        extend(
+            &mut object,
+            &json!({
+                "batch": config.run.batch,
+                "seeds": count,
+                "seeds_perfect": perfect,
+                "median_ns_per_example": typical,
+                "rows": results.iter().map(row).collect::<Vec<_>>(),
+            }),
+        );
         line(object.to_string());
     }
     Ok(ExitCode::SUCCESS)

@@ -223,7 +223,10 @@ impl Sizes {
 
     /// Values of all of [`Intervals`].
     fn workspace(&self) -> usize {
-        7 * self.states() + 6 * self.step() + self.steps * self.batch + 2 * self.hidden * self.stride
+        7 * self.states()
+            + 6 * self.step()
+            + self.steps * self.batch
+            + 2 * self.hidden * self.stride
     }
 }
 
@@ -257,8 +260,8 @@ impl Places {
         let (tail, head) = (parameters.tail_range(), parameters.head_range());
         let w_out = head.start..head.start + rows.stride;
         Self {
-            w_in: rows.range(),
-            w_rec: rows.range().end..tail.start,
+            w_in: rows.all(),
+            w_rec: rows.all().end..tail.start,
             biases: tail.start..head.start,
             b_out: w_out.end..head.end,
             w_out,
@@ -342,7 +345,13 @@ impl<'a> Intervals<'a> {
     }
 
     /// The loss of the worst outputs, and what the backward pass needs.
-    fn forward(&mut self, weights: &Weights<'_>, x: &[f32], targets: &[f32], epsilon: f32) -> Totals {
+    fn forward(
+        &mut self,
+        weights: &Weights<'_>,
+        x: &[f32],
+        targets: &[f32],
+        epsilon: f32,
+    ) -> Totals {
         let Sizes { steps, batch, hidden, stride } = self.sizes;
         for (absolute, w) in self.absolute.iter_mut().zip(weights.w_rec) {
             *absolute = w.abs();

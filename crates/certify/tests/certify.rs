@@ -2,7 +2,7 @@
 
 use certify::study::{Ending, Kind, Recipe, study, train};
 use certify::{Certificate, EFFORT, Outcome, Piece, certify, picture};
-use model::{Network, Parameters, weights};
+use model::{Config, Network, Parameters, weights};
 use num_bigint::BigUint;
 use proptest::prelude::*;
 use rand::{Rng, RngExt, SeedableRng};
@@ -10,13 +10,20 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::Value;
 use std::io;
 use std::sync::{LazyLock, Mutex};
-use train::adder;
+use train::config::NetworkConfig;
 use train::task::Addition;
+use train::task::adder;
 use verify::{Error, Verified, check};
 
 const LAB_KIND: Kind = Kind { hidden: 16, bias: false, recipe: Recipe::Plain, hogwild: false };
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../verify/tests/fixtures/certified");
+
+/// The lab's network of `hidden` units, or the same with biases.
+fn network(hidden: usize, bias: bool) -> Config {
+    let network = NetworkConfig { bias, ..NetworkConfig::lab(hidden) };
+    network.config(&Addition::lab().task).unwrap()
+}
 
 /// Two units with biases that add, written down by hand. With s = a + b + carry in 0..=3:
 ///
@@ -76,7 +83,7 @@ fn three_units() -> Parameters {
 /// The network with these tensors, each `[to, from]` by rows.
 fn written_down(bias: bool, tensors: &[(&str, &[f32])]) -> Parameters {
     let hidden = tensors[0].1.len() / 2;
-    let mut parameters = Parameters::zeros(Addition::network(hidden, bias).unwrap());
+    let mut parameters = Parameters::zeros(network(hidden, bias));
     let names: Vec<String> =
         parameters.tensors().iter().map(|tensor| tensor.name().to_owned()).collect();
     assert_eq!(names.len(), tensors.len(), "{names:?}");
@@ -247,7 +254,7 @@ fn write_the_certificates() {
         ("four-units-without-biases", 4, false),
     ] {
         let model = std::fs::read(format!("{FIXTURES}/{name}.safetensors")).unwrap();
-        let config = Addition::network(hidden, bias).unwrap();
+        let config = network(hidden, bias);
         let (_, certificate, _) = certified(&weights::from_bytes(config, &model).unwrap());
         std::fs::write(format!("{FIXTURES}/{name}.json"), certificate.to_json()).unwrap();
     }

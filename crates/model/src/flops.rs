@@ -65,7 +65,8 @@ mod tests {
             ..Architecture::new(Cell::Gru, inputs, hidden)
         };
         let rows = steps * batch;
-        let direction = |inputs| product(rows, inputs, 3 * hidden) + product(rows, hidden, 3 * hidden);
+        let direction =
+            |inputs| product(rows, inputs, 3 * hidden) + product(rows, hidden, 3 * hidden);
         let layers = 2.0 * direction(inputs) + 2.0 * direction(2 * hidden);
         let every = Config::new(bidirectional).unwrap();
         assert_eq!(forward(every, steps, batch), layers + product(rows, 2 * hidden, outputs));

@@ -24,20 +24,6 @@ pub struct Parameters {
     used: UsedRows,
 }
 
-impl InputRows {
-    /// All of them.
-    pub fn range(&self) -> Range<usize> {
-        self.start..self.start + self.rows * self.stride
-    }
-
-    /// Row `row`.
-    #[inline]
-    pub fn row(&self, row: usize) -> Range<usize> {
-        let start = self.start + row * self.stride;
-        start..start + self.stride
-    }
-}
-
 /// The padded views of one layer and direction, to read or to write.
 #[derive(Debug)]
 pub(crate) struct Layer<T> {

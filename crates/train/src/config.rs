@@ -244,7 +244,8 @@ fn makes_no_sense(error: &dyn std::error::Error) -> String {
 /// # Errors
 /// What is wrong with it, as the rest of a sentence that begins with its name.
 pub fn task_name(text: &str) -> Result<String, String> {
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| makes_no_sense(&error))?;
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| makes_no_sense(&error))?;
     let table = if old::is_old(&table) { old::in_tables(table)? } else { table };
     let name = table.get("task").and_then(|task| task.get("name")).and_then(|name| name.as_str());
     Ok(name.ok_or("names no task: `name` in the table `[task]` is missing")?.to_owned())

@@ -108,11 +108,7 @@ impl<T: Task> Job<T> {
     ///
     /// # Errors
     /// If `config` makes no sense, or the folder cannot be written or is in use.
-    pub fn start(
-        config: RunConfig<T>,
-        folder: RunFolder,
-        options: Options,
-    ) -> Result<Self, Error> {
+    pub fn start(config: RunConfig<T>, folder: RunFolder, options: Options) -> Result<Self, Error> {
         let trainer = Trainer::new(&config)?;
         let lock = folder.lock()?;
         let at = Checkpoint {

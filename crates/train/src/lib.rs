@@ -25,6 +25,7 @@
 pub mod atomic_file;
 pub mod batch;
 pub mod checkpoint;
+pub mod comparison;
 pub mod config;
 mod error;
 pub mod job;
@@ -32,6 +33,7 @@ pub mod metrics;
 pub mod optimizer;
 pub mod parallel;
 pub mod pass;
+pub mod rates;
 pub mod run_folder;
 pub mod shared;
 pub mod state;
@@ -41,7 +43,7 @@ pub mod study;
 pub mod task;
 pub mod tensorboard;
 pub mod text;
-pub mod time_to_loss;
+pub mod time_to_target;
 pub mod trainer;
 mod worker;
 

@@ -178,7 +178,7 @@ impl Replica {
         let (len, rows) = (parameters.arena().len(), parameters.input_rows());
         assert!(len.is_multiple_of(BLOCK), "{len} values are not whole blocks");
         let inputs = if rows.rows > FEW { rows.rows } else { 0 };
-        let body = rows.range().end..parameters.tail_range().start;
+        let body = rows.all().end..parameters.tail_range().start;
         Self {
             seen: parameters.clone(),
             rows,
@@ -225,7 +225,7 @@ impl Replica {
         if !self.is_used[input] {
             self.is_used[input] = true;
             self.used.push(input);
-            self.exchange(self.rows.row(input), shared);
+            self.exchange(self.rows.range(input), shared);
         }
     }
 
@@ -237,7 +237,7 @@ impl Replica {
         let Range { start: first, end } = self.body;
         let from = first + self.start * BLOCK;
         let to = from + (self.body.len() / BLOCK).div_ceil(parts) * BLOCK;
-        let rows = self.rows.range();
+        let rows = self.rows.all();
         let rows = rows.start + self.inputs * self.rows.stride..rows.end;
         [from..to.min(end), first..first + to.saturating_sub(end), end..self.len(), rows]
     }
@@ -275,7 +275,7 @@ impl Replica {
         self.start = (self.start + blocks.div_ceil(parts)) % blocks.max(1);
         while let Some(input) = self.used.pop() {
             self.is_used[input] = false;
-            self.exchange(self.rows.row(input), shared);
+            self.exchange(self.rows.range(input), shared);
         }
     }
 

@@ -25,6 +25,6 @@ pub(crate) mod hogwild;
 pub(crate) mod serial;
 pub(crate) mod synchronous;
 
-pub use choice::{best_push_every, fastest};
 pub(crate) use choice::has_early_sync;
+pub use choice::{best_push_every, fastest};
 pub use serial::Serial;

@@ -62,7 +62,9 @@ pub trait Task: Clone + Debug + PartialEq + Send + Sync + Serialize + Deserializ
         let loss = |batch: &Batch, y: &[f32], dy: &mut [f32]| self.loss(batch, y, dy);
         match pass.differentiate(parameters, batch, gradient, loss) {
             Ok(totals) => totals,
-            Err(error) => panic!("the task {} drew what its network cannot take: {error}", Self::NAME),
+            Err(error) => {
+                panic!("the task {} drew what its network cannot take: {error}", Self::NAME)
+            }
         }
     }
 

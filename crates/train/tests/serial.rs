@@ -109,7 +109,8 @@ fn an_update_on_a_batch_is_the_mean_of_the_updates_on_its_examples() {
             let first = Parameters::uniform(Config::lab(2, hidden, 1).unwrap(), &mut generator(4));
             let config = Lab { hidden, batch, learning_rate: 1.0, ..Lab::default() };
             let update = |pairs: &[Pair]| {
-                let mut serial = Serial::resume(&config.config(), first.clone(), generator(0)).unwrap();
+                let mut serial =
+                    Serial::resume(&config.config(), first.clone(), generator(0)).unwrap();
                 let totals = serial.train_on(|batch| task.encode(pairs, batch));
                 let weights = serial.parameters().arena().iter().zip(first.arena());
                 let change: Vec<f64> =

@@ -8,14 +8,14 @@ use model::{Config, Parameters};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use train::Error;
-use train::optimizer::{Clip, Descent, Rule, Schedule};
 use train::config::Strategy;
 use train::metrics::Totals;
+use train::optimizer::{Clip, Descent, Rule, Schedule};
 use train::state::State;
 use train::strategy::{Serial, best_push_every, fastest};
-use train::trainer::Trainer;
 use train::task::Addition;
-use train::time_to_loss::HeldOut;
+use train::time_to_target::HeldOut;
+use train::trainer::Trainer;
 
 fn bits(parameters: &Parameters) -> Vec<u32> {
     parameters.arena().iter().map(|w| w.to_bits()).collect()
@@ -180,7 +180,8 @@ fn a_schedule_counts_the_updates_of_all_workers() {
     // workers have made them together.
     let schedule = Schedule::Cosine { warmup: 0, steps: 400, floor: 0.0 };
     for strategy in [Strategy::Hogwild, Strategy::Averaging] {
-        let mut trainer = Trainer::new(&Lab { schedule, ..config(strategy, 2, 4) }.config()).unwrap();
+        let mut trainer =
+            Trainer::new(&Lab { schedule, ..config(strategy, 2, 4) }.config()).unwrap();
         trainer.train(200);
         let half = bits(trainer.parameters());
         // A worker of Hogwild!'s that woke up late makes up for it.
@@ -291,7 +292,8 @@ fn a_shared_training_is_taken_and_restored_at_any_example() {
     second.train(999);
     assert_eq!(second.state().examples(), 2_000);
     // No example is drawn twice: each generator stands where its worker's count says.
-    for (state, first) in second.state().workers.iter().zip(State::new(&config.config(), 3).unwrap().workers)
+    for (state, first) in
+        second.state().workers.iter().zip(State::new(&config.config(), 3).unwrap().workers)
     {
         let mut generator = first.generator;
         let task = Addition::new(8).unwrap();

@@ -4,10 +4,10 @@ mod lab;
 
 use lab::Lab;
 use std::sync::atomic::{AtomicU32, Ordering};
-use train::task::{Score, Task};
 use train::metrics::Totals;
 use train::strategy::Serial;
 use train::study::train_seeds;
+use train::task::{Score, Task};
 
 #[test]
 fn every_seed_trains_as_it_does_alone_and_stands_in_order() {
@@ -55,13 +55,8 @@ fn the_labs_recipe_succeeds_with_at_least_93_seeds_of_100() {
 
 #[test]
 fn one_seed_that_diverges_fails_the_study() {
-    let config = Lab {
-        bits: 64,
-        hidden: 64,
-        examples: 500,
-        learning_rate: 3.4e38,
-        ..Lab::default()
-    };
+    let config =
+        Lab { bits: 64, hidden: 64, examples: 500, learning_rate: 3.4e38, ..Lab::default() };
     let text = train_seeds(&config.config(), 0..4, || ()).unwrap_err().to_string();
     assert!(text.contains("diverged: after 500 examples"), "{text}");
 }

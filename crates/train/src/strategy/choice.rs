@@ -104,7 +104,10 @@ mod tests {
         assert!(!early(&clipped) && !early(&biased));
         let mut averaging = large.clone();
         averaging.strategy.name = Strategy::Averaging;
-        assert_eq!([averaging, large].map(|config| best_push_every(&config, model(&config))), [8, 1]);
+        assert_eq!(
+            [averaging, large].map(|config| best_push_every(&config, model(&config))),
+            [8, 1]
+        );
     }
 
     #[test]
@@ -112,7 +115,8 @@ mod tests {
         let small = lab(16, 8, 1);
         let long = RunConfig { run: Extent { examples: 10_000_000, ..small.run }, ..small.clone() };
         let large = lab(128, 64, 1);
-        let chosen = |config: &RunConfig<Addition>, threads| fastest(config, model(config), threads);
+        let chosen =
+            |config: &RunConfig<Addition>, threads| fastest(config, model(config), threads);
         assert_eq!(chosen(&small, 2), Strategy::Serial);
         assert_eq!(chosen(&long, 2), Strategy::Hogwild);
         assert_eq!(chosen(&large, 2), Strategy::Hogwild);

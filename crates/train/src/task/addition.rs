@@ -72,13 +72,21 @@ impl Addition {
     /// The lab, whole: 8 bits, 16 sigmoid units without biases, 10,000 examples of plain SGD at a
     /// learning rate of 0.1, seed 0.
     pub fn lab() -> RunConfig<Self> {
-        RunConfig {
-            task: Self { bits: 8 },
-            network: NetworkConfig::lab(16),
+        Self::recipe(8, 16).expect("a sum of 8 bits")
+    }
+
+    /// The lab's recipe for sums of other lengths (T, `bits`) and other numbers of hidden units (H).
+    ///
+    /// # Errors
+    /// If `bits` is not 1 to 64.
+    pub fn recipe(bits: u32, hidden: usize) -> Result<RunConfig<Self>, Error> {
+        Ok(RunConfig {
+            task: Self::new(bits)?,
+            network: NetworkConfig::lab(hidden),
             optimizer: OptimizerConfig::new(0.1, Rule::SGD),
             strategy: StrategyConfig::SERIAL,
             run: Extent { examples: 10_000, batch: 1, seed: 0 },
-        }
+        })
     }
 
     /// Additions whose sums have `bits` digits, 1 to 64.

@@ -129,11 +129,10 @@ impl Trace {
 
         let unused = Xoshiro256PlusPlus::seed_from_u64(0);
         let mut serial = Serial::resume(&config, first, unused)?;
-        let error_differences =
-            self.pairs.iter().zip(&self.errors).map(|(&[a, b], recorded)| {
-                let totals = serial.train_on(|batch| task.encode(&[Pair { a, b }], batch));
-                (totals.error - recorded).abs()
-            });
+        let error_differences = self.pairs.iter().zip(&self.errors).map(|(&[a, b], recorded)| {
+            let totals = serial.train_on(|batch| task.encode(&[Pair { a, b }], batch));
+            (totals.error - recorded).abs()
+        });
         let max_error_difference = largest(error_differences);
         let last = serial.parameters();
         let found = last.w_in().chain(last.w_rec()).chain(last.w_out()).flatten();
