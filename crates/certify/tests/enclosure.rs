@@ -4,6 +4,7 @@ use kernels::reference::sigmoid;
 use model::{Network, Parameters, weights};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use train::config::NetworkConfig;
 use train::task::Addition;
 use verify::AbstractState;
 
@@ -14,7 +15,8 @@ fn the_f32_network_stays_in_the_enclosure() {
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(5);
     for hidden in [1, 2, 3, 8, 9, 16, 17, 33] {
         for (bias, scale) in [(false, 1.0), (true, 1.0), (false, 10.0), (true, 0.01)] {
-            let config = Addition::network(hidden, bias).unwrap();
+            let network = NetworkConfig { bias, ..NetworkConfig::lab(hidden) };
+            let config = network.config(&Addition::lab().task).unwrap();
             let mut parameters = Parameters::uniform(config, &mut generator);
             parameters.for_each_row_mut(|row| row.iter_mut().for_each(|w| *w *= scale));
             let enclosure = verify::Network::read(&weights::to_bytes(&parameters)).unwrap();
