@@ -25,7 +25,7 @@ use model::{Network, Parameters};
 use train::batch::{Batch, Inputs, Targets};
 use train::config::{Extent, RunConfig};
 use train::strategy::Serial;
-use train::task::{Addition, Pair, Score, Task};
+use train::task::{Addition, Pair, Task};
 
 /// Below, at and above the lanes of one vector; 64 no longer fits the registers.
 const HIDDEN: [usize; 6] = [3, 5, 16, 17, 32, 64];
@@ -148,18 +148,19 @@ fn lab(criterion: &mut Criterion) {
         serial
     };
     let trained = run();
-    let score = evaluate(&trained.task(), trained.parameters(), 0);
+    let score = trained.task().evaluate(trained.parameters(), 0);
     assert!(score.total == 16_384 && score.correct > 16_000, "seed 0 learns to add: {score:?}");
     group.throughput(Throughput::Elements(10_000));
     group.bench_function("run", |b| b.iter(run));
 
-    let (task, parameters) = (trained.task(), trained.parameters());
+    let (task, parameters) = (*trained.task(), trained.parameters());
     let mut network = Network::new(parameters.config());
     for pair in pairs(task, 16, 0) {
         check_outputs(&mut network, parameters, task, pair);
     }
-    let mut x = [0.0; 16];
-    task.encode(&pairs(task, 1, 0), &mut x, &mut [0.0; 8]);
+    let mut batch = Batch::default();
+    task.encode(&pairs(task, 1, 0), &mut batch);
+    let Inputs::Values(x) = &batch.inputs else { panic!("a batch of additions holds values") };
     group.throughput(Throughput::Elements(1));
     group.bench_function("inference", |b| {
         b.iter(|| black_box(network.forward(parameters, black_box(&x), 8, 1)).len());
