@@ -197,9 +197,10 @@ impl<T: Task> RunConfig<T> {
     /// # Errors
     /// What is wrong with it, as the rest of a sentence that begins with its name.
     pub fn from_toml(text: &str) -> Result<Self, String> {
-        let table = text.parse().map_err(|error: toml::de::Error| makes_no_sense(&error))?;
-        let table = if old::is_old(&table) { old::in_tables(table)? } else { table };
-        table.try_into().map_err(|error: toml::de::Error| makes_no_sense(&error))
+        match kind(text)? {
+            Kind::Old(old) => old.in_tables(),
+            Kind::InTables(_) => toml::from_str(text).map_err(|error| makes_no_sense(&error)),
+        }
     }
 
     /// The text of a `config.toml`.
@@ -239,16 +240,47 @@ fn makes_no_sense(error: &dyn std::error::Error) -> String {
     format!("makes no sense: {error}")
 }
 
+/// The two kinds of files.
+enum Kind {
+    Old(Box<old::OldConfig>),
+    /// With the name of the task.
+    InTables(String),
+}
+
+/// Only before there were tables was the task a name by itself.
+fn kind(text: &str) -> Result<Kind, String> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Named {
+        Name(#[expect(dead_code, reason = "it is read with the rest")] String),
+        Table { name: Option<String> },
+    }
+    #[derive(Deserialize)]
+    struct Probe {
+        task: Option<Named>,
+    }
+    let probe: Probe = toml::from_str(text).map_err(|error| makes_no_sense(&error))?;
+    match probe.task {
+        None => Err("names no task: the table `[task]` is missing".to_owned()),
+        Some(Named::Table { name: None }) => {
+            Err("names no task: `name` in the table `[task]` is missing".to_owned())
+        }
+        Some(Named::Table { name: Some(name) }) => Ok(Kind::InTables(name)),
+        Some(Named::Name(_)) => {
+            toml::from_str(text).map(Kind::Old).map_err(|error| makes_no_sense(&error))
+        }
+    }
+}
+
 /// The name of the task in the text of a `config.toml`.
 ///
 /// # Errors
 /// What is wrong with it, as the rest of a sentence that begins with its name.
 pub fn task_name(text: &str) -> Result<String, String> {
-    let table: toml::Table =
-        text.parse().map_err(|error: toml::de::Error| makes_no_sense(&error))?;
-    let table = if old::is_old(&table) { old::in_tables(table)? } else { table };
-    let name = table.get("task").and_then(|task| task.get("name")).and_then(|name| name.as_str());
-    Ok(name.ok_or("names no task: `name` in the table `[task]` is missing")?.to_owned())
+    Ok(match kind(text)? {
+        Kind::Old(old) => old.task_name(),
+        Kind::InTables(name) => name,
+    })
 }
 
 /// A task as a table: its fields, and its name.
@@ -337,6 +369,7 @@ mod tests {
         assert!(refused("hidden", "hiden").contains("hiden"));
         assert!(refused("\"addition\"", "\"song\"").contains("song"));
         assert!(refused("[run]", "[ran]").contains("ran"));
-        assert!(task_name("[task]\nbits = 3\n").unwrap_err().contains("name"));
+        assert!(task_name("bits = 3\n").unwrap_err().contains("[task]"));
+        assert!(task_name("[task]\nbits = 3\n").unwrap_err().contains("`name`"));
     }
 }

@@ -15,8 +15,7 @@ fn a_network_trained_for_it_is_proved_right_and_the_proof_is_checked() {
     let json =
         xtask_line(&folder, "train --certifiable --hidden 8 --bias --out run --json --quiet")
             .json();
-    let fields = ["updates", "hidden", "bias", "seed", "seconds", "loss", "run"];
-    assert_keys(&json, &[&fields[..], &["sums_correct", "sums_total"]].concat());
+    assert_eq!((&json["task"], &json["optimizer"]), (&"addition-ibp".into(), &"adam".into()));
     assert_eq!((&json["sums_correct"], &json["sums_total"]), (&16_384.into(), &16_384.into()));
     assert_eq!(names(&folder.path().join("run")), RUN_FILES);
 
@@ -218,6 +217,45 @@ fn what_is_no_file_of_trials_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_certifiable_training_is_a_job_as_any_other_and_its_folder_tells_the_truth() {
+    let folder = temporary();
+    let options = "--hidden 5 --bits 9 --examples 3200 --seed 3 --quiet --json";
+    let line = format!("train --certifiable {options}");
+    let serial = xtask_line(&folder, &format!("{line} --out serial")).json();
+    assert_eq!((&serial["bits"], &serial["examples"]), (&9.into(), &3200.into()));
+    let config = fs::read_to_string(folder.path().join("serial/config.toml")).unwrap();
+    let told = ["name = \"addition-ibp\"", "bits = 9", "name = \"adam\"", "learning_rate = 0.01"];
+    assert!(told.iter().all(|told| config.lines().any(|line| line == *told)), "{config}");
+    let metrics = fs::read_to_string(folder.path().join("serial/metrics.jsonl")).unwrap();
+    for line in metrics.lines().map(json_line) {
+        assert!(line["error"].as_f64() > line["loss"].as_f64(), "{line}"); // a sum over 9 digits
+    }
+
+    for (strategy, threads) in [("synchronous", 2), ("hogwild", 2), ("averaging", 2)] {
+        let more = format!("--strategy {strategy} --threads {threads} --out {strategy}");
+        let json = xtask_line(&folder, &format!("{line} {more}")).json();
+        assert_eq!(json["strategy"], strategy);
+        let sum = xtask_line(&folder, &format!("add 1 2 --run {strategy} --json"));
+        assert_eq!(json_line(&sum.stdout)["expected"], "3");
+    }
+    let seeds =
+        xtask_line(&folder, "train --certifiable --examples 640 --seeds 0..3 --json --quiet");
+    assert_eq!(seeds.json()["rows"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_network_of_another_kind_adds_but_cannot_be_proved() {
+    let folder = temporary();
+    for options in ["--cell gru", "--cell tanh", "--layers 2", "--bidirectional"] {
+        let line = format!("train {options} --examples 300 --quiet --out run --force");
+        xtask_line(&folder, &line).success();
+        let sum = xtask_line(&folder, "add 1 2 --run run --json");
+        assert_eq!(json_line(&sum.stdout)["expected"], "3", "{}", sum.stderr);
+        xtask_line(&folder, "certify --run run").refused(2, &["one layer of sigmoid units"]);
+    }
+}
+
+#[test]
 fn options_that_do_not_go_together_are_refused() {
     let folder = temporary();
     for (arguments, texts) in [
@@ -229,8 +267,10 @@ fn options_that_do_not_go_together_are_refused() {
         ("certify --study --recipe good", ["--recipe", "plain or certifiable"]),
         ("certify --study --workers 3", ["--workers", "1 or 2"]),
         ("certify --trials t.jsonl", ["--study", "required"]),
-        ("train --certifiable --bits 9", ["--certifiable", "cannot be used with"]),
-        ("train --certifiable --seeds 0..3", ["--certifiable", "cannot be used with"]),
+        ("train --certifiable --cell gru", ["--certifiable", "cannot be used with"]),
+        ("train --certifiable --layers 2", ["--certifiable", "cannot be used with"]),
+        ("train --certifiable --threads 2", ["--threads", "--strategy"]),
+        ("train --certifiable --push-every 2", ["--push-every", "--strategy"]),
         ("train --resume run --bias", ["--bias", "cannot be used with"]),
     ] {
         xtask_line(&folder, arguments).refused(2, &texts);
