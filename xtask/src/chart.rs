@@ -113,7 +113,7 @@ const ORANGE: RGBColor = RGBColor(213, 94, 0);
 const GREY: RGBColor = RGBColor(150, 150, 150);
 
 /// The states without and with a carry on their first two principal axes, and what the
-/// sets of a proof cover there.
+/// abstract states of a proof cover there.
 pub fn families(title: &str, picture: &Picture) -> anyhow::Result<String> {
     let mut svg = String::new();
     draw_families(&mut svg, title, picture).map_err(|error| anyhow!("drawing: {error}"))?;
@@ -125,7 +125,7 @@ fn draw_families(
     title: &str,
     picture: &Picture,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let corners = picture.sets.iter().flatten().flatten();
+    let corners = picture.pieces.iter().flatten().flatten();
     let (mut low, mut high) = ([f64::MAX; 2], [f64::MIN; 2]);
     for point in picture.states.iter().flatten().chain(corners) {
         for n in 0..2 {
@@ -152,7 +152,7 @@ fn draw_families(
         .label_style(("sans-serif", 13))
         .draw()?;
     for (carry, colour) in [(0, BLUE), (1, ORANGE)] {
-        let boxes = picture.sets[carry].iter().map(|&[least, most]| {
+        let boxes = picture.pieces[carry].iter().map(|&[least, most]| {
             Rectangle::new([(least[0], least[1]), (most[0], most[1])], colour.mix(0.5))
         });
         chart.draw_series(boxes)?;
