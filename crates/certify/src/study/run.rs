@@ -72,7 +72,7 @@ pub fn train(kind: Kind, seed: u64) -> Result<Parameters, Error> {
 /// from any thread. After an error no job is begun, and those that were are ended.
 ///
 /// # Errors
-/// As [`train`], and those of `ended`.
+/// As [`train()`], and those of `ended`.
 pub fn study(
     jobs: &[(Kind, u64)],
     budget: u64,
