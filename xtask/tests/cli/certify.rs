@@ -24,7 +24,7 @@ fn a_network_trained_for_it_is_proved_right_and_the_proof_is_checked() {
     let statement = "Proved: this network of 8 hidden units with biases, run digit by digit in \
                      f32, adds any two whole numbers of any length, every binary digit right.";
     assert_eq!(lines[0], statement);
-    assert!(lines[1].contains(" nodes, sets of "), "{stdout}");
+    assert!(lines[1].contains(" nodes, abstract states of "), "{stdout}");
     assert!(lines[2].starts_with("smallest margin "), "{stdout}");
     assert!(lines[3].ends_with(" s"), "{stdout}");
     let svg = fs::read_to_string(folder.path().join("run/report.svg")).unwrap();
@@ -173,7 +173,7 @@ fn a_study_that_was_stopped_goes_on_with_what_is_missing() {
     assert_eq!(endings(&fs::read_to_string(&file).unwrap()), endings(&whole));
     assert_eq!(trials(&folder, "t.jsonl").len(), 6);
 
-    // more seeds are added, another effort is another study, and a line twice counts once
+    // more seeds are added, another budget is another study, and a line twice counts once
     let json = xtask_line(&folder, &format!("{STUDY} --seeds 0..4 --workers 1")).json();
     assert_eq!((trials(&folder, "t.jsonl").len(), &json["rows"][0]["trials"]), (8, &4.into()));
     let text = fs::read_to_string(&file).unwrap();
@@ -183,6 +183,10 @@ fn a_study_that_was_stopped_goes_on_with_what_is_missing() {
     assert_eq!(fs::read_to_string(&file).unwrap(), text.repeat(2));
     let json =
         xtask_line(&folder, &format!("{STUDY} --seeds 3..4 --workers 1 --effort 999")).json();
+    assert_eq!((trials(&folder, "t.jsonl").len(), &json["rows"][0]["trials"]), (18, &1.into()));
+    // and `--effort` is another name of `--budget`
+    let json =
+        xtask_line(&folder, &format!("{STUDY} --seeds 3..4 --workers 1 --budget 999")).json();
     assert_eq!((trials(&folder, "t.jsonl").len(), &json["rows"][0]["trials"]), (18, &1.into()));
 }
 
