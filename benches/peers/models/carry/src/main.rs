@@ -1,9 +1,12 @@
 //! The models in Carry: `model::Network` on one thread, `train::parallel` on several.
 
+#[path = "../../../../sum_of_squares.rs"]
+mod sum_of_squares;
 #[path = "../../work.rs"]
 mod work;
 
 use model::{Architecture, Config, Network, Nonlinearity, Parameters, Sequences};
+use sum_of_squares::sum_of_squares;
 use train::batch::Batch;
 use train::optimizer::Sgd;
 use train::parallel::Parallel;
@@ -94,28 +97,6 @@ impl Peer {
         };
         outputs.into_iter().flatten().map(|&y| f64::from(y) * f64::from(y)).sum()
     }
-}
-
-/// `Σ y²`, and its gradient `dy ← 2·y`.
-fn sum_of_squares(y: &[f32], dy: &mut [f32]) -> f64 {
-    let mut total = 0.0;
-    for (y, dy) in y.chunks(1024).zip(dy.chunks_mut(1024)) {
-        let mut sums = [0.0_f32; 64];
-        let (y, y_rest) = y.as_chunks::<64>();
-        let (dy, dy_rest) = dy.as_chunks_mut::<64>();
-        for (y, dy) in y.iter().zip(dy) {
-            for k in 0..64 {
-                sums[k] += y[k] * y[k];
-                dy[k] = 2.0 * y[k];
-            }
-        }
-        for ((y, dy), sum) in y_rest.iter().zip(dy_rest).zip(&mut sums) {
-            *sum += y * y;
-            *dy = 2.0 * y;
-        }
-        total += f64::from(sums.iter().sum::<f32>());
-    }
-    total
 }
 
 fn main() {
