@@ -188,10 +188,3 @@ fn put<const N: usize>(block: &mut [f32; N], at: usize, value: Lanes) {
     // SAFETY: LANES values follow.
     unsafe { store(block.as_mut_ptr().add(at), value) }
 }
-
-/// The `G` gates of a vector of units of a bias, or zeros.
-#[inline(always)]
-fn bias_of<const G: usize>(bias: Option<&[f32]>, unit: usize) -> [Lanes; G] {
-    // SAFETY: `Weights::check` has found a value for each gate and unit.
-    bias.map_or([Lanes::ZERO; G], |bias| unsafe { sums::load_gates(bias.as_ptr(), unit) })
-}

@@ -36,42 +36,26 @@
 //!
 //! Deliberately absent: f64, complex numbers, matrices with a column stride.
 
+mod addresses;
 mod dot;
+mod epilogue;
 mod pack;
 mod tile;
 
 use std::ptr;
 
+use addresses::{Addresses, DEPTH, Strip};
+use epilogue::Update;
+pub use epilogue::{Activation, Epilogue};
 pub use pack::PackedMatrix;
 use pack::{block_stride, copy_rows, pack_panel, with_workspace};
-use tile::{Addresses, DEPTH, Manner, Strip, TILE_ROWS, WIDTH, sweep, try_single, without_edge};
+use tile::{Manner, TILE_ROWS, WIDTH, sweep, try_single, without_edge};
 
 use crate::{
-    activation::{sigmoid_lanes, tanh_lanes},
-    lanes::{LANES, Lanes, load_partial},
+    lanes::{LANES, Lanes},
     matrix::{MatMut, MatRef, Operand},
+    tail_mask::load_partial,
 };
-
-/// What is done to a value of C before it is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Activation {
-    /// Nothing.
-    #[default]
-    Identity,
-    /// `σ(x) = 1 / (1 + e^{−x})`, as [`crate::activation::sigmoid`].
-    Sigmoid,
-    /// As [`crate::activation::tanh`].
-    Tanh,
-}
-
-/// What is done to the tiles of a product while they are in registers.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Epilogue<'a> {
-    /// `[n]`: added to every row.
-    pub bias: Option<&'a [f32]>,
-    /// Applied last.
-    pub activation: Activation,
-}
 
 /// The right factor: a view, its transpose, or a packed matrix, by `into()`.
 #[derive(Clone, Copy, Debug)]
@@ -312,73 +296,6 @@ pub fn rank_one(alpha: f32, x: &[f32], y: &[f32], c: MatMut<'_>) {
     let (x, y) = (MatRef::from_column(x), MatRef::from_row(y));
     let product = Product::new(alpha, x.into(), y.into(), 1.0, c, Epilogue::default());
     product.compute();
-}
-
-impl Addresses {
-    #[inline(always)]
-    fn new(a: Operand<'_>, c: &mut MatMut<'_>, epilogue: &Epilogue<'_>) -> Self {
-        let (a_row, a_step) = a.steps();
-        Self {
-            rows: c.rows(),
-            columns: c.columns(),
-            depth: a.columns(),
-            a: a.as_ptr(),
-            a_row,
-            a_step,
-            c: c.as_mut_ptr(),
-            c_row: c.stride(),
-            bias: epilogue.bias.map_or(ptr::null(), <[f32]>::as_ptr),
-        }
-    }
-}
-
-/// What happens to the sums of a tile.
-#[derive(Clone, Copy)]
-struct Update {
-    alpha: f32,
-    beta: f32,
-    activation: Activation,
-}
-
-impl Update {
-    /// Whether the sums are the result, but for a bias.
-    #[inline(always)]
-    fn is_nothing(&self) -> bool {
-        self.alpha == 1.0 && self.beta == 0.0 && self.activation == Activation::Identity
-    }
-
-    /// What happens to the sums over a part of the depth: the first part scales C,
-    /// the last applies the activation.
-    fn for_part(self, is_first: bool, is_last: bool) -> Self {
-        Self {
-            beta: if is_first { self.beta } else { 1.0 },
-            activation: if is_last { self.activation } else { Activation::Identity },
-            ..self
-        }
-    }
-}
-
-/// `activation(α·sum + β·old + bias)` of one vector.
-#[inline(always)]
-fn finish(sum: Lanes, old: Lanes, bias: Option<Lanes>, update: &Update) -> Lanes {
-    let mut value = sum * Lanes::splat(update.alpha);
-    if update.beta != 0.0 {
-        value = old.mul_add(Lanes::splat(update.beta), value);
-    }
-    if let Some(bias) = bias {
-        value += bias;
-    }
-    activate(value, update.activation)
-}
-
-/// `activation(x)`.
-#[inline(always)]
-fn activate(x: Lanes, activation: Activation) -> Lanes {
-    match activation {
-        Activation::Identity => x,
-        Activation::Sigmoid => sigmoid_lanes(x),
-        Activation::Tanh => tanh_lanes(x),
-    }
 }
 
 /// Rows of a block of A, where it lies and copied: with [`DEPTH`], a part of L2, in which

@@ -33,13 +33,17 @@
 //! hundred units wants packed products.
 
 use crate::activation::{sigmoid_chain_lanes, sigmoid_lanes};
-use crate::lanes::{LANES, Lanes, eights, from_eights, load, prefix_mask, store};
+use crate::buffer::LINE;
+use crate::lanes::{LANES, Lanes, eights, from_eights, load, store, tree_sum};
+use crate::rows::{Rows, RowsMut, ZEROS};
+use crate::tail_mask::leading_ones;
+use crate::transpose::{Source, transpose, transposed_block};
 use std::array;
 use wide::f32x8;
 
 /// Rows of hidden units are padded to a multiple of this many values (64 bytes),
 /// in every build alike. The padding of weights is zero, and stays zero.
-pub const ROW: usize = 16;
+pub const ROW: usize = LINE;
 
 /// The length S of a row that holds `hidden` units.
 pub const fn row_stride(hidden: usize) -> usize {
@@ -108,7 +112,7 @@ pub fn forward(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mut [f32],
     unsafe {
         scan_forward(sizes, weights, x, h);
         let stride = sizes.stride();
-        outputs(sizes, Rows::new(h, stride), Rows::new(weights.w_out, stride), y);
+        outputs(sizes, Rows::of_slice(h, stride), Rows::of_slice(weights.w_out, stride), y);
     }
 }
 
@@ -136,7 +140,7 @@ pub fn head(sizes: Sizes, w_out: &[f32], h: &[f32], y: &mut [f32]) {
     check("h", h.len(), sizes.rows() * stride);
     check("y", y.len(), sizes.rows() * sizes.outputs);
     // SAFETY: the checks above are the lengths that `outputs` asks for.
-    unsafe { outputs(sizes, Rows::new(h, stride), Rows::new(w_out, stride), y) };
+    unsafe { outputs(sizes, Rows::of_slice(h, stride), Rows::of_slice(w_out, stride), y) };
 }
 
 /// What [`backward`] writes to `dw_out` `[O, S]`, and nothing else of it: it needs the states
@@ -149,9 +153,9 @@ pub fn head_gradient(sizes: Sizes, h: &[f32], dy: &[f32], dw_out: &mut [f32]) {
     check("h", h.len(), sizes.rows() * stride);
     check("dy", dy.len(), sizes.rows() * sizes.outputs);
     check("dw_out", dw_out.len(), sizes.outputs * stride);
-    let dy = Columns { rows: Rows::new(dy, sizes.outputs), count: sizes.outputs };
+    let dy = Columns { rows: Rows::of_slice(dy, sizes.outputs), count: sizes.outputs };
     // SAFETY: the checks above are the lengths that the sums ask for.
-    unsafe { outer_sums(sizes.rows(), dy, Rows::new(h, stride), sizes.hidden, dw_out) };
+    unsafe { outer_sums(sizes.rows(), dy, Rows::of_slice(h, stride), sizes.hidden, dw_out) };
 }
 
 /// The states of [`forward`].
@@ -161,11 +165,11 @@ pub fn head_gradient(sizes: Sizes, h: &[f32], dy: &[f32], dw_out: &mut [f32]) {
 #[inline(always)]
 unsafe fn scan_forward(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mut [f32]) {
     let pass = Scan {
-        input: Rows::new(x, sizes.inputs),
+        input: Rows::of_slice(x, sizes.inputs),
         inputs: sizes.inputs,
-        input_weights: Rows::new(weights.w_in, sizes.stride()),
+        input_weights: Rows::of_slice(weights.w_in, sizes.stride()),
         state: h.as_mut_ptr(),
-        state_weights: Rows::new(weights.w_rec, sizes.stride()),
+        state_weights: Rows::of_slice(weights.w_rec, sizes.stride()),
         sizes,
         backwards: false,
     };
@@ -207,16 +211,23 @@ pub fn backward(
     check("dw_out", gradients.w_out.len(), sizes.outputs * stride);
 
     if !is_held(sizes) {
-        // SAFETY: the checks above.
-        unsafe { transpose(sizes.hidden, weights.w_rec, scratch.w_rec_t) };
+        let from = Source {
+            values: Rows::of_slice(weights.w_rec, stride),
+            rows: sizes.hidden,
+            columns: sizes.hidden,
+            readable: stride,
+        };
+        // SAFETY: the checks above: `w_rec` and `w_rec_t` have H rows of S values, and S is
+        // a multiple of LANES; `w_rec_t` is borrowed exclusively.
+        unsafe { transpose(from, RowsMut::of_slice(scratch.w_rec_t, stride), stride) };
     }
-    let h_rows = Rows::new(h, stride);
+    let h_rows = Rows::of_slice(h, stride);
     let pass = Scan {
-        input: Rows::new(dy, sizes.outputs),
+        input: Rows::of_slice(dy, sizes.outputs),
         inputs: sizes.outputs,
-        input_weights: Rows::new(weights.w_out, stride),
+        input_weights: Rows::of_slice(weights.w_out, stride),
         state: scratch.dz.as_mut_ptr(),
-        state_weights: Rows::new(
+        state_weights: Rows::of_slice(
             if is_held(sizes) { weights.w_rec } else { scratch.w_rec_t },
             stride,
         ),
@@ -232,9 +243,9 @@ pub fn backward(
     // By the pointer that writes them: a slice borrowed now would not outlive the writes.
     let dz = Rows { start: pass.state, stride };
     let (rows, later) = (sizes.rows(), sizes.rows() - sizes.batch.min(sizes.rows()));
-    let x = Columns { rows: Rows::new(x, sizes.inputs), count: sizes.inputs };
+    let x = Columns { rows: Rows::of_slice(x, sizes.inputs), count: sizes.inputs };
     let earlier_h = Columns { rows: h_rows, count: sizes.hidden };
-    let dy = Columns { rows: Rows::new(dy, sizes.outputs), count: sizes.outputs };
+    let dy = Columns { rows: Rows::of_slice(dy, sizes.outputs), count: sizes.outputs };
     // SAFETY: the checks above are the lengths that `Scan` and the sums ask for; `later`
     // rows follow the first step's `batch`.
     unsafe {
@@ -260,30 +271,6 @@ fn check_weights(sizes: Sizes, weights: Weights<&[f32]>) {
     check("w_in", weights.w_in.len(), sizes.inputs * sizes.stride());
     check("w_rec", weights.w_rec.len(), sizes.hidden * sizes.stride());
     check("w_out", weights.w_out.len(), sizes.outputs * sizes.stride());
-}
-
-/// Rows of equal length, unchecked: the doors above have checked them.
-#[derive(Clone, Copy)]
-struct Rows {
-    start: *const f32,
-    stride: usize,
-}
-
-impl Rows {
-    fn new(values: &[f32], stride: usize) -> Self {
-        Self { start: values.as_ptr(), stride }
-    }
-
-    /// The start of row `row`.
-    #[inline(always)]
-    fn at(self, row: usize) -> *const f32 {
-        self.start.wrapping_add(row * self.stride)
-    }
-
-    #[inline(always)]
-    fn from(self, row: usize) -> Self {
-        Self { start: self.at(row), ..self }
-    }
 }
 
 /// One direction of a pass: `state[t] = finish(input[t]·U + state[t ∓ 1]·W)`.
@@ -408,9 +395,6 @@ unsafe fn scan_held_back(
     // SAFETY: the caller's.
     unsafe { scan_held::<8>(pass, finish, add_outer) };
 }
-
-/// Stands in for the rows that W does not have.
-static ZEROS: [f32; ROW] = [0.0; ROW];
 
 /// The `count` rows of `weights`, then zeros.
 ///
@@ -597,19 +581,6 @@ unsafe fn add_products<const R: usize, const N: usize>(
     }
 }
 
-/// The sum of a power of two of vectors, in pairs.
-#[inline(always)]
-fn tree_sum<const COUNT: usize>(mut values: [Lanes; COUNT]) -> Lanes {
-    let mut width = COUNT / 2;
-    while width > 0 {
-        for k in 0..width {
-            values[k] += values[k + width];
-        }
-        width /= 2;
-    }
-    values[0]
-}
-
 /// `y[row, o] = σ(Σ_j h[row, j]·w_out[o, j])`; the weights' zero padding hides that of `h`.
 ///
 /// The lanes run along the units, and the sums are wanted across them: eight rows are
@@ -662,8 +633,7 @@ unsafe fn dots(sizes: Sizes, rows: Rows, weights: *const f32) -> f32x8 {
         let parts = eights(unsafe { dot(sizes, rows.at(row), weights) });
         *product = if LANES == 16 { parts[0] + parts[1 % parts.len()] } else { parts[0] };
     }
-    let [a, b, c, d, e, f, g, h] = f32x8::transpose(products);
-    ((a + e) + (c + g)) + ((b + f) + (d + h))
+    tree_sum(f32x8::transpose(products))
 }
 
 /// The products of two rows of S values, summed up to one vector.
@@ -679,53 +649,6 @@ unsafe fn dot(sizes: Sizes, row: *const f32, weights: *const f32) -> Lanes {
         sum = h.mul_add(w, sum);
     }
     sum
-}
-
-/// `to[j, i] = from[i, j]` for i, j < H, zero in the padding of `to`. Written in whole
-/// vectors, as they are soon loaded: a load that spans two stores would wait for both.
-///
-/// # Safety
-/// Both have H rows of S values.
-#[inline(always)]
-unsafe fn transpose(hidden: usize, from: &[f32], to: &mut [f32]) {
-    let stride = row_stride(hidden);
-    let from = Rows::new(from, stride);
-    for i in (0..stride).step_by(LANES) {
-        for j in (0..hidden).step_by(8) {
-            // SAFETY: `from` has H rows, and j + 8 ≤ S as both are multiples of 8.
-            let (low, high) = unsafe {
-                let high = if LANES == 16 { i + 8 } else { hidden };
-                (transposed_block(from, i, hidden, j), transposed_block(from, high, hidden, j))
-            };
-            for k in 0..8.min(hidden - j) {
-                // SAFETY: row j + k < H, and i + LANES ≤ S.
-                unsafe {
-                    let target = to.as_mut_ptr().add((j + k) * stride + i);
-                    store(target, from_eights(low[k], high[k]));
-                }
-            }
-        }
-    }
-}
-
-/// Eight columns from `column` on, of eight rows from `first` on; rows from `count` on
-/// are zeros.
-///
-/// # Safety
-/// There are `count` rows, of at least `column + 8` values.
-#[inline(always)]
-unsafe fn transposed_block(rows: Rows, first: usize, count: usize, column: usize) -> [f32x8; 8] {
-    let mut block = [f32x8::ZERO; 8];
-    for (k, target) in block.iter_mut().enumerate() {
-        let row = if first + k < count {
-            rows.at(first + k).wrapping_add(column)
-        } else {
-            ZEROS.as_ptr()
-        };
-        // SAFETY: the caller's, or 16 zeros.
-        *target = unsafe { row.cast::<f32x8>().read_unaligned() };
-    }
-    f32x8::transpose(block)
 }
 
 /// The left factor of a sum of outer products: the columns of some rows.
@@ -800,7 +723,7 @@ unsafe fn outer_tiles<const M: usize, const SPLIT: usize>(
         for k in 0..M {
             let mut sum = tree_sum(array::from_fn::<_, SPLIT, _>(|s| acc[s][k]));
             if column + LANES > hidden {
-                sum *= prefix_mask(hidden.saturating_sub(column));
+                sum *= leading_ones(hidden.saturating_sub(column));
             }
             // SAFETY: row m + k of `sums` has S values.
             unsafe { store(sums.as_mut_ptr().add((m + k) * right.stride + column), sum) };

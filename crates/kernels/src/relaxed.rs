@@ -10,14 +10,12 @@
 //! than of them. Elsewhere, and under `--cfg plain_atomics`, with which tools see every access,
 //! it is these.
 
+pub use crate::buffer::LINE;
 use crate::lanes::{self, IntLanes, LANES, Lanes};
 use bytemuck::cast;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// Values in a [`Line`].
-pub const LINE: usize = 16;
-
-/// 16 `f32`, as bits in relaxed atomics, on a cache line of their own.
+/// [`LINE`] `f32`, as bits in relaxed atomics, on a cache line of their own.
 #[repr(align(64))]
 #[derive(Debug)]
 pub struct Line([AtomicU32; LINE]);

@@ -25,10 +25,11 @@
 //! 86 % by [`crate::matmul::gemm`].
 
 use super::{GROUP, check};
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, LINE};
 use crate::lanes::{LANES, Lanes, load, store};
 use crate::matrix::{MatMut, MatRef, Operand};
 use crate::prefetch;
+use crate::transpose::transpose_view;
 use std::array;
 
 /// Vectors in a row of a tile, and of a panel: with [`HEIGHT`] rows their sums, a row of
@@ -47,8 +48,6 @@ const HEIGHT: usize = 6;
 const PANEL: usize = WIDTH * LANES;
 /// The rows of a block: 32 KiB with vectors of 16 lanes.
 const DEPTH: usize = 128;
-/// Values in a cache line.
-const LINE: usize = 16;
 /// Values from which weights are worth it: half of a small L2.
 const LARGE: usize = 1 << 18;
 
@@ -99,7 +98,8 @@ impl Panels {
             }
             let matrix = weights.matrix();
             if weights.is_transposed() {
-                transpose(matrix.part(first, 0, columns, self.depth), panel, width);
+                let source = matrix.part(first, 0, columns, self.depth);
+                transpose_view(source, panel, width, width);
             } else {
                 let rows = matrix.part(0, first, self.depth, columns).iter_rows();
                 for (target, row) in panel.chunks_exact_mut(width).zip(rows) {
@@ -112,32 +112,6 @@ impl Panels {
     /// n, rounded up.
     pub fn columns(&self) -> usize {
         self.columns
-    }
-}
-
-/// Writes the transpose of `source` `[columns, depth]` as rows of `width` values: in squares
-/// that are exchanged in registers, as far as there are any.
-fn transpose(source: MatRef<'_>, target: &mut [f32], width: usize) {
-    const SIDE: usize = 8;
-    let whole = source.columns() / SIDE * SIDE;
-    for first in (0..source.rows()).step_by(SIDE) {
-        let count = SIDE.min(source.rows() - first);
-        for column in (0..whole).step_by(SIDE) {
-            let line = |n: usize| {
-                let row = source.row((first + n).min(source.rows() - 1));
-                wide::f32x8::new(array::from_fn(|k| row[column + k]))
-            };
-            let square = wide::f32x8::transpose(array::from_fn(line));
-            for (n, line) in square.into_iter().enumerate() {
-                let target = &mut target[(column + n) * width + first..];
-                target[..count].copy_from_slice(&line.to_array()[..count]);
-            }
-        }
-        for column in whole..source.columns() {
-            for n in 0..count {
-                target[column * width + first + n] = source.row(first + n)[column];
-            }
-        }
     }
 }
 

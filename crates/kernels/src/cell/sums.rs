@@ -22,63 +22,9 @@
 //! Not a product of matrices: from about eight rows on, packed weights win.
 
 use super::GROUP;
-use crate::lanes::{LANES, Lanes, load, store};
-use crate::matrix::{MatMut, MatRef};
+use crate::lanes::{LANES, Lanes, load, store, tree_sum};
+use crate::rows::Rows;
 use std::array;
-
-/// Rows of equal length, unchecked: the doors have checked them.
-#[derive(Clone, Copy)]
-pub(super) struct Rows {
-    start: *const f32,
-    stride: usize,
-}
-
-impl Rows {
-    pub(super) fn new(view: MatRef<'_>) -> Self {
-        Self { start: view.as_ptr(), stride: view.stride() }
-    }
-
-    #[inline(always)]
-    pub(super) fn from(self, row: usize) -> Self {
-        Self { start: self.at(row), ..self }
-    }
-
-    /// The start of row `row`.
-    #[inline(always)]
-    pub(super) fn at(self, row: usize) -> *const f32 {
-        self.start.wrapping_add(row * self.stride)
-    }
-}
-
-/// As [`Rows`], to be written.
-#[derive(Clone, Copy)]
-pub(super) struct RowsMut {
-    start: *mut f32,
-    stride: usize,
-}
-
-impl RowsMut {
-    /// The view is used through the pointer alone for as long as this is in use.
-    pub(super) fn new(view: &mut MatMut<'_>) -> Self {
-        Self { start: view.as_mut_ptr(), stride: view.stride() }
-    }
-
-    #[inline(always)]
-    pub(super) fn from(self, row: usize) -> Self {
-        Self { start: self.at(row), ..self }
-    }
-
-    #[inline(always)]
-    pub(super) fn at(self, row: usize) -> *mut f32 {
-        self.start.wrapping_add(row * self.stride)
-    }
-
-    /// For reading what has been written.
-    #[inline(always)]
-    pub(super) fn as_rows(self) -> Rows {
-        Rows { start: self.start, stride: self.stride }
-    }
-}
 
 /// One product: `values` `[rows, depth]` times `weights` `[depth, G·S]`.
 #[derive(Clone, Copy)]
@@ -114,6 +60,17 @@ pub(super) unsafe fn store_gates<const G: usize>(row: *mut f32, unit: usize, gat
         // SAFETY: the caller's.
         unsafe { store(row.add(first_gate::<G>(unit) + g * GROUP), gate) };
     }
+}
+
+/// The `G` gates of the vector of units that starts at `unit` of a bias, or zeros.
+///
+/// # Safety
+/// The bias, where there is one, is a grouped row of more than `unit` units, rounded up to
+/// [`GROUP`].
+#[inline(always)]
+pub(super) unsafe fn bias_of<const G: usize>(bias: Option<&[f32]>, unit: usize) -> [Lanes; G] {
+    // SAFETY: the bias is a row that has the gates of the vector at `unit`, as asked above.
+    bias.map_or([Lanes::ZERO; G], |bias| unsafe { load_gates(bias.as_ptr(), unit) })
 }
 
 /// Calls `finish(row, unit, start(row, unit) + Σ terms)` for each row and each vector of
@@ -267,17 +224,4 @@ unsafe fn add<const G: usize, const V: usize, const R: usize>(
             }
         }
     }
-}
-
-/// The sum of a power of two of vectors, in pairs.
-#[inline(always)]
-fn tree_sum<const COUNT: usize>(mut values: [Lanes; COUNT]) -> Lanes {
-    let mut width = COUNT / 2;
-    while width > 0 {
-        for k in 0..width {
-            values[k] += values[k + width];
-        }
-        width /= 2;
-    }
-    values[0]
 }

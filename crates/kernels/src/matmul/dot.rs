@@ -19,14 +19,12 @@
 
 use std::{array, mem::MaybeUninit};
 
-use super::{
-    Activation, Update, activate, finish,
-    tile::{Addresses, DEPTH, offset, opaque},
-};
+use super::addresses::{Addresses, DEPTH, offset, opaque};
+use super::epilogue::{Activation, Update, activate, finish};
 use crate::{
-    lanes::{LANES, Lanes, eights, load, store},
+    lanes::{LANES, Lanes, eights, load, store, tree_sum},
     matrix::MatRef,
-    prefix::Prefix,
+    tail_mask::TailMask,
 };
 
 /// The vector y: `length` values, `step` apart.
@@ -90,7 +88,7 @@ pub(super) const MAX_EDGE: usize = 8;
 ///
 /// # Safety
 /// As for [`super::tile::sweep`]; row p of B lies at `b + p·step`, and there are
-/// [`DEPTH`] rows and [`MAX_EDGE`] columns at most; the step suits [`Prefix::gather`].
+/// [`DEPTH`] rows and [`MAX_EDGE`] columns at most; the step suits [`TailMask::gather`].
 #[inline(never)]
 pub(super) unsafe fn columns(
     at: &Addresses,
@@ -110,7 +108,7 @@ pub(super) unsafe fn columns(
             // SAFETY: values of a column of B, as many as are left; and there is room for
             // the whole vectors of so many columns so deep.
             unsafe {
-                let values = Prefix::new(at.depth - p).gather(source, step);
+                let values = TailMask::new(at.depth - p).gather(source, step);
                 store(x.wrapping_add(column * DEPTH + p), values);
             }
         }
@@ -258,7 +256,7 @@ unsafe fn block<const SUMS: usize, const ROWS: usize, const COUNT: usize>(
         add(&|source| unsafe { load(source) });
     }
     if !at.depth.is_multiple_of(LANES) {
-        let rest = Prefix::new(at.depth % LANES);
+        let rest = TailMask::new(at.depth % LANES);
         // SAFETY: what is left of the rows of A.
         add(&|source| unsafe { rest.load(source) });
     }
@@ -345,7 +343,7 @@ unsafe fn add_rows<const COUNT: usize>(
     }
     let partial = |column: usize, count: usize| {
         let place = y.wrapping_add(column);
-        let lanes = Prefix::new(count);
+        let lanes = TailMask::new(count);
         // SAFETY: the prefix leaves neither y, nor the rows, nor the bias.
         unsafe {
             let mut sum = if update.beta == 0.0 { Lanes::ZERO } else { scaled(lanes.load(place)) };
@@ -386,7 +384,7 @@ fn dots<const ROWS: usize>(matrix: MatRef<'_>, first: usize, x: &[f32]) -> [Lane
         }
     }
     if full < x.len() {
-        let rest = Prefix::new(x.len() - full);
+        let rest = TailMask::new(x.len() - full);
         // SAFETY: as above, for the values that are left.
         unsafe {
             let x = rest.load(x.as_ptr().add(full));
@@ -435,8 +433,7 @@ fn add_halves<const HALF: usize>(a: Lanes, b: Lanes) -> Lanes {
 #[cfg(not(target_feature = "avx512f"))]
 #[inline(always)]
 fn across(x: [Lanes; LANES]) -> Lanes {
-    let [a, b, c, d, e, f, g, h] = Lanes::transpose(x);
-    ((a + e) + (c + g)) + ((b + f) + (d + h))
+    tree_sum(Lanes::transpose(x))
 }
 
 /// The sum over the lanes: halves are added to halves until one value is left.
@@ -446,6 +443,5 @@ fn total(x: Lanes) -> f32 {
     for &more in &eights(x)[1..] {
         eight += more;
     }
-    let [a, b, c, d, e, f, g, h] = eight.to_array();
-    ((a + e) + (c + g)) + ((b + f) + (d + h))
+    tree_sum(eight.to_array())
 }

@@ -21,7 +21,7 @@
 //! 4. Next to the multiply-adds of a step there is little else: addresses go on by bytes,
 //!    an addition each. As values, each was a `lea` with a factor, which takes turns with
 //!    multiply-adds on one of their two ports: 171 cycles instead of 166 for 16 × 16 × 16.
-//! 5. The last vector of a row is masked where the columns end ([`Prefix`]). A few columns
+//! 5. The last vector of a row is masked where the columns end ([`TailMask`]). A few columns
 //!    in it are better summed along the depth ([`without_edge`]): 100 × 100 × 100, with 4,
 //!    went from 82 % of peak to 89 %, 33 × 33 × 33 from 61 % to 78 %.
 //! 6. A is read where it lies, by any two steps, so A and Aᵀ are one kernel.
@@ -34,12 +34,15 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
-use std::{arch::asm, array, ptr};
+use std::{array, ptr};
 
-use super::{Activation, Update, activate, dot};
+use super::addresses::{Addresses, BYTES, Strip, offset, opaque};
+use super::dot;
+use super::epilogue::{Activation, Update, activate};
 use crate::{
+    buffer::LINE,
     lanes::{LANES, Lanes, load, store},
-    prefix::{MAX_GATHER_STEP, Prefix},
+    tail_mask::{MAX_GATHER_STEP, TailMask},
 };
 
 /// Vectors that the registers hold. Without AVX a vector takes two of them.
@@ -65,10 +68,6 @@ const MAX_WIDTH: usize = 4;
 
 /// The most rows of any tile.
 const MAX_HEIGHT: usize = 20;
-
-/// The most of the depth that one sweep sums in registers: a strip of B so deep
-/// stays in L1 while the rows of A pass by. Every path cuts the depth here.
-pub(super) const DEPTH: usize = 128;
 
 /// The most rows of a tile so many vectors wide: its sums, a row of B and one
 /// broadcast fit into the registers. A single row of A uses each vector of B but
@@ -112,46 +111,6 @@ pub(super) fn width(rows: usize) -> usize {
 
 /// The most rows of C that are one tile of [`WIDTH`].
 pub(super) const TILE_ROWS: usize = height(WIDTH);
-
-/// `C[m×n] ← activation(α·A[m×k]·B[k×n] + β·C + bias)` as addresses, all but B's.
-///
-/// Element (i, p) of A lies at `a + i·a_row + p·a_step`.
-#[derive(Clone, Copy)]
-pub(super) struct Addresses {
-    pub rows: usize,
-    pub columns: usize,
-    pub depth: usize,
-    pub a: *const f32,
-    pub a_row: usize,
-    pub a_step: usize,
-    pub c: *mut f32,
-    pub c_row: usize,
-    /// One value a column, or null.
-    pub bias: *const f32,
-}
-
-/// A strip of B: row p of it lies at `b + p·step`. A `panel` that is not null gets
-/// a copy, row after row in whole vectors with zeros behind. At `next`, if that is not
-/// null, lies the strip that will be read after it, at the same step.
-#[derive(Clone, Copy)]
-pub(super) struct Strip {
-    pub b: *const f32,
-    pub step: usize,
-    pub panel: *mut f32,
-    pub next: *const f32,
-}
-
-impl Strip {
-    /// A strip to be read where it lies.
-    pub fn new(b: *const f32, step: usize) -> Self {
-        Self { b, step, panel: ptr::null_mut(), next: ptr::null() }
-    }
-}
-
-/// A pointer so many values on, or null where it was null.
-pub(super) fn offset(start: *const f32, by: usize) -> *const f32 {
-    if start.is_null() { start } else { start.wrapping_add(by) }
-}
 
 /// What a tile needs to know beside A and B, which it is given in registers: they are
 /// asked for at once, and all this later.
@@ -419,7 +378,7 @@ unsafe fn tile<
     if ROWS > height(VECTORS) || PACKING && VECTORS > WIDTH {
         unreachable!();
     }
-    let last = Prefix::new(at.columns - (VECTORS - 1) * LANES);
+    let last = TailMask::new(at.columns - (VECTORS - 1) * LANES);
     let is_partial = |v: usize| PARTIAL && v == VECTORS - 1;
 
     let mut sum = [[Lanes::ZERO; VECTORS]; ROWS];
@@ -556,7 +515,7 @@ unsafe fn apply(at: &Place<'_>, rows: usize, activation: Activation) {
     for i in 0..rows {
         for column in (0..at.columns).step_by(LANES) {
             let place = at.c.wrapping_add(i * at.c_row + column);
-            let lanes = Prefix::new(at.columns - column);
+            let lanes = TailMask::new(at.columns - column);
             // SAFETY: the caller vouches for the columns of C, which the prefix
             // does not leave.
             unsafe { lanes.store(place, activate(lanes.load(place), activation)) };
@@ -570,11 +529,6 @@ const FETCH: usize = 8;
 /// How many rows ahead a packing tile fetches B. Rows a power of two apart share a set of
 /// L1, which holds no more than 8 or 12.
 const AHEAD: usize = 4;
-/// Values in a cache line.
-const LINE: usize = 16;
-/// Bytes of a value.
-const BYTES: usize = size_of::<f32>();
-
 /// Asks for the cache line at an address, which need not be valid.
 #[inline(always)]
 fn fetch(place: *const f32) {
@@ -593,15 +547,4 @@ fn fetch_to_l2(place: *const f32) {
     unsafe {
         _mm_prefetch::<_MM_HINT_T1>(place.cast());
     }
-}
-
-/// The same pointer, of which the compiler does not know where it came from.
-#[allow(clippy::pointers_in_nomem_asm_block)] // nothing is read or written
-#[inline(always)]
-pub(super) fn opaque(mut pointer: *const f32) -> *const f32 {
-    // SAFETY: the assembly is empty.
-    unsafe {
-        asm!("/* {0} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags));
-    }
-    pointer
 }

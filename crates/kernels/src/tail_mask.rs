@@ -1,17 +1,17 @@
-//! Loads and stores of the first few lanes of a vector, through a pointer.
+//! Masked loads and stores: the first few lanes of a vector, for the tail of a row.
 //!
-//! The last columns of a row seldom fill a vector. A [`Prefix`] touches exactly
-//! the lanes it names, so that a kernel may run up to the edge of a buffer and
-//! leave its neighbours alone. Masked moves are the one thing `wide` does not
-//! offer: this file, and no other, names instruction sets for them.
+//! The last columns of a row seldom fill a vector. A [`TailMask`] touches exactly the
+//! lanes that it selects, so a kernel may run up to the edge of a buffer without reading
+//! or writing beyond it. `wide` has no masked moves: this file, and no other, names
+//! instruction sets for them.
 
 use crate::lanes::{LANES, Lanes};
 
 /// The first `count` lanes of a vector, in the form the build's masked moves take.
 #[derive(Clone, Copy)]
-pub(crate) struct Prefix(platform::Mask);
+pub(crate) struct TailMask(platform::Mask);
 
-impl Prefix {
+impl TailMask {
     /// The first `count` lanes; all of them from [`LANES`] on.
     #[inline(always)]
     pub(crate) fn new(count: usize) -> Self {
@@ -48,6 +48,38 @@ impl Prefix {
         // SAFETY: the caller's promise is the one asked for.
         unsafe { platform::store(self.0, target, value) }
     }
+}
+
+/// Loads `values` (at most [`LANES`] of them) and fills the other lanes with zero.
+#[inline(always)]
+pub(crate) fn load_partial(values: &[f32]) -> Lanes {
+    debug_assert!(values.len() <= LANES);
+    // SAFETY: as many lanes are read as the slice has values.
+    unsafe { TailMask::new(values.len()).load(values.as_ptr()) }
+}
+
+/// Stores the first `target.len()` (at most [`LANES`]) lanes.
+#[inline(always)]
+pub(crate) fn store_partial(target: &mut [f32], value: Lanes) {
+    debug_assert!(target.len() <= LANES);
+    // SAFETY: as many lanes are written as the slice has values.
+    unsafe { TailMask::new(target.len()).store(target.as_mut_ptr(), value) }
+}
+
+/// 1.0 in the first `width` (at most [`LANES`]) lanes, 0.0 in the others.
+#[inline]
+pub(crate) fn leading_ones(width: usize) -> Lanes {
+    static ONES_THEN_ZEROS: [f32; 2 * LANES] = {
+        let mut values = [0.0; 2 * LANES];
+        let mut k = 0;
+        while k < LANES {
+            values[k] = 1.0;
+            k += 1;
+        }
+        values
+    };
+    let (window, _) = ONES_THEN_ZEROS[LANES - width..].split_first_chunk().expect("LANES values");
+    Lanes::new(*window)
 }
 
 /// The largest step of a gather: its instruction takes distances in bytes, as i32.
