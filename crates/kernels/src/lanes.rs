@@ -25,8 +25,8 @@ pub const LANES: usize = size_of::<Lanes>() / size_of::<f32>();
 /// `source` is valid for reading [`LANES`] values.
 #[inline(always)]
 pub(crate) unsafe fn load(source: *const f32) -> Lanes {
-    // SAFETY: the caller vouches for the bytes; `Lanes` is plain floats and
-    // the read asks for no alignment.
+    // SAFETY: `source` is valid for LANES values, as asked above; `Lanes` is plain floats, for
+    // which any bytes will do, and the read asks for no alignment.
     unsafe { source.cast::<Lanes>().read_unaligned() }
 }
 
@@ -36,7 +36,8 @@ pub(crate) unsafe fn load(source: *const f32) -> Lanes {
 /// `target` is valid for writing [`LANES`] values.
 #[inline(always)]
 pub(crate) unsafe fn store(target: *mut f32, value: Lanes) {
-    // SAFETY: the caller vouches for the bytes; the write asks for no alignment.
+    // SAFETY: `target` is valid for LANES values, as asked above; the write asks for no
+    // alignment.
     unsafe { target.cast::<Lanes>().write_unaligned(value) }
 }
 

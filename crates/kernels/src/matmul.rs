@@ -163,8 +163,8 @@ pub fn gemm_fused<'a>(
     {
         let mut at = Addresses::new(a, &mut c, &epilogue);
         let update = Update { alpha, beta, activation: epilogue.activation };
-        // SAFETY: the views vouch for their values, and `check` saw that the sizes
-        // fit; C is borrowed exclusively.
+        // SAFETY: the views hold the values that their sizes name, and `check` saw that the
+        // sizes fit together; C is borrowed exclusively.
         unsafe {
             if is_plain {
                 at.columns = without_edge(&at, &update, || strip);
@@ -209,7 +209,8 @@ fn one_strip(b: &Right<'_>) -> Option<(Strip, bool)> {
 unsafe fn some_tiles(at: &Addresses, update: &Update, b: Strip) {
     let manner = Manner { width: tile::width(at.rows), edge: false, fetch: false };
     let strip = |column: usize, _| Strip::new(b.b.wrapping_add(column), b.step);
-    // SAFETY: the caller's promise.
+    // SAFETY: the addresses are valid, as asked above; since B is one strip, the strip from a
+    // column on lies that many values further on, at the same step.
     unsafe { sweep(at, update, manner, strip) };
 }
 
@@ -385,8 +386,8 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
         let product = Addresses { depth: 0, ..self.addresses() };
         let none = Strip::new(ptr::null(), 0);
         let manner = Manner { width: WIDTH, edge: false, fetch: false };
-        // SAFETY: C and the bias are as in `addresses`; a depth of zero reads
-        // neither A nor B.
+        // SAFETY: C is borrowed exclusively and has the sizes named, the bias a value a column
+        // (`check`); a depth of zero reads neither A nor B.
         unsafe { sweep(&product, &self.update(), manner, |_, _| none) };
     }
 
@@ -399,7 +400,8 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
     fn tiles(mut self) {
         let whole = self.addresses();
         if whole.depth <= DEPTH && whole.rows <= ROWS && self.is_direct() {
-            // SAFETY: as in `block`.
+            // SAFETY: these are the addresses of the whole product, from the first step of the
+            // depth on; `Product::is_direct` says that B is read where it lies.
             return unsafe { self.block(&whole, 0, &self.update(), &mut []) };
         }
         self.blocks(&whole);
@@ -460,7 +462,9 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                     } else {
                         block.a = block.a.wrapping_add(row * block.a_row);
                     }
-                    // SAFETY: as in `block`; a copy is a part of A.
+                    // SAFETY: the addresses are those of some rows of C and of the same rows of
+                    // A, or of a copy of these, from step p of the depth on; the panel is empty
+                    // or was made for this depth.
                     unsafe { self.block(&block, p, &update, panel) };
                 }
             }
@@ -491,7 +495,8 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                     };
                     Strip { b, step, panel: ptr::null_mut(), next }
                 };
-                // SAFETY: as above.
+                // SAFETY: A, C and the bias are valid at these addresses, as asked above, and a
+                // packed matrix has all panels of its rows, of which p is one.
                 unsafe { sweep(at, update, manner(WIDTH, false), strip) };
             }
             Source::Plain(b) if b.is_transposed() => {
@@ -501,7 +506,8 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                     pack_panel(b.part(p, column, at.depth, columns), panel);
                     Strip::new(panel.as_ptr(), vectors * LANES)
                 };
-                // SAFETY: as above.
+                // SAFETY: A, C and the bias are valid at these addresses, as asked above, and
+                // each strip has just been packed.
                 unsafe { sweep(at, update, manner(WIDTH, false), strip) };
             }
             Source::Plain(b) => {
@@ -515,7 +521,9 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                     let next = if is_last(column, vectors) { ptr::null() } else { right };
                     Strip { b, step, panel, next }
                 };
-                // SAFETY: as above.
+                // SAFETY: A, C and the bias are valid at these addresses, as asked above; B is
+                // a view with rows from p on and these columns, and the panel has room for so
+                // deep a strip of WIDTH vectors or is null.
                 unsafe { sweep(at, update, manner(width, true), strip) };
             }
         }

@@ -108,7 +108,8 @@ pub fn forward(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mut [f32],
     check("h", h.len(), sizes.rows() * sizes.stride());
     check("y", y.len(), sizes.rows() * sizes.outputs);
 
-    // SAFETY: the checks above are the lengths that these ask for.
+    // SAFETY: the checks above: `x` is `[T·B, I]`, `h` `[T·B, S]` and `y` `[T·B, O]`, and the
+    // weights are those of so many inputs, units and outputs.
     unsafe {
         scan_forward(sizes, weights, x, h);
         let stride = sizes.stride();
@@ -125,7 +126,8 @@ pub fn states(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mut [f32]) 
     check_weights(sizes, weights);
     check("x", x.len(), sizes.rows() * sizes.inputs);
     check("h", h.len(), sizes.rows() * sizes.stride());
-    // SAFETY: the checks above.
+    // SAFETY: the checks above: `x` is `[T·B, I]`, `h` `[T·B, S]`, and the weights are those of
+    // so many inputs and units.
     unsafe { scan_forward(sizes, weights, x, h) };
 }
 
@@ -139,7 +141,7 @@ pub fn head(sizes: Sizes, w_out: &[f32], h: &[f32], y: &mut [f32]) {
     check("w_out", w_out.len(), sizes.outputs * stride);
     check("h", h.len(), sizes.rows() * stride);
     check("y", y.len(), sizes.rows() * sizes.outputs);
-    // SAFETY: the checks above are the lengths that `outputs` asks for.
+    // SAFETY: the checks above: `h` is `[T·B, S]`, `w_out` `[O, S]` and `y` `[T·B, O]`.
     unsafe { outputs(sizes, Rows::of_slice(h, stride), Rows::of_slice(w_out, stride), y) };
 }
 
@@ -154,7 +156,7 @@ pub fn head_gradient(sizes: Sizes, h: &[f32], dy: &[f32], dw_out: &mut [f32]) {
     check("dy", dy.len(), sizes.rows() * sizes.outputs);
     check("dw_out", dw_out.len(), sizes.outputs * stride);
     let dy = Columns { rows: Rows::of_slice(dy, sizes.outputs), count: sizes.outputs };
-    // SAFETY: the checks above are the lengths that the sums ask for.
+    // SAFETY: the checks above: `dy` is `[T·B, O]`, `h` `[T·B, S]` and `dw_out` `[O, S]`.
     unsafe { outer_sums(sizes.rows(), dy, Rows::of_slice(h, stride), sizes.hidden, dw_out) };
 }
 
@@ -173,7 +175,8 @@ unsafe fn scan_forward(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mu
         sizes,
         backwards: false,
     };
-    // SAFETY: the caller's, which are the lengths that `Scan` asks for.
+    // SAFETY: the slices have the lengths that `sizes` asks for, as asked above, which are the
+    // shapes that `Scan` names; `h` is borrowed exclusively.
     unsafe {
         if sizes.batch == 1 {
             scan(pass, |_, z| sigmoid_chain_lanes(z));
@@ -236,7 +239,7 @@ pub fn backward(
     };
     // h ⊙ (1 − h), the sigmoid's derivative from its output
     let finish = |offset: usize, dh: Lanes| {
-        // SAFETY: `offset` lies in a row of `state`, and `h` is as long as `dz`.
+        // SAFETY: `offset` is that of a vector in a row of `state`, and `h` has the same shape.
         let h = unsafe { load(h_rows.start.add(offset)) };
         dh * h.mul_neg_add(h, h)
     };
@@ -246,8 +249,9 @@ pub fn backward(
     let x = Columns { rows: Rows::of_slice(x, sizes.inputs), count: sizes.inputs };
     let earlier_h = Columns { rows: h_rows, count: sizes.hidden };
     let dy = Columns { rows: Rows::of_slice(dy, sizes.outputs), count: sizes.outputs };
-    // SAFETY: the checks above are the lengths that `Scan` and the sums ask for; `later`
-    // rows follow the first step's `batch`.
+    // SAFETY: the checks above: `dy` is `[T·B, O]`, `h` and `dz` are `[T·B, S]`, the weights
+    // and the gradients have the shapes of `Weights`, and `w_rec_t` that of `w_rec`; `dz` is
+    // borrowed exclusively. The rows of `dz` from the second step on are `later`.
     unsafe {
         match sizes.hidden {
             1..=8 if is_held(sizes) => scan_held_back(pass, finish, h_rows, gradients.w_rec),
@@ -298,7 +302,8 @@ struct Scan {
 #[inline(always)]
 unsafe fn scan(pass: Scan, finish: impl Fn(usize, Lanes) -> Lanes + Copy) {
     let Sizes { batch, hidden, .. } = pass.sizes;
-    // SAFETY: the caller's.
+    // SAFETY: the arrays in `pass` have the shapes of `Scan`, as asked above; `scan_held` is
+    // taken where B is 1 and H ≤ HELD ≤ LANES.
     unsafe {
         match hidden {
             1..=8 if batch == 1 => scan_held::<8>(pass, finish, |_, _| {}),
@@ -332,7 +337,7 @@ unsafe fn scan_held<const HELD: usize>(
 ) {
     let Sizes { steps, hidden, .. } = pass.sizes;
     let stride = pass.sizes.stride();
-    // SAFETY: W has H ≤ HELD rows.
+    // SAFETY: W has H ≤ HELD rows of S ≥ LANES values.
     let weights: [Lanes; HELD] = unsafe {
         if pass.backwards {
             held_columns(pass.state_weights, hidden)
@@ -343,7 +348,7 @@ unsafe fn scan_held<const HELD: usize>(
     let mut last = Lanes::ZERO;
     for step in 0..steps {
         let t = if pass.backwards { steps - 1 - step } else { step };
-        // SAFETY: row t of the input has `inputs` values, and U as many rows.
+        // SAFETY: row t of the input has `inputs` values, and U as many rows of S ≥ LANES.
         let mut sum = unsafe { input_part(&pass, t, 0) };
         if step > 0 {
             let before = if pass.backwards { t + 1 } else { t - 1 };
@@ -362,7 +367,8 @@ unsafe fn scan_held<const HELD: usize>(
             sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
         }
         last = finish(t * stride, sum);
-        // SAFETY: row t of the state has a vector.
+        // SAFETY: row t of the state has S ≥ LANES values, and `state` is written by this pass
+        // alone.
         unsafe { store(pass.state.add(t * stride), last) };
     }
 }
@@ -385,14 +391,16 @@ unsafe fn scan_held_back(
     let add_outer = |t: usize, dz: Lanes| {
         let earlier = h.at(t - 1);
         for k in 0..pass.sizes.hidden {
-            // SAFETY: dz[t] is not the first, and both have rows of S ≥ H values.
+            // SAFETY: t is a step behind the first, so `h` has row t − 1, of S ≥ H values;
+            // `dw_rec` has H rows of S ≥ LANES values and is borrowed exclusively.
             unsafe {
                 let sum = sums.add(k * stride);
                 store(sum, Lanes::splat(*earlier.add(k)).mul_add(dz, load(sum)));
             }
         }
     };
-    // SAFETY: the caller's.
+    // SAFETY: B is 1 and H ≤ 8, and the arrays in `pass` have the shapes of `Scan`, as asked
+    // above.
     unsafe { scan_held::<8>(pass, finish, add_outer) };
 }
 
@@ -405,7 +413,8 @@ unsafe fn held_rows<const HELD: usize>(weights: Rows, count: usize) -> [Lanes; H
     let mut held = [Lanes::ZERO; HELD];
     for (k, held) in held.iter_mut().enumerate() {
         let row = if k < count { weights.at(k) } else { ZEROS.as_ptr() };
-        // SAFETY: the caller's, or 16 zeros.
+        // SAFETY: a row below `count` has at least LANES values, as asked above, and ZEROS has
+        // 16.
         *held = unsafe { load(row) };
     }
     held
@@ -417,7 +426,7 @@ unsafe fn held_rows<const HELD: usize>(weights: Rows, count: usize) -> [Lanes; H
 /// The rows have at least `HELD` values.
 #[inline(always)]
 unsafe fn held_columns<const HELD: usize>(weights: Rows, count: usize) -> [Lanes; HELD] {
-    // SAFETY: the caller's.
+    // SAFETY: there are `count` rows of at least HELD values, and `column + 8` is at most HELD.
     let block = |first, column| unsafe { transposed_block(weights, first, count, column) };
     let mut held = [Lanes::ZERO; HELD];
     for column in (0..HELD).step_by(8) {
@@ -444,7 +453,8 @@ unsafe fn held_columns<const HELD: usize>(weights: Rows, count: usize) -> [Lanes
 unsafe fn input_part(pass: &Scan, row: usize, n: usize) -> Lanes {
     let mut sum = Lanes::ZERO;
     for k in 0..pass.inputs {
-        // SAFETY: as asked of the caller.
+        // SAFETY: row `row` of the input has `inputs` values, and row k of U has S values, of
+        // which vector n is a part.
         let (value, weights) =
             unsafe { (*pass.input.at(row).add(k), load(pass.input_weights.at(k).add(n * LANES))) };
         sum = Lanes::splat(value).mul_add(weights, sum);
@@ -472,7 +482,9 @@ unsafe fn scan_tiles<const R: usize, const N: usize, const SPLIT: usize>(
             .then(|| Rows { start: pass.state.wrapping_add(before * batch * stride), stride });
         let mut n = 0;
         while n < vectors {
-            // SAFETY: rows below B and vectors below those of H, as `tile` asks.
+            // SAFETY: N vectors from n on, or one, are within the vectors of a row, which S
+            // holds; the arrays in `pass` have the shapes of `Scan`, and `before` is a step of
+            // it.
             unsafe {
                 if vectors - n >= N {
                     column::<R, N, SPLIT>(&pass, t, n, previous, finish);
@@ -500,7 +512,8 @@ unsafe fn column<const R: usize, const N: usize, const SPLIT: usize>(
 ) {
     let batch = pass.sizes.batch;
     let mut row = 0;
-    // SAFETY: row + R ≤ B.
+    // SAFETY: R rows from `row` on, or one, are within B; the N vectors from `first` on are
+    // within S.
     unsafe {
         while batch - row >= R {
             tile::<R, N, 1>(pass, t, row, first, previous, finish);
@@ -528,7 +541,9 @@ unsafe fn tile<const R: usize, const N: usize, const SPLIT: usize>(
 ) {
     let at = t * pass.sizes.batch + row;
     let mut sums = [[[Lanes::ZERO; N]; R]; SPLIT];
-    // SAFETY: as asked of the caller: every row is in its array and every vector in its row.
+    // SAFETY: R rows from `row` on are within B and t below T, so they are rows of the input
+    // and of the state; the N vectors from `first` on are within S; k and k + s are below H,
+    // the rows of W; and nobody else writes to the state.
     unsafe {
         sums[0] = array::from_fn(|r| array::from_fn(|n| input_part(pass, at + r, first + n)));
         if let Some(previous) = previous {
@@ -570,10 +585,10 @@ unsafe fn add_products<const R: usize, const N: usize>(
     weights: Rows,
     k: usize,
 ) {
-    // SAFETY: as asked of the caller.
+    // SAFETY: row k of the weights has N vectors, of which this is one.
     let weights: [Lanes; N] = array::from_fn(|n| unsafe { load(weights.at(k).add(n * LANES)) });
     for (r, sums) in sums.iter_mut().enumerate() {
-        // SAFETY: r < R.
+        // SAFETY: r is below R, and the row has more than k values.
         let value = Lanes::splat(unsafe { *values.at(r).add(k) });
         for (sum, weight) in sums.iter_mut().zip(weights) {
             *sum = value.mul_add(weight, *sum);
@@ -593,7 +608,8 @@ unsafe fn outputs(sizes: Sizes, h: Rows, w_out: Rows, y: &mut [f32]) {
     for first in (0..rows).step_by(GROUP) {
         let count = GROUP.min(rows - first);
         for output in 0..outputs {
-            // SAFETY: `first + count` ≤ T·B.
+            // SAFETY: `first + count` is at most T·B, so these are rows of `h`, and `output` is
+            // below O, so it is one of `w_out`; all have S values.
             let sums = unsafe {
                 if count == GROUP {
                     dots(sizes, h.from(first), w_out.at(output))
@@ -629,7 +645,7 @@ const GROUP: usize = 8;
 unsafe fn dots(sizes: Sizes, rows: Rows, weights: *const f32) -> f32x8 {
     let mut products = [f32x8::ZERO; GROUP];
     for (row, product) in products.iter_mut().enumerate() {
-        // SAFETY: the caller's.
+        // SAFETY: `row` is below GROUP, and the row has S values, as have the weights.
         let parts = eights(unsafe { dot(sizes, rows.at(row), weights) });
         *product = if LANES == 16 { parts[0] + parts[1 % parts.len()] } else { parts[0] };
     }
@@ -644,7 +660,7 @@ unsafe fn dots(sizes: Sizes, rows: Rows, weights: *const f32) -> f32x8 {
 unsafe fn dot(sizes: Sizes, row: *const f32, weights: *const f32) -> Lanes {
     let mut sum = Lanes::ZERO;
     for n in 0..sizes.hidden.div_ceil(LANES) {
-        // SAFETY: the vectors of H ≤ S values.
+        // SAFETY: a vector that begins below H ends at S or before, which both rows hold.
         let (h, w) = unsafe { (load(row.add(n * LANES)), load(weights.add(n * LANES))) };
         sum = h.mul_add(w, sum);
     }
@@ -667,7 +683,8 @@ unsafe fn outer_sums(rows: usize, left: Columns, right: Rows, hidden: usize, sum
     // With many rows, enough accumulators to hide the latency of the multiply-add;
     // with few, each row must be summed up as soon as it is there.
     let split = rows >= 64;
-    // SAFETY: the caller's; each tile starts where the one before has ended.
+    // SAFETY: each tile takes no more columns than are left of `left.count`, from the one on
+    // where the last ended; the arrays have the shapes asked for above.
     unsafe {
         let mut m = 0;
         while m < left.count {
@@ -699,7 +716,8 @@ unsafe fn outer_tiles<const M: usize, const SPLIT: usize>(
     for column in (0..right.stride).step_by(LANES) {
         let mut acc = [[Lanes::ZERO; M]; SPLIT];
         if column < hidden {
-            // SAFETY: row n is there, m + k < left.count, and column + LANES ≤ S.
+            // SAFETY: n is below `rows`, so both have this row; m + k is below `left.count`,
+            // and column + LANES at most S.
             let add = |acc: &mut [Lanes; M], n: usize| unsafe {
                 let right = load(right.at(n).add(column));
                 for (k, acc) in acc.iter_mut().enumerate() {
@@ -725,7 +743,8 @@ unsafe fn outer_tiles<const M: usize, const SPLIT: usize>(
             if column + LANES > hidden {
                 sum *= leading_ones(hidden.saturating_sub(column));
             }
-            // SAFETY: row m + k of `sums` has S values.
+            // SAFETY: m + k is below `left.count`, so `sums` has this row, of S ≥ column +
+            // LANES values.
             unsafe { store(sums.as_mut_ptr().add((m + k) * right.stride + column), sum) };
         }
     }

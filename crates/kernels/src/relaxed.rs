@@ -61,7 +61,8 @@ impl Line {
             let sum = s.simd_eq(w0_bits).bitselect(w_bits, sum);
             *value = cast(mine.bitselect(sum, s));
             stored |= mine.to_bitmask() << at;
-            // SAFETY: as above.
+            // SAFETY: both arrays hold LINE values, `at` is one of their whole LANES, and they
+            // are borrowed exclusively.
             unsafe {
                 lanes::store(own[at..].as_mut_ptr(), *value);
                 lanes::store(seen[at..].as_mut_ptr(), *value);

@@ -24,7 +24,8 @@ impl TailMask {
     /// `source` is valid for reading as many values as lanes are named.
     #[inline(always)]
     pub(crate) unsafe fn load(self, source: *const f32) -> Lanes {
-        // SAFETY: the caller's promise is the one asked for.
+        // SAFETY: `source` is valid for reading the lanes selected, as asked above; no other is
+        // read.
         unsafe { platform::load(self.0, source) }
     }
 
@@ -35,7 +36,8 @@ impl TailMask {
     /// lanes are named; the step is [`MAX_GATHER_STEP`] at most.
     #[inline(always)]
     pub(crate) unsafe fn gather(self, source: *const f32, step: usize) -> Lanes {
-        // SAFETY: the caller's promise is the one asked for.
+        // SAFETY: `source` is valid for reading at the multiples of `step` of the lanes
+        // selected, as asked above; the distances fit the instruction's i32.
         unsafe { platform::gather(self.0, source, step) }
     }
 
@@ -45,7 +47,8 @@ impl TailMask {
     /// `target` is valid for writing as many values as lanes are named.
     #[inline(always)]
     pub(crate) unsafe fn store(self, target: *mut f32, value: Lanes) {
-        // SAFETY: the caller's promise is the one asked for.
+        // SAFETY: `target` is valid for writing the lanes selected, as asked above; no other is
+        // written.
         unsafe { platform::store(self.0, target, value) }
     }
 }
@@ -54,7 +57,7 @@ impl TailMask {
 #[inline(always)]
 pub(crate) fn load_partial(values: &[f32]) -> Lanes {
     debug_assert!(values.len() <= LANES);
-    // SAFETY: as many lanes are read as the slice has values.
+    // SAFETY: the mask selects no more lanes than the slice has values.
     unsafe { TailMask::new(values.len()).load(values.as_ptr()) }
 }
 
@@ -62,7 +65,7 @@ pub(crate) fn load_partial(values: &[f32]) -> Lanes {
 #[inline(always)]
 pub(crate) fn store_partial(target: &mut [f32], value: Lanes) {
     debug_assert!(target.len() <= LANES);
-    // SAFETY: as many lanes are written as the slice has values.
+    // SAFETY: the mask selects no more lanes than the slice has values.
     unsafe { TailMask::new(target.len()).store(target.as_mut_ptr(), value) }
 }
 
@@ -103,15 +106,17 @@ mod platform {
 
     #[inline(always)]
     pub(super) unsafe fn load(mask: Mask, source: *const f32) -> Lanes {
-        // SAFETY: masked lanes are not accessed, the caller vouches for the
-        // others; both types are 16 floats.
+        // SAFETY: `source` is valid for the lanes selected, and the instruction does not access
+        // the others; both types are 16 floats.
         unsafe { transmute::<__m512, Lanes>(_mm512_maskz_loadu_ps(mask, source)) }
     }
 
     #[inline(always)]
     pub(super) unsafe fn gather(mask: Mask, source: *const f32, step: usize) -> Lanes {
         let lanes: [i32; LANES] = array::from_fn(|lane| lane as i32);
-        // SAFETY: as for `load`; the distances do not overflow.
+        // SAFETY: `source` is valid at the places of the lanes selected, and the instruction
+        // does not access the others; up to MAX_GATHER_STEP no distance overflows. The types
+        // are 64 bytes without padding.
         unsafe {
             let lanes = transmute::<[i32; LANES], __m512i>(lanes);
             let places = _mm512_mullo_epi32(lanes, _mm512_set1_epi32(step as i32));
@@ -123,7 +128,8 @@ mod platform {
 
     #[inline(always)]
     pub(super) unsafe fn store(mask: Mask, target: *mut f32, value: Lanes) {
-        // SAFETY: as for `load`.
+        // SAFETY: `target` is valid for the lanes selected, and the instruction does not access
+        // the others; both types are 16 floats.
         unsafe { _mm512_mask_storeu_ps(target, mask, transmute::<Lanes, __m512>(value)) }
     }
 }
@@ -151,24 +157,24 @@ mod platform {
             window
         };
         let first = &WINDOW[LANES - count..][..LANES];
-        // SAFETY: the slice holds eight values.
+        // SAFETY: the slice holds LANES = 8 values of 32 bits.
         unsafe { _mm256_loadu_si256(first.as_ptr().cast()) }
     }
 
     #[inline(always)]
     pub(super) unsafe fn load(mask: Mask, source: *const f32) -> Lanes {
-        // SAFETY: masked lanes are not accessed, the caller vouches for the
-        // others; both types are 8 floats.
+        // SAFETY: `source` is valid for the lanes selected, and the instruction does not access
+        // the others; both types are 8 floats.
         unsafe { transmute::<__m256, Lanes>(_mm256_maskload_ps(source, mask)) }
     }
 
     #[inline(always)]
     pub(super) unsafe fn gather(mask: Mask, source: *const f32, step: usize) -> Lanes {
-        // SAFETY: the build has AVX.
+        // SAFETY: the build has AVX, and the instruction touches no memory.
         let count = unsafe { _mm256_movemask_ps(_mm256_castsi256_ps(mask)) }.count_ones();
         let mut lanes = [0.0; LANES];
         for (lane, value) in lanes[..count as usize].iter_mut().enumerate() {
-            // SAFETY: the caller's promise.
+            // SAFETY: the lane is selected, so `source` is valid at its multiple of `step`.
             *value = unsafe { *source.wrapping_add(lane * step) };
         }
         Lanes::new(lanes)
@@ -176,7 +182,8 @@ mod platform {
 
     #[inline(always)]
     pub(super) unsafe fn store(mask: Mask, target: *mut f32, value: Lanes) {
-        // SAFETY: as for `load`.
+        // SAFETY: `target` is valid for the lanes selected, and the instruction does not access
+        // the others; both types are 8 floats.
         unsafe { _mm256_maskstore_ps(target, mask, transmute::<Lanes, __m256>(value)) }
     }
 }
@@ -197,7 +204,7 @@ mod platform {
     pub(super) unsafe fn gather(mask: Mask, source: *const f32, step: usize) -> Lanes {
         let mut lanes = [0.0; LANES];
         for (lane, value) in lanes[..mask].iter_mut().enumerate() {
-            // SAFETY: the caller's promise.
+            // SAFETY: the lane is selected, so `source` is valid at its multiple of `step`.
             *value = unsafe { *source.wrapping_add(lane * step) };
         }
         Lanes::new(lanes)
@@ -206,14 +213,15 @@ mod platform {
     #[inline(always)]
     pub(super) unsafe fn load(mask: Mask, source: *const f32) -> Lanes {
         let mut lanes = [0.0; LANES];
-        // SAFETY: the caller vouches for `mask` values.
+        // SAFETY: `source` is valid for reading `mask` values, the lanes selected.
         lanes[..mask].copy_from_slice(unsafe { slice::from_raw_parts(source, mask) });
         Lanes::new(lanes)
     }
 
     #[inline(always)]
     pub(super) unsafe fn store(mask: Mask, target: *mut f32, value: Lanes) {
-        // SAFETY: the caller vouches for `mask` values.
+        // SAFETY: `target` is valid for writing `mask` values, the lanes selected, and nobody
+        // else uses them.
         let target = unsafe { slice::from_raw_parts_mut(target, mask) };
         target.copy_from_slice(&value.to_array()[..mask]);
     }

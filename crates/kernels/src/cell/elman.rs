@@ -134,7 +134,9 @@ fn all_steps(
         let values = before.unwrap_or(Rows::of_view(start));
         let h = h.from(t * walk.batch);
         let term = Term { values, weights: Rows::of_view(w_rec), depth: hidden };
-        // SAFETY: the checks of the door; the rows of step t are not those before it.
+        // SAFETY: `forward_steps` has checked that `h` has T·B rows of S values, `start` B and
+        // `w_rec` H; S is a multiple of GROUP. `h` is borrowed exclusively, and the rows of
+        // step t, which are written, are not those that its states come from.
         unsafe {
             sums::for_each::<1, 1>(
                 walk.batch,
@@ -221,7 +223,9 @@ fn one_step(
     ];
     let (rows, units) = (h.rows(), h.columns());
     let h = RowsMut::of_view(&mut h);
-    // SAFETY: the checks of the door.
+    // SAFETY: `step` has checked that `x` is `[rows, I]`, `h_before` and `h` are `[rows, S]`,
+    // the weights have I and H rows of S values and each bias S values; S is a multiple of
+    // GROUP. `h` is borrowed exclusively.
     unsafe {
         sums::for_each::<1, 2>(
             rows,

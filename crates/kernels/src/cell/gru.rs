@@ -166,7 +166,10 @@ pub fn forward_steps(walk: Walk, recurrent: Recurrent<'_>, start: MatRef<'_>, st
         let h_before = before.unwrap_or(Rows::of_view(start));
         let (zx, zh, h) = (zx.from(first), zh.from(first), h.from(first));
         let term = Term { values: h_before, weights: Rows::of_view(w_rec), depth: w_rec.rows() };
-        // SAFETY: the checks above; the rows of step t are not those of the step before.
+        // SAFETY: by the checks above, `zx` and `zh` have T·B rows of 3·S values, `h` has T·B
+        // and `start` B rows of S, `w_rec` H rows of 3·S, and `b_rec` 3·S values; S is a
+        // multiple of GROUP. What is written is borrowed exclusively, and the rows of step t
+        // are not those that its states come from.
         unsafe {
             sums::for_each::<GATES, 1>(
                 walk.batch,
@@ -252,7 +255,9 @@ pub fn step(weights: Weights<'_>, x: MatRef<'_>, h_before: MatRef<'_>, mut h: Ma
         Term { values: Rows::of_view(x), weights: Rows::of_view(w_in), depth: w_in.rows() };
     let from_h = Term { values: h_before, weights: Rows::of_view(w_rec), depth: w_rec.rows() };
     let h = RowsMut::of_view(&mut h);
-    // SAFETY: the checks above.
+    // SAFETY: by the checks above, `x` is `[rows, I]`, `h_before` and `h` are `[rows, S]`, the
+    // weights have I and H rows of 3·S values and each bias 3·S values; S is a multiple of
+    // GROUP. `h` is borrowed exclusively.
     unsafe {
         sums::for_each::<GATES, 1>(
             rows,

@@ -170,7 +170,10 @@ pub fn forward_steps(walk: Walk, w_rec: MatRef<'_>, start: Start<'_>, steps: Ste
         });
         let (gates, c, h) = (gates.from(first), c.from(first), h.from(first));
         let term = Term { values: h_before, weights: Rows::of_view(w_rec), depth: w_rec.rows() };
-        // SAFETY: the checks above; the rows of step t are not those of the step before.
+        // SAFETY: by the checks above, `gates` has T·B rows of 4·S values, `c` and `h` have T·B
+        // rows of S, both parts of `start` B rows of S, and `w_rec` H rows of 4·S; S is a
+        // multiple of GROUP. What is written is borrowed exclusively, and the rows of step t
+        // are not those that its states come from.
         unsafe {
             sums::for_each::<GATES, 1>(
                 walk.batch,
@@ -275,7 +278,9 @@ pub fn step(
         },
     ];
     let (c, h) = (RowsMut::of_view(&mut c), RowsMut::of_view(&mut h));
-    // SAFETY: the checks above.
+    // SAFETY: by the checks above, `x` is `[rows, I]`, `h_before`, `c` and `h` are `[rows, S]`,
+    // the weights have I and H rows of 4·S values and each bias 4·S values; S is a multiple of
+    // GROUP. `c` and `h` are borrowed exclusively.
     unsafe {
         sums::for_each::<GATES, 2>(
             rows,

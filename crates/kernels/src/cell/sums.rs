@@ -46,7 +46,8 @@ pub(super) fn first_gate<const G: usize>(unit: usize) -> usize {
 /// The row has more than `unit` units, rounded up to [`GROUP`].
 #[inline(always)]
 pub(super) unsafe fn load_gates<const G: usize>(row: *const f32, unit: usize) -> [Lanes; G] {
-    // SAFETY: the caller's.
+    // SAFETY: the row has S > `unit` units, so G blocks of GROUP values from that of `unit` on,
+    // and a vector does not leave its block.
     array::from_fn(|g| unsafe { load(row.add(first_gate::<G>(unit) + g * GROUP)) })
 }
 
@@ -57,7 +58,8 @@ pub(super) unsafe fn load_gates<const G: usize>(row: *const f32, unit: usize) ->
 #[inline(always)]
 pub(super) unsafe fn store_gates<const G: usize>(row: *mut f32, unit: usize, gates: [Lanes; G]) {
     for (g, gate) in gates.into_iter().enumerate() {
-        // SAFETY: the caller's.
+        // SAFETY: as in `load_gates`, the row has G blocks of GROUP values from that of `unit`
+        // on, here valid for writing.
         unsafe { store(row.add(first_gate::<G>(unit) + g * GROUP), gate) };
     }
 }
@@ -69,7 +71,7 @@ pub(super) unsafe fn store_gates<const G: usize>(row: *mut f32, unit: usize, gat
 /// [`GROUP`].
 #[inline(always)]
 pub(super) unsafe fn bias_of<const G: usize>(bias: Option<&[f32]>, unit: usize) -> [Lanes; G] {
-    // SAFETY: the bias is a row that has the gates of the vector at `unit`, as asked above.
+    // SAFETY: the bias has more than `unit` units.
     bias.map_or([Lanes::ZERO; G], |bias| unsafe { load_gates(bias.as_ptr(), unit) })
 }
 
@@ -88,7 +90,8 @@ pub(super) unsafe fn for_each<const G: usize, const N: usize>(
     mut finish: impl FnMut(usize, usize, [Lanes; G]),
 ) {
     let (start, finish) = (&start, &mut finish);
-    // SAFETY: the caller's; each tile starts where the one before has ended.
+    // SAFETY: `unit` is below `units`, and a column takes 4 vectors only where 4 are left, else
+    // one; the terms have all rows and weights that a column reads.
     unsafe {
         let mut unit = 0;
         while unit < units {
@@ -114,7 +117,8 @@ pub(super) unsafe fn of_one<const G: usize>(
     start: [Lanes; G],
 ) -> [Lanes; G] {
     let mut sums = start;
-    // SAFETY: the caller's.
+    // SAFETY: the term has row `row`, and weights for the vector at `unit`; of a tile of one
+    // row and one vector, no more is read.
     unsafe {
         tile::<G, 1, 1, 4, 1>(row, unit, [term], &|_, _| start, &mut |_, _, all| sums = all);
     }
@@ -134,7 +138,8 @@ unsafe fn column<const G: usize, const V: usize, const SPLIT: usize, const N: us
     finish: &mut impl FnMut(usize, usize, [Lanes; G]),
 ) -> usize {
     let mut row = 0;
-    // SAFETY: so many rows are left.
+    // SAFETY: a tile of R rows begins at a row that has R - 1 behind it, and the vectors from
+    // `unit` on are V.
     unsafe {
         while V * G <= 4 && row + 4 <= rows {
             tile::<G, V, 4, 1, N>(row, unit, terms, start, finish);
@@ -171,7 +176,8 @@ unsafe fn tile<
     for term in terms {
         let values = term.values.from(row);
         let mut k = 0;
-        // SAFETY: k stays below the depth.
+        // SAFETY: k + s and k are below the depth, the terms have R rows from `row` on and
+        // weights for V vectors from `unit` on.
         unsafe {
             while k + SPLIT <= term.depth {
                 for (s, sums) in sums.iter_mut().enumerate() {
@@ -214,10 +220,11 @@ unsafe fn add<const G: usize, const V: usize, const R: usize>(
     unit: usize,
 ) {
     for v in 0..V {
-        // SAFETY: the caller's.
+        // SAFETY: row k of the weights has the gates of V vectors from `unit` on, of which this
+        // is one.
         let weights: [Lanes; G] = unsafe { load_gates(weights.at(k), unit + v * LANES) };
         for r in 0..R {
-            // SAFETY: r < R.
+            // SAFETY: r is below R, and the row has more than k values.
             let value = Lanes::splat(unsafe { *values.at(r).wrapping_add(k) });
             for g in 0..G {
                 sums[r][v][g] = value.mul_add(weights[g], sums[r][v][g]);

@@ -77,7 +77,7 @@ pub(super) fn offset(start: *const f32, by: usize) -> *const f32 {
 #[allow(clippy::pointers_in_nomem_asm_block)] // nothing is read or written
 #[inline(always)]
 pub(super) fn opaque(mut pointer: *const f32) -> *const f32 {
-    // SAFETY: the assembly is empty.
+    // SAFETY: the assembly is empty: it reads and writes nothing.
     unsafe {
         asm!("/* {0} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags));
     }

@@ -110,7 +110,7 @@ fn copy_vectors(source: MatRef<'_>, target: &mut [f32], stride: usize) {
         let (target, _) = target.split_first_chunk_mut::<LANES>().expect("room for a vector");
         *target = match row.first_chunk::<LANES>() {
             Some(full) => *full,
-            // SAFETY: the prefix names as many lanes as a row has values.
+            // SAFETY: the mask selects as many lanes as the row has values.
             None => unsafe { prefix.load(row.as_ptr()) }.to_array(),
         };
     }

@@ -159,7 +159,8 @@ pub(super) unsafe fn try_single(at: &Addresses, update: &Update, strip: Strip) -
         unless: usize::MAX,
     };
     let partial = usize::from(!at.columns.is_multiple_of(LANES));
-    // SAFETY: the caller's promise; the kernel is the one for this size.
+    // SAFETY: the addresses are valid for the product, as asked above, and it is one tile of
+    // just this size.
     unsafe {
         let tile = TILES[vectors - 1][partial][at.rows - 1];
         tile(at.a, BYTES * at.a_row, BYTES * at.a_step, b, BYTES * step, &place);
@@ -204,7 +205,9 @@ pub(super) unsafe fn without_edge(
         return at.columns;
     }
     let columns = at.columns - edge;
-    // SAFETY: the last columns of the product.
+    // SAFETY: the columns from `columns` on are part of a product whose addresses are valid, as
+    // asked above; they are MAX_EDGE at most, the step is no more than MAX_GATHER_STEP, and A
+    // is not transposed.
     unsafe { dot::columns(at, columns, b, step, update) };
     columns
 }
@@ -230,7 +233,8 @@ pub(super) unsafe fn sweep(
     }
     let mut columns = at.columns;
     if manner.edge {
-        // SAFETY: the caller's promise; the strip lies where B does.
+        // SAFETY: the addresses are valid for the product, as asked above, and the strip from
+        // column 0 on begins where B does.
         columns = unsafe { without_edge(at, update, || strip(0, 1)) };
     }
     let mut place = Place {
@@ -266,8 +270,9 @@ pub(super) unsafe fn sweep(
             let line = if down.count < lines { index * lines / down.count } else { index };
             let fetches = down.count > 1 && line < lines;
             place.next = if fetches { offset(next, line * LINE) } else { ptr::null() };
-            // SAFETY: the tile is a part of the product, whose addresses the
-            // caller vouches for; the kernel is the one for its size.
+            // SAFETY: the addresses are valid for the product, as asked above: `rows` rows from
+            // `a` and `c` on and the columns of this strip are a part of it, and the kernel is
+            // the one for this size.
             unsafe {
                 let tile = kernels[vectors - 1][partial][rows - 1];
                 tile(a, BYTES * a_row, BYTES * a_step, b, BYTES * step, &place);
@@ -392,19 +397,22 @@ unsafe fn tile<
     let mut step = |sum: &mut [[Lanes; VECTORS]; ROWS]| {
         let row: [Lanes; VECTORS] = array::from_fn(|v| {
             let source = b.wrapping_add(v * LANES);
-            // SAFETY: row p of B, this tile's columns.
+            // SAFETY: this runs once for each step of the depth, so `b` is at a row of B; it
+            // has these columns.
             unsafe { if is_partial(v) { last.load(source) } else { load(source) } }
         });
         if PACKING {
             for v in 0..VECTORS {
                 fetch(b.wrapping_add(v * LANES).wrapping_byte_add(AHEAD * b_step));
-                // SAFETY: row p of the panel, which has room for whole vectors.
+                // SAFETY: a panel has room for a row of VECTORS vectors for each step of the
+                // depth.
                 unsafe { store(panel.wrapping_add(v * LANES), row[v]) };
             }
             panel = panel.wrapping_add(VECTORS * LANES);
         }
         for i in 0..ROWS {
-            // SAFETY: element (i, p) of A.
+            // SAFETY: row i is below ROWS and the step below the depth, so this is an element
+            // of A.
             let factor = Lanes::splat(unsafe { *a[i / 4].wrapping_byte_add(in_four[i % 4]) });
             for v in 0..VECTORS {
                 sum[i][v] = row[v].mul_add(factor, sum[i][v]);
@@ -467,7 +475,8 @@ unsafe fn tile<
             let beta = Lanes::splat(update.beta);
             for i in 0..ROWS {
                 for v in 0..VECTORS {
-                    // SAFETY: C, this tile's rows and columns.
+                    // SAFETY: β is not 0, so C is initialised in the rows and columns of this
+                    // tile, and the mask selects the columns that the last vector has.
                     let old = unsafe {
                         if is_partial(v) { last.load(target(i, v)) } else { load(target(i, v)) }
                     };
@@ -478,7 +487,8 @@ unsafe fn tile<
         if !at.bias.is_null() {
             let bias: [Lanes; VECTORS] = array::from_fn(|v| {
                 let source = at.bias.wrapping_add(v * LANES);
-                // SAFETY: the bias, this tile's columns.
+                // SAFETY: the bias is not null, so it has a value for each column of this tile;
+                // the mask selects those that the last vector has.
                 unsafe { if is_partial(v) { last.load(source) } else { load(source) } }
             });
             for i in 0..ROWS {
@@ -490,7 +500,8 @@ unsafe fn tile<
     }
     for i in 0..ROWS {
         for v in 0..VECTORS {
-            // SAFETY: C, this tile's rows and columns.
+            // SAFETY: C is valid for writing in the rows and columns of this tile, and the mask
+            // selects the columns that the last vector has.
             unsafe {
                 if is_partial(v) {
                     last.store(target(i, v), sum[i][v]);
@@ -501,7 +512,7 @@ unsafe fn tile<
         }
     }
     if !at.is_done && at.update.activation != Activation::Identity {
-        // SAFETY: as above; the values have just been written.
+        // SAFETY: the values of this tile of C have just been written.
         unsafe { apply(at, ROWS, at.update.activation) };
     }
 }
@@ -516,8 +527,8 @@ unsafe fn apply(at: &Place<'_>, rows: usize, activation: Activation) {
         for column in (0..at.columns).step_by(LANES) {
             let place = at.c.wrapping_add(i * at.c_row + column);
             let lanes = TailMask::new(at.columns - column);
-            // SAFETY: the caller vouches for the columns of C, which the prefix
-            // does not leave.
+            // SAFETY: C has `columns` columns in each of these rows, and the mask selects none
+            // behind them.
             unsafe { lanes.store(place, activate(lanes.load(place), activation)) };
         }
     }
@@ -533,7 +544,7 @@ const AHEAD: usize = 4;
 #[inline(always)]
 fn fetch(place: *const f32) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch never faults; SSE is a part of x86-64.
+    // SAFETY: a prefetch never faults, wherever it points; SSE is a part of x86-64.
     unsafe {
         _mm_prefetch::<_MM_HINT_T0>(place.cast());
     }
@@ -543,7 +554,7 @@ fn fetch(place: *const f32) {
 #[inline(always)]
 fn fetch_to_l2(place: *const f32) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: as above.
+    // SAFETY: a prefetch never faults, wherever it points; SSE is a part of x86-64.
     unsafe {
         _mm_prefetch::<_MM_HINT_T1>(place.cast());
     }
