@@ -20,7 +20,7 @@ mod old;
 use crate::Error;
 use crate::optimizer::OptimizerConfig;
 use crate::task::Task;
-use model::{Architecture, Cell, Config, Head, Nonlinearity};
+use model::{Architecture, Cell, Config, Head, Memory, Nonlinearity};
 use serde::{Deserialize, Serialize};
 
 /// The most workers: as many as the largest machines have threads.
@@ -71,9 +71,19 @@ pub struct NetworkConfig {
     /// The share of each layer's outputs, but the last's, that a training pass drops.
     #[serde(default)]
     pub dropout: f32,
+    /// E, the width of an embedding before the first layer, for a task of symbols.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<usize>,
+    /// What the network remembers from step to step, if not its states.
+    #[serde(default, skip_serializing_if = "is_state")]
+    pub memory: Memory,
     /// Where the weights start.
     #[serde(default)]
     pub start: FirstWeights,
+}
+
+fn is_state(memory: &Memory) -> bool {
+    *memory == Memory::State
 }
 
 /// Where weights start.
@@ -106,6 +116,8 @@ impl NetworkConfig {
             bidirectional: false,
             bias: true,
             dropout: 0.0,
+            embedding: None,
+            memory: Memory::State,
             start: FirstWeights::PyTorch,
         }
     }
@@ -115,12 +127,22 @@ impl NetworkConfig {
     /// # Errors
     /// If a size is 0, or the parameters would not fit in memory; see [`Config::new`].
     pub fn config<T: Task>(&self, task: &T) -> Result<Config, Error> {
-        let &Self { cell, hidden, layers, bidirectional, bias, dropout, start: _ } = self;
+        let &Self { cell, hidden, layers, bidirectional, bias, dropout, memory, .. } = self;
         let (inputs, head) = task.io();
-        let head = Some(Head { bias, ..head });
-        let of_cell = Architecture::new(cell, inputs, hidden);
-        let architecture = Architecture { layers, bidirectional, bias, dropout, head, ..of_cell };
-        Ok(Config::new(architecture)?)
+        let (width, embedding) = match self.embedding {
+            Some(width) => (width, Some(inputs)),
+            None => (inputs, None),
+        };
+        Ok(Config::new(Architecture {
+            layers,
+            bidirectional,
+            bias,
+            dropout,
+            head: Some(Head { bias, ..head }),
+            embedding,
+            memory,
+            ..Architecture::new(cell, width, hidden)
+        })?)
     }
 }
 
