@@ -250,7 +250,14 @@ fn a_certifiable_training_is_a_job_as_any_other_and_its_folder_tells_the_truth()
 #[test]
 fn a_network_of_another_kind_adds_but_cannot_be_proved() {
     let folder = temporary();
-    for options in ["--cell gru", "--cell tanh", "--layers 2", "--bidirectional"] {
+    for options in [
+        "--cell gru",
+        "--cell tanh",
+        "--layers 2",
+        "--bidirectional",
+        "--memory output",
+        "--memory 3",
+    ] {
         let line = format!("train {options} --examples 300 --quiet --out run --force");
         xtask_line(&folder, &line).success();
         let sum = xtask_line(&folder, "add 1 2 --run run --json");
