@@ -1,16 +1,18 @@
 //! `cargo xtask bench`: the measurements that compare.
 
 mod baseline;
-mod charts;
 mod criterion;
+mod group;
 mod hogwild;
+mod machine;
 mod peers;
+mod pictures;
 mod process;
 mod report;
 mod roofline;
 mod study;
+mod workspace;
 
-use std::fs;
 use std::process::ExitCode;
 
 /// Measure Carry beside its rivals and the limits of this machine, and report
@@ -44,12 +46,4 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Some(Other::Hogwild(args)) => hogwild::run(args)?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The CPU's name as Linux tells it, else the architecture.
-fn cpu_model() -> String {
-    let told = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    told.lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .map_or(std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
 }

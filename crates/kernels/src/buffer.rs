@@ -5,7 +5,8 @@
 
 use std::ops::{Deref, DerefMut};
 
-const LINE: usize = 16; // values in 64 bytes
+/// Values in a cache line of 64 bytes.
+pub const LINE: usize = 16;
 
 /// A growable, 64-byte-aligned slice of `f32`.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,15 @@ impl Buffer {
         if len > old {
             self[old..].fill(0.0);
         }
+    }
+
+    /// The first `len` values, to be overwritten: what they hold is what was last written
+    /// there, or zero. Grows if there never were as many, and never shrinks.
+    pub(crate) fn first(&mut self, len: usize) -> &mut [f32] {
+        if len > self.len {
+            self.resize(len);
+        }
+        &mut self[..len]
     }
 }
 

@@ -178,20 +178,13 @@ fn vectors() -> impl Iterator<Item = usize> {
 #[inline(always)]
 fn get<const N: usize>(block: &[f32; N], at: usize) -> Lanes {
     assert!(at + LANES <= N);
-    // SAFETY: LANES values follow.
+    // SAFETY: `at + LANES` is at most the length N of the block.
     unsafe { load(block.as_ptr().add(at)) }
 }
 
 #[inline(always)]
 fn put<const N: usize>(block: &mut [f32; N], at: usize, value: Lanes) {
     assert!(at + LANES <= N);
-    // SAFETY: LANES values follow.
+    // SAFETY: `at + LANES` is at most the length N of the block, which is borrowed exclusively.
     unsafe { store(block.as_mut_ptr().add(at), value) }
-}
-
-/// The `G` gates of a vector of units of a bias, or zeros.
-#[inline(always)]
-fn bias_of<const G: usize>(bias: Option<&[f32]>, unit: usize) -> [Lanes; G] {
-    // SAFETY: `Weights::check` has found a value for each gate and unit.
-    bias.map_or([Lanes::ZERO; G], |bias| unsafe { sums::load_gates(bias.as_ptr(), unit) })
 }

@@ -205,14 +205,15 @@ fn cpuid(leaf: u32, sub_leaf: u32) -> std::arch::x86_64::CpuidResult {
 fn saved_state() -> u64 {
     #[target_feature(enable = "xsave")]
     fn xcr0() -> u64 {
-        // SAFETY: XCR0 exists wherever `xgetbv` does.
+        // SAFETY: `xgetbv` reads a register that exists wherever the instruction does (feature
+        // `xsave`).
         unsafe { std::arch::x86_64::_xgetbv(0) }
     }
     const OSXSAVE: u32 = 1 << 27;
     if cpuid(1, 0).ecx & OSXSAVE == 0 {
         return 0;
     }
-    // SAFETY: OSXSAVE says that `xgetbv` may be used.
+    // SAFETY: OSXSAVE, found above, says that `xgetbv` may be used.
     unsafe { xcr0() }
 }
 

@@ -4,11 +4,11 @@
 //! AVX-512F, else `wide::f32x8`. There is no run-time dispatch here; see
 //! [`crate::cpu`] for what happens on a CPU that lacks the build's features.
 
-use crate::prefix::Prefix;
 #[cfg(target_feature = "avx512f")]
 use std::arch::x86_64;
 #[cfg(target_feature = "avx512f")]
 use std::mem;
+use std::ops::AddAssign;
 use wide::f32x8;
 
 #[cfg(not(target_feature = "avx512f"))]
@@ -25,8 +25,8 @@ pub const LANES: usize = size_of::<Lanes>() / size_of::<f32>();
 /// `source` is valid for reading [`LANES`] values.
 #[inline(always)]
 pub(crate) unsafe fn load(source: *const f32) -> Lanes {
-    // SAFETY: the caller vouches for the bytes; `Lanes` is plain floats and
-    // the read asks for no alignment.
+    // SAFETY: `source` is valid for LANES values, as asked above; `Lanes` is plain floats, for
+    // which any bytes will do, and the read asks for no alignment.
     unsafe { source.cast::<Lanes>().read_unaligned() }
 }
 
@@ -36,24 +36,9 @@ pub(crate) unsafe fn load(source: *const f32) -> Lanes {
 /// `target` is valid for writing [`LANES`] values.
 #[inline(always)]
 pub(crate) unsafe fn store(target: *mut f32, value: Lanes) {
-    // SAFETY: the caller vouches for the bytes; the write asks for no alignment.
+    // SAFETY: `target` is valid for LANES values, as asked above; the write asks for no
+    // alignment.
     unsafe { target.cast::<Lanes>().write_unaligned(value) }
-}
-
-/// Loads `values` (at most [`LANES`] of them) and fills the other lanes with zero.
-#[inline(always)]
-pub(crate) fn load_partial(values: &[f32]) -> Lanes {
-    debug_assert!(values.len() <= LANES);
-    // SAFETY: as many lanes are read as the slice has values.
-    unsafe { Prefix::new(values.len()).load(values.as_ptr()) }
-}
-
-/// Stores the first `target.len()` (at most [`LANES`]) lanes.
-#[inline(always)]
-pub(crate) fn store_partial(target: &mut [f32], value: Lanes) {
-    debug_assert!(target.len() <= LANES);
-    // SAFETY: as many lanes are written as the slice has values.
-    unsafe { Prefix::new(target.len()).store(target.as_mut_ptr(), value) }
 }
 
 /// `x · 2ⁿ` for integral n in [−150, 128] and |x| in [0.5, 2]: one rounding where the
@@ -156,18 +141,17 @@ pub(crate) fn from_eights(low: f32x8, high: f32x8) -> Lanes {
     }
 }
 
-/// 1.0 in the first `width` (at most [`LANES`]) lanes, 0.0 behind.
-#[inline]
-pub(crate) fn prefix_mask(width: usize) -> Lanes {
-    static ONES_THEN_ZEROS: [f32; 2 * LANES] = {
-        let mut values = [0.0; 2 * LANES];
-        let mut k = 0;
-        while k < LANES {
-            values[k] = 1.0;
-            k += 1;
+/// The sum of a power of two of vectors (or values), halves added to halves: rounding errors
+/// grow with the logarithm of their number, and the additions of a level run side by side.
+#[inline(always)]
+pub(crate) fn tree_sum<T: Copy + AddAssign, const COUNT: usize>(mut values: [T; COUNT]) -> T {
+    let mut width = COUNT / 2;
+    while width > 0 {
+        for k in 0..width {
+            let upper = values[k + width];
+            values[k] += upper;
         }
-        values
-    };
-    let (window, _) = ONES_THEN_ZEROS[LANES - width..].split_first_chunk().expect("LANES values");
-    Lanes::new(*window)
+        width /= 2;
+    }
+    values[0]
 }

@@ -28,7 +28,8 @@
 //! Any length, any alignment; nothing here allocates.
 
 use crate::activation::{exp_lanes, softmax_row};
-use crate::lanes::{LANES, Lanes, load_partial, prefix_mask, store_partial};
+use crate::lanes::{LANES, Lanes};
+use crate::tail_mask::{leading_ones, load_partial, store_partial};
 use std::array;
 
 /// Vectors in which a sum runs.
@@ -205,7 +206,7 @@ fn sum(
         }
         if !a_rest.is_empty() {
             let (l, g) = terms(load_partial(a_rest), load_partial(y_rest));
-            sums[1] += l * prefix_mask(a_rest.len());
+            sums[1] += l * leading_ones(a_rest.len());
             store_partial(gradient_rest, g);
         }
         let pairs: [Lanes; SUMS / 2] = array::from_fn(|i| sums[i] + sums[i + SUMS / 2]);

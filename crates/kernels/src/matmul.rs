@@ -36,42 +36,26 @@
 //!
 //! Deliberately absent: f64, complex numbers, matrices with a column stride.
 
+mod addresses;
 mod dot;
+mod epilogue;
 mod pack;
 mod tile;
 
 use std::ptr;
 
+use addresses::{Addresses, DEPTH, Strip};
+use epilogue::Update;
+pub use epilogue::{Activation, Epilogue};
 pub use pack::PackedMatrix;
 use pack::{block_stride, copy_rows, pack_panel, with_workspace};
-use tile::{Addresses, DEPTH, Manner, Strip, TILE_ROWS, WIDTH, sweep, try_single, without_edge};
+use tile::{Manner, TILE_ROWS, WIDTH, sweep, try_single, without_edge};
 
 use crate::{
-    activation::{sigmoid_lanes, tanh_lanes},
-    lanes::{LANES, Lanes, load_partial},
+    lanes::{LANES, Lanes},
     matrix::{MatMut, MatRef, Operand},
+    tail_mask::load_partial,
 };
-
-/// What is done to a value of C before it is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Activation {
-    /// Nothing.
-    #[default]
-    Identity,
-    /// `σ(x) = 1 / (1 + e^{−x})`, as [`crate::activation::sigmoid`].
-    Sigmoid,
-    /// As [`crate::activation::tanh`].
-    Tanh,
-}
-
-/// What is done to the tiles of a product while they are in registers.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Epilogue<'a> {
-    /// `[n]`: added to every row.
-    pub bias: Option<&'a [f32]>,
-    /// Applied last.
-    pub activation: Activation,
-}
 
 /// The right factor: a view, its transpose, or a packed matrix, by `into()`.
 #[derive(Clone, Copy, Debug)]
@@ -179,8 +163,8 @@ pub fn gemm_fused<'a>(
     {
         let mut at = Addresses::new(a, &mut c, &epilogue);
         let update = Update { alpha, beta, activation: epilogue.activation };
-        // SAFETY: the views vouch for their values, and `check` saw that the sizes
-        // fit; C is borrowed exclusively.
+        // SAFETY: the views hold the values that their sizes name, and `check` saw that the
+        // sizes fit together; C is borrowed exclusively.
         unsafe {
             if is_plain {
                 at.columns = without_edge(&at, &update, || strip);
@@ -225,7 +209,8 @@ fn one_strip(b: &Right<'_>) -> Option<(Strip, bool)> {
 unsafe fn some_tiles(at: &Addresses, update: &Update, b: Strip) {
     let manner = Manner { width: tile::width(at.rows), edge: false, fetch: false };
     let strip = |column: usize, _| Strip::new(b.b.wrapping_add(column), b.step);
-    // SAFETY: the caller's promise.
+    // SAFETY: the addresses are valid, as asked above; since B is one strip, the strip from a
+    // column on lies that many values further on, at the same step.
     unsafe { sweep(at, update, manner, strip) };
 }
 
@@ -312,73 +297,6 @@ pub fn rank_one(alpha: f32, x: &[f32], y: &[f32], c: MatMut<'_>) {
     let (x, y) = (MatRef::from_column(x), MatRef::from_row(y));
     let product = Product::new(alpha, x.into(), y.into(), 1.0, c, Epilogue::default());
     product.compute();
-}
-
-impl Addresses {
-    #[inline(always)]
-    fn new(a: Operand<'_>, c: &mut MatMut<'_>, epilogue: &Epilogue<'_>) -> Self {
-        let (a_row, a_step) = a.steps();
-        Self {
-            rows: c.rows(),
-            columns: c.columns(),
-            depth: a.columns(),
-            a: a.as_ptr(),
-            a_row,
-            a_step,
-            c: c.as_mut_ptr(),
-            c_row: c.stride(),
-            bias: epilogue.bias.map_or(ptr::null(), <[f32]>::as_ptr),
-        }
-    }
-}
-
-/// What happens to the sums of a tile.
-#[derive(Clone, Copy)]
-struct Update {
-    alpha: f32,
-    beta: f32,
-    activation: Activation,
-}
-
-impl Update {
-    /// Whether the sums are the result, but for a bias.
-    #[inline(always)]
-    fn is_nothing(&self) -> bool {
-        self.alpha == 1.0 && self.beta == 0.0 && self.activation == Activation::Identity
-    }
-
-    /// What happens to the sums over a part of the depth: the first part scales C,
-    /// the last applies the activation.
-    fn for_part(self, is_first: bool, is_last: bool) -> Self {
-        Self {
-            beta: if is_first { self.beta } else { 1.0 },
-            activation: if is_last { self.activation } else { Activation::Identity },
-            ..self
-        }
-    }
-}
-
-/// `activation(α·sum + β·old + bias)` of one vector.
-#[inline(always)]
-fn finish(sum: Lanes, old: Lanes, bias: Option<Lanes>, update: &Update) -> Lanes {
-    let mut value = sum * Lanes::splat(update.alpha);
-    if update.beta != 0.0 {
-        value = old.mul_add(Lanes::splat(update.beta), value);
-    }
-    if let Some(bias) = bias {
-        value += bias;
-    }
-    activate(value, update.activation)
-}
-
-/// `activation(x)`.
-#[inline(always)]
-fn activate(x: Lanes, activation: Activation) -> Lanes {
-    match activation {
-        Activation::Identity => x,
-        Activation::Sigmoid => sigmoid_lanes(x),
-        Activation::Tanh => tanh_lanes(x),
-    }
 }
 
 /// Rows of a block of A, where it lies and copied: with [`DEPTH`], a part of L2, in which
@@ -468,8 +386,8 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
         let product = Addresses { depth: 0, ..self.addresses() };
         let none = Strip::new(ptr::null(), 0);
         let manner = Manner { width: WIDTH, edge: false, fetch: false };
-        // SAFETY: C and the bias are as in `addresses`; a depth of zero reads
-        // neither A nor B.
+        // SAFETY: C is borrowed exclusively and has the sizes named, the bias a value a column
+        // (`check`); a depth of zero reads neither A nor B.
         unsafe { sweep(&product, &self.update(), manner, |_, _| none) };
     }
 
@@ -482,7 +400,8 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
     fn tiles(mut self) {
         let whole = self.addresses();
         if whole.depth <= DEPTH && whole.rows <= ROWS && self.is_direct() {
-            // SAFETY: as in `block`.
+            // SAFETY: these are the addresses of the whole product, from the first step of the
+            // depth on; `Product::is_direct` says that B is read where it lies.
             return unsafe { self.block(&whole, 0, &self.update(), &mut []) };
         }
         self.blocks(&whole);
@@ -543,7 +462,9 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                     } else {
                         block.a = block.a.wrapping_add(row * block.a_row);
                     }
-                    // SAFETY: as in `block`; a copy is a part of A.
+                    // SAFETY: the addresses are those of some rows of C and of the same rows of
+                    // A, or of a copy of these, from step p of the depth on; the panel is empty
+                    // or was made for this depth.
                     unsafe { self.block(&block, p, &update, panel) };
                 }
             }
@@ -574,7 +495,8 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                     };
                     Strip { b, step, panel: ptr::null_mut(), next }
                 };
-                // SAFETY: as above.
+                // SAFETY: A, C and the bias are valid at these addresses, as asked above, and a
+                // packed matrix has all panels of its rows, of which p is one.
                 unsafe { sweep(at, update, manner(WIDTH, false), strip) };
             }
             Source::Plain(b) if b.is_transposed() => {
@@ -584,7 +506,8 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                     pack_panel(b.part(p, column, at.depth, columns), panel);
                     Strip::new(panel.as_ptr(), vectors * LANES)
                 };
-                // SAFETY: as above.
+                // SAFETY: A, C and the bias are valid at these addresses, as asked above, and
+                // each strip has just been packed.
                 unsafe { sweep(at, update, manner(WIDTH, false), strip) };
             }
             Source::Plain(b) => {
@@ -598,7 +521,9 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                     let next = if is_last(column, vectors) { ptr::null() } else { right };
                     Strip { b, step, panel, next }
                 };
-                // SAFETY: as above.
+                // SAFETY: A, C and the bias are valid at these addresses, as asked above; B is
+                // a view with rows from p on and these columns, and the panel has room for so
+                // deep a strip of WIDTH vectors or is null.
                 unsafe { sweep(at, update, manner(width, true), strip) };
             }
         }

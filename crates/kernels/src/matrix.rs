@@ -73,7 +73,7 @@ pub struct MatRef<'a> {
 // SAFETY: a `MatRef` is a shared borrow of the values in its rows, and shared
 // borrows of f32 may cross and be used from several threads.
 unsafe impl Send for MatRef<'_> {}
-// SAFETY: as above.
+// SAFETY: `&MatRef` only reads, and shared borrows of f32 may be used from several threads.
 unsafe impl Sync for MatRef<'_> {}
 
 impl<'a> MatRef<'a> {
@@ -211,7 +211,7 @@ pub struct MatMut<'a> {
 // exclusive borrow of f32 may cross threads; the values between the rows, which
 // other views may hold, are never touched through it.
 unsafe impl Send for MatMut<'_> {}
-// SAFETY: as above; `&MatMut` only reads.
+// SAFETY: `&MatMut` only reads, and shared borrows of f32 may be used from several threads.
 unsafe impl Sync for MatMut<'_> {}
 
 impl<'a> MatMut<'a> {
@@ -324,8 +324,9 @@ impl<'a> MatMut<'a> {
     pub fn into_rows(self) -> impl ExactSizeIterator<Item = &'a mut [f32]> {
         (0..self.rows).map(move |row| {
             let start = self.start.wrapping_add(row * self.stride);
-            // SAFETY: as in `row_mut`; the rows are disjoint since the stride
-            // is at least the columns, and the view is used up.
+            // SAFETY: the constructors checked that the row lies in the buffer. The stride is
+            // at least the columns, so the rows are disjoint, and the view is used up: nobody
+            // else lends them.
             unsafe { slice::from_raw_parts_mut(start, self.columns) }
         })
     }

@@ -10,14 +10,12 @@
 //! than of them. Elsewhere, and under `--cfg plain_atomics`, with which tools see every access,
 //! it is these.
 
+pub use crate::buffer::LINE;
 use crate::lanes::{self, IntLanes, LANES, Lanes};
 use bytemuck::cast;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// Values in a [`Line`].
-pub const LINE: usize = 16;
-
-/// 16 `f32`, as bits in relaxed atomics, on a cache line of their own.
+/// [`LINE`] `f32`, as bits in relaxed atomics, on a cache line of their own.
 #[repr(align(64))]
 #[derive(Debug)]
 pub struct Line([AtomicU32; LINE]);
@@ -63,7 +61,8 @@ impl Line {
             let sum = s.simd_eq(w0_bits).bitselect(w_bits, sum);
             *value = cast(mine.bitselect(sum, s));
             stored |= mine.to_bitmask() << at;
-            // SAFETY: as above.
+            // SAFETY: both arrays hold LINE values, `at` is one of their whole LANES, and they
+            // are borrowed exclusively.
             unsafe {
                 lanes::store(own[at..].as_mut_ptr(), *value);
                 lanes::store(seen[at..].as_mut_ptr(), *value);

@@ -17,7 +17,8 @@
 
 use std::array;
 
-use crate::lanes::{LANES, Lanes, load_partial, store_partial};
+use crate::lanes::{LANES, Lanes};
+use crate::tail_mask::{load_partial, store_partial};
 
 /// Vectors in which a sum runs.
 pub const SUMS: usize = 8;

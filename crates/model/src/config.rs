@@ -4,7 +4,7 @@
 //! checked when made, so that nothing behind it has to check again. No weights and no
 //! arithmetic here; where each weight lies is `layout`'s.
 
-use crate::{Error, layout};
+use crate::{Error, Tensor, layout};
 use kernels::cell::elman;
 use kernels::recurrent::{Sizes, row_stride};
 use serde::{Deserialize, Serialize};
@@ -318,6 +318,11 @@ impl Config {
     /// Whether this is [`Config::lab`] for some sizes.
     pub(crate) fn is_lab(&self) -> bool {
         Self::lab(self.inputs(), self.hidden(), self.outputs()).is_ok_and(|lab| lab == *self)
+    }
+
+    /// PyTorch's tensors and where their values lie in the arena of such a network.
+    pub fn tensors(&self) -> Vec<Tensor> {
+        layout::tensors(*self)
     }
 
     /// All of it, in plain fields.

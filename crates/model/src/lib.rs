@@ -37,6 +37,7 @@
 
 mod config;
 mod error;
+pub mod flops;
 mod inputs;
 mod layout;
 pub mod loss;

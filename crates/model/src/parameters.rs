@@ -325,6 +325,14 @@ impl Parameters {
         });
     }
 
+    /// What stands in the arena behind the last recurrent weights: the biases of the last layer
+    /// and direction, and the head. Whole cache lines, and the end of it.
+    pub fn tail_range(&self) -> Range<usize> {
+        let config = self.config;
+        let places = layout::layer(config, config.layers() - 1, config.directions() - 1);
+        places.w_rec.end..self.arena.len()
+    }
+
     /// Where the head stands in the arena, `W_out` and `b_out`: whole cache lines, and the end of
     /// it. Empty without a head.
     pub fn head_range(&self) -> Range<usize> {

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::criterion::Measured;
-use super::roofline::{Limit, Roofline, Work, product_shape};
-use super::study::Group;
+use super::group::{Group, product_shape};
+use super::roofline::{Limit, Roofline, Work};
 
 /// All that report.json holds, but for [`FORMAT`] and [`VERSION`].
 #[derive(Debug, Serialize, Deserialize)]
@@ -182,8 +182,8 @@ impl Benchmark {
     }
 
     /// n, where it is a product of n × n matrices.
-    pub fn square_size(&self) -> Option<f64> {
-        let (m, k, n) = product_shape(&self.size)?;
+    pub fn square_size(&self) -> Option<usize> {
+        let [m, k, n] = product_shape(&self.size)?;
         (self.group == Group::Matmul && m == k && k == n).then_some(n)
     }
 

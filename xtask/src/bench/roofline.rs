@@ -14,9 +14,10 @@
 use std::fs;
 use std::sync::LazyLock;
 
+use model::flops;
 use serde::{Deserialize, Serialize};
 
-use super::study::Group;
+use super::group::{Group, layer_config, layer_shape, product_shape};
 
 /// One line of the bench `roofline`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -155,34 +156,32 @@ impl Work {
             }
             // C[m,n] ← A[m,k]·B[k,n]; C is brought in by the cache before it is written.
             Group::Matmul => {
-                let (m, k, n) = product_shape(size)?;
+                let [m, k, n] = product_shape(size)?;
+                let values = |rows: usize, columns: usize| rows as f64 * columns as f64;
+                let (a, b, c) = (values(m, k), values(k, n), values(m, n));
                 Some(Self {
-                    flop: 2.0 * m * k * n,
-                    bytes: F32 * (m * k + k * n + 2.0 * m * n),
-                    footprint: F32 * (m * k + k * n + m * n),
+                    flop: flops::product(m, k, n),
+                    bytes: F32 * (a + b + 2.0 * c),
+                    footprint: F32 * (a + b + c),
                 })
             }
-            // The products alone; all rows of a batch share each weight that is read. Two
-            // threads have more than one core's peak, a stream waits for its own states.
+            // All rows of a batch share each weight that is read; a training step reads them
+            // three times. Two threads have more than one core's peak, and a stream waits for
+            // its own states: no sensible limit.
             Group::Model => {
-                let (mode, cell) = what.split_once('/')?;
-                let passes = match mode {
-                    "inference" => 1.0,
-                    "training" => 3.0,
+                let (mode, layer) = what.split_once('/')?;
+                let [inputs, hidden, steps, batch] = layer_shape(size)?;
+                let config = layer_config(layer, inputs, hidden)?;
+                let (flop, passes) = match mode {
+                    "inference" => (flops::forward(config, steps, batch), 1.0),
+                    "training" => (flops::training_step(config, steps, batch), 3.0),
                     _ => return None,
                 };
-                let gates = match cell {
-                    "rnn" => 1.0,
-                    "gru" => 3.0,
-                    "lstm" => 4.0,
-                    _ => return None,
-                };
-                let sizes: Vec<f64> = size.split('x').filter_map(|n| n.parse().ok()).collect();
-                let &[inputs, hidden, steps, batch] = &sizes[..] else { return None };
-                let weights = gates * hidden * (hidden + inputs);
+                // Of both directions.
+                let weights = flops::forward(config, 1, 1) / 2.0;
                 (by == "carry").then_some(Self {
-                    flop: passes * 2.0 * steps * batch * weights,
-                    bytes: passes * F32 * steps * weights,
+                    flop,
+                    bytes: passes * F32 * steps as f64 * weights,
                     footprint: F32 * weights,
                 })
             }
@@ -194,13 +193,6 @@ impl Work {
     pub fn intensity(self) -> f64 {
         self.flop / self.bytes
     }
-}
-
-/// `16x64x256` as m, k, n.
-pub fn product_shape(size: &str) -> Option<(f64, f64, f64)> {
-    let mut numbers = size.split('x').map(str::parse);
-    let shape = (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?);
-    numbers.next().is_none().then_some(shape)
 }
 
 /// Bytes of the data caches that one core can use.
@@ -251,6 +243,10 @@ mod tests {
         assert_eq!(square.intensity(), 8.0);
         let lstm = Work::of(Group::Model, "training/lstm", "carry", "64x128x64x32").unwrap();
         assert_eq!(lstm.flop, 3.0 * 2.0 * 64.0 * 32.0 * 4.0 * 128.0 * 192.0);
+        assert_eq!(lstm.footprint, 4.0 * 4.0 * 128.0 * 192.0);
+        let both =
+            Work::of(Group::Model, "training/lstm_bidirectional", "carry", "64x128x64x32").unwrap();
+        assert_eq!((both.flop, both.bytes), (2.0 * lstm.flop, 2.0 * lstm.bytes));
         assert!(Work::of(Group::Model, "training/lstm", "carry_2_threads", "1x2x3x4").is_none());
         let exp = Work::of(Group::Activation, "exp", "std", "1000").unwrap();
         assert_eq!((exp.flop, exp.bytes, exp.footprint), (23_000.0, 8000.0, 8000.0));
@@ -263,6 +259,7 @@ mod tests {
             (Group::Activation, "another", "64"),
             (Group::Activation, "softmax", "64xa"),
             (Group::Model, "step/lstm", "16x16"),
+            (Group::Model, "training/elman", "64x128x64x32"),
             (Group::Model, "training/lstm", "16x16"),
             (Group::Matmul, "", "64"),
             (Group::Matmul, "", "1x2x3x4"),

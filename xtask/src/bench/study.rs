@@ -15,22 +15,24 @@
 //! of an earlier run can slip in. It judges no figure and keeps no history: an
 //! earlier report.json is a baseline where one is named.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
-use serde::{Deserialize, Serialize};
-use train::run::write_whole;
+use serde::Deserialize;
+use train::atomic_file::write_whole;
 
+use super::group::Group;
+use super::machine::cpu_model;
 use super::process::{finish, last_line, tail};
 use super::report::{Also, Benchmark, Build, Report};
 use super::roofline::{Ceilings, Roofline};
-use super::{baseline, charts, cpu_model, criterion};
+use super::workspace::{Workspace, criterion_settings};
+use super::{baseline, criterion, pictures};
 use crate::output::line;
 
 #[derive(clap::Args)]
@@ -56,49 +58,6 @@ pub struct Args {
     also: Option<String>,
 }
 
-/// The Criterion groups, each a bench target of the same name in the package `benches`.
-#[derive(clap::ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Group {
-    /// exp, sigmoid, tanh, softmax and vector helpers over slices
-    Activation,
-    /// Products of matrices
-    Matmul,
-    /// The lab: whole steps of the small network
-    Lab,
-    /// Recurrent layers: training, inference and streams
-    Model,
-}
-
-impl Group {
-    const ALL: [Self; 4] = [Self::Activation, Self::Matmul, Self::Lab, Self::Model];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Activation => "activation",
-            Self::Matmul => "matmul",
-            Self::Lab => "lab",
-            Self::Model => "model",
-        }
-    }
-
-    /// What Criterion's "elements" are in this group.
-    pub fn unit(self) -> &'static str {
-        match self {
-            Self::Activation => "values",
-            Self::Matmul | Self::Model => "FLOP",
-            Self::Lab => "examples",
-        }
-    }
-}
-
-/// Criterion's settings: seconds to warm up and to measure, how many samples, and how
-/// often they are drawn anew for the confidence intervals.
-const FULL: [&str; 4] =
-    ["--warm-up-time=1", "--measurement-time=3", "--sample-size=50", "--nresamples=20000"];
-const QUICK: [&str; 4] =
-    ["--warm-up-time=0.1", "--measurement-time=0.3", "--sample-size=10", "--nresamples=2000"];
-
 /// Runs the study and prints its report.
 ///
 /// # Errors
@@ -109,20 +68,21 @@ pub fn run(args: Args) -> Result<()> {
     let baseline = args.baseline.as_deref().map(baseline::read).transpose()?;
     let groups = args.group.map_or(Group::ALL.to_vec(), |group| vec![group]);
     let workspace = Workspace::here()?;
-    let folder = workspace.target.join("bench-report");
+    let folder = workspace.report_folder();
     let also = args.also.as_deref().map(|cpu| (cpu, workspace.for_cpu(cpu)));
 
     // Drawn on stderr, and not at all where that is no terminal.
     let progress = ProgressBar::new_spinner();
     progress.enable_steady_tick(Duration::from_millis(200));
     progress.set_message("building the benchmarks");
-    workspace.build(&groups)?;
+    let names = || groups.iter().map(|group| group.name()).chain(["roofline"]);
+    workspace.build(names())?;
     if let Some((cpu, workspace)) = &also {
         progress.set_message(format!("building the benchmarks for {cpu}"));
-        workspace.build(&groups)?;
+        workspace.build(names())?;
     }
     let study = |workspace: &Workspace, name: &str| {
-        workspace.study(&groups, args.quick, &folder.join(name), &progress)
+        measure(workspace, &groups, args.quick, &folder.join(name), &progress)
     };
     let Build { build_features, roofline, benchmarks } = study(&workspace, "criterion")?;
     let also = match also {
@@ -161,15 +121,6 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// Where cargo is asked, and where it puts things.
-struct Workspace {
-    root: PathBuf,
-    target: PathBuf,
-    cargo: OsString,
-    /// What to build for, where it is not what the configuration says.
-    cpu: Option<String>,
-}
-
 /// What the bench `roofline` prints.
 #[derive(Deserialize)]
 struct Machine {
@@ -178,134 +129,80 @@ struct Machine {
     build_features: Vec<String>,
 }
 
-impl Workspace {
-    fn here() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .context("xtask lies in the workspace")?;
-        // Absolute, for cargo is called in the root.
-        let target = match std::env::var_os("CARGO_TARGET_DIR") {
-            Some(target) => std::path::absolute(target)?,
-            None => root.join("target"),
-        };
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        Ok(Self { root: root.to_owned(), target, cargo, cpu: None })
+/// Measures the groups between two measurements of the machine; Criterion writes into
+/// `folder`, emptied before.
+fn measure(
+    workspace: &Workspace,
+    groups: &[Group],
+    quick: bool,
+    folder: &Path,
+    progress: &ProgressBar,
+) -> Result<Build> {
+    remove_folder(folder)?;
+    progress.set_message("measuring the machine");
+    let Machine { ceilings: before, build_features } = machine(workspace)?;
+    for &group in groups {
+        measure_group(workspace, group, quick, folder, progress)?;
     }
-
-    /// The same for another CPU, with a target folder of its own below the first.
-    fn for_cpu(&self, cpu: &str) -> Self {
-        let (root, cargo) = (self.root.clone(), self.cargo.clone());
-        Self { root, target: self.target.join(cpu), cargo, cpu: Some(cpu.to_owned()) }
+    progress.set_message("measuring the machine again");
+    let roofline = Roofline::new(before, machine(workspace)?.ceilings);
+    let mut benchmarks = Vec::new();
+    for &group in groups {
+        let results = criterion::read(&folder.join(group.name()))?;
+        ensure!(!results.is_empty(), "the group {} measured nothing", group.name());
+        benchmarks.extend(Benchmark::of_group(group, results, &roofline));
     }
+    Ok(Build { build_features, roofline, benchmarks })
+}
 
-    /// `cargo bench --package benches`, and no more yet.
-    fn cargo_bench(&self) -> Command {
-        let mut command = Command::new(&self.cargo);
-        command
-            .args(["bench", "--quiet", "--package", "benches"])
-            .current_dir(&self.root)
-            .env("CARGO_TARGET_DIR", &self.target);
-        if let Some(cpu) = &self.cpu {
-            command.env("RUSTFLAGS", format!("-C target-cpu={cpu}"));
-        }
-        command
-    }
+fn machine(workspace: &Workspace) -> Result<Machine> {
+    let mut command = workspace.cargo_bench();
+    command.args(["--bench", "roofline"]);
+    let output = finish(&mut command, "the bench roofline", Duration::from_secs(300))?;
+    last_line(&output).context("the bench roofline")
+}
 
-    /// Builds all, so that no compilation comes between the measurements.
-    fn build(&self, groups: &[Group]) -> Result<()> {
-        let mut command = self.cargo_bench();
-        command.args(["--no-run", "--bench", "roofline"]);
-        for group in groups {
-            command.args(["--bench", group.name()]);
-        }
-        finish(&mut command, "building the benchmarks", Duration::from_secs(3600))?;
-        Ok(())
-    }
-
-    /// Measures the groups between two measurements of the machine; Criterion writes
-    /// into `folder`, emptied before.
-    fn study(
-        &self,
-        groups: &[Group],
-        quick: bool,
-        folder: &Path,
-        progress: &ProgressBar,
-    ) -> Result<Build> {
-        remove_folder(folder)?;
-        progress.set_message("measuring the machine");
-        let Machine { ceilings: before, build_features } = self.machine()?;
-        for &group in groups {
-            self.measure(group, if quick { &QUICK } else { &FULL }, folder, progress)?;
-        }
-        progress.set_message("measuring the machine again");
-        let roofline = Roofline::new(before, self.machine()?.ceilings);
-        let mut benchmarks = Vec::new();
-        for &group in groups {
-            let results = criterion::read(&folder.join(group.name()))?;
-            ensure!(!results.is_empty(), "the group {} measured nothing", group.name());
-            benchmarks.extend(Benchmark::of_group(group, results, &roofline));
-        }
-        Ok(Build { build_features, roofline, benchmarks })
-    }
-
-    fn machine(&self) -> Result<Machine> {
-        let mut command = self.cargo_bench();
-        command.args(["--bench", "roofline"]);
-        let output = finish(&mut command, "the bench roofline", Duration::from_secs(300))?;
-        last_line(&output).context("the bench roofline")
-    }
-
-    /// Runs a group; Criterion writes below `folder`, and what it says is told only if
-    /// it fails.
-    fn measure(
-        &self,
-        group: Group,
-        settings: &[&str],
-        folder: &Path,
-        progress: &ProgressBar,
-    ) -> Result<()> {
-        let name = group.name();
-        let mut child = self
-            .cargo_bench()
-            .args(["--bench", name, "--", "--noplot"])
-            .args(settings)
-            .env("CRITERION_HOME", folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start {}", self.cargo.display()))?;
-        let stderr = BufReader::new(child.stderr.take().context("stderr is piped")?);
-        let mut told = String::new();
-        let mut count = 0;
-        progress.set_message(format!("{name}: starting"));
-        for bytes in stderr.split(b'\n') {
-            let bytes = bytes?;
-            let text = String::from_utf8_lossy(&bytes);
-            match text.strip_prefix("Benchmarking ") {
-                // "Benchmarking ID", then "Benchmarking ID: what it does now"
-                Some(id) if !id.contains(": ") => {
-                    count += 1;
-                    progress.set_message(format!("benchmark {count}: {id}"));
-                }
-                Some(_) => {}
-                None => told = told + &text + "\n",
+/// Runs a group; Criterion writes below `folder`, and what it says is told only if it fails.
+fn measure_group(
+    workspace: &Workspace,
+    group: Group,
+    quick: bool,
+    folder: &Path,
+    progress: &ProgressBar,
+) -> Result<()> {
+    let name = group.name();
+    let mut command = workspace.cargo_bench();
+    let mut child = command
+        .args(["--bench", name, "--"])
+        .args(criterion_settings(quick))
+        .env("CRITERION_HOME", folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start cargo for the group {name}"))?;
+    let stderr = BufReader::new(child.stderr.take().context("stderr is piped")?);
+    let mut told = String::new();
+    let mut count = 0;
+    progress.set_message(format!("{name}: starting"));
+    for bytes in stderr.split(b'\n') {
+        let bytes = bytes?;
+        let text = String::from_utf8_lossy(&bytes);
+        match text.strip_prefix("Benchmarking ") {
+            // "Benchmarking ID", then "Benchmarking ID: what it does now"
+            Some(id) if !id.contains(": ") => {
+                count += 1;
+                progress.set_message(format!("benchmark {count}: {id}"));
             }
+            Some(_) => {}
+            None => told = told + &text + "\n",
         }
-        let status = child.wait()?;
-        if !status.success() {
-            bail!("the group {name} failed ({status}){}", tail(&told));
-        }
-        Ok(())
     }
-
-    fn rustc_version(&self) -> Result<String> {
-        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-        let mut command = Command::new(rustc);
-        command.arg("--version").current_dir(&self.root);
-        let version = finish(&mut command, "rustc", Duration::from_secs(60))?;
-        Ok(version.trim().to_owned())
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("the group {name} failed ({status}){}", tail(&told));
     }
+    Ok(())
 }
 
 /// Writes the report and its pictures, and returns where; a picture of an earlier run
@@ -313,8 +210,8 @@ impl Workspace {
 fn write(folder: &Path, report: &Report) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let files = [
-        ("roofline.svg", Some(charts::roofline(report)?)),
-        ("matmul.svg", charts::matmul(report)?),
+        ("roofline.svg", Some(pictures::roofline(report)?)),
+        ("matmul.svg", pictures::matmul(report)?),
         ("report.json", Some(report.json() + "\n")),
         ("report.md", Some(report.markdown())),
     ];
@@ -407,13 +304,5 @@ mod tests {
             also: Some("x86-64-v3".to_owned()),
         };
         assert_eq!(command_line(&args), "cargo xtask bench matmul --quick --also x86-64-v3");
-    }
-
-    #[test]
-    fn group_names_are_those_of_the_command_line() {
-        for group in Group::ALL {
-            let value = clap::ValueEnum::to_possible_value(&group).unwrap();
-            assert_eq!(value.get_name(), group.name());
-        }
     }
 }

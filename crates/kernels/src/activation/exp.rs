@@ -18,7 +18,7 @@
 //! Floor: 16 operations of 512 bits (the scaling is two) on the two ports that
 //! have them, 8 cycles for 16 values: 0.14 ns a value at 3.5 GHz.
 
-use super::{map, map_into};
+use super::map::{map, map_into};
 use crate::lanes::{Lanes, scale_by_power_of_two};
 
 /// 1.5·2²³: the unit in the last place of a sum with it is 1.

@@ -23,7 +23,7 @@
 //! operations on two ports (the division counts three): 0.18 ns a value at 3.5 GHz.
 
 use super::exp::{BIASED_MAGIC, LN2_HI, LN2_LO};
-use super::{map, map_into, zip_map};
+use super::map::{map, map_into, zip_map};
 use crate::lanes::{IntLanes, Lanes, with_exponent, zero_below};
 
 /// `σ(x)` of each lane.

@@ -15,8 +15,10 @@
 //! The rows may lie `stride` apart in a larger buffer; what lies between them is
 //! neither read nor written.
 
-use super::{exp_lanes, map};
-use crate::lanes::{LANES, Lanes, eights, load_partial, store_partial};
+use super::exp::exp_lanes;
+use super::map::map;
+use crate::lanes::{LANES, Lanes, eights};
+use crate::tail_mask::{load_partial, store_partial};
 use wide::{f32x4, f32x8};
 
 /// Softmax of each row, in place: `x[i, ·] ← e^{x[i, ·]} / Σ_j e^{x[i, j]}`.

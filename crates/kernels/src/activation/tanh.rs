@@ -22,7 +22,7 @@
 //! is saved, with a rational function of degree 9/8 (4.5 ULP) 22%.
 
 use super::exp::{BIASED_MAGIC, LN2_HI, LN2_LO, expm1_reduced};
-use super::{map, map_into, zip_map};
+use super::map::{map, map_into, zip_map};
 use crate::lanes::{IntLanes, Lanes, reciprocal_estimate};
 
 /// `tanh(x)` of each lane.

@@ -17,12 +17,13 @@
 //! backward, `dzx` and `dzh` replace both. A step keeps 7 values a unit: zx, zh and h (of
 //! which the blocks r and z of `zh` are only room for the gradients).
 
-use super::sums::{self, Rows, RowsMut, Term, load_gates, store_gates};
-use super::{GROUP, Walk, Weights, bias_of, check, check_row, get, put, vectors};
+use super::sums::{self, Term, bias_of, load_gates, store_gates};
+use super::{GROUP, Walk, Weights, check, check_row, get, put, vectors};
 use crate::activation::{sigmoid_lanes, tanh_lanes};
 use crate::lanes::{Lanes, load, store};
 use crate::matmul::gemm;
 use crate::matrix::{MatMut, MatRef};
+use crate::rows::{Rows, RowsMut};
 use std::array;
 
 /// G, the gates of a cell: r, z, n.
@@ -157,14 +158,18 @@ pub fn forward_steps(walk: Walk, recurrent: Recurrent<'_>, start: MatRef<'_>, st
     if let Some(bias) = b_rec {
         check("b_rec", 1, bias.len(), 1, GATES * units);
     }
-    let (zx, zh, h) = (RowsMut::new(&mut zx), RowsMut::new(&mut zh), RowsMut::new(&mut h));
+    let (zx, zh, h) =
+        (RowsMut::of_view(&mut zx), RowsMut::of_view(&mut zh), RowsMut::of_view(&mut h));
     for t in walk.order() {
         let first = t * walk.batch;
         let before = walk.before(t).map(|before| h.as_rows().from(before * walk.batch));
-        let h_before = before.unwrap_or(Rows::new(start));
+        let h_before = before.unwrap_or(Rows::of_view(start));
         let (zx, zh, h) = (zx.from(first), zh.from(first), h.from(first));
-        let term = Term { values: h_before, weights: Rows::new(w_rec), depth: w_rec.rows() };
-        // SAFETY: the checks above; the rows of step t are not those of the step before.
+        let term = Term { values: h_before, weights: Rows::of_view(w_rec), depth: w_rec.rows() };
+        // SAFETY: by the checks above, `zx` and `zh` have T·B rows of 3·S values, `h` has T·B
+        // and `start` B rows of S, `w_rec` H rows of 3·S, and `b_rec` 3·S values; S is a
+        // multiple of GROUP. What is written is borrowed exclusively, and the rows of step t
+        // are not those that its states come from.
         unsafe {
             sums::for_each::<GATES, 1>(
                 walk.batch,
@@ -245,11 +250,14 @@ pub fn step(weights: Weights<'_>, x: MatRef<'_>, h_before: MatRef<'_>, mut h: Ma
     check("x", x.rows(), x.columns(), rows, x.columns());
     check("h_before", h_before.rows(), h_before.columns(), rows, units);
     let Weights { w_in, w_rec, b_in, b_rec } = weights;
-    let h_before = Rows::new(h_before);
-    let from_x = Term { values: Rows::new(x), weights: Rows::new(w_in), depth: w_in.rows() };
-    let from_h = Term { values: h_before, weights: Rows::new(w_rec), depth: w_rec.rows() };
-    let h = RowsMut::new(&mut h);
-    // SAFETY: the checks above.
+    let h_before = Rows::of_view(h_before);
+    let from_x =
+        Term { values: Rows::of_view(x), weights: Rows::of_view(w_in), depth: w_in.rows() };
+    let from_h = Term { values: h_before, weights: Rows::of_view(w_rec), depth: w_rec.rows() };
+    let h = RowsMut::of_view(&mut h);
+    // SAFETY: by the checks above, `x` is `[rows, I]`, `h_before` and `h` are `[rows, S]`, the
+    // weights have I and H rows of 3·S values and each bias 3·S values; S is a multiple of
+    // GROUP. `h` is borrowed exclusively.
     unsafe {
         sums::for_each::<GATES, 1>(
             rows,

@@ -23,12 +23,13 @@
 //!    roundings of the tanh that the forward pass multiplied by (more where h is subnormal,
 //!    and then o, which it is multiplied by, is no larger than 1e-31).
 
-use super::sums::{self, Rows, RowsMut, Term, load_gates, store_gates};
-use super::{GROUP, Walk, Weights, bias_of, check, check_row, get, put, vectors};
+use super::sums::{self, Term, bias_of, load_gates, store_gates};
+use super::{GROUP, Walk, Weights, check, check_row, get, put, vectors};
 use crate::activation::{sigmoid_lanes, tanh_lanes};
 use crate::lanes::{Lanes, load, store};
 use crate::matmul::gemm;
 use crate::matrix::{MatMut, MatRef};
+use crate::rows::{Rows, RowsMut};
 use std::array;
 
 /// G, the gates of a cell: i, f, g, o.
@@ -159,16 +160,20 @@ pub fn forward_steps(walk: Walk, w_rec: MatRef<'_>, start: Start<'_>, steps: Ste
     check("c", c.rows(), c.columns(), rows, units);
     check("start.h", start.h.rows(), start.h.columns(), walk.batch, units);
     check("start.c", start.c.rows(), start.c.columns(), walk.batch, units);
-    let (gates, c, h) = (RowsMut::new(&mut gates), RowsMut::new(&mut c), RowsMut::new(&mut h));
-    let start = (Rows::new(start.h), Rows::new(start.c));
+    let (gates, c, h) =
+        (RowsMut::of_view(&mut gates), RowsMut::of_view(&mut c), RowsMut::of_view(&mut h));
+    let start = (Rows::of_view(start.h), Rows::of_view(start.c));
     for t in walk.order() {
         let first = t * walk.batch;
         let (h_before, c_before) = walk.before(t).map_or(start, |before| {
             (h.as_rows().from(before * walk.batch), c.as_rows().from(before * walk.batch))
         });
         let (gates, c, h) = (gates.from(first), c.from(first), h.from(first));
-        let term = Term { values: h_before, weights: Rows::new(w_rec), depth: w_rec.rows() };
-        // SAFETY: the checks above; the rows of step t are not those of the step before.
+        let term = Term { values: h_before, weights: Rows::of_view(w_rec), depth: w_rec.rows() };
+        // SAFETY: by the checks above, `gates` has T·B rows of 4·S values, `c` and `h` have T·B
+        // rows of S, both parts of `start` B rows of S, and `w_rec` H rows of 4·S; S is a
+        // multiple of GROUP. What is written is borrowed exclusively, and the rows of step t
+        // are not those that its states come from.
         unsafe {
             sums::for_each::<GATES, 1>(
                 walk.batch,
@@ -265,11 +270,17 @@ pub fn step(
     check("c", c.rows(), c.columns(), rows, units);
     let Weights { w_in, w_rec, b_in, b_rec } = weights;
     let terms = [
-        Term { values: Rows::new(x), weights: Rows::new(w_in), depth: w_in.rows() },
-        Term { values: Rows::new(h_before), weights: Rows::new(w_rec), depth: w_rec.rows() },
+        Term { values: Rows::of_view(x), weights: Rows::of_view(w_in), depth: w_in.rows() },
+        Term {
+            values: Rows::of_view(h_before),
+            weights: Rows::of_view(w_rec),
+            depth: w_rec.rows(),
+        },
     ];
-    let (c, h) = (RowsMut::new(&mut c), RowsMut::new(&mut h));
-    // SAFETY: the checks above.
+    let (c, h) = (RowsMut::of_view(&mut c), RowsMut::of_view(&mut h));
+    // SAFETY: by the checks above, `x` is `[rows, I]`, `h_before`, `c` and `h` are `[rows, S]`,
+    // the weights have I and H rows of 4·S values and each bias 4·S values; S is a multiple of
+    // GROUP. `c` and `h` are borrowed exclusively.
     unsafe {
         sums::for_each::<GATES, 2>(
             rows,

@@ -25,10 +25,11 @@
 //! 86 % by [`crate::matmul::gemm`].
 
 use super::{GROUP, check};
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, LINE};
 use crate::lanes::{LANES, Lanes, load, store};
 use crate::matrix::{MatMut, MatRef, Operand};
 use crate::prefetch;
+use crate::transpose::transpose_view;
 use std::array;
 
 /// Vectors in a row of a tile, and of a panel: with [`HEIGHT`] rows their sums, a row of
@@ -47,8 +48,6 @@ const HEIGHT: usize = 6;
 const PANEL: usize = WIDTH * LANES;
 /// The rows of a block: 32 KiB with vectors of 16 lanes.
 const DEPTH: usize = 128;
-/// Values in a cache line.
-const LINE: usize = 16;
 /// Values from which weights are worth it: half of a small L2.
 const LARGE: usize = 1 << 18;
 
@@ -99,7 +98,8 @@ impl Panels {
             }
             let matrix = weights.matrix();
             if weights.is_transposed() {
-                transpose(matrix.part(first, 0, columns, self.depth), panel, width);
+                let source = matrix.part(first, 0, columns, self.depth);
+                transpose_view(source, panel, width, width);
             } else {
                 let rows = matrix.part(0, first, self.depth, columns).iter_rows();
                 for (target, row) in panel.chunks_exact_mut(width).zip(rows) {
@@ -112,32 +112,6 @@ impl Panels {
     /// n, rounded up.
     pub fn columns(&self) -> usize {
         self.columns
-    }
-}
-
-/// Writes the transpose of `source` `[columns, depth]` as rows of `width` values: in squares
-/// that are exchanged in registers, as far as there are any.
-fn transpose(source: MatRef<'_>, target: &mut [f32], width: usize) {
-    const SIDE: usize = 8;
-    let whole = source.columns() / SIDE * SIDE;
-    for first in (0..source.rows()).step_by(SIDE) {
-        let count = SIDE.min(source.rows() - first);
-        for column in (0..whole).step_by(SIDE) {
-            let line = |n: usize| {
-                let row = source.row((first + n).min(source.rows() - 1));
-                wide::f32x8::new(array::from_fn(|k| row[column + k]))
-            };
-            let square = wide::f32x8::transpose(array::from_fn(line));
-            for (n, line) in square.into_iter().enumerate() {
-                let target = &mut target[(column + n) * width + first..];
-                target[..count].copy_from_slice(&line.to_array()[..count]);
-            }
-        }
-        for column in whole..source.columns() {
-            for n in 0..count {
-                target[column * width + first + n] = source.row(first + n)[column];
-            }
-        }
     }
 }
 
@@ -194,7 +168,9 @@ pub fn multiply(a: MatRef<'_>, weights: &Panels, start: Start<'_>, mut c: MatMut
                     share,
                     is_last: k + block == depth,
                 };
-                // SAFETY: the views vouch for their values, the checks above for the sizes;
+                // SAFETY: by the checks above, A has `count` rows from `row` on with `block`
+                // values from k on, and C as many rows with `width` values from `first` on, as
+                // has what the sums start with; the panel holds `block` rows of `width` values.
                 // C is borrowed exclusively.
                 unsafe { run(&at, count, width / LANES) };
                 row += count;
@@ -232,7 +208,8 @@ struct Tile {
 /// # Safety
 /// Its addresses are valid for as many rows, vectors and steps of the depth, but for `next`.
 unsafe fn run(at: &Tile, rows: usize, vectors: usize) {
-    // SAFETY: the caller's.
+    // SAFETY: the tile is valid for `rows` and `vectors`, and each arm computes as many
+    // vectors: with a WIDTH below its number, an arm is never taken.
     unsafe {
         match vectors {
             4.. => of_width::<{ if WIDTH >= 4 { 4 } else { 1 } }>(at, rows),
@@ -246,7 +223,8 @@ unsafe fn run(at: &Tile, rows: usize, vectors: usize) {
 /// # Safety
 /// As [`run`].
 unsafe fn of_width<const VECTORS: usize>(at: &Tile, rows: usize) {
-    // SAFETY: the caller's.
+    // SAFETY: the tile is valid for `rows` rows of VECTORS vectors, and each arm computes as
+    // many rows: `multiply` asks for 1 to HEIGHT.
     unsafe {
         match rows {
             6.. => tile::<6, VECTORS>(at),
@@ -265,7 +243,7 @@ unsafe fn of_width<const VECTORS: usize>(at: &Tile, rows: usize) {
 unsafe fn tile<const ROWS: usize, const VECTORS: usize>(at: &Tile) {
     let mut sum: [[Lanes; VECTORS]; ROWS] = array::from_fn(|i| {
         let start = at.start.wrapping_add(i * at.start_row);
-        // SAFETY: the caller's.
+        // SAFETY: each of the ROWS rows that the sums start with is valid for VECTORS vectors.
         array::from_fn(|v| unsafe { load(start.wrapping_add(v * LANES)) })
     });
     if at.is_last {
@@ -280,7 +258,8 @@ unsafe fn tile<const ROWS: usize, const VECTORS: usize>(at: &Tile) {
     // Two pointers and multiples of the stride that addressing knows reach all rows.
     let mut a_low = a.wrapping_add(3 * at.a_row);
     let mut step = |sum: &mut [[Lanes; VECTORS]; ROWS]| {
-        // SAFETY: the caller's: row p of the panel, column p of A.
+        // SAFETY: this runs `depth` times, so `panel` is at a row of VECTORS vectors of the
+        // panel.
         let weights: [Lanes; VECTORS] =
             array::from_fn(|v| unsafe { load(panel.wrapping_add(v * LANES)) });
         for i in 0..ROWS {
@@ -289,7 +268,8 @@ unsafe fn tile<const ROWS: usize, const VECTORS: usize>(at: &Tile) {
             } else {
                 a_low.wrapping_add((i - 3) * at.a_row)
             };
-            // SAFETY: as above.
+            // SAFETY: `place` is in the column of A that belongs to this step, at one of ROWS
+            // rows.
             let factor = Lanes::splat(unsafe { *place });
             for v in 0..VECTORS {
                 sum[i][v] = weights[v].mul_add(factor, sum[i][v]);
@@ -314,7 +294,7 @@ unsafe fn tile<const ROWS: usize, const VECTORS: usize>(at: &Tile) {
     }
     for i in 0..ROWS {
         for v in 0..VECTORS {
-            // SAFETY: the caller's.
+            // SAFETY: each of the ROWS rows of C is valid for writing VECTORS vectors.
             unsafe { store(at.c.wrapping_add(i * at.c_row + v * LANES), sum[i][v]) };
         }
     }

@@ -19,14 +19,12 @@
 
 use std::{array, mem::MaybeUninit};
 
-use super::{
-    Activation, Update, activate, finish,
-    tile::{Addresses, DEPTH, offset, opaque},
-};
+use super::addresses::{Addresses, DEPTH, offset, opaque};
+use super::epilogue::{Activation, Update, activate, finish};
 use crate::{
-    lanes::{LANES, Lanes, eights, load, store},
+    lanes::{LANES, Lanes, eights, load, store, tree_sum},
     matrix::MatRef,
-    prefix::Prefix,
+    tail_mask::TailMask,
 };
 
 /// The vector y: `length` values, `step` apart.
@@ -69,13 +67,15 @@ pub(super) unsafe fn matrix_vector(
         let mut old = [0.0; LANES];
         if update.beta != 0.0 {
             for (row, old) in old[..count].iter_mut().enumerate() {
-                // SAFETY: one of the values of y.
+                // SAFETY: row `first + row` of the matrix exists, so y has a value for it; as β
+                // is not 0, it is valid for reading.
                 *old = unsafe { *at(row) };
             }
         }
         let new = finish(sums, Lanes::new(old), bias(first, count), update).to_array();
         for (row, &new) in new[..count].iter().enumerate() {
-            // SAFETY: one of the values of y.
+            // SAFETY: row `first + row` of the matrix exists, so y has a value for it, which
+            // nobody else uses.
             unsafe { *at(row) = new };
         }
     }
@@ -90,7 +90,7 @@ pub(super) const MAX_EDGE: usize = 8;
 ///
 /// # Safety
 /// As for [`super::tile::sweep`]; row p of B lies at `b + p·step`, and there are
-/// [`DEPTH`] rows and [`MAX_EDGE`] columns at most; the step suits [`Prefix::gather`].
+/// [`DEPTH`] rows and [`MAX_EDGE`] columns at most; the step suits [`TailMask::gather`].
 #[inline(never)]
 pub(super) unsafe fn columns(
     at: &Addresses,
@@ -107,10 +107,11 @@ pub(super) unsafe fn columns(
     for column in 0..count {
         for p in (0..at.depth).step_by(LANES) {
             let source = b.wrapping_add(first + column + p * step);
-            // SAFETY: values of a column of B, as many as are left; and there is room for
-            // the whole vectors of so many columns so deep.
+            // SAFETY: B has a row for each of the `depth - p` steps that are left, and the
+            // gather takes no more than these; `x` has room for MAX_EDGE columns of DEPTH
+            // values, a multiple of LANES.
             unsafe {
-                let values = Prefix::new(at.depth - p).gather(source, step);
+                let values = TailMask::new(at.depth - p).gather(source, step);
                 store(x.wrapping_add(column * DEPTH + p), values);
             }
         }
@@ -119,7 +120,8 @@ pub(super) unsafe fn columns(
     while column < count {
         let (left, x) = (count - column, x.wrapping_add(column * DEPTH));
         let place = first + column;
-        // SAFETY: columns of this product, which have been gathered.
+        // SAFETY: each arm takes no more columns than are `left`; they have been gathered
+        // above, in whole vectors.
         unsafe {
             column += match left {
                 4.. => block_columns::<4, { LANES / 4 }>(at, place, x, update),
@@ -145,7 +147,8 @@ unsafe fn block_columns<const COUNT: usize, const ROWS: usize>(
     let (mut a, mut c) = (at.a, at.c.wrapping_add(column));
     let mut rows = at.rows;
     while rows >= ROWS {
-        // SAFETY: so many rows of A and C, these columns.
+        // SAFETY: at least ROWS rows of A and C begin here, and C has COUNT columns from this
+        // one on, as has the bias.
         unsafe {
             let mut sums = across(block::<LANES, ROWS, COUNT>(a, at, x));
             if !is_done {
@@ -158,7 +161,8 @@ unsafe fn block_columns<const COUNT: usize, const ROWS: usize>(
         c = c.wrapping_add(ROWS * at.c_row);
     }
     for _ in 0..rows {
-        // SAFETY: a row of A and C, these columns.
+        // SAFETY: a row of A and of C begins here, and C has COUNT columns from this one on, as
+        // has the bias.
         unsafe {
             let sums = block::<COUNT, 1, COUNT>(a, at, x);
             let mut sums = Lanes::new(array::from_fn(|lane| total(sums[lane % COUNT])));
@@ -184,7 +188,8 @@ unsafe fn write_block<const COUNT: usize, const ROWS: usize>(
     c_row: usize,
 ) {
     let mut block = [0.0; LANES];
-    // SAFETY: the array is a vector long, and the caller's promise.
+    // SAFETY: the array holds LANES values, and ROWS rows of COUNT values at `c` are valid for
+    // writing.
     unsafe {
         store(block.as_mut_ptr(), sums);
         for (i, values) in block.as_chunks::<COUNT>().0[..ROWS].iter().enumerate() {
@@ -210,12 +215,13 @@ unsafe fn finish_block<const COUNT: usize>(
     let mut old = [0.0; LANES];
     if update.beta != 0.0 {
         for (i, old) in old.as_chunks_mut::<COUNT>().0[..rows].iter_mut().enumerate() {
-            // SAFETY: a row of the block.
+            // SAFETY: β is not 0, so each of the rows of the block is valid for reading COUNT
+            // values.
             *old = unsafe { c.wrapping_add(i * c_row).cast::<[f32; COUNT]>().read_unaligned() };
         }
     }
     let bias = (!bias.is_null()).then(|| {
-        // SAFETY: the bias of a column.
+        // SAFETY: the bias is not null, so it has COUNT values.
         Lanes::new(array::from_fn(|lane| unsafe { *bias.wrapping_add(lane % COUNT) }))
     });
     finish(sums, Lanes::new(old), bias, update)
@@ -241,7 +247,8 @@ unsafe fn block<const SUMS: usize, const ROWS: usize, const COUNT: usize>(
     let mut sum = [Lanes::ZERO; SUMS];
     let mut x = x;
     let mut add = |read: &dyn Fn(*const f32) -> Lanes| {
-        // SAFETY: a part of each column of B.
+        // SAFETY: this runs once for each vector of the depth, and each of COUNT gathered
+        // columns is that many whole vectors long, DEPTH apart.
         let columns: [Lanes; COUNT] =
             array::from_fn(|j| unsafe { load(x.wrapping_add(j * DEPTH)) });
         for i in 0..ROWS {
@@ -254,12 +261,12 @@ unsafe fn block<const SUMS: usize, const ROWS: usize, const COUNT: usize>(
         a = a.map(|a| opaque(a.wrapping_add(LANES)));
     };
     for _ in 0..at.depth / LANES {
-        // SAFETY: whole vectors of the rows of A.
+        // SAFETY: this runs once for each whole vector of the depth, which every row of A has.
         add(&|source| unsafe { load(source) });
     }
     if !at.depth.is_multiple_of(LANES) {
-        let rest = Prefix::new(at.depth % LANES);
-        // SAFETY: what is left of the rows of A.
+        let rest = TailMask::new(at.depth % LANES);
+        // SAFETY: the mask selects the values of a row that are left behind its whole vectors.
         add(&|source| unsafe { rest.load(source) });
     }
     sum
@@ -296,7 +303,8 @@ pub(super) unsafe fn vector_matrix(
         let update = update.for_part(p == 0, count == left);
         let bias = bias.filter(|_| count == left);
         let rows = matrix.part(p, 0, count, matrix.columns());
-        // SAFETY: the caller's promise; after the first rows y is initialised.
+        // SAFETY: y has a value a column, which nobody else uses; it is read where β is not 0,
+        // when it was initialised, and after the first rows, which have written it.
         unsafe { kernel(&x[p..p + count], rows, y, bias, &update) };
         p += count;
     }
@@ -345,8 +353,9 @@ unsafe fn add_rows<const COUNT: usize>(
     }
     let partial = |column: usize, count: usize| {
         let place = y.wrapping_add(column);
-        let lanes = Prefix::new(count);
-        // SAFETY: the prefix leaves neither y, nor the rows, nor the bias.
+        let lanes = TailMask::new(count);
+        // SAFETY: the mask selects `count` columns from `column` on, which y, the rows of the
+        // matrix, and the bias have.
         unsafe {
             let mut sum = if update.beta == 0.0 { Lanes::ZERO } else { scaled(lanes.load(place)) };
             for p in 0..COUNT {
@@ -386,8 +395,9 @@ fn dots<const ROWS: usize>(matrix: MatRef<'_>, first: usize, x: &[f32]) -> [Lane
         }
     }
     if full < x.len() {
-        let rest = Prefix::new(x.len() - full);
-        // SAFETY: as above, for the values that are left.
+        let rest = TailMask::new(x.len() - full);
+        // SAFETY: the mask selects the values from `full` on to the end of x and of the rows,
+        // which are in the matrix.
         unsafe {
             let x = rest.load(x.as_ptr().add(full));
             for i in 0..ROWS {
@@ -435,8 +445,7 @@ fn add_halves<const HALF: usize>(a: Lanes, b: Lanes) -> Lanes {
 #[cfg(not(target_feature = "avx512f"))]
 #[inline(always)]
 fn across(x: [Lanes; LANES]) -> Lanes {
-    let [a, b, c, d, e, f, g, h] = Lanes::transpose(x);
-    ((a + e) + (c + g)) + ((b + f) + (d + h))
+    tree_sum(Lanes::transpose(x))
 }
 
 /// The sum over the lanes: halves are added to halves until one value is left.
@@ -446,6 +455,5 @@ fn total(x: Lanes) -> f32 {
     for &more in &eights(x)[1..] {
         eight += more;
     }
-    let [a, b, c, d, e, f, g, h] = eight.to_array();
-    ((a + e) + (c + g)) + ((b + f) + (d + h))
+    tree_sum(eight.to_array())
 }

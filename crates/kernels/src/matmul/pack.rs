@@ -11,13 +11,15 @@
 //! A panel is read from its first value to its last, by every tile of its strip.
 //! Not a file format: the panels of two builds differ.
 
-use std::{cell::RefCell, slice};
+use std::cell::RefCell;
 
 use super::tile::WIDTH;
 use crate::{
+    buffer::{Buffer, LINE},
     lanes::LANES,
     matrix::{MatRef, Operand},
-    prefix::Prefix,
+    tail_mask::TailMask,
+    transpose::transpose_view,
 };
 
 /// A matrix `[k, n]` packed as the right factor of many products.
@@ -64,8 +66,7 @@ impl PackedMatrix {
     /// columns, `WIDTH` at most.
     pub(super) fn panel(&self, column: usize) -> *const f32 {
         debug_assert!(column.is_multiple_of(WIDTH * LANES));
-        let panels = self.panels.values(packed_len(self.rows, self.columns));
-        panels[column * self.rows..].as_ptr()
+        self.panels[..packed_len(self.rows, self.columns)][column * self.rows..].as_ptr()
     }
 }
 
@@ -93,7 +94,8 @@ pub(super) fn pack_panel(matrix: Operand<'_>, panel: &mut [f32]) {
     for first in (0..columns).step_by(LANES) {
         let width = LANES.min(columns - first);
         if matrix.is_transposed() {
-            transpose(matrix.matrix().part(first, 0, width, rows), &mut panel[first..], stride);
+            let source = matrix.matrix().part(first, 0, width, rows);
+            transpose_view(source, &mut panel[first..], stride, LANES);
         } else {
             copy_vectors(matrix.matrix().part(0, first, rows, width), &mut panel[first..], stride);
         }
@@ -103,50 +105,20 @@ pub(super) fn pack_panel(matrix: Operand<'_>, panel: &mut [f32]) {
 /// Writes the rows of `source` (at most [`LANES`] columns) as vectors at a stride,
 /// with zeros behind.
 fn copy_vectors(source: MatRef<'_>, target: &mut [f32], stride: usize) {
-    let prefix = Prefix::new(source.columns());
+    let prefix = TailMask::new(source.columns());
     for (target, row) in target.chunks_mut(stride).zip(source.iter_rows()) {
         let (target, _) = target.split_first_chunk_mut::<LANES>().expect("room for a vector");
         *target = match row.first_chunk::<LANES>() {
             Some(full) => *full,
-            // SAFETY: the prefix names as many lanes as a row has values.
+            // SAFETY: the mask selects as many lanes as the row has values.
             None => unsafe { prefix.load(row.as_ptr()) }.to_array(),
         };
-    }
-}
-
-/// Writes the transpose of `source` (at most [`LANES`] rows) as vectors at a
-/// stride, with zeros behind: in squares of 8 that are exchanged in registers.
-fn transpose(source: MatRef<'_>, target: &mut [f32], stride: usize) {
-    const SIDE: usize = 8;
-    let width = source.rows();
-    for (block, target) in target.chunks_mut(SIDE * stride).enumerate() {
-        for group in (0..LANES).step_by(SIDE) {
-            let mut square = [wide::f32x8::ZERO; SIDE];
-            for (offset, line) in square.iter_mut().enumerate() {
-                if group + offset < width {
-                    let values = &source.row(group + offset)[block * SIDE..];
-                    *line = match values.first_chunk::<SIDE>() {
-                        Some(&full) => wide::f32x8::new(full),
-                        None => {
-                            let mut some = [0.0; SIDE];
-                            some[..values.len()].copy_from_slice(values);
-                            wide::f32x8::new(some)
-                        }
-                    };
-                }
-            }
-            let square = wide::f32x8::transpose(square);
-            for (target, line) in target.chunks_mut(stride).zip(square) {
-                target[group..group + SIDE].copy_from_slice(&line.to_array());
-            }
-        }
     }
 }
 
 /// Distance of the rows in a block of A: an odd number of cache lines, so that
 /// the rows of a tile lie in different sets.
 pub(super) fn block_stride(columns: usize) -> usize {
-    const LINE: usize = 16;
     (columns.div_ceil(LINE) | 1) * LINE
 }
 
@@ -154,37 +126,6 @@ pub(super) fn block_stride(columns: usize) -> usize {
 pub(super) fn copy_rows(source: MatRef<'_>, target: &mut [f32], stride: usize) {
     for (target, source) in target.chunks_mut(stride).zip(source.iter_rows()) {
         target[..source.len()].copy_from_slice(source);
-    }
-}
-
-/// One cache line, which is also the widest vector.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
-struct Line([f32; 16]);
-
-/// Values that start at a cache line, kept for the next use.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Buffer {
-    lines: Vec<Line>,
-}
-
-impl Buffer {
-    /// The first `length` values for writing; allocates only if there never
-    /// were as many.
-    pub(super) fn first(&mut self, length: usize) -> &mut [f32] {
-        let lines = length.div_ceil(16);
-        if lines > self.lines.len() {
-            self.lines.resize(lines, Line([0.0; 16]));
-        }
-        // SAFETY: a line is 16 floats without padding, so the vector holds at
-        // least `length` initialised floats.
-        unsafe { slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), length) }
-    }
-
-    fn values(&self, length: usize) -> &[f32] {
-        assert!(length <= 16 * self.lines.len());
-        // SAFETY: as in `first`; the length was checked.
-        unsafe { slice::from_raw_parts(self.lines.as_ptr().cast(), length) }
     }
 }
 

@@ -21,7 +21,7 @@
 //! 4. Next to the multiply-adds of a step there is little else: addresses go on by bytes,
 //!    an addition each. As values, each was a `lea` with a factor, which takes turns with
 //!    multiply-adds on one of their two ports: 171 cycles instead of 166 for 16 × 16 × 16.
-//! 5. The last vector of a row is masked where the columns end ([`Prefix`]). A few columns
+//! 5. The last vector of a row is masked where the columns end ([`TailMask`]). A few columns
 //!    in it are better summed along the depth ([`without_edge`]): 100 × 100 × 100, with 4,
 //!    went from 82 % of peak to 89 %, 33 × 33 × 33 from 61 % to 78 %.
 //! 6. A is read where it lies, by any two steps, so A and Aᵀ are one kernel.
@@ -34,12 +34,15 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
-use std::{arch::asm, array, ptr};
+use std::{array, ptr};
 
-use super::{Activation, Update, activate, dot};
+use super::addresses::{Addresses, BYTES, Strip, offset, opaque};
+use super::dot;
+use super::epilogue::{Activation, Update, activate};
 use crate::{
+    buffer::LINE,
     lanes::{LANES, Lanes, load, store},
-    prefix::{MAX_GATHER_STEP, Prefix},
+    tail_mask::{MAX_GATHER_STEP, TailMask},
 };
 
 /// Vectors that the registers hold. Without AVX a vector takes two of them.
@@ -65,10 +68,6 @@ const MAX_WIDTH: usize = 4;
 
 /// The most rows of any tile.
 const MAX_HEIGHT: usize = 20;
-
-/// The most of the depth that one sweep sums in registers: a strip of B so deep
-/// stays in L1 while the rows of A pass by. Every path cuts the depth here.
-pub(super) const DEPTH: usize = 128;
 
 /// The most rows of a tile so many vectors wide: its sums, a row of B and one
 /// broadcast fit into the registers. A single row of A uses each vector of B but
@@ -112,46 +111,6 @@ pub(super) fn width(rows: usize) -> usize {
 
 /// The most rows of C that are one tile of [`WIDTH`].
 pub(super) const TILE_ROWS: usize = height(WIDTH);
-
-/// `C[m×n] ← activation(α·A[m×k]·B[k×n] + β·C + bias)` as addresses, all but B's.
-///
-/// Element (i, p) of A lies at `a + i·a_row + p·a_step`.
-#[derive(Clone, Copy)]
-pub(super) struct Addresses {
-    pub rows: usize,
-    pub columns: usize,
-    pub depth: usize,
-    pub a: *const f32,
-    pub a_row: usize,
-    pub a_step: usize,
-    pub c: *mut f32,
-    pub c_row: usize,
-    /// One value a column, or null.
-    pub bias: *const f32,
-}
-
-/// A strip of B: row p of it lies at `b + p·step`. A `panel` that is not null gets
-/// a copy, row after row in whole vectors with zeros behind. At `next`, if that is not
-/// null, lies the strip that will be read after it, at the same step.
-#[derive(Clone, Copy)]
-pub(super) struct Strip {
-    pub b: *const f32,
-    pub step: usize,
-    pub panel: *mut f32,
-    pub next: *const f32,
-}
-
-impl Strip {
-    /// A strip to be read where it lies.
-    pub fn new(b: *const f32, step: usize) -> Self {
-        Self { b, step, panel: ptr::null_mut(), next: ptr::null() }
-    }
-}
-
-/// A pointer so many values on, or null where it was null.
-pub(super) fn offset(start: *const f32, by: usize) -> *const f32 {
-    if start.is_null() { start } else { start.wrapping_add(by) }
-}
 
 /// What a tile needs to know beside A and B, which it is given in registers: they are
 /// asked for at once, and all this later.
@@ -200,7 +159,8 @@ pub(super) unsafe fn try_single(at: &Addresses, update: &Update, strip: Strip) -
         unless: usize::MAX,
     };
     let partial = usize::from(!at.columns.is_multiple_of(LANES));
-    // SAFETY: the caller's promise; the kernel is the one for this size.
+    // SAFETY: the addresses are valid for the product, as asked above, and it is one tile of
+    // just this size.
     unsafe {
         let tile = TILES[vectors - 1][partial][at.rows - 1];
         tile(at.a, BYTES * at.a_row, BYTES * at.a_step, b, BYTES * step, &place);
@@ -245,7 +205,9 @@ pub(super) unsafe fn without_edge(
         return at.columns;
     }
     let columns = at.columns - edge;
-    // SAFETY: the last columns of the product.
+    // SAFETY: the columns from `columns` on are part of a product whose addresses are valid, as
+    // asked above; they are MAX_EDGE at most, the step is no more than MAX_GATHER_STEP, and A
+    // is not transposed.
     unsafe { dot::columns(at, columns, b, step, update) };
     columns
 }
@@ -271,7 +233,8 @@ pub(super) unsafe fn sweep(
     }
     let mut columns = at.columns;
     if manner.edge {
-        // SAFETY: the caller's promise; the strip lies where B does.
+        // SAFETY: the addresses are valid for the product, as asked above, and the strip from
+        // column 0 on begins where B does.
         columns = unsafe { without_edge(at, update, || strip(0, 1)) };
     }
     let mut place = Place {
@@ -307,8 +270,9 @@ pub(super) unsafe fn sweep(
             let line = if down.count < lines { index * lines / down.count } else { index };
             let fetches = down.count > 1 && line < lines;
             place.next = if fetches { offset(next, line * LINE) } else { ptr::null() };
-            // SAFETY: the tile is a part of the product, whose addresses the
-            // caller vouches for; the kernel is the one for its size.
+            // SAFETY: the addresses are valid for the product, as asked above: `rows` rows from
+            // `a` and `c` on and the columns of this strip are a part of it, and the kernel is
+            // the one for this size.
             unsafe {
                 let tile = kernels[vectors - 1][partial][rows - 1];
                 tile(a, BYTES * a_row, BYTES * a_step, b, BYTES * step, &place);
@@ -419,7 +383,7 @@ unsafe fn tile<
     if ROWS > height(VECTORS) || PACKING && VECTORS > WIDTH {
         unreachable!();
     }
-    let last = Prefix::new(at.columns - (VECTORS - 1) * LANES);
+    let last = TailMask::new(at.columns - (VECTORS - 1) * LANES);
     let is_partial = |v: usize| PARTIAL && v == VECTORS - 1;
 
     let mut sum = [[Lanes::ZERO; VECTORS]; ROWS];
@@ -433,19 +397,22 @@ unsafe fn tile<
     let mut step = |sum: &mut [[Lanes; VECTORS]; ROWS]| {
         let row: [Lanes; VECTORS] = array::from_fn(|v| {
             let source = b.wrapping_add(v * LANES);
-            // SAFETY: row p of B, this tile's columns.
+            // SAFETY: this runs once for each step of the depth, so `b` is at a row of B; it
+            // has these columns.
             unsafe { if is_partial(v) { last.load(source) } else { load(source) } }
         });
         if PACKING {
             for v in 0..VECTORS {
                 fetch(b.wrapping_add(v * LANES).wrapping_byte_add(AHEAD * b_step));
-                // SAFETY: row p of the panel, which has room for whole vectors.
+                // SAFETY: a panel has room for a row of VECTORS vectors for each step of the
+                // depth.
                 unsafe { store(panel.wrapping_add(v * LANES), row[v]) };
             }
             panel = panel.wrapping_add(VECTORS * LANES);
         }
         for i in 0..ROWS {
-            // SAFETY: element (i, p) of A.
+            // SAFETY: row i is below ROWS and the step below the depth, so this is an element
+            // of A.
             let factor = Lanes::splat(unsafe { *a[i / 4].wrapping_byte_add(in_four[i % 4]) });
             for v in 0..VECTORS {
                 sum[i][v] = row[v].mul_add(factor, sum[i][v]);
@@ -508,7 +475,8 @@ unsafe fn tile<
             let beta = Lanes::splat(update.beta);
             for i in 0..ROWS {
                 for v in 0..VECTORS {
-                    // SAFETY: C, this tile's rows and columns.
+                    // SAFETY: β is not 0, so C is initialised in the rows and columns of this
+                    // tile, and the mask selects the columns that the last vector has.
                     let old = unsafe {
                         if is_partial(v) { last.load(target(i, v)) } else { load(target(i, v)) }
                     };
@@ -519,7 +487,8 @@ unsafe fn tile<
         if !at.bias.is_null() {
             let bias: [Lanes; VECTORS] = array::from_fn(|v| {
                 let source = at.bias.wrapping_add(v * LANES);
-                // SAFETY: the bias, this tile's columns.
+                // SAFETY: the bias is not null, so it has a value for each column of this tile;
+                // the mask selects those that the last vector has.
                 unsafe { if is_partial(v) { last.load(source) } else { load(source) } }
             });
             for i in 0..ROWS {
@@ -531,7 +500,8 @@ unsafe fn tile<
     }
     for i in 0..ROWS {
         for v in 0..VECTORS {
-            // SAFETY: C, this tile's rows and columns.
+            // SAFETY: C is valid for writing in the rows and columns of this tile, and the mask
+            // selects the columns that the last vector has.
             unsafe {
                 if is_partial(v) {
                     last.store(target(i, v), sum[i][v]);
@@ -542,7 +512,7 @@ unsafe fn tile<
         }
     }
     if !at.is_done && at.update.activation != Activation::Identity {
-        // SAFETY: as above; the values have just been written.
+        // SAFETY: the values of this tile of C have just been written.
         unsafe { apply(at, ROWS, at.update.activation) };
     }
 }
@@ -556,9 +526,9 @@ unsafe fn apply(at: &Place<'_>, rows: usize, activation: Activation) {
     for i in 0..rows {
         for column in (0..at.columns).step_by(LANES) {
             let place = at.c.wrapping_add(i * at.c_row + column);
-            let lanes = Prefix::new(at.columns - column);
-            // SAFETY: the caller vouches for the columns of C, which the prefix
-            // does not leave.
+            let lanes = TailMask::new(at.columns - column);
+            // SAFETY: C has `columns` columns in each of these rows, and the mask selects none
+            // behind them.
             unsafe { lanes.store(place, activate(lanes.load(place), activation)) };
         }
     }
@@ -570,16 +540,11 @@ const FETCH: usize = 8;
 /// How many rows ahead a packing tile fetches B. Rows a power of two apart share a set of
 /// L1, which holds no more than 8 or 12.
 const AHEAD: usize = 4;
-/// Values in a cache line.
-const LINE: usize = 16;
-/// Bytes of a value.
-const BYTES: usize = size_of::<f32>();
-
 /// Asks for the cache line at an address, which need not be valid.
 #[inline(always)]
 fn fetch(place: *const f32) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch never faults; SSE is a part of x86-64.
+    // SAFETY: a prefetch never faults, wherever it points; SSE is a part of x86-64.
     unsafe {
         _mm_prefetch::<_MM_HINT_T0>(place.cast());
     }
@@ -589,19 +554,8 @@ fn fetch(place: *const f32) {
 #[inline(always)]
 fn fetch_to_l2(place: *const f32) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: as above.
+    // SAFETY: a prefetch never faults, wherever it points; SSE is a part of x86-64.
     unsafe {
         _mm_prefetch::<_MM_HINT_T1>(place.cast());
     }
-}
-
-/// The same pointer, of which the compiler does not know where it came from.
-#[allow(clippy::pointers_in_nomem_asm_block)] // nothing is read or written
-#[inline(always)]
-pub(super) fn opaque(mut pointer: *const f32) -> *const f32 {
-    // SAFETY: the assembly is empty.
-    unsafe {
-        asm!("/* {0} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags));
-    }
-    pointer
 }

@@ -20,11 +20,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
+use model::flops;
 use serde::{Deserialize, Serialize};
+use train::statistics::median;
 
-use super::{Spread, median, prepare_environment, python_command, target_features};
-use crate::bench::cpu_model;
+use super::python::{prepare_environment, python_command};
+use super::spread::Spread;
+use crate::bench::group::layer_config;
+use crate::bench::machine::{cpu_model, target_features};
 use crate::bench::process::{finish, last_line};
+use crate::bench::workspace::root;
 
 /// The folders in `benches/peers/models`, ours first, and how many threads they know.
 const RUST_PEERS: [(&str, usize); 4] = [("carry", 2), ("candle", 2), ("burn", 2), ("rust-lstm", 1)];
@@ -78,7 +83,7 @@ struct Row {
     threads: usize,
     peer: String,
     milliseconds: Spread,
-    gflop_per_s: f64,
+    gflop_per_s: Option<f64>,
     /// Theirs over ours, round by round.
     ratio: Spread,
     /// Whether it found our loss.
@@ -101,8 +106,7 @@ struct Report {
 /// If Carry itself fails; a rival that does is named and left out.
 pub fn run(cell: Option<&str>, quick: bool, json: bool) -> Result<()> {
     let (rounds, repeat) = if quick { (1, 3) } else { (5, 9) };
-    let root =
-        Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")?;
+    let root = root()?;
     let progress = ProgressBar::new_spinner();
     progress.enable_steady_tick(Duration::from_millis(200));
 
@@ -233,7 +237,7 @@ impl Row {
             sizes: *sizes,
             threads: *threads,
             peer: peer.to_owned(),
-            gflop_per_s: flop(mode, cell, *sizes) / milliseconds.median / 1e6,
+            gflop_per_s: flop(mode, cell, *sizes).map(|flop| flop / milliseconds.median / 1e6),
             milliseconds,
             ratio: Spread::of(&ratios),
             same_loss: (figures.loss - ours.loss).abs() <= LOSS_TOLERANCE * ours.loss,
@@ -241,15 +245,10 @@ impl Row {
     }
 }
 
-/// 2·T·B·G·H·(H + I) for inference, three times that for training.
-fn flop(mode: &str, cell: &str, [inputs, hidden, steps, batch]: [usize; 4]) -> f64 {
-    let gates = match cell {
-        "rnn" => 1,
-        "gru" => 3,
-        _ => 4,
-    };
-    let passes = if mode == "training" { 3 } else { 1 };
-    (passes * 2 * steps * batch * gates * hidden * (hidden + inputs)) as f64
+/// What a case is counted as; none for a cell that nobody knows.
+fn flop(mode: &str, cell: &str, [inputs, hidden, steps, batch]: [usize; 4]) -> Option<f64> {
+    let count = if mode == "training" { flops::training_step } else { flops::forward };
+    Some(count(layer_config(cell, inputs, hidden)?, steps, batch))
 }
 
 impl Report {
@@ -268,9 +267,10 @@ impl Report {
             let Spread { median, min, max } = &row.ratio;
             let other = if row.same_loss { "" } else { ", another loss" };
             let ratio = format!("{median:.2} ({min:.2} to {max:.2}){other}");
+            let rate = row.gflop_per_s.map_or("–".to_owned(), |rate| format!("{rate:.1}"));
             text += &format!(
-                "| {:<9} | {:<4} | {sizes:<16} | {:>7} | {:<14} | {:>8.3} | {:>7.1} | {ratio:<21} |\n",
-                row.mode, row.cell, row.threads, row.peer, row.milliseconds.median, row.gflop_per_s,
+                "| {:<9} | {:<4} | {sizes:<16} | {:>7} | {:<14} | {:>8.3} | {rate:>7} | {ratio:<21} |\n",
+                row.mode, row.cell, row.threads, row.peer, row.milliseconds.median,
             );
         }
         for (peer, version) in &self.versions {
@@ -296,7 +296,7 @@ mod tests {
         let row = Row::new(&case, "torch", &theirs, &ours);
         assert_eq!((row.ratio.median, row.ratio.min, row.ratio.max), (3.0, 3.0, 4.0));
         // 3·2·64·32·4·128·192 FLOP in 4 ms
-        assert!((row.gflop_per_s - 301.989_888).abs() < 1e-9, "{}", row.gflop_per_s);
+        assert!((row.gflop_per_s.unwrap() - 301.989_888).abs() < 1e-9, "{:?}", row.gflop_per_s);
         assert!(row.same_loss);
         let other = Figures { rounds: vec![3.0], loss: 101.0 };
         assert!(!Row::new(&case, "torch", &other, &ours).same_loss);

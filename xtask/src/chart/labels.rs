@@ -1,0 +1,72 @@
+//! Places for labels beside dots: on nobody else, and inside the plot.
+//!
+//! SVG viewers bring their own fonts, so widths are estimated with room to spare; a label for
+//! which there is no room is left out.
+
+use super::canvas::FONT;
+use std::ops::Range;
+
+/// Pixels from the upper left: left, top, right, bottom.
+type Box4 = [i32; 4];
+
+/// Where labels and dots stand already.
+pub struct Labels {
+    plot: Box4,
+    taken: Vec<Box4>,
+}
+
+impl Labels {
+    /// None yet, in a plot of these pixels.
+    pub fn within((x, y): (Range<i32>, Range<i32>)) -> Self {
+        Self { plot: [x.start, y.start, x.end, y.end], taken: Vec::new() }
+    }
+
+    /// A dot stands there.
+    pub fn keep_clear_of(&mut self, (x, y): (i32, i32)) {
+        self.taken.push([x - 4, y - 4, x + 4, y + 4]);
+    }
+
+    /// The upper left corner for a label beside a dot; none where all is taken.
+    pub fn place(&mut self, (x, y): (i32, i32), text: &str) -> Option<(i32, i32)> {
+        const DISTANCE: i32 = 6;
+        let (width, height) = (text.chars().count() as i32 * 7, FONT);
+        let corners = [
+            (x + DISTANCE, y - height / 2),
+            (x - DISTANCE - width, y - height / 2),
+            (x - width / 2, y - DISTANCE - height),
+            (x - width / 2, y + DISTANCE),
+        ];
+        let box_at = |(x, y): (i32, i32)| [x, y, x + width, y + height];
+        let fits = |corner: &(i32, i32)| {
+            let [left, top, right, bottom] = box_at(*corner);
+            let inside = left >= self.plot[0]
+                && top >= self.plot[1]
+                && right <= self.plot[2]
+                && bottom <= self.plot[3];
+            inside
+                && self.taken.iter().all(|other| {
+                    right < other[0] || other[2] < left || bottom < other[1] || other[3] < top
+                })
+        };
+        let corner = corners.into_iter().find(fits)?;
+        self.taken.push(box_at(corner));
+        Some(corner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_stand_beside_their_dot_and_never_on_another() {
+        let mut labels = Labels::within((0..100, 0..100));
+        labels.keep_clear_of((50, 50));
+        labels.keep_clear_of((60, 50)); // to the right
+        assert_eq!(labels.place((50, 50), "8"), Some((37, 44)));
+        assert_eq!(labels.place((50, 50), "8"), Some((47, 31)));
+        assert_eq!(labels.place((50, 50), "8"), Some((47, 56)));
+        assert_eq!(labels.place((50, 50), "8"), None);
+        assert_eq!(labels.place((99, 0), "8"), None);
+    }
+}
