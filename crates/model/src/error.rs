@@ -1,6 +1,6 @@
 //! What can go wrong: a configuration that makes no sense, weights that do not fit.
 
-use crate::Memory;
+use crate::size;
 
 /// An error of this crate; the text names the thing, the value and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +25,7 @@ pub enum Error {
         "a network of {inputs} inputs, {layers} layers of {hidden} hidden units, {outputs} \
          outputs and an embedding of {symbols} symbols does not fit in memory; at most {} \
          parameters do",
-        crate::config::MOST_PARAMETERS
+        size::MOST_PARAMETERS
     )]
     TooLarge {
         /// I
@@ -42,17 +42,12 @@ pub enum Error {
 
     /// Only a small network remembers its outputs or its inputs.
     #[error(
-        "a network that remembers {} has one layer of an Elman cell in one direction, a head on \
-         every step and no dropout; this one has {found}",
-        match memory {
-            Memory::State => "its states",
-            Memory::Output => "its outputs",
-            Memory::Window(_) => "its last inputs",
-        }
+        "a network that remembers its {remembered} has one layer of an Elman cell in one \
+         direction, a head on every step and no dropout; this one has {found}"
     )]
     Memory {
         /// What it is to remember.
-        memory: Memory,
+        remembered: &'static str,
         /// What it has instead.
         found: String,
     },
@@ -234,7 +229,7 @@ pub enum Error {
         "a pass of {steps} steps of {batch} sequences does not fit in memory; cut it into fewer \
          sequences, or into chunks of fewer steps that start from the state before (at most {} \
          steps)",
-        crate::sequences::MOST_STEPS
+        size::MOST_STEPS
     )]
     PassTooLarge {
         /// T

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! a product [m, k]·[k, n]     2·m·k·n                  a multiplication and an addition each
-//! a layer, forward            D·2·T·B·G·H·(H + I)      x·W_in and h·W_rec of each step
+//! a layer, forward            D·2·T·B·G·H·(H + I)      x·W_in and h·W_rec of each step (of one
+//!                                                      that remembers outputs O, of a window 0
+//!                                                      instead of H)
 //! a training step             3 × forward              BPTT has two such products for each one
 //! ```
 //!
@@ -22,7 +24,8 @@ pub fn forward(config: Config, steps: usize, batch: usize) -> f64 {
     let (hidden, directions) = (config.hidden(), config.directions());
     let sums = config.cell().gates() * hidden; // G·H
     // Not `product(steps * batch, …)`: T·B may exceed a usize where only a count is asked for.
-    let per_row = |layer| product(directions, config.layer_inputs(layer) + hidden, sums);
+    let per_row =
+        |layer| product(directions, config.layer_inputs(layer) + config.recurrent_inputs(), sums);
     let rows = steps as f64 * batch as f64;
     let layers: f64 = (0..config.layers()).map(|layer| rows * per_row(layer)).sum();
     let head = config.head().map_or(0.0, |head| {

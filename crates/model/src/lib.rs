@@ -35,8 +35,10 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod architecture;
 mod config;
 mod error;
+mod finite;
 pub mod flops;
 mod inputs;
 mod layout;
@@ -51,9 +53,8 @@ mod stream;
 mod used;
 pub mod weights;
 
-pub use config::{
-    Architecture, Cell, Config, Head, HeadActivation, HeadSteps, Memory, Nonlinearity,
-};
+pub use architecture::{Architecture, Cell, Head, HeadActivation, HeadSteps, Memory, Nonlinearity};
+pub use config::Config;
 pub use error::Error;
 pub use inputs::Inputs;
 pub use layout::{InputRows, Role, Tensor};
@@ -62,12 +63,3 @@ pub use parameters::Parameters;
 pub use sequences::{Sequences, ShareBuffer};
 pub use state::State;
 pub use stream::Stream;
-
-use sequences::check_finite;
-
-/// Is there neither a NaN nor an infinity among them? Their exponents alone are all ones.
-fn all_finite(values: &[f32]) -> bool {
-    let magnitude = |value: &f32| value.to_bits() & 0x7fff_ffff;
-    let largest = |chunk: &[f32]| chunk.iter().map(magnitude).fold(0, u32::max);
-    values.chunks(1024).all(|chunk| largest(chunk) < f32::INFINITY.to_bits())
-}

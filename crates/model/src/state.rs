@@ -1,6 +1,7 @@
 //! The states of all layers between two steps: what a pass starts from and ends with.
 
-use crate::sequences::{check_finite, copy_columns};
+use crate::finite::check_finite;
+use crate::inputs::copy_columns;
 use crate::{Architecture, Cell, Config, Error, size};
 use std::ops::Range;
 

@@ -8,7 +8,8 @@
 
 mod plain;
 
-use crate::{Cell, Config, Error, HeadActivation, Inputs, Memory, Parameters, State, check_finite};
+use crate::finite::check_finite;
+use crate::{Cell, Config, Error, HeadActivation, Inputs, Memory, Parameters, State};
 use kernels::activation::sigmoid;
 use kernels::buffer::Buffer;
 use kernels::cell::{Weights, elman, gru, lstm};

@@ -9,7 +9,7 @@
 //! to be there with the right shape and type and none beside them, and every value must
 //! be finite. A file is read whole or not at all.
 
-use crate::{Config, Error, Parameters, Role, Tensor, layout};
+use crate::{Config, Error, Parameters, Role, Tensor};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::BTreeSet;
 
@@ -56,7 +56,7 @@ pub struct Read {
 /// As [`from_bytes`].
 pub fn read(config: Config, bytes: &[u8]) -> Result<Read, Error> {
     let file = SafeTensors::deserialize(bytes)?;
-    let tensors = layout::tensors(config);
+    let tensors = config.tensors();
     let names = names_in(&file, &tensors)?;
     let views = tensors.iter().zip(&names).map(|(tensor, name)| view(&file, tensor, name));
     let views: Vec<_> = views.collect::<Result<_, _>>()?;
