@@ -46,7 +46,7 @@ pub fn training_step(config: Config, steps: usize, batch: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Architecture, Cell, Head};
+    use crate::{Architecture, Cell, Head, Memory, Nonlinearity};
 
     #[test]
     fn a_layer_is_counted_as_its_two_products() {
@@ -77,6 +77,19 @@ mod tests {
         let head = Head { steps: HeadSteps::Last, ..Head::linear(outputs) };
         let last = Config::new(Architecture { head: Some(head), ..bidirectional }).unwrap();
         assert_eq!(forward(last, steps, batch), layers + product(batch, 2 * hidden, outputs));
+    }
+
+    #[test]
+    fn a_window_meets_its_inputs_and_a_jordan_network_its_outputs_instead_of_the_states() {
+        let elman = Architecture::new(Cell::Elman(Nonlinearity::Tanh), 3, 5);
+        let elman = Architecture { head: Some(Head::linear(2)), ..elman };
+        for (memory, inputs) in
+            [(Memory::State, 3 + 5), (Memory::Output, 3 + 2), (Memory::Window(4), 4 * 3)]
+        {
+            let config = Config::new(Architecture { memory, ..elman }).unwrap();
+            let expected = product(7, inputs, 5) + product(7, 5, 2);
+            assert_eq!(forward(config, 7, 1), expected, "{memory:?}");
+        }
     }
 
     #[test]

@@ -365,9 +365,7 @@ mod tests {
                     let head = Some(Head { bias, ..Head::linear(18) });
                     let cell = Cell::Elman(Nonlinearity::Sigmoid);
                     let architecture = Architecture::new(cell, inputs, 20);
-                    let architecture =
-                        Architecture { bias, head, embedding, memory, ..architecture };
-                    architecture
+                    Architecture { bias, head, embedding, memory, ..architecture }
                 },
             )
         });
@@ -385,9 +383,7 @@ mod tests {
                         let architecture = Architecture::new(cell, 5, hidden);
                         let embedding = Some(hidden).filter(|_| layers == 2);
                         let architecture = Architecture { embedding, ..architecture };
-                        let architecture =
-                            Architecture { layers, bidirectional, bias, head, ..architecture };
-                        architecture
+                        Architecture { layers, bidirectional, bias, head, ..architecture }
                     })
                 })
         })

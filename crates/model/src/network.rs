@@ -20,9 +20,11 @@
 //! adds 2 bytes for 16 units. [`Network::recompute`] keeps these starts alone, and the
 //! rest for one segment at a time: of the order of √T instead of T. With two directions it
 //! keeps h of all steps, too, since the layer above needs both at once (so it saves an
-//! Elman network nothing). [`Network::activation_bytes`]
-//! tells what is in use; the backward pass adds 4 bytes for each of the places of a segment (two
-//! directions: of all). Nothing is allocated for these until a longer pass.
+//! Elman network nothing). Inputs count where they had to be copied: of sequences of unequal
+//! length, and rows of an embedding. [`Network::activation_bytes`] tells what is in use.
+//!
+//! The backward pass adds 4 bytes for each of the places of a segment (two directions: of all).
+//! Nothing is allocated for all these until a longer pass.
 
 mod backward;
 mod dropout;
@@ -405,7 +407,8 @@ impl Network {
         self.layers.keeps(self.config, (layer, direction), (step, sequence), unit)
     }
 
-    /// Bytes that the last forward pass keeps for the backward pass; see the table above.
+    /// Bytes that the last forward pass keeps for the backward pass; see the table on the
+    /// front page.
     pub fn activation_bytes(&self) -> usize {
         match (&self.lab, &self.plain) {
             (Some(lab), _) if self.is_lab => lab.bytes(),
