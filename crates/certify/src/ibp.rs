@@ -185,10 +185,6 @@ impl Task for Ibp {
     fn header(&self) -> String {
         "worst loss".to_owned()
     }
-
-    fn show(&self, _: &Batch, _: &[f32]) -> Option<String> {
-        None
-    }
 }
 
 /// The sizes of a pass.
