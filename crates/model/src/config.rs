@@ -195,8 +195,23 @@ impl Architecture {
 
 /// An [`Architecture`] that makes sense and whose parameters fit in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Architecture", into = "Architecture")]
+#[serde(try_from = "Stored", into = "Architecture")]
 pub struct Config(Architecture);
+
+/// An architecture as it was written, by an older version perhaps.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Stored(Architecture);
+
+impl TryFrom<Stored> for Config {
+    type Error = Error;
+
+    fn try_from(Stored(architecture): Stored) -> Result<Self, Error> {
+        // a dropout that did nothing was let in once, and is read as what it did
+        let dropout = if architecture.layers == 1 { 0.0 } else { architecture.dropout };
+        Self::new(Architecture { dropout, ..architecture })
+    }
+}
 
 impl TryFrom<Architecture> for Config {
     type Error = Error;
@@ -216,8 +231,8 @@ impl Config {
     /// Checks an architecture.
     ///
     /// # Errors
-    /// If a size is 0, the dropout is not in [0, 1), the parameters would not fit in memory, or
-    /// the [`Memory`] is not for such a network.
+    /// If a size is 0, the dropout is not in [0, 1), or there is one and but one layer, the
+    /// parameters would not fit in memory, or the [`Memory`] is not for such a network.
     pub fn new(architecture: Architecture) -> Result<Self, Error> {
         let Architecture { inputs, hidden, layers, dropout, head, embedding, memory, .. } =
             architecture;
@@ -236,6 +251,9 @@ impl Config {
         }
         if !(0.0..1.0).contains(&dropout) {
             return Err(Error::Dropout(dropout));
+        }
+        if dropout > 0.0 && layers == 1 {
+            return Err(Error::DropoutOfOneLayer(dropout));
         }
         if memory != Memory::State {
             check_memory(&architecture)?;
@@ -261,6 +279,40 @@ impl Config {
             head: Some(Head { outputs, bias: false, steps, activation }),
             ..Architecture::new(Cell::Elman(Nonlinearity::Sigmoid), inputs, hidden)
         })
+    }
+
+    /// What is different in `self` from `expected`, name by name.
+    pub(crate) fn differences(self, expected: Self) -> String {
+        let (found, expected) = (self.0, expected.0);
+        let head = |architecture: Architecture| {
+            architecture.head.map_or("none".to_owned(), |head| {
+                let Head { outputs, bias, steps, activation } = head;
+                let bias = if bias { "a bias" } else { "no bias" };
+                format!("{outputs} outputs, {bias}, {steps:?} step, {activation:?}")
+            })
+        };
+        let texts = |a: Architecture| {
+            [
+                ("the cell", format!("{:?}", a.cell)),
+                ("inputs", a.inputs.to_string()),
+                ("hidden units", a.hidden.to_string()),
+                ("layers", a.layers.to_string()),
+                ("bidirectional", a.bidirectional.to_string()),
+                ("biases", a.bias.to_string()),
+                ("dropout", a.dropout.to_string()),
+                ("the head", head(a)),
+                (
+                    "the embedding",
+                    a.embedding.map_or("none".to_owned(), |v| format!("{v} symbols")),
+                ),
+                ("the memory", format!("{:?}", a.memory)),
+            ]
+        };
+        let pairs = texts(found).into_iter().zip(texts(expected));
+        let different = pairs.filter(|((_, found), (_, expected))| found != expected);
+        let named = different
+            .map(|((name, found), (_, expected))| format!("{name}: {found}, not {expected}"));
+        named.collect::<Vec<_>>().join("; ")
     }
 
     /// Whether this is [`Config::lab`] for some sizes.
@@ -435,7 +487,46 @@ mod tests {
             let text = text(Architecture { dropout, ..lstm });
             assert!(text.contains(&format!("{dropout}")) && text.contains("[0, 1)"), "{text}");
         }
-        assert!(Config::new(Architecture { dropout: 0.99, ..lstm }).is_ok());
+        assert!(Config::new(Architecture { dropout: 0.99, layers: 2, ..lstm }).is_ok());
+        let text = text(Architecture { dropout: 0.25, ..lstm });
+        assert!(text.contains("0.25") && text.contains("there is one"), "{text}");
+    }
+
+    #[test]
+    fn configurations_of_older_versions_are_read() {
+        // without embedding and memory, and with a dropout that did nothing
+        let written = r#"{"cell":"lstm","inputs":3,"hidden":5,"layers":1,"bidirectional":false,
+            "bias":true,"dropout":0.25,"head":null}"#;
+        let lstm = Architecture::new(Cell::Lstm, 3, 5);
+        let config: Config = serde_json::from_str(written).unwrap();
+        assert_eq!(config.architecture(), lstm);
+        // and what is written now has no more than it needs
+        assert!(!serde_json::to_string(&config).unwrap().contains("memory"));
+        let head = Some(Head::linear(2));
+        let elman =
+            Architecture { head, ..Architecture::new(Cell::Elman(Nonlinearity::Relu), 3, 5) };
+        for architecture in [
+            Architecture { embedding: Some(7), ..lstm },
+            Architecture { memory: Memory::Output, ..elman },
+            Architecture { memory: Memory::Window(4), ..elman },
+        ] {
+            let config = Config::new(architecture).unwrap();
+            let text = serde_json::to_string(&config).unwrap();
+            assert_eq!(serde_json::from_str::<Config>(&text).unwrap(), config, "{text}");
+        }
+        let zero = written.replace("\"hidden\":5", "\"hidden\":0");
+        assert!(serde_json::from_str::<Config>(&zero).is_err());
+    }
+
+    #[test]
+    fn what_differs_is_named_and_nothing_else() {
+        let one = Architecture::new(Cell::Gru, 2, 3);
+        let other = Architecture { hidden: 4, head: Some(Head::linear(5)), ..one };
+        let [one, other] = [one, other].map(|architecture| Config::new(architecture).unwrap());
+        assert_eq!(one.differences(one), "");
+        let text = other.differences(one);
+        assert!(text.starts_with("hidden units: 4, not 3; the head: 5 outputs"), "{text}");
+        assert!(text.ends_with("not none") && !text.contains("inputs"), "{text}");
     }
 
     #[test]

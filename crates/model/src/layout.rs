@@ -347,6 +347,13 @@ pub(crate) fn stretches(config: Config) -> impl Iterator<Item = (usize, usize)> 
         .chain(head_bias.map(|head| (head.outputs, row_stride(head.outputs))))
 }
 
+/// Whether there is any padding.
+pub(crate) fn has_padding(config: Config) -> bool {
+    let bias = config.head().filter(|head| head.bias).map_or(0, |head| head.outputs);
+    let embedded = config.embedding().map_or(0, |_| config.inputs());
+    [config.hidden(), bias, embedded].iter().any(|width| !width.is_multiple_of(ROW))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -405,6 +412,7 @@ mod tests {
             }
             assert_eq!(start, len, "{config:?}");
             assert_eq!(values, distinct, "{config:?}");
+            assert_eq!(has_padding(config), values.len() < len, "{config:?}");
         }
     }
 

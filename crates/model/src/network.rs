@@ -418,8 +418,8 @@ impl Network {
     fn check(&self, config: Config, name: &str) {
         assert!(
             config == self.config,
-            "the {name} are of {config:?}, the network is of {:?}",
-            self.config
+            "the {name} are of another network than this: {}",
+            config.differences(self.config)
         );
     }
 }

@@ -115,7 +115,9 @@ impl Parameters {
         &self.arena
     }
 
-    /// Everything, padding included. What is written to the padding must be zero.
+    /// Everything, padding included. What is written to the padding must be zero: what an
+    /// update of values and gradients that are finite makes of zeros. Where that is not sure,
+    /// [`Parameters::clear_padding`] restores it.
     #[inline]
     pub fn arena_mut(&mut self) -> &mut [f32] {
         self.used.set_any();
@@ -178,26 +180,70 @@ impl Parameters {
         }
     }
 
-    /// Is every value finite? One pass over the arena.
-    pub fn is_finite(&self) -> bool {
-        crate::all_finite(&self.arena)
+    /// The parameters in an arena that was [`Parameters::arena`] once.
+    ///
+    /// # Errors
+    /// If it has another length, a value is not finite, or the padding is not zero.
+    pub fn from_arena(config: Config, arena: &[f32]) -> Result<Self, Error> {
+        let mut parameters = Self::zeros(config);
+        let expected = parameters.arena.len();
+        if arena.len() != expected {
+            return Err(Error::ArenaSize { found: arena.len(), expected });
+        }
+        parameters.arena_mut().copy_from_slice(arena);
+        parameters.check_finite()?;
+        Ok(parameters)
     }
 
-    /// Refuses a value that is not finite by its tensor and place.
+    /// Sets the padding to zero, whatever was written there.
+    pub fn clear_padding(&mut self) {
+        let mut rest = &mut self.arena[..];
+        for (used, padded) in layout::stretches(self.config) {
+            let (stretch, behind) = rest.split_at_mut(padded);
+            stretch[used..].fill(0.0);
+            rest = behind;
+        }
+    }
+
+    /// Is every value finite, and the padding zero? What [`Parameters::check_finite`] says, in
+    /// one pass over the arena.
+    pub fn is_finite(&self) -> bool {
+        crate::all_finite(&self.arena) && self.padding().is_none()
+    }
+
+    /// Refuses a value that is not finite by its tensor and place, and padding that is not zero.
     ///
     /// # Errors
     /// If there is one.
     pub fn check_finite(&self) -> Result<(), Error> {
-        if self.is_finite() {
-            return Ok(());
-        }
-        for tensor in self.tensors() {
-            let mut values = tensor.indices().map(|index| self.arena[index]).enumerate();
-            if let Some((index, value)) = values.find(|(_, value)| !value.is_finite()) {
-                return Err(Error::NotFinite { name: tensor.name().to_owned(), index, value });
+        if !crate::all_finite(&self.arena) {
+            for tensor in self.tensors() {
+                let mut values = tensor.indices().map(|index| self.arena[index]).enumerate();
+                if let Some((index, value)) = values.find(|(_, value)| !value.is_finite()) {
+                    return Err(Error::NotFinite { name: tensor.name().to_owned(), index, value });
+                }
             }
         }
-        Ok(()) // in the padding, which no result meets
+        match self.padding() {
+            None => Ok(()),
+            Some((place, value)) => Err(Error::Padding { place, value }),
+        }
+    }
+
+    /// What stands in the padding, if it is not all zero: its first place and value.
+    fn padding(&self) -> Option<(usize, f32)> {
+        if !layout::has_padding(self.config) {
+            return None;
+        }
+        let mut start = 0;
+        for (used, padded) in layout::stretches(self.config) {
+            let padding = &self.arena[start + used..start + padded];
+            if let Some(place) = padding.iter().position(|&value| value != 0.0) {
+                return Some((start + used + place, padding[place]));
+            }
+            start += padded;
+        }
+        None
     }
 
     /// The padded embedding `[V, I rounded up to 16]`, if there is one.

@@ -386,6 +386,7 @@ proptest! {
         starts: bool,
         seed: u64,
     ) {
+        let dropout = if architecture.layers > 1 { dropout } else { 0.0 };
         let config = Config::new(Architecture { dropout, ..architecture }).unwrap();
         prop_assume!(assert_fast_path(&Trial { config, lengths, padding, starts, seed }));
     }
