@@ -8,7 +8,7 @@
 use crate::{Cell, Config, Error, HeadActivation, Parameters, State, check_finite};
 use kernels::activation::sigmoid;
 use kernels::buffer::Buffer;
-use kernels::cell::{Weights, elman, gru, lstm};
+use kernels::cell::{CellWeights, elman, gru, lstm};
 use kernels::matrix::{MatMut, MatRef};
 use kernels::vector::dot;
 
@@ -212,7 +212,7 @@ fn advance(
     let of_layer = parameters.layer(layer, 0);
     let row = config.cell().gates() * config.stride();
     let bias = |values| Some(values).filter(|values: &&[f32]| !values.is_empty());
-    let weights = Weights {
+    let weights = CellWeights {
         w_in,
         w_rec: MatRef::new(of_layer.w_rec, config.hidden(), row),
         b_in: bias(of_layer.b_in),
