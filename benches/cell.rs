@@ -6,6 +6,8 @@
 //! of the steps is reading `W_rec` from the cache where it fits: it is read once a step
 //! forward and once backward. What is timed is compared with the f64 reference first.
 
+mod uniform;
+
 use std::hint::black_box;
 use std::mem::swap;
 use std::time::{Duration, Instant};
@@ -16,19 +18,18 @@ use kernels::cell::elman::{self, Nonlinearity};
 use kernels::cell::{CellWeights, Direction, GROUP, Walk, column, gru, lstm};
 use kernels::matrix::{MatMut, MatRef};
 use kernels::reference;
+use uniform::uniform;
 
 /// Numbers in [−1, 1) times `scale`, the same in every run; zero in the padding of rows
 /// that hold `gates` gates of `hidden` units.
 fn grid(rows: usize, hidden: usize, gates: usize, scale: f32) -> Buffer {
     let columns = gates * hidden.next_multiple_of(GROUP);
     let mut buffer = Buffer::zeros(rows * columns);
-    let mut state = 1_u64;
+    let mut uniform = uniform();
     for row in 0..rows {
         for gate in 0..gates {
             for unit in 0..hidden {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let value = (state >> 40) as f32 / (1 << 23) as f32 - 1.0;
-                buffer[row * columns + column(gates, gate, unit)] = scale * value;
+                buffer[row * columns + column(gates, gate, unit)] = scale * uniform();
             }
         }
     }

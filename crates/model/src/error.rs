@@ -1,5 +1,7 @@
 //! What can go wrong: a configuration that makes no sense, weights that do not fit.
 
+use crate::Memory;
+
 /// An error of this crate; the text names the thing, the value and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -13,8 +15,9 @@ pub enum Error {
 
     /// The parameters would not fit in memory.
     #[error(
-        "a network of {inputs} inputs, {layers} layers of {hidden} hidden units and {outputs} \
-         outputs does not fit in memory; at most {} parameters do",
+        "a network of {inputs} inputs, {layers} layers of {hidden} hidden units, {outputs} \
+         outputs and an embedding of {symbols} symbols does not fit in memory; at most {} \
+         parameters do",
         crate::config::MOST_PARAMETERS
     )]
     TooLarge {
@@ -26,6 +29,35 @@ pub enum Error {
         layers: usize,
         /// O
         outputs: usize,
+        /// V of an embedding, 0 without one.
+        symbols: usize,
+    },
+
+    /// Only a small network remembers its outputs or its inputs.
+    #[error(
+        "a network that remembers {} has one layer of an Elman cell in one direction, a head on \
+         every step and no dropout; this one has {found}",
+        match memory {
+            Memory::State => "its states",
+            Memory::Output => "its outputs",
+            Memory::Window(_) => "its last inputs",
+        }
+    )]
+    Memory {
+        /// What it is to remember.
+        memory: Memory,
+        /// What it has instead.
+        found: String,
+    },
+
+    /// A network with an embedding was given values.
+    #[error(
+        "a network with an embedding takes symbols, each below {symbols}, and was given values; \
+         make the sequences with Sequences::of_symbols, a stream's step with step_symbol"
+    )]
+    ValuesForEmbedding {
+        /// V
+        symbols: usize,
     },
 
     /// A mask of a loss has not one mark for each step of each sequence.
