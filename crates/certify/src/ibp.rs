@@ -167,7 +167,7 @@ impl Task for Ibp {
         };
         let sizes = Sizes::new(parameters, batch);
         let mut intervals = Intervals::new(sizes, pass.workspace(sizes.workspace()));
-        let weights = Weights::new(parameters);
+        let weights = LabWeights::new(parameters);
         let totals = intervals.forward(&weights, x, targets, self.epsilon_at(progress));
         intervals.backward(&weights, x, targets, gradient);
         totals
@@ -227,7 +227,7 @@ impl Sizes {
 }
 
 /// The weights of a lab's network, by rows of S values.
-struct Weights<'a> {
+struct LabWeights<'a> {
     /// `[2, S]`
     w_in: &'a [f32],
     /// `[H, S]`
@@ -265,7 +265,7 @@ impl Places {
     }
 }
 
-impl<'a> Weights<'a> {
+impl<'a> LabWeights<'a> {
     fn new(parameters: &'a Parameters) -> Self {
         let (places, arena) = (Places::new(parameters), parameters.arena());
         let biases = &arena[places.biases];
@@ -343,7 +343,7 @@ impl<'a> Intervals<'a> {
     /// The loss of the worst outputs, and what the backward pass needs.
     fn forward(
         &mut self,
-        weights: &Weights<'_>,
+        weights: &LabWeights<'_>,
         x: &[f32],
         targets: &[f32],
         epsilon: f32,
@@ -413,7 +413,7 @@ impl<'a> Intervals<'a> {
     /// The gradient, summed over B, over `gradient`.
     fn backward(
         &mut self,
-        weights: &Weights<'_>,
+        weights: &LabWeights<'_>,
         x: &[f32],
         targets: &[f32],
         gradient: &mut Parameters,
