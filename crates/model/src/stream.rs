@@ -12,7 +12,7 @@ use crate::finite::check_finite;
 use crate::{Cell, Config, Error, HeadActivation, Inputs, Memory, Parameters, State};
 use kernels::activation::sigmoid;
 use kernels::buffer::Buffer;
-use kernels::cell::{Weights, elman, gru, lstm};
+use kernels::cell::{CellWeights, elman, gru, lstm};
 use kernels::matrix::{MatMut, MatRef};
 use kernels::vector::dot;
 use plain::Plain;
@@ -249,7 +249,7 @@ fn advance(
     let of_layer = parameters.layer(layer, 0);
     let row = config.cell().gates() * config.stride();
     let bias = |values| Some(values).filter(|values: &&[f32]| !values.is_empty());
-    let weights = Weights {
+    let weights = CellWeights {
         w_in,
         w_rec: MatRef::new(of_layer.w_rec, config.hidden(), row),
         b_in: bias(of_layer.b_in),
