@@ -45,6 +45,7 @@ use kernels::activation::sigmoid_chain_lanes;
 use kernels::lanes::{LANES, Lanes};
 use train::statistics::median;
 use train::strategy::Serial;
+use train::task::Addition;
 
 /// T
 const STEPS: usize = 8;
@@ -181,8 +182,8 @@ fn throughput(links: &Links, hidden: usize) -> (f64, f64) {
 /// Prints the links, and for each H the time of an example beside its floor. `time`
 /// trains on so many examples.
 pub fn print_table(
-    trainings: impl IntoIterator<Item = (usize, Serial)>,
-    time: impl Fn(&mut Serial, u64) -> Duration,
+    trainings: impl IntoIterator<Item = (usize, Serial<Addition>)>,
+    time: impl Fn(&mut Serial<Addition>, u64) -> Duration,
 ) {
     const EXAMPLES: u64 = 500;
     let links = measure();

@@ -26,10 +26,11 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
 use model::{Config, Parameters};
 use serde_json::{Value, json};
-use train::run::RunConfig;
+use train::config::{RunConfig, Strategy, StrategyConfig};
 use train::shared::{Replica, Shared};
 use train::statistics::median;
-use train::strategy::{Strategy, Trainer};
+use train::task::Addition;
+use train::trainer::Trainer;
 
 /// One-hot inputs of the network whose pushes are timed.
 const ONE_HOT: usize = 1_024;
@@ -39,19 +40,19 @@ const UNITS: usize = 16;
 /// A training whose cost is modelled, and the K at which it is timed.
 struct Size {
     name: &'static str,
-    config: fn() -> RunConfig,
+    config: fn() -> RunConfig<Addition>,
     push_every: &'static [u64],
 }
 
 const SIZES: [Size; 2] = [
-    Size {
-        name: "lab",
-        config: RunConfig::default,
-        push_every: &[1, 2, 4, 8, 16, 32, 64, 128, 256],
-    },
+    Size { name: "lab", config: Addition::lab, push_every: &[1, 2, 4, 8, 16, 32, 64, 128, 256] },
     Size {
         name: "wide",
-        config: || RunConfig { hidden: 128, bits: 64, learning_rate: 0.024, ..Default::default() },
+        config: || {
+            let mut config = Addition::recipe(64, 128).expect("1 to 64 bits");
+            config.optimizer.learning_rate = 0.024;
+            config
+        },
         push_every: &[1, 2, 4, 8, 16],
     },
 ];
@@ -115,7 +116,7 @@ fn line_transfer(asked: u64) -> Duration {
 /// A worker of the network with one-hot inputs: gives input `input` a change and pushes it.
 fn push_once(replica: &mut Replica, shared: &Shared, x: &mut [f32], input: usize, all: bool) {
     x[input] = 1.0;
-    replica.use_inputs(x, shared);
+    replica.use_inputs(model::Inputs::Values(x), shared);
     x[input] = 0.0;
     replica.parameters.arena_mut()[input * UNITS] += 1.0;
     if all {
@@ -171,12 +172,13 @@ fn check_push() {
 
 /// The time in which `threads` serial trainings that share nothing make `examples` examples, all
 /// together: at the sum of their rates.
-fn independent(config: &RunConfig, threads: usize, examples: u64) -> Duration {
+fn independent(config: &RunConfig<Addition>, threads: usize, examples: u64) -> Duration {
     let each = examples.div_ceil(threads as u64);
     let begin = Barrier::new(threads);
     let rates = thread::scope(|scope| {
         let train = |seed| {
-            let config = RunConfig { seed, ..config.clone() };
+            let mut config = config.clone();
+            config.run.seed = seed;
             let begin = &begin;
             scope.spawn(move || {
                 let mut trainer = Trainer::new(&config).expect("a configuration");
@@ -194,9 +196,14 @@ fn independent(config: &RunConfig, threads: usize, examples: u64) -> Duration {
 }
 
 /// The time of `examples` examples by `threads` workers of Hogwild!, from fresh weights.
-fn hogwild(config: &RunConfig, threads: usize, push_every: u64, examples: u64) -> Duration {
-    let strategy = Strategy::Hogwild;
-    let config = RunConfig { strategy, threads, push_every, ..config.clone() };
+fn hogwild(
+    config: &RunConfig<Addition>,
+    threads: usize,
+    push_every: u64,
+    examples: u64,
+) -> Duration {
+    let strategy = StrategyConfig { name: Strategy::Hogwild, threads, push_every };
+    let config = RunConfig { strategy, ..config.clone() };
     let mut trainer = Trainer::new(&config).expect("a configuration");
     trainer.train(examples.div_ceil(10)); // fills the caches and wakes the threads
     let start = Instant::now();
@@ -287,7 +294,7 @@ fn check_cost_model() {
 /// A size, timed.
 struct Fitted {
     name: &'static str,
-    config: RunConfig,
+    config: RunConfig<Addition>,
     /// The workers of Hogwild!.
     workers: usize,
     /// N, and the examples a second of N trainings that share nothing, one first.
@@ -347,8 +354,8 @@ impl Fitted {
         });
         json!({
             "size": name,
-            "hidden": config.hidden,
-            "bits": config.bits,
+            "hidden": config.network.hidden,
+            "bits": config.task.bits(),
             "workers": workers,
             "independent": independent,
             "model": {

@@ -23,18 +23,22 @@ use check::{assert_close, widened};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use model::reference::Reference;
 use model::{Network, Parameters};
-use train::evaluate::evaluate;
-use train::run::RunConfig;
+use train::batch::{Batch, Inputs, Targets};
+use train::config::{Extent, RunConfig};
 use train::strategy::Serial;
-use train::task::{Addition, Pair};
+use train::task::{Addition, Pair, Task};
 
 /// Below, at and above the lanes of one vector; 64 no longer fits the registers.
 const HIDDEN: [usize; 6] = [3, 5, 16, 17, 32, 64];
 const BATCHES: [usize; 4] = [4, 16, 64, 256];
 
-fn serial(hidden: usize, batch: usize) -> Serial {
-    let config = RunConfig { hidden, batch, ..RunConfig::default() };
-    Serial::new(&config).expect("the lab's configuration")
+fn config(hidden: usize, batch: usize) -> RunConfig<Addition> {
+    let recipe = Addition::recipe(8, hidden).expect("1 to 64 bits");
+    RunConfig { run: Extent { batch, ..recipe.run }, ..recipe }
+}
+
+fn serial(hidden: usize, batch: usize) -> Serial<Addition> {
+    Serial::new(&config(hidden, batch)).expect("the lab's configuration")
 }
 
 /// `count` pairs that are no pattern to the network, others for another `seed`.
@@ -48,26 +52,29 @@ fn pairs(task: Addition, count: usize, seed: usize) -> Vec<Pair> {
 
 /// `x` `[T][I]` and `targets` `[T][O]` of one pair, as the reference takes them.
 fn encode(task: Addition, pair: Pair) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
-    let mut x = vec![0.0; task.steps() * Addition::INPUTS];
-    let mut targets = vec![0.0; task.steps() * Addition::OUTPUTS];
-    task.encode(&[pair], &mut x, &mut targets);
+    let mut batch = Batch::default();
+    task.encode(&[pair], &mut batch);
+    let (Inputs::Values(x), Targets::Values(targets)) = (&batch.inputs, &batch.targets) else {
+        panic!("a batch of additions holds values")
+    };
     let rows = |values: &[f32], width| -> Vec<Vec<f64>> {
         values.chunks(width).map(|row| row.iter().map(|&v| f64::from(v)).collect()).collect()
     };
-    (rows(&x, Addition::INPUTS), rows(&targets, Addition::OUTPUTS))
+    (rows(x, Addition::INPUTS), rows(targets, Addition::OUTPUTS))
 }
 
 /// Four updates change the weights as they change the f64 reference's. The learning rate is 1, so
 /// that the change is large beside the rounding of the weights.
 fn check_updates(hidden: usize, batch: usize) {
-    let config = RunConfig { hidden, batch, learning_rate: 1.0, ..RunConfig::default() };
+    let mut config = config(hidden, batch);
+    config.optimizer.learning_rate = 1.0;
     let mut serial = Serial::new(&config).expect("the lab's configuration");
-    let (task, model) = (serial.task(), serial.parameters().config());
+    let (task, model) = (*serial.task(), serial.parameters().config());
     let first = Reference::from(serial.parameters());
     let mut expected = first.clone();
     for update in 0..4 {
         let pairs = pairs(task, batch, update);
-        serial.train_on(&pairs);
+        serial.train_on(|batch| task.encode(&pairs, batch));
         let mut gradient = Reference::zeros(model);
         for &pair in &pairs {
             let (x, targets) = encode(task, pair);
@@ -96,7 +103,7 @@ fn check_outputs(network: &mut Network, parameters: &Parameters, task: Addition,
 }
 
 /// How long `examples` more examples take.
-fn time(serial: &mut Serial, examples: u64) -> Duration {
+fn time(serial: &mut Serial<Addition>, examples: u64) -> Duration {
     let start = Instant::now();
     black_box(serial.train(examples));
     start.elapsed()
@@ -131,18 +138,19 @@ fn lab(criterion: &mut Criterion) {
         serial
     };
     let trained = run();
-    let score = evaluate(&trained.task(), trained.parameters(), 0);
+    let score = trained.task().evaluate(trained.parameters(), 0);
     assert!(score.total == 16_384 && score.correct > 16_000, "seed 0 learns to add: {score:?}");
     group.throughput(Throughput::Elements(10_000));
     group.bench_function("run", |b| b.iter(run));
 
-    let (task, parameters) = (trained.task(), trained.parameters());
+    let (task, parameters) = (*trained.task(), trained.parameters());
     let mut network = Network::new(parameters.config());
     for pair in pairs(task, 16, 0) {
         check_outputs(&mut network, parameters, task, pair);
     }
-    let mut x = [0.0; 16];
-    task.encode(&pairs(task, 1, 0), &mut x, &mut [0.0; 8]);
+    let mut batch = Batch::default();
+    task.encode(&pairs(task, 1, 0), &mut batch);
+    let Inputs::Values(x) = &batch.inputs else { panic!("a batch of additions holds values") };
     group.throughput(Throughput::Elements(1));
     group.bench_function("inference", |b| {
         b.iter(|| black_box(network.forward(parameters, black_box(&x), 8, 1)).len());

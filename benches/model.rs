@@ -39,8 +39,9 @@ use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use roofline::Roofline;
 use sum_of_squares::sum_of_squares;
+use train::batch::Batch;
 use train::optimizer::Sgd;
-use train::parallel::{Batch, Parallel};
+use train::parallel::Parallel;
 
 const CELLS: [(&str, Cell); 3] =
     [("rnn", Cell::Elman(Nonlinearity::Tanh)), ("gru", Cell::Gru), ("lstm", Cell::Lstm)];
@@ -206,7 +207,7 @@ fn bench_case(group: &mut BenchmarkGroup<WallTime>, name: &str, config: Config, 
     // One sequence cannot be split.
     let mut parallel = (batch > 1).then(|| Parallel::new(case.config, 2).expect("two threads"));
     if let Some(parallel) = &mut parallel {
-        let batch = Batch { x: &case.x, steps, batch, lengths: None };
+        let batch = Batch::of_values(&case.x, steps, batch);
         let found = parallel
             .differentiate(&case.parameters, &batch, |_, y, dy| sum_of_squares(y, dy))
             .expect("a batch that fits");
@@ -217,7 +218,7 @@ fn bench_case(group: &mut BenchmarkGroup<WallTime>, name: &str, config: Config, 
     group.throughput(throughput(flops::forward(config, steps, batch)));
     group.bench_function(id("inference", "carry"), |b| b.iter(|| black_box(case.infer()).len()));
     if let Some(parallel) = &mut parallel {
-        let batch = Batch { x: &case.x, steps, batch, lengths: None };
+        let batch = Batch::of_values(&case.x, steps, batch);
         group.bench_function(id("inference", "carry_2_threads"), |b| {
             b.iter(|| parallel.infer(&case.parameters, &batch).expect("a batch that fits"));
         });
@@ -230,7 +231,7 @@ fn bench_case(group: &mut BenchmarkGroup<WallTime>, name: &str, config: Config, 
         });
     });
     if let Some(parallel) = &mut parallel {
-        let batch = Batch { x: &case.x, steps, batch, lengths: None };
+        let batch = Batch::of_values(&case.x, steps, batch);
         let parameters = &mut case.parameters;
         group.bench_function(id("training", "carry_2_threads"), |b| {
             b.iter(|| {

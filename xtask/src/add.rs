@@ -1,12 +1,16 @@
 //! `cargo xtask add`: a trained network adds two integers of any length.
 
 use crate::output::line;
+use anyhow::bail;
+use certify::ibp::Ibp;
+use model::Parameters;
 use num_bigint::BigUint;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use train::adder::{self, Digit, Sum};
-use train::run::RunFolder;
+use train::run_folder::RunFolder;
+use train::task::adder::{self, Digit, Sum};
+use train::task::{Addition, Task};
 
 /// Add two whole numbers with the trained network
 ///
@@ -62,7 +66,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Some(path) => RunFolder::open(path)?,
         None => RunFolder::latest(Path::new("runs"))?,
     };
-    let (config, parameters) = folder.load()?;
+    let Adding { bits, parameters, .. } = adding(&folder)?;
     let sum = adder::add(&parameters, &args.a, &args.b);
     let wrong = sum.wrong_bits();
     if args.json {
@@ -80,8 +84,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             table(&sum);
         }
         line(format!("{} + {} = {}", args.a, args.b, sum.sum));
-        let network =
-            format!("the network of {}, trained on {} bits", folder.path().display(), config.bits);
+        let network = format!("the network of {}, trained on {bits} bits", folder.path().display());
         if wrong == 0 {
             line(format!("Right in all {} binary digits: {network}.", sum.digits.len()));
         } else {
@@ -93,6 +96,39 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A network that adds, and what it was asked.
+pub struct Adding {
+    /// The digits of a sum that it was trained on.
+    pub bits: u32,
+    /// The seed of its training.
+    pub seed: u64,
+    /// The network.
+    pub parameters: Parameters,
+}
+
+/// The network of a run that adds.
+///
+/// # Errors
+/// If the run trained on another task, or a file makes no sense.
+pub fn adding(folder: &RunFolder) -> anyhow::Result<Adding> {
+    let name = folder.task_name()?;
+    Ok(match name.as_str() {
+        Addition::NAME => {
+            let (config, parameters) = folder.load::<Addition>()?;
+            Adding { bits: config.task.bits(), seed: config.run.seed, parameters }
+        }
+        Ibp::NAME => {
+            let (config, parameters) = folder.load::<Ibp>()?;
+            Adding { bits: config.task.addition().bits(), seed: config.run.seed, parameters }
+        }
+        _ => bail!(
+            "the network of {} learned the task {name} and cannot add; train one with \
+             `cargo xtask train addition`",
+            folder.path().display()
+        ),
+    })
 }
 
 /// A row a digit, lowest first. The carry stands in the row of the digit that made it.

@@ -4,6 +4,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+pub use train::text::thousands;
 
 /// Prints a line. A reader that has gone away (`| head`) ends the program quietly.
 pub fn line(text: impl AsRef<str>) {
@@ -16,19 +17,6 @@ pub fn line(text: impl AsRef<str>) {
         }
         Ok(()) => {}
     }
-}
-
-/// `1234567` as `1,234,567`.
-pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// How far the work is, on standard error, once it has taken a second: a bar on a
@@ -128,16 +116,4 @@ impl Progress {
 /// A rate that reads well.
 fn rate(per_second: f64) -> String {
     if per_second < 100.0 { format!("{per_second:.1}") } else { thousands(per_second as u64) }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn thousands_are_parted_by_commas() {
-        for (number, text) in
-            [(0, "0"), (999, "999"), (1_000, "1,000"), (16_384, "16,384"), (1_234_567, "1,234,567")]
-        {
-            assert_eq!(super::thousands(number), text);
-        }
-    }
 }

@@ -5,7 +5,8 @@ use crate::output::line;
 use anyhow::{Context, ensure};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use train::run::{RunFolder, write_whole};
+use train::atomic_file::write_whole;
+use train::run_folder::RunFolder;
 
 /// Draw the loss of several runs into one picture
 ///

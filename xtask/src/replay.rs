@@ -4,7 +4,7 @@ use crate::output::{line, thousands};
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use train::trace::Trace;
+use train::task::trace::Trace;
 
 /// Replay a recorded training and compare every error and the final weights
 ///

@@ -1,24 +1,32 @@
 //! `cargo xtask train`: trains a network, shows how it goes, keeps it in a run folder.
 
-mod certifiable;
 mod optimizer;
 
+use crate::Usage;
 use crate::chart::{self, Curve};
 use crate::interrupt;
-use crate::output::{Progress, line, thousands};
-use anyhow::Context;
+use crate::output::{Progress, line};
+use anyhow::{Context, bail};
+use certify::ibp::Ibp;
 use clap::{ValueEnum, value_parser};
+use model::{Cell, Memory, Nonlinearity};
 use optimizer::OptimizerArgs;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use train::evaluate::{Score, evaluate};
+use train::config::{
+    Extent, MOST_BATCH, MOST_THREADS, NetworkConfig, RunConfig, Strategy, StrategyConfig,
+};
 use train::job::{Advance, Every, Job, OnDivergence, Options};
-use train::run::{MOST_BATCH, RunConfig, RunFolder, Task};
+use train::metrics::Metrics;
+use train::run_folder::RunFolder;
 use train::statistics::median;
-use train::strategy::{MOST_THREADS, Strategy, Trainer, best_push_every};
+use train::strategy::{best_push_every, fastest};
 use train::study::{SeedResult, train_seeds};
+use train::task::{Addition, Score, Task};
+use train::text::thousands;
+use train::trainer::Trainer;
 
 /// Train a network to add binary numbers
 ///
@@ -47,29 +55,27 @@ pub struct Args {
     #[arg(value_enum, default_value = "addition")]
     task: TaskName,
 
-    /// T, the digits of a sum, 1 to 64; operands have one less
-    #[arg(long, default_value_t = 8, value_parser = value_parser!(u32).range(1..=64),
-          allow_negative_numbers = true)]
-    bits: u32,
+    /// T, the digits of a sum, 1 to 64; operands have one less [default: 8]
+    #[arg(long, value_parser = value_parser!(u32).range(1..=64), allow_negative_numbers = true)]
+    bits: Option<u32>,
 
     /// H, the hidden units, at least 1
     #[arg(long, default_value_t = 16, value_parser = positive, allow_negative_numbers = true)]
     hidden: usize,
 
-    /// Examples to train on, at least 1
-    #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u64).range(1..),
-          allow_negative_numbers = true)]
-    examples: u64,
+    /// Examples to train on, at least 1 [default: 10000]
+    #[arg(long, value_parser = value_parser!(u64).range(1..), allow_negative_numbers = true)]
+    examples: Option<u64>,
 
-    /// B, the examples whose gradients are averaged to one update
-    #[arg(long, default_value_t = 1, value_parser = batch, allow_negative_numbers = true)]
-    batch: usize,
+    /// B, the examples whose gradients are averaged to one update [default: 1]
+    #[arg(long, value_parser = batch, allow_negative_numbers = true)]
+    batch: Option<usize>,
 
     /// Who computes which gradient: serial (one worker), synchronous (each batch shared out),
-    /// hogwild (shared parameters, never the same bits twice) or averaging (a replica each)
-    /// [default: serial below some 20 ms of work, or with one thread, else hogwild]
-    #[arg(long, value_parser = strategy, conflicts_with = "seeds")]
-    strategy: Option<Strategy>,
+    /// hogwild (shared parameters, never the same bits twice), averaging (a replica each), or
+    /// auto, what was measured to be the fastest for the sizes of the training [default: serial]
+    #[arg(long, value_parser = strategy_or_auto, conflicts_with = "seeds")]
+    strategy: Option<Choice>,
 
     /// N, the workers of a strategy that is not serial [default: the cores there are]
     #[arg(long, value_parser = threads, conflicts_with = "seeds", allow_negative_numbers = true)]
@@ -86,13 +92,34 @@ pub struct Args {
     #[arg(long, default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
 
-    /// Train for a proof: on intervals of states, 6,000 updates of Adam on 64 sequences of 12
-    /// digits; see `cargo xtask certify`
-    #[arg(long, conflicts_with_all = ["bits", "examples", "optimizing", "batch", "seeds", "strategy",
-                                "resume", "tensorboard"])]
+    /// Train for a proof, by interval bound propagation; see `cargo xtask certify`. The defaults
+    /// are others then: 6,000 updates of Adam on 64 sequences of 12 digits
+    #[arg(long, conflicts_with_all = ["cell", "layers", "bidirectional", "dropout", "memory"])]
     certifiable: bool,
 
-    /// Give the units biases
+    /// The cell: sigmoid (the lab's), tanh or relu (Elman networks), gru, lstm
+    #[arg(long, value_enum, default_value = "sigmoid")]
+    cell: CellName,
+
+    /// Layers, each fed with the states of the one below
+    #[arg(long, default_value_t = 1, value_parser = positive, allow_negative_numbers = true)]
+    layers: usize,
+
+    /// Let each layer run from the last step to the first, too
+    #[arg(long)]
+    bidirectional: bool,
+
+    /// The share of the outputs between two layers that training drops, 0 to below 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true)]
+    dropout: f32,
+
+    /// What the network remembers: state (the hidden units), output (a Jordan network), or its last
+    /// N inputs, a number (a feed-forward network)
+    #[arg(long, value_name = "state|output|N", default_value = "state", value_parser = memory,
+          allow_negative_numbers = true)]
+    memory: Memory,
+
+    /// Give the units biases [default: gru and lstm have them, the others not]
     #[arg(long)]
     bias: bool,
 
@@ -116,8 +143,9 @@ pub struct Args {
 
     /// Go on with the training in DIR that was stopped, with what it was asked then
     #[arg(long, value_name = "DIR",
-          conflicts_with_all = ["task", "bits", "hidden", "bias", "examples", "optimizing", "batch",
-                                "seed", "seeds", "strategy", "threads", "push_every", "out", "force"])]
+          conflicts_with_all = ["task", "bits", "cell", "hidden", "layers", "bidirectional", "dropout",
+                                "memory", "bias", "examples", "optimizing", "batch", "seed", "seeds", "strategy",
+                                "threads", "push_every", "certifiable", "out", "force"])]
     resume: Option<PathBuf>,
 
     /// What to do when the weights or the loss leave all bounds
@@ -147,6 +175,34 @@ enum TaskName {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum CellName {
+    Sigmoid,
+    Tanh,
+    Relu,
+    Gru,
+    Lstm,
+}
+
+impl From<CellName> for Cell {
+    fn from(name: CellName) -> Self {
+        match name {
+            CellName::Sigmoid => Self::Elman(Nonlinearity::Sigmoid),
+            CellName::Tanh => Self::Elman(Nonlinearity::Tanh),
+            CellName::Relu => Self::Elman(Nonlinearity::Relu),
+            CellName::Gru => Self::Gru,
+            CellName::Lstm => Self::Lstm,
+        }
+    }
+}
+
+/// A strategy by name, or the fastest.
+#[derive(Clone, Copy)]
+enum Choice {
+    Auto,
+    Named(Strategy),
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum OnDivergenceName {
     /// End; the last good checkpoint is kept
     Stop,
@@ -173,6 +229,16 @@ fn positive(text: &str) -> Result<usize, String> {
         Ok(0) => Err("at least 1 is needed".to_owned()),
         Ok(number) => Ok(number),
         Err(error) => Err(format!("{error}; a whole number, at least 1, is needed")),
+    }
+}
+
+fn memory(text: &str) -> Result<Memory, String> {
+    match text {
+        "state" => Ok(Memory::State),
+        "output" => Ok(Memory::Output),
+        _ => positive(text)
+            .map(Memory::Window)
+            .map_err(|_| "state, output, or a number of inputs, at least 1, is needed".to_owned()),
     }
 }
 
@@ -209,6 +275,13 @@ pub fn strategy(text: &str) -> Result<Strategy, String> {
         .ok_or_else(|| format!("one of {} is needed", Strategy::ALL.map(Strategy::name).join(", ")))
 }
 
+fn strategy_or_auto(text: &str) -> Result<Choice, String> {
+    match text {
+        "auto" => Ok(Choice::Auto),
+        _ => strategy(text).map(Choice::Named).map_err(|error| format!("auto, or {error}")),
+    }
+}
+
 pub fn seed_range(text: &str) -> Result<Range<u64>, String> {
     let range = text.split_once("..").and_then(|(from, to)| {
         let range = from.parse().ok()?..to.parse().ok()?;
@@ -218,52 +291,144 @@ pub fn seed_range(text: &str) -> Result<Range<u64>, String> {
         .ok_or_else(|| "a range such as 0..100 is needed, the second number above the first".into())
 }
 
-/// Runs the command.
+/// Runs the command: one line a task, here and for a run that is gone on with.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let TaskName::Addition = args.task;
-    if args.certifiable {
-        return certifiable::run(&args);
+    if let Some(path) = &args.resume {
+        let folder = RunFolder::unfinished(path)?;
+        let name = folder.checkpoint()?.task_name(&folder.checkpoint_path())?;
+        return match name.as_str() {
+            Addition::NAME => resume::<Addition>(&args, folder, ADD),
+            Ibp::NAME => resume::<Ibp>(&args, folder, PROVE),
+            _ => bail!("{} is of the task {name}, which this program has not", path.display()),
+        };
     }
-    let mut config = RunConfig {
-        task: Task::Addition,
-        bits: args.bits,
-        hidden: args.hidden,
-        examples: args.examples,
-        batch: args.batch,
-        bias: args.bias,
-        seed: args.seed,
-        ..RunConfig::default()
-    };
-    args.optimizer.choose(&mut config)?;
-    match &args.seeds {
-        Some(seeds) => many(&args, &config, seeds.clone()),
-        None => {
-            choose_strategy(&args, &mut config);
-            one(&args, config)
+    match (args.task, args.certifiable) {
+        (TaskName::Addition, false) => {
+            let lab = Addition::lab();
+            let task = Addition::new(args.bits.unwrap_or(lab.task.bits()))?;
+            start(&args, RunConfig { task, ..lab }, ADD)
+        }
+        (TaskName::Addition, true) => {
+            let task = Ibp::new(args.bits.unwrap_or(Ibp::BITS))?;
+            let training = Ibp::training(args.hidden, args.bias, args.seed);
+            start(&args, RunConfig { task, ..training }, PROVE)
         }
     }
 }
 
-/// What was asked for, and for the rest what was measured to be best.
-fn choose_strategy(args: &Args, config: &mut RunConfig) {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = args.threads.unwrap_or(cores);
-    config.strategy = args.strategy.unwrap_or_else(|| Strategy::fastest(config, threads));
-    match config.strategy {
-        Strategy::Serial => {}
-        Strategy::Synchronous => config.threads = threads,
-        Strategy::Hogwild | Strategy::Averaging => {
-            config.threads = threads;
-            config.push_every = args.push_every.unwrap_or_else(|| best_push_every(config));
+/// Lines of mean losses that are shown at most.
+const MOST_ROWS: u64 = 20;
+
+/// What to do with a network that adds …
+const ADD: &str = "Try it: cargo xtask add 53 74";
+/// … and with one that was trained for a proof.
+const PROVE: &str = "Prove it: cargo xtask certify";
+
+/// A training of its own, or one for each of many seeds: `defaults`, but for what `args` ask.
+fn start<T: Task>(args: &Args, defaults: RunConfig<T>, next: &str) -> anyhow::Result<ExitCode> {
+    let run = Extent {
+        examples: args.examples.unwrap_or(defaults.run.examples),
+        batch: args.batch.unwrap_or(defaults.run.batch),
+        seed: args.seed,
+    };
+    let optimizer = args.optimizer.choose(run, &defaults.optimizer)?;
+    let mut config = RunConfig { network: network(args), optimizer, run, ..defaults };
+    if let Some(seeds) = &args.seeds {
+        refuse_workers(args, "one worker trains each seed")?;
+        return many(args, &config, seeds.clone());
+    }
+    config.strategy = choose_strategy(args, &config)?;
+    Trainer::new(&config)?; // before the folder: bad sizes make none
+    let folder = match &args.out {
+        Some(path) => RunFolder::create(path, args.force)?,
+        None => RunFolder::create_next(Path::new("runs"))?,
+    };
+    one(args, Job::start(config, folder, options(args))?, next)
+}
+
+fn resume<T: Task>(args: &Args, folder: RunFolder, next: &str) -> anyhow::Result<ExitCode> {
+    one::<T>(args, Job::resume(folder, options(args))?, next)
+}
+
+/// The network that `args` ask for; the lab's has other first weights than the rest.
+fn network(args: &Args) -> NetworkConfig {
+    let &Args { hidden, layers, bidirectional, dropout, memory, .. } = args;
+    let (cell, lab) = (Cell::from(args.cell), NetworkConfig::lab(hidden));
+    let of_cell = if cell == lab.cell { lab } else { NetworkConfig::new(cell, hidden) };
+    let bias = args.bias || matches!(cell, Cell::Gru | Cell::Lstm);
+    NetworkConfig { layers, bidirectional, dropout, memory, bias, ..of_cell }
+}
+
+fn options(args: &Args) -> Options {
+    Options {
+        checkpoint_every: args.checkpoint_every,
+        on_divergence: match args.on_divergence {
+            OnDivergenceName::Stop => OnDivergence::Stop,
+            OnDivergenceName::HalveLr => OnDivergence::HalveLearningRate,
+        },
+        tensorboard: args.tensorboard,
+    }
+}
+
+/// Options of strategies with several workers, where there is one: refused, with the reason.
+fn refuse_workers(args: &Args, reason: &str) -> Result<(), Usage> {
+    for (option, is_given) in
+        [("--threads", args.threads.is_some()), ("--push-every", args.push_every.is_some())]
+    {
+        if is_given {
+            return Err(Usage(format!("{option} would be ignored: {reason}")));
         }
     }
+    Ok(())
+}
+
+/// The strategy that was asked for, or what was measured to be the fastest; and for its numbers
+/// what was measured to be best.
+fn choose_strategy<T: Task>(args: &Args, config: &RunConfig<T>) -> anyhow::Result<StrategyConfig> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = args.threads.unwrap_or(cores);
+    let model = config.network.config(&config.task)?;
+    let name = match args.strategy {
+        None => Strategy::Serial,
+        Some(Choice::Named(strategy)) => strategy,
+        Some(Choice::Auto) => fastest(config, model, threads),
+    };
+    let is_auto = matches!(args.strategy, Some(Choice::Auto));
+    Ok(match name {
+        Strategy::Serial => {
+            if !is_auto {
+                refuse_workers(
+                    args,
+                    "the serial strategy has one worker; name another by --strategy \
+                     (synchronous, hogwild, averaging, auto)",
+                )?;
+            }
+            StrategyConfig::SERIAL
+        }
+        Strategy::Synchronous => {
+            if args.push_every.is_some() {
+                return Err(Usage(
+                    "--push-every would be ignored: synchronous workers meet after each batch"
+                        .to_owned(),
+                )
+                .into());
+            }
+            StrategyConfig { name, threads, push_every: 1 }
+        }
+        Strategy::Hogwild | Strategy::Averaging => {
+            let strategy = StrategyConfig { name, threads, push_every: 1 };
+            let best = best_push_every(&RunConfig { strategy, ..config.clone() }, model);
+            StrategyConfig { push_every: args.push_every.unwrap_or(best), ..strategy }
+        }
+    })
 }
 
 /// The strategy in words.
-fn workers(config: &RunConfig) -> String {
-    let &RunConfig { strategy, threads, push_every, .. } = config;
+fn workers<T: Task>(config: &RunConfig<T>) -> String {
+    let StrategyConfig { name: strategy, threads, push_every } = config.strategy;
     let (name, many) = (strategy.name(), if threads == 1 { "" } else { "s" });
-    let every = push_every.next_multiple_of(config.batch as u64);
+    let every = push_every.checked_next_multiple_of(config.run.batch as u64);
+    let every = every.unwrap_or(u64::MAX);
     match strategy {
         Strategy::Serial => format!("one worker ({name})"),
         Strategy::Synchronous => format!("{threads} worker{many} ({name})"),
@@ -280,26 +445,8 @@ fn examples(count: u64) -> String {
     if count == 1 { "example".to_owned() } else { format!("{} examples", thousands(count)) }
 }
 
-fn one(args: &Args, config: RunConfig) -> anyhow::Result<ExitCode> {
-    let options = Options {
-        checkpoint_every: args.checkpoint_every,
-        on_divergence: match args.on_divergence {
-            OnDivergenceName::Stop => OnDivergence::Stop,
-            OnDivergenceName::HalveLr => OnDivergence::HalveLearningRate,
-        },
-        tensorboard: args.tensorboard,
-    };
-    let mut job = match &args.resume {
-        Some(path) => Job::resume(RunFolder::unfinished(path)?, options)?,
-        None => {
-            Trainer::new(&config)?; // before the folder: bad sizes make none
-            let folder = match &args.out {
-                Some(path) => RunFolder::create(path, args.force)?,
-                None => RunFolder::create_next(Path::new("runs"))?,
-            };
-            Job::start(config, folder, options)?
-        }
-    };
+/// Runs `job` to its end, or to where it is stopped; `next` is what to do with the network.
+fn one<T: Task>(args: &Args, mut job: Job<T>, next: &str) -> anyhow::Result<ExitCode> {
     interrupt::watch()?;
     let config = job.config().clone();
     let say = |text: String| {
@@ -308,13 +455,18 @@ fn one(args: &Args, config: RunConfig) -> anyhow::Result<ExitCode> {
         }
     };
     let mut progress =
-        if args.quiet { Progress::none() } else { Progress::new(config.examples, "examples") };
+        if args.quiet { Progress::none() } else { Progress::new(config.run.examples, "examples") };
     if args.resume.is_some() {
-        let (done, all) = (thousands(job.examples()), thousands(config.examples));
+        let (done, all) = (thousands(job.examples()), thousands(config.run.examples));
         say(format!("Going on after {done} of {all} examples"));
         progress.begin_at(job.examples());
     }
-    say(header(config.bits));
+    if matches!(args.strategy, Some(Choice::Auto)) {
+        say(format!("Fastest for these sizes, as measured: {}", workers(&config)));
+    }
+    say(format!("{:>10}  {}", "example", config.task.header()));
+    // Where a task has no rows of its own, mean losses are shown.
+    let (mut shows_losses, mut next_row) = (false, 0);
     while !job.is_done() {
         if interrupt::asked() {
             job.checkpoint()?;
@@ -326,9 +478,20 @@ fn one(args: &Args, config: RunConfig) -> anyhow::Result<ExitCode> {
         let done = job.examples();
         match job.advance()? {
             Advance::First if !args.quiet => {
-                progress.line(row(done, job.trainer(), config.bits));
+                let (batch, y) = job.trainer().last_batch();
+                match config.task.show(batch, y) {
+                    Some(row) => progress.line(format!("{:>10}  {row}", thousands(done))),
+                    None => shows_losses = true,
+                }
             }
-            Advance::Interval(metrics) => progress.say(format!("loss {:.4}", metrics.loss)),
+            Advance::Interval(metrics) => {
+                progress.say(format!("loss {:.4}", metrics.loss));
+                if shows_losses && !args.quiet && metrics.examples >= next_row {
+                    let Metrics { examples, loss, .. } = metrics;
+                    progress.line(format!("{:>10}  {loss:>10.6}", thousands(examples)));
+                    next_row = examples + config.run.examples / MOST_ROWS;
+                }
+            }
             Advance::Halved { examples, learning_rate } => eprintln!(
                 "diverged after {} examples; going back to {}, at a learning rate of \
                  {learning_rate}",
@@ -341,10 +504,12 @@ fn one(args: &Args, config: RunConfig) -> anyhow::Result<ExitCode> {
     }
     progress.finish();
 
-    let score = evaluate(&job.trainer().task(), job.trainer().parameters(), config.seed);
+    let score = config.task.evaluate(job.trainer().parameters(), config.run.seed);
     let title = format!(
-        "Learning to add {} bits: {} hidden units, seed {}",
-        config.bits, config.hidden, config.seed
+        "Learning to {}: {} hidden units, seed {}",
+        config.task.aim(),
+        config.network.hidden,
+        config.run.seed
     );
     let metrics = job.metrics().to_vec();
     let loss = metrics.last().map_or(f64::NAN, |metrics| metrics.loss);
@@ -352,134 +517,114 @@ fn one(args: &Args, config: RunConfig) -> anyhow::Result<ExitCode> {
     let seconds = job.seconds();
     let folder = job.finish(&curve)?;
 
-    let ns_per_example = seconds * 1e9 / config.examples as f64;
+    let ns_per_example = seconds * 1e9 / config.run.examples as f64;
     let path = folder.path();
     let option = match args.out.as_ref().or(args.resume.as_ref()) {
         Some(path) => format!(" --run {}", path.display()),
         None => String::new(),
     };
     say(String::new());
-    say(verdict(score));
+    say(score.to_string());
     say(format!(
         "{} examples in {:.1} ms by {}{}, {ns_per_example:.0} ns an example",
-        thousands(config.examples),
+        thousands(config.run.examples),
         seconds * 1e3,
         workers(&config),
-        optimizer::words(&config)
+        optimizer::words(&config.optimizer)
     ));
     say(format!("The run is in {}", path.display()));
-    say(format!("Try it: cargo xtask add 53 74{option}"));
+    say(format!("{next}{option}"));
     if args.json {
-        let object = json!({
-            "examples": config.examples,
-            "bits": config.bits,
-            "hidden": config.hidden,
-            "bias": config.bias,
-            "seed": config.seed,
-            "strategy": config.strategy,
-            "threads": config.threads,
-            "push_every": config.push_every,
-            "optimizer": config.optimizer.name(),
-            "seconds": seconds,
-            "ns_per_example": ns_per_example,
-            "loss": loss,
-            "sums_correct": score.correct,
-            "sums_total": score.total,
-            "run": path.display().to_string(),
-        });
+        let StrategyConfig { name, threads, push_every } = config.strategy;
+        let mut object = described(&config);
+        extend(
+            &mut object,
+            &json!({
+                "seed": config.run.seed,
+                "strategy": name,
+                "threads": threads,
+                "push_every": push_every,
+                "optimizer": config.optimizer.rule.name(),
+                "seconds": seconds,
+                "ns_per_example": ns_per_example,
+                "loss": loss,
+                "run": path.display().to_string(),
+            }),
+        );
+        extend(&mut object, &json!(score));
         line(object.to_string());
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn header(bits: u32) -> String {
-    let width = (bits as usize).max("prediction".len());
-    format!(
-        "{:>10}  {:>8}  {:<width$}  {:<width$}  a + b = sum",
-        "example", "error", "prediction", "truth"
-    )
+/// The task and its values, the network, and the examples, as JSON.
+fn described<T: Task>(config: &RunConfig<T>) -> Value {
+    let mut object = json!({
+        "task": T::NAME,
+        "cell": config.network.cell,
+        "layers": config.network.layers,
+        "hidden": config.network.hidden,
+        "bias": config.network.bias,
+        "examples": config.run.examples,
+    });
+    extend(&mut object, &json!(config.task));
+    object
 }
 
-/// An example as the lab prints it.
-fn row(example: u64, trainer: &Trainer, bits: u32) -> String {
-    let (pair, sum, error) = trainer.last_example().expect("there was an update");
-    let width = (bits as usize).max("prediction".len());
-    let digits = |number: u64| format!("{number:0bits$b}", bits = bits as usize);
-    let right = if sum == pair.sum() { "TRUE" } else { "FALSE" };
-    format!(
-        "{:>10}  {error:>8.4}  {:<width$}  {:<width$}  {} + {} = {sum} {right}",
-        thousands(example),
-        digits(sum),
-        digits(pair.sum()),
-        pair.a,
-        pair.b
-    )
-}
-
-fn verdict(score: Score) -> String {
-    let (correct, total) = (thousands(score.correct), thousands(score.total));
-    let percent = 100.0 * score.correct as f64 / score.total as f64;
-    match (score.is_perfect(), score.exhaustive) {
-        (true, true) => format!("All {total} possible sums are right."),
-        (false, true) => {
-            format!("{correct} of all {total} possible sums are right ({percent:.2} %).")
-        }
-        (_, false) => format!(
-            "{correct} of {total} sampled sums are right ({percent:.2} %); too many bits to try all."
-        ),
+/// Adds the entries of `more`, an object, to `object`.
+fn extend(object: &mut Value, more: &Value) {
+    for (name, value) in more.as_object().into_iter().flatten() {
+        object[name] = value.clone();
     }
 }
 
-fn many(args: &Args, config: &RunConfig, seeds: Range<u64>) -> anyhow::Result<ExitCode> {
+fn many<T: Task>(
+    args: &Args,
+    config: &RunConfig<T>,
+    seeds: Range<u64>,
+) -> anyhow::Result<ExitCode> {
     let count = seeds.end - seeds.start;
     let progress = Progress::new(count, "seeds");
     let results = train_seeds(config, seeds, || progress.add(1)).context("training the seeds")?;
     progress.finish();
 
+    let examples = config.run.examples;
+    let ns = |result: &SeedResult<T::Score>| result.seconds * 1e9 / examples as f64;
     let perfect = results.iter().filter(|result| result.score.is_perfect()).count();
-    let nanoseconds: Vec<f64> =
-        results.iter().map(|result| result.seconds * 1e9 / config.examples as f64).collect();
-    let typical = median(&nanoseconds);
+    let typical = median(&results.iter().map(ns).collect::<Vec<_>>());
     if !args.quiet {
-        line(format!("{:>8}  {:>10}  {:>21}  {:>10}", "seed", "loss", "sums right", "ns/example"));
+        let heading = T::Score::heading();
+        line(format!("{:>8}  {:>10}  {heading:>21}  {:>10}", "seed", "loss", "ns/example"));
         for result in &results {
-            let SeedResult { seed, loss, score, seconds } = result;
-            let sums = format!("{} of {}", thousands(score.correct), thousands(score.total));
-            let ns = seconds * 1e9 / config.examples as f64;
-            line(format!("{seed:>8}  {loss:>10.6}  {sums:>21}  {ns:>10.0}"));
+            let SeedResult { seed, loss, score, .. } = result;
+            let (score, ns) = (score.brief(), ns(result));
+            line(format!("{seed:>8}  {loss:>10.6}  {score:>21}  {ns:>10.0}"));
         }
         line("");
-        let tried = if results[0].score.exhaustive { "possible" } else { "sampled" };
         line(format!(
-            "{perfect} of {count} seeds add every {tried} sum rightly after {} examples; \
-             median {typical:.0} ns an example",
-            thousands(config.examples)
+            "{} after {} examples; median {typical:.0} ns an example",
+            results[0].score.summary(perfect, results.len()),
+            thousands(examples)
         ));
     }
     if args.json {
-        let rows: Vec<_> = results
-            .iter()
-            .map(|result| {
-                json!({
-                    "seed": result.seed,
-                    "loss": result.loss,
-                    "sums_correct": result.score.correct,
-                    "sums_total": result.score.total,
-                    "seconds": result.seconds,
-                })
-            })
-            .collect();
-        let object = json!({
-            "examples": config.examples,
-            "bits": config.bits,
-            "hidden": config.hidden,
-            "bias": config.bias,
-            "batch": config.batch,
-            "seeds": count,
-            "seeds_perfect": perfect,
-            "median_ns_per_example": typical,
-            "rows": rows,
-        });
+        let row = |result: &SeedResult<T::Score>| {
+            let SeedResult { seed, loss, score, seconds } = result;
+            let mut row = json!({ "seed": seed, "loss": loss, "seconds": seconds });
+            extend(&mut row, &json!(score));
+            row
+        };
+        let mut object = described(config);
+        extend(
+            &mut object,
+            &json!({
+                "batch": config.run.batch,
+                "seeds": count,
+                "seeds_perfect": perfect,
+                "median_ns_per_example": typical,
+                "rows": results.iter().map(row).collect::<Vec<_>>(),
+            }),
+        );
         line(object.to_string());
     }
     Ok(ExitCode::SUCCESS)

@@ -38,22 +38,28 @@
 mod config;
 mod error;
 pub mod flops;
+mod inputs;
 mod layout;
 pub mod loss;
 mod network;
 mod parameters;
 pub mod reference;
 mod sequences;
+mod size;
 mod state;
 mod stream;
+mod used;
 pub mod weights;
 
-pub use config::{Architecture, Cell, Config, Head, HeadActivation, HeadSteps, Nonlinearity};
+pub use config::{
+    Architecture, Cell, Config, Head, HeadActivation, HeadSteps, Memory, Nonlinearity,
+};
 pub use error::Error;
-pub use layout::{Role, Tensor};
+pub use inputs::Inputs;
+pub use layout::{InputRows, Role, Tensor};
 pub use network::Network;
 pub use parameters::Parameters;
-pub use sequences::Sequences;
+pub use sequences::{Sequences, ShareBuffer};
 pub use state::State;
 pub use stream::Stream;
 

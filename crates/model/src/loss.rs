@@ -21,7 +21,7 @@ pub use squared::{
     absolute_error, sigmoid_squared_error, sigmoid_squared_error_over, squared_error,
 };
 
-use crate::Error;
+use crate::{Error, size};
 use std::ops::Range;
 
 /// What a loss over outputs `[T, B, O]` adds up.
@@ -77,16 +77,17 @@ impl Terms<'_> {
         gradient: &mut [f32],
         f: impl Fn(f32, &[f32], &[f32], &mut [f32]) -> f64,
     ) -> Result<f32, Error> {
-        let values = self.steps * self.batch * self.outputs;
+        let values = size::product([self.steps, self.batch, self.outputs]);
         assert!(
-            outputs.len() == values && targets.len() == values && gradient.len() == values,
-            "{} outputs, {} targets and room for {} gradients; T·B·O = {}·{}·{} asks for {values}",
+            [outputs.len(), targets.len(), gradient.len()].map(Some) == [values; 3],
+            "{} outputs, {} targets and room for {} gradients; T·B·O = {}·{}·{} asks for {}",
             outputs.len(),
             targets.len(),
             gradient.len(),
             self.steps,
             self.batch,
-            self.outputs
+            self.outputs,
+            size::text(values)
         );
         let scale = self.scale(self.counted_rows()? * self.outputs);
         let mut sum = 0.0;
@@ -151,7 +152,8 @@ impl Terms<'_> {
         match self.mask {
             Mask::All => run.end = self.steps * self.batch,
             Mask::Lengths(lengths) => {
-                for step in 0..self.steps {
+                let steps = if self.batch == 0 { 0 } else { self.steps }; // any number
+                for step in 0..steps {
                     lengths.iter().for_each(|&length| push(step < length));
                 }
             }

@@ -1,7 +1,8 @@
 //! A network at work: forward, and backward through time, over buffers it keeps.
 //!
 //! One door; which path serves a pass is decided behind it: the lab's network runs fused
-//! (`lab`), every other layer by layer and segment by segment (`layers`).
+//! (`lab`), every other recurrent one layer by layer and segment by segment (`layers`), and those
+//! that remember something else than their states in `plain`.
 //!
 //! # Memory
 //!
@@ -26,17 +27,22 @@
 mod backward;
 mod dropout;
 mod forward;
+mod jordan;
 mod lab;
 mod layers;
 mod output;
+mod packed;
+mod plain;
 mod product;
 mod segment;
 mod track;
+mod window;
 
 use crate::sequences::Sequences;
-use crate::{Config, Parameters, State};
+use crate::{Config, Inputs, Memory, Parameters, State, size};
 use lab::Lab;
 use layers::Layers;
+use plain::Plain;
 use rand::Rng;
 use track::Keep;
 
@@ -73,8 +79,12 @@ pub struct Network {
     keep: Keep,
     lab: Option<Lab>,
     layers: Layers,
+    /// Of a network that remembers something else than its states, which takes no other path.
+    plain: Option<Plain>,
     /// Whether the last pass took the lab's path.
     is_lab: bool,
+    /// Whether the last pass was shown symbols, on the other path.
+    had_symbols: bool,
     /// T and B of the last pass.
     size: (usize, usize),
 }
@@ -87,7 +97,9 @@ impl Network {
             keep: Keep::All,
             lab: config.is_lab().then(|| Lab::new(config)),
             layers: Layers::default(),
+            plain: (config.memory() != Memory::State).then(Plain::default),
             is_lab: config.is_lab(),
+            had_symbols: false,
             size: (0, 0),
         }
     }
@@ -110,7 +122,8 @@ impl Network {
     /// For data that may be wrong there is [`Sequences`], which refuses what is not finite.
     ///
     /// # Panics
-    /// If `x` does not hold T·B·I values, or `parameters` are of another size.
+    /// If `x` does not hold T·B·I values, `parameters` are of another size, or the network has an
+    /// embedding, which takes symbols ([`Sequences::of_symbols`]).
     #[inline]
     pub fn forward(
         &mut self,
@@ -126,13 +139,9 @@ impl Network {
             (self.size, self.is_lab) = ((steps, batch), true);
             return self.outputs();
         }
-        let inputs = self.config.inputs();
-        assert!(
-            steps.checked_mul(batch).and_then(|rows| rows.checked_mul(inputs)) == Some(x.len()),
-            "x holds {} values, {steps} steps of {batch} sequences of {inputs} inputs do not",
-            x.len()
-        );
-        let sequences = Sequences::trusted(self.config, x, steps, batch);
+        size::check_values(x, steps, batch, self.config.inputs());
+        assert!(self.config.embedding().is_none(), "a network with an embedding takes symbols");
+        let sequences = Sequences::trusted(self.config, x.into(), steps, batch);
         self.pass(parameters, &sequences, None, self.keep)
     }
 
@@ -216,14 +225,20 @@ impl Network {
         self.check(parameters.config(), "parameters");
         self.check(sequences.config, "sequences");
         self.size = (sequences.steps, sequences.batch);
-        self.is_lab = sequences.lengths.is_none() && sequences.start.is_none();
-        match &mut self.lab {
-            Some(lab) if self.is_lab => {
-                lab.forward(parameters, sequences.x, sequences.steps, sequences.batch);
+        let is_plain = sequences.lengths.is_none() && sequences.start.is_none();
+        match (&mut self.lab, sequences.inputs) {
+            (Some(lab), Inputs::Values(x)) if is_plain => {
+                self.is_lab = true;
+                lab.forward(parameters, x, sequences.steps, sequences.batch);
                 lab.outputs()
             }
             _ => {
                 self.is_lab = false;
+                self.had_symbols = matches!(sequences.inputs, Inputs::Symbols(_));
+                if let Some(plain) = &mut self.plain {
+                    plain.forward(parameters, sequences, keep != Keep::Nothing);
+                    return plain.outputs(self.config);
+                }
                 self.layers.forward(parameters, sequences, dropout, keep);
                 self.layers.outputs()
             }
@@ -231,77 +246,90 @@ impl Network {
     }
 
     /// Carries `dy`, the gradient before the head's activation in the shape of the outputs,
-    /// back through the last pass on the same `parameters` and `x`, and writes the gradient,
-    /// summed over T and B, over `gradient`. What `dy` holds behind the end of a sequence is
+    /// back through the last pass on the same `parameters` and `inputs` (values or symbols, as
+    /// that pass had), and writes the gradient, summed over T and B, over `gradient`. What `dy` holds behind the end of a sequence is
     /// not looked at.
     ///
     /// # Panics
     /// If a slice or the parameters do not have the sizes of that pass, or that pass was
     /// [`Network::infer`], or its way back has been gone: it uses up what the pass kept.
     #[inline]
-    pub fn backward(
+    pub fn backward<'i>(
         &mut self,
         parameters: &Parameters,
-        x: &[f32],
+        inputs: impl Into<Inputs<'i>>,
         dy: &[f32],
         gradient: &mut Parameters,
     ) {
-        self.back(parameters, x, dy, gradient, None);
+        self.back(parameters, inputs.into(), dy, gradient, None);
     }
 
     /// As [`Network::backward`]; `dx` `[T, B, I]` becomes the gradient of the inputs.
     ///
     /// # Panics
-    /// As [`Network::backward`].
-    pub fn backward_to_inputs(
+    /// As [`Network::backward`], and if the inputs are symbols, which have no gradient. (An
+    /// embedding has; it is among the parameters.)
+    pub fn backward_to_inputs<'i>(
         &mut self,
         parameters: &Parameters,
-        x: &[f32],
+        inputs: impl Into<Inputs<'i>>,
         dy: &[f32],
         gradient: &mut Parameters,
         dx: &mut [f32],
     ) {
-        self.back(parameters, x, dy, gradient, Some(dx));
+        self.back(parameters, inputs.into(), dy, gradient, Some(dx));
     }
 
     #[inline]
     fn back(
         &mut self,
         parameters: &Parameters,
-        x: &[f32],
+        inputs: Inputs<'_>,
         dy: &[f32],
         gradient: &mut Parameters,
         dx: Option<&mut [f32]>,
     ) {
         self.check(parameters.config(), "parameters");
         self.check(gradient.config(), "gradient");
-        if let (Some(lab), true, None) = (&mut self.lab, self.is_lab, &dx) {
+        if let (Some(lab), true, Inputs::Values(x), None) =
+            (&mut self.lab, self.is_lab, inputs, &dx)
+        {
             return lab.backward(parameters, x, dy, gradient);
         }
         let (steps, batch) = self.size;
-        let inputs = steps * batch * self.config.inputs();
+        let width = self.config.inputs();
+        let (had_symbols, has_symbols) =
+            (self.had_symbols && !self.is_lab, matches!(inputs, Inputs::Symbols(_)));
+        assert!(
+            had_symbols == has_symbols,
+            "the way back is given {}, the pass was not",
+            if has_symbols { "symbols" } else { "values" }
+        );
+        assert!(!has_symbols || dx.is_none(), "symbols have no gradient; values have");
+        let expected = if has_symbols { steps * batch } else { steps * batch * width };
         for (name, found, expected) in [
-            ("x", x.len(), inputs),
+            ("x", inputs.len(), expected),
             ("dy", dy.len(), self.outputs().len()),
-            ("dx", dx.as_ref().map_or(inputs, |dx| dx.len()), inputs),
+            ("dx", dx.as_ref().map_or(expected, |dx| dx.len()), expected),
         ] {
             assert!(found == expected, "{name} holds {found} values, the pass had {expected}");
         }
-        match &mut self.lab {
-            Some(lab) if self.is_lab => {
+        match (&mut self.lab, inputs) {
+            (Some(lab), Inputs::Values(x)) if self.is_lab => {
                 lab.backward(parameters, x, dy, gradient);
                 if let Some(dx) = dx {
                     let (hidden, stride) = (self.config.hidden(), self.config.stride());
-                    for (dx, dz) in
-                        dx.chunks_exact_mut(self.config.inputs()).zip(lab.dz().chunks_exact(stride))
-                    {
+                    for (dx, dz) in dx.chunks_exact_mut(width).zip(lab.dz().chunks_exact(stride)) {
                         for (dx, w) in dx.iter_mut().zip(parameters.w_in()) {
                             *dx = kernels::vector::dot(&dz[..hidden], w);
                         }
                     }
                 }
             }
-            _ => self.layers.backward(parameters, x, dy, gradient, dx),
+            _ => match &mut self.plain {
+                Some(plain) => plain.backward(parameters, inputs, dy, gradient, dx),
+                None => self.layers.backward(parameters, inputs, dy, gradient, dx),
+            },
         }
     }
 
@@ -310,7 +338,10 @@ impl Network {
     pub fn outputs(&self) -> &[f32] {
         match &self.lab {
             Some(lab) if self.is_lab => lab.outputs(),
-            _ => self.layers.outputs(),
+            _ => match &self.plain {
+                Some(plain) => plain.outputs(self.config),
+                None => self.layers.outputs(),
+            },
         }
     }
 
@@ -328,14 +359,21 @@ impl Network {
                 }
                 state
             }
-            _ => self.layers.state(self.config),
+            _ => match &self.plain {
+                Some(plain) => plain.state(self.config),
+                None => self.layers.state(self.config),
+            },
         }
     }
 
     /// The gradient of the states that the last pass started from, once it has been carried
     /// back; none if it started from zeros by itself.
     pub fn start_gradient(&self) -> Option<State> {
-        if self.is_lab { None } else { self.layers.start_gradient(self.config) }
+        match &self.plain {
+            Some(plain) => plain.start_gradient(self.config),
+            None if self.is_lab => None,
+            None => self.layers.start_gradient(self.config),
+        }
     }
 
     /// The hidden units `[H]` of sequence `sequence` at step `step` in the last pass: of the
@@ -344,8 +382,9 @@ impl Network {
     /// # Panics
     /// If there was no such step or sequence, or it was not kept.
     pub fn hidden(&self, step: usize, sequence: usize) -> &[f32] {
-        let hidden = match &self.lab {
-            Some(lab) if self.is_lab => lab.hidden(step, sequence),
+        let hidden = match (&self.lab, &self.plain) {
+            (Some(lab), _) if self.is_lab => lab.hidden(step, sequence),
+            (_, Some(plain)) => plain.hidden(self.config, step, sequence),
             _ => self.layers.hidden(self.config, step, sequence),
         };
         let (steps, batch) = self.size;
@@ -368,8 +407,9 @@ impl Network {
 
     /// Bytes that the last forward pass keeps for the way back; see the table above.
     pub fn activation_bytes(&self) -> usize {
-        match &self.lab {
-            Some(lab) if self.is_lab => lab.bytes(),
+        match (&self.lab, &self.plain) {
+            (Some(lab), _) if self.is_lab => lab.bytes(),
+            (_, Some(plain)) => plain.bytes(),
             _ => self.layers.bytes(),
         }
     }
@@ -378,8 +418,8 @@ impl Network {
     fn check(&self, config: Config, name: &str) {
         assert!(
             config == self.config,
-            "the {name} are of {config:?}, the network is of {:?}",
-            self.config
+            "the {name} are of another network than this: {}",
+            config.differences(self.config)
         );
     }
 }

@@ -4,20 +4,24 @@
 //! checkpoint or a copy is one loop over [`Parameters::arena`]. Where each value lies
 //! is `layout`'s; by PyTorch's names, [`Parameters::tensors`] tells.
 
-use crate::layout::{self, Role, Tensor};
-use crate::{Config, Error};
+use crate::layout::{self, InputRows, Role, Tensor};
+use crate::used::UsedRows;
+use crate::{Config, Error, Memory, size};
 use kernels::buffer::Buffer;
 use kernels::recurrent::Weights;
 use rand::{Rng, RngExt};
+use std::ops::Range;
 
 /// The weights and biases (or their gradients) of one network, in rows padded with
-/// zeros: for each layer and direction `W_in` `[I_l, G·S]`, `W_rec` `[H, G·S]` (row:
+/// zeros: the embedding `[V, I]`, if there is one; for each layer and direction `W_in` `[I_l, G·S]`, `W_rec` `[H, G·S]` (row:
 /// from), `b_in` and `b_rec` `[G·S]`; then the head's `W_out` `[O, D·S]` and `b_out`.
 /// The gates of 16 units stand side by side in such a row.
 #[derive(Clone, Debug)]
 pub struct Parameters {
     config: Config,
     arena: Buffer,
+    /// Of a gradient; all other input rows are zero.
+    used: UsedRows,
 }
 
 /// The padded views of one layer and direction, to read or to write.
@@ -33,11 +37,39 @@ pub(crate) struct Layer<T> {
     pub b_rec: T,
 }
 
+/// The padded view of an embedding, to read or to write.
+#[derive(Debug)]
+pub(crate) struct Embedding<T> {
+    values: T,
+    /// I
+    width: usize,
+    rows: InputRows,
+}
+
+impl<'a> Embedding<&'a [f32]> {
+    /// `[I]`: the row of `symbol`.
+    pub fn row(&self, symbol: u32) -> &'a [f32] {
+        &self.values[self.rows.range(symbol as usize)][..self.width]
+    }
+}
+
+impl Embedding<&mut [f32]> {
+    /// Adds to the row of `symbol`.
+    pub fn add(&mut self, symbol: u32, values: &[f32]) {
+        let row = &mut self.values[self.rows.range(symbol as usize)][..self.width];
+        row.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+    }
+}
+
 impl Parameters {
     /// All zeros.
+    ///
+    /// # Panics
+    /// If memory does not hold them.
     pub fn zeros(config: Config) -> Self {
         let len = layout::arena_len(&config.architecture()).expect("checked with the Config");
-        Self { config, arena: Buffer::zeros(len) }
+        let len = size::room("parameters", [len]);
+        Self { config, arena: Buffer::zeros(len), used: UsedRows::default() }
     }
 
     /// Uniform in [−1, 1), as the lab starts, in the order of the arena.
@@ -48,12 +80,21 @@ impl Parameters {
     }
 
     /// As PyTorch starts: `RNN`, `GRU` and `LSTM` uniform in ±1/√H, weights and biases,
-    /// the `Linear` of the head in ±1/√(D·H); tensor by tensor, row by row.
+    /// the `Linear` of the head in ±1/√(D·H), an `Embedding` normal with mean 0 and variance 1;
+    /// tensor by tensor, row by row. The weights of a network that remembers its last inputs are
+    /// those of a `Linear` of n·I inputs, uniform in ±1/√(n·I).
     pub fn initialised(config: Config, generator: &mut impl Rng) -> Self {
         let mut parameters = Self::zeros(config);
+        parameters.used.set_any();
         for tensor in parameters.tensors() {
-            let fan_in = match tensor.role() {
-                Role::Head | Role::HeadBias => config.directions() * config.hidden(),
+            let fan_in = match (tensor.role(), config.memory()) {
+                (Role::Embedding, _) => {
+                    let indices = tensor.indices();
+                    indices.for_each(|index| parameters.arena[index] = normal(generator));
+                    continue;
+                }
+                (Role::Head | Role::HeadBias, _) => config.directions() * config.hidden(),
+                (_, Memory::Window(_)) => config.layer_inputs(0),
                 _ => config.hidden(),
             };
             let bound = 1.0 / (fan_in as f32).sqrt();
@@ -74,8 +115,12 @@ impl Parameters {
         &self.arena
     }
 
-    /// Everything, padding included. What is written to the padding must be zero.
+    /// Everything, padding included. What is written to the padding must be zero: what an
+    /// update of values and gradients that are finite makes of zeros. Where that is not sure,
+    /// [`Parameters::clear_padding`] restores it.
+    #[inline]
     pub fn arena_mut(&mut self) -> &mut [f32] {
+        self.used.set_any();
         &mut self.arena
     }
 
@@ -126,6 +171,7 @@ impl Parameters {
     /// arena. With one gate these are the rows of `W_in`, `W_rec`, …, without padding;
     /// with more, up to 16 values of one gate.
     pub fn for_each_row_mut(&mut self, mut visit: impl FnMut(&mut [f32])) {
+        self.used.set_any();
         let mut rest = &mut self.arena[..];
         for (used, padded) in layout::stretches(self.config) {
             let (stretch, behind) = rest.split_at_mut(padded);
@@ -134,26 +180,82 @@ impl Parameters {
         }
     }
 
-    /// Is every value finite? One pass over the arena.
-    pub fn is_finite(&self) -> bool {
-        crate::all_finite(&self.arena)
+    /// The parameters in an arena that was [`Parameters::arena`] once.
+    ///
+    /// # Errors
+    /// If it has another length, a value is not finite, or the padding is not zero.
+    pub fn from_arena(config: Config, arena: &[f32]) -> Result<Self, Error> {
+        let mut parameters = Self::zeros(config);
+        let expected = parameters.arena.len();
+        if arena.len() != expected {
+            return Err(Error::ArenaSize { found: arena.len(), expected });
+        }
+        parameters.arena_mut().copy_from_slice(arena);
+        parameters.check_finite()?;
+        Ok(parameters)
     }
 
-    /// Refuses a value that is not finite by its tensor and place.
+    /// Sets the padding to zero, whatever was written there.
+    pub fn clear_padding(&mut self) {
+        let mut rest = &mut self.arena[..];
+        for (used, padded) in layout::stretches(self.config) {
+            let (stretch, behind) = rest.split_at_mut(padded);
+            stretch[used..].fill(0.0);
+            rest = behind;
+        }
+    }
+
+    /// Is every value finite, and the padding zero? What [`Parameters::check_finite`] says, in
+    /// one pass over the arena.
+    pub fn is_finite(&self) -> bool {
+        crate::all_finite(&self.arena) && self.padding().is_none()
+    }
+
+    /// Refuses a value that is not finite by its tensor and place, and padding that is not zero.
     ///
     /// # Errors
     /// If there is one.
     pub fn check_finite(&self) -> Result<(), Error> {
-        if self.is_finite() {
-            return Ok(());
-        }
-        for tensor in self.tensors() {
-            let mut values = tensor.indices().map(|index| self.arena[index]).enumerate();
-            if let Some((index, value)) = values.find(|(_, value)| !value.is_finite()) {
-                return Err(Error::NotFinite { name: tensor.name().to_owned(), index, value });
+        if !crate::all_finite(&self.arena) {
+            for tensor in self.tensors() {
+                let mut values = tensor.indices().map(|index| self.arena[index]).enumerate();
+                if let Some((index, value)) = values.find(|(_, value)| !value.is_finite()) {
+                    return Err(Error::NotFinite { name: tensor.name().to_owned(), index, value });
+                }
             }
         }
-        Ok(()) // in the padding, which no result meets
+        match self.padding() {
+            None => Ok(()),
+            Some((place, value)) => Err(Error::Padding { place, value }),
+        }
+    }
+
+    /// What stands in the padding, if it is not all zero: its first place and value.
+    fn padding(&self) -> Option<(usize, f32)> {
+        if !layout::has_padding(self.config) {
+            return None;
+        }
+        let mut start = 0;
+        for (used, padded) in layout::stretches(self.config) {
+            let padding = &self.arena[start + used..start + padded];
+            if let Some(place) = padding.iter().position(|&value| value != 0.0) {
+                return Some((start + used + place, padding[place]));
+            }
+            start += padded;
+        }
+        None
+    }
+
+    /// The padded embedding `[V, I rounded up to 16]`, if there is one.
+    pub(crate) fn embedding(&self) -> Option<Embedding<&[f32]>> {
+        let rows = layout::embedding(self.config)?;
+        Some(Embedding { values: &self.arena[rows.all()], width: self.config.inputs(), rows })
+    }
+
+    /// The same, to write.
+    pub(crate) fn embedding_mut(&mut self) -> Option<Embedding<&mut [f32]>> {
+        let rows = layout::embedding(self.config)?;
+        Some(Embedding { values: &mut self.arena[rows.all()], width: self.config.inputs(), rows })
     }
 
     /// The padded views of layer `layer`, direction `direction`.
@@ -167,7 +269,23 @@ impl Parameters {
         }
     }
 
-    /// The padded views of layer `layer`, direction `direction`, to write.
+    /// Begins a gradient: of all input rows, which are to be written over; or of those that
+    /// `symbols` select, which are to be added to. All input rows are zero then.
+    pub(crate) fn begin_gradient(&mut self, symbols: Option<&[u32]>) {
+        let Some(symbols) = symbols else { return self.used.set_any() };
+        for region in layout::input_rows(self.config) {
+            match self.used.rows() {
+                None => self.arena[region.all()].fill(0.0),
+                Some(rows) => {
+                    rows.iter().for_each(|&row| self.arena[region.range(row as usize)].fill(0.0));
+                }
+            }
+        }
+        self.used.assign(symbols);
+    }
+
+    /// The padded views of layer `layer`, direction `direction`, to write; behind
+    /// [`Parameters::begin_gradient`].
     pub(crate) fn layer_mut(&mut self, layer: usize, direction: usize) -> Layer<&mut [f32]> {
         let places = layout::layer(self.config, layer, direction);
         let all = &mut self.arena[places.w_in.start..places.b_rec.end];
@@ -177,9 +295,47 @@ impl Parameters {
         Layer { w_in, w_rec, b_in, b_rec }
     }
 
+    /// Where the rows that a symbol selects lie in the arena: those of the embedding `[V, I]`, or
+    /// without one those of `W_in` `[I, G·S]` of the first layer, forward, one an input. (Of a
+    /// window of n inputs, n·I, of which a symbol selects n, one in each I.)
+    pub fn input_rows(&self) -> InputRows {
+        layout::input_rows(self.config).next().expect("a direction")
+    }
+
+    /// Of a gradient that a backward pass over symbols wrote: the input rows (of each direction)
+    /// that may be other than zero, each once, rising. None if it may be any row: after a pass
+    /// over values, or since [`Parameters::arena_mut`] was called.
+    pub fn used_rows(&self) -> Option<&[u32]> {
+        self.used.rows()
+    }
+
+    /// Calls `visit` with the stretches of the arena that may be other than zero, from the first
+    /// to the last, each as long as may be: all of it, but the input rows that are not among
+    /// [`Parameters::used_rows`].
+    pub fn for_each_used(&self, visit: impl FnMut(Range<usize>)) {
+        for_each_used(self.config, &self.used, self.arena.len(), visit);
+    }
+
+    /// As [`Parameters::for_each_used`], to write, such as to scale or clip a gradient: unlike
+    /// behind [`Parameters::arena_mut`], the other rows are still known to be zero.
+    pub fn for_each_used_mut(&mut self, mut visit: impl FnMut(Range<usize>, &mut [f32])) {
+        let (len, arena) = (self.arena.len(), &mut self.arena);
+        for_each_used(self.config, &self.used, len, |range| {
+            visit(range.clone(), &mut arena[range]);
+        });
+    }
+
+    /// What stands in the arena behind the last recurrent weights: the biases of the last layer
+    /// and direction, and the head. Whole cache lines, and the end of it.
+    pub fn tail_range(&self) -> Range<usize> {
+        let config = self.config;
+        let places = layout::layer(config, config.layers() - 1, config.directions() - 1);
+        places.w_rec.end..self.arena.len()
+    }
+
     /// Where the head stands in the arena, `W_out` and `b_out`: whole cache lines, and the end of
     /// it. Empty without a head.
-    pub fn head_range(&self) -> std::ops::Range<usize> {
+    pub fn head_range(&self) -> Range<usize> {
         let end = self.arena.len();
         layout::head(self.config).map_or(end..end, |places| places.w_out.start..end)
     }
@@ -206,6 +362,7 @@ impl Parameters {
 
     /// What the fused kernels write; of the lab's network.
     pub(crate) fn lab_weights_mut(&mut self) -> Weights<&mut [f32]> {
+        self.used.set_any();
         let (inputs, hidden) = (self.config.inputs(), self.config.hidden());
         let stride = self.config.stride();
         let (w_in, rest) = self.arena.split_at_mut(inputs * stride);
@@ -221,6 +378,37 @@ impl Parameters {
         );
         let hidden = self.config.hidden();
         view.chunks_exact(self.config.stride()).map(move |row| &row[..hidden])
+    }
+}
+
+/// A normal number of mean 0 and variance 1, by G. E. P. Box and M. E. Muller (1958).
+fn normal(generator: &mut impl Rng) -> f32 {
+    let (u, v): (f64, f64) = (generator.random(), generator.random());
+    ((-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
+}
+
+/// The stretches of an arena of `len` values without the input rows that are not `used`.
+fn for_each_used(config: Config, used: &UsedRows, len: usize, mut visit: impl FnMut(Range<usize>)) {
+    let (mut open, mut behind) = (0..0, 0);
+    // neighbours become one stretch
+    let mut push = |range: Range<usize>| {
+        if range.start == open.end {
+            open.end = range.end;
+        } else if open.start < open.end {
+            visit(std::mem::replace(&mut open, range));
+        } else {
+            open = range;
+        }
+    };
+    for region in layout::input_rows(config) {
+        let Some(rows) = used.rows() else { break };
+        push(behind..region.start);
+        rows.iter().for_each(|&row| push(region.range(row as usize)));
+        behind = region.all().end;
+    }
+    push(behind..len);
+    if open.start < open.end {
+        visit(open);
     }
 }
 

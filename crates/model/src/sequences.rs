@@ -11,16 +11,20 @@
 //! So the work of a step is a product with just the rows that there are, and sequences
 //! of equal length are packed as they stand. Nothing here computes.
 
-use crate::{Config, Error, State, all_finite};
+use crate::{Config, Error, Inputs, State, all_finite, size};
 use std::ops::Range;
 
-/// Sequences `[T, B, I]` for a network: their lengths, and the states they start from.
+/// The most steps of a pass: so many that only a mistake asks for more.
+pub(crate) const MOST_STEPS: usize = 1 << 30;
+
+/// Sequences for a network, values `[T, B, I]` or symbols `[T, B]`: their lengths, and the
+/// states they start from.
 ///
 /// Made once from data that may be wrong, then used without further checks.
 #[derive(Clone, Copy, Debug)]
 pub struct Sequences<'a> {
     pub(crate) config: Config,
-    pub(crate) x: &'a [f32],
+    pub(crate) inputs: Inputs<'a>,
     pub(crate) steps: usize,
     pub(crate) batch: usize,
     pub(crate) lengths: Option<&'a [usize]>,
@@ -32,23 +36,121 @@ impl<'a> Sequences<'a> {
     /// network of `config`, which starts from zero states. Reads all of x once.
     ///
     /// # Errors
-    /// If `x` does not hold T·B·I values, or one of them is not finite.
+    /// If `x` does not hold T·B·I values, or one of them is not finite, or the network has an
+    /// embedding, which takes symbols.
     pub fn new(config: Config, x: &'a [f32], steps: usize, batch: usize) -> Result<Self, Error> {
-        let expected = steps.checked_mul(batch).and_then(|rows| rows.checked_mul(config.inputs()));
-        if expected != Some(x.len()) {
-            return Err(Error::Inputs { found: x.len(), steps, batch, inputs: config.inputs() });
-        }
+        let sequences = Self::of_size(config, x.into(), steps, batch)?;
         check_finite("inputs", x)?;
-        Ok(Self::trusted(config, x, steps, batch))
+        Ok(sequences)
     }
 
-    /// As [`Sequences::new`], unchecked: wrong sizes are for the caller to refuse.
-    pub(crate) fn trusted(config: Config, x: &'a [f32], steps: usize, batch: usize) -> Self {
-        Self { config, x, steps, batch, lengths: None, start: None }
+    /// `symbols` `[T, B]`, each of which selects one input (or one row of the embedding), as
+    /// `steps` (T) steps of `batch` (B) sequences of full length, for a network of `config`,
+    /// which starts from zero states. What a one-hot row of values would say, in one number.
+    ///
+    /// # Errors
+    /// If there are not T·B symbols, or one is not below [`Config::symbols`].
+    pub fn of_symbols(
+        config: Config,
+        symbols: &'a [u32],
+        steps: usize,
+        batch: usize,
+    ) -> Result<Self, Error> {
+        let sequences = Self::of_size(config, symbols.into(), steps, batch)?;
+        for step in 0..sequences.walked_steps() {
+            sequences.check_row(step, 0..batch)?;
+        }
+        Ok(sequences)
     }
 
-    /// The same, where sequence b ends after `lengths[b]` steps. What stands in `x` behind
-    /// its end is not looked at again; its outputs there are zero.
+    /// Either kind of inputs, of sequences of which b ends after `lengths[b]` steps. Unlike in
+    /// [`Sequences::with_lengths`], what stands behind the end may be anything, NaN too:
+    /// nobody looks at it.
+    ///
+    /// # Errors
+    /// As [`Sequences::new`] and [`Sequences::of_symbols`], up to the ends, and as
+    /// [`Sequences::with_lengths`].
+    pub fn padded(
+        config: Config,
+        inputs: impl Into<Inputs<'a>>,
+        steps: usize,
+        batch: usize,
+        lengths: &'a [usize],
+    ) -> Result<Self, Error> {
+        let sequences =
+            Self::of_size(config, inputs.into(), steps, batch)?.with_lengths(lengths)?;
+        for step in 0..sequences.walked_steps() {
+            for sequence in (0..batch).filter(|&sequence| step < lengths[sequence]) {
+                sequences.check_row(step, sequence..sequence + 1)?;
+            }
+        }
+        Ok(sequences)
+    }
+
+    /// Looks at the sizes alone.
+    fn of_size(
+        config: Config,
+        inputs: Inputs<'a>,
+        steps: usize,
+        batch: usize,
+    ) -> Result<Self, Error> {
+        let found = inputs.len();
+        let (expected, error) = match inputs {
+            Inputs::Values(_) if config.embedding().is_some() => {
+                return Err(Error::ValuesForEmbedding { symbols: config.symbols() });
+            }
+            Inputs::Values(_) => {
+                let inputs = config.inputs();
+                let error = Error::Inputs { found, steps, batch, inputs };
+                (size::product([steps, batch, inputs]), error)
+            }
+            Inputs::Symbols(_) => {
+                (size::product([steps, batch]), Error::SymbolCount { found, steps, batch })
+            }
+        };
+        if expected != Some(found) {
+            return Err(error);
+        }
+        let tracks = config.layers() * config.directions();
+        let states = size::product([tracks, batch, config.state_width()]);
+        if steps > MOST_STEPS || !states.is_some_and(size::has_room) {
+            return Err(Error::PassTooLarge { steps, batch });
+        }
+        Ok(Self::trusted(config, inputs, steps, batch))
+    }
+
+    /// The steps that hold anything.
+    fn walked_steps(&self) -> usize {
+        if self.batch == 0 { 0 } else { self.steps }
+    }
+
+    /// Refuses what is wrong in the inputs of step `step` of some sequences.
+    fn check_row(&self, step: usize, sequences: Range<usize>) -> Result<(), Error> {
+        let rows = step * self.batch + sequences.start..step * self.batch + sequences.end;
+        match self.inputs {
+            Inputs::Values(x) => {
+                let width = self.config.inputs();
+                check_finite_from("inputs", &x[..rows.end * width], rows.start * width)
+            }
+            Inputs::Symbols(all) => {
+                let symbols = self.config.symbols();
+                let is_wrong = |&symbol: &u32| symbol as usize >= symbols;
+                let Some(place) = all[rows.clone()].iter().position(is_wrong) else {
+                    return Ok(());
+                };
+                let (sequence, symbol) = (sequences.start + place, all[rows.start + place]);
+                Err(Error::Symbol { step, sequence, symbol, symbols })
+            }
+        }
+    }
+
+    /// As the others, unchecked: wrong sizes are for the caller to refuse.
+    pub(crate) fn trusted(config: Config, inputs: Inputs<'a>, steps: usize, batch: usize) -> Self {
+        Self { config, inputs, steps, batch, lengths: None, start: None }
+    }
+
+    /// The same, where sequence b ends after `lengths[b]` steps. What stands in the inputs
+    /// behind its end is not looked at again; its outputs there are zero.
     ///
     /// # Errors
     /// If there is not one length for each sequence, or one is not in 1..=T.
@@ -72,6 +174,114 @@ impl<'a> Sequences<'a> {
         state.check(self.config, self.batch)?;
         Ok(Self { start: Some(state), ..self })
     }
+
+    /// The network's configuration.
+    pub fn config(&self) -> Config {
+        self.config
+    }
+
+    /// The values `[T, B, I]` or the symbols `[T, B]`, as [`crate::Network::backward`] takes
+    /// them.
+    pub fn inputs(&self) -> Inputs<'a> {
+        self.inputs
+    }
+
+    /// T
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// B
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// `[B]`; none if all sequences have T steps.
+    pub fn lengths(&self) -> Option<&'a [usize]> {
+        self.lengths
+    }
+
+    /// The states that they start from; none for zeros.
+    pub fn start(&self) -> Option<&'a State> {
+        self.start
+    }
+
+    /// The sequences `range` alone, with their lengths and the states that they start from,
+    /// copied into `buffer`: the share of one of several threads. They were checked when
+    /// `self` was made, and are not looked at again.
+    ///
+    /// ```
+    /// # use model::{Architecture, Cell, Config, Sequences, ShareBuffer};
+    /// # let config = Config::new(Architecture::new(Cell::Gru, 1, 4))?;
+    /// let x = [0.0, 0.1, 0.2, 1.0, 1.1, 1.2]; // T = 2, B = 3, I = 1
+    /// let all = Sequences::new(config, &x, 2, 3)?;
+    /// let mut buffer = ShareBuffer::default(); // to be used again for the next batch
+    /// let share = all.share(1..3, &mut buffer);
+    /// assert_eq!((share.steps(), share.batch()), (2, 2)); // 0.1, 0.2; 1.1, 1.2
+    /// # Ok::<(), model::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If there are no such sequences.
+    pub fn share<'s>(&self, range: Range<usize>, buffer: &'s mut ShareBuffer) -> Sequences<'s>
+    where
+        'a: 's,
+    {
+        assert!(
+            range.start <= range.end && range.end <= self.batch,
+            "there are no sequences {range:?} among {}",
+            self.batch
+        );
+        if range.len() == self.batch {
+            return *self;
+        }
+        let ShareBuffer { x, symbols, lengths, start } = buffer;
+        let inputs = match self.inputs {
+            Inputs::Values(all) => {
+                let width = self.config.inputs();
+                copy_columns(all, self.batch, width, range.clone(), x);
+                Inputs::Values(x)
+            }
+            Inputs::Symbols(all) => {
+                copy_columns(all, self.batch, 1, range.clone(), symbols);
+                Inputs::Symbols(symbols)
+            }
+        };
+        let lengths = self.lengths.map(|all| {
+            lengths.clear();
+            lengths.extend_from_slice(&all[range.clone()]);
+            &lengths[..]
+        });
+        let start = self.start.map(|all| {
+            let start = start.get_or_insert_with(|| State::zeros(self.config, 0));
+            all.copy_columns(range.clone(), start);
+            &*start
+        });
+        Sequences { inputs, batch: range.len(), lengths, start, ..*self }
+    }
+}
+
+/// What [`Sequences::share`] copies to. It grows to the largest share, and is used again.
+#[derive(Clone, Debug, Default)]
+pub struct ShareBuffer {
+    x: Vec<f32>,
+    symbols: Vec<u32>,
+    lengths: Vec<usize>,
+    start: Option<State>,
+}
+
+/// The columns `range` of `all` `[rows, batch, width]`, over `part` `[rows, range, width]`.
+pub(crate) fn copy_columns<T: Copy>(
+    all: &[T],
+    batch: usize,
+    width: usize,
+    range: Range<usize>,
+    part: &mut Vec<T>,
+) {
+    part.clear();
+    for row in all.chunks_exact((batch * width).max(1)) {
+        part.extend_from_slice(&row[range.start * width..range.end * width]);
+    }
 }
 
 /// Refuses values that are not finite by their place.
@@ -79,8 +289,18 @@ pub(crate) fn check_finite(what: &'static str, values: &[f32]) -> Result<(), Err
     if all_finite(values) {
         return Ok(());
     }
-    let index = values.iter().position(|value| !value.is_finite()).expect("one is not finite");
-    Err(Error::NotFiniteValue { what, index, value: values[index] })
+    check_finite_from(what, values, 0)
+}
+
+/// The same for those from index `first` on.
+fn check_finite_from(what: &'static str, values: &[f32], first: usize) -> Result<(), Error> {
+    match values[first..].iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(place) => {
+            let (index, value) = (first + place, values[first + place]);
+            Err(Error::NotFiniteValue { what, index, value })
+        }
+    }
 }
 
 /// The least rows of a segment, so that products over one have depth enough.
@@ -127,6 +347,7 @@ impl Packing {
             }
             _ => {
                 let steps = lengths.and_then(|lengths| lengths.first()).map_or(steps, |&l| l);
+                let steps = if batch == 0 { 0 } else { steps }; // which may be any number
                 self.offsets.extend((0..=steps).map(|t| t * batch));
             }
         }
@@ -192,7 +413,7 @@ impl Packing {
     }
 
     /// Copies rows of `width` values from the caller's order to packed order.
-    pub fn pack(&self, width: usize, source: &[f32], packed: &mut [f32]) {
+    pub fn pack<T: Copy>(&self, width: usize, source: &[T], packed: &mut [T]) {
         for (target, row) in packed.chunks_exact_mut(width).zip(self.callers_rows()) {
             target.copy_from_slice(&source[row * width..][..width]);
         }

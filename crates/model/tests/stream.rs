@@ -72,6 +72,24 @@ fn a_stream_says_what_a_pass_over_the_sequence_says() {
 }
 
 #[test]
+fn a_symbol_is_a_step_of_its_one_hot_row() {
+    for parameters in networks() {
+        let config = parameters.config();
+        let mut one = Stream::new(parameters.clone()).unwrap();
+        let mut other = one.clone();
+        let (mut y, mut expected) = (vec![0.0; config.outputs()], vec![0.0; config.outputs()]);
+        for symbol in [0, 6, 3, 3, 5, 1] {
+            let mut x = [0.0; 7];
+            x[symbol as usize] = 1.0;
+            one.step_symbol(symbol, &mut y).unwrap();
+            other.step(&x, &mut expected).unwrap();
+            let near = |(y, e): (&f32, &f32)| (y - e).abs() <= 1e-6 * (1.0 + e.abs());
+            assert!(y.iter().zip(&expected).all(near), "{config:?}: {y:?}, not {expected:?}");
+        }
+    }
+}
+
+#[test]
 fn nothing_is_allocated_after_construction() {
     for parameters in networks() {
         let config = parameters.config();
@@ -85,6 +103,7 @@ fn nothing_is_allocated_after_construction() {
             stream.step(&x[7..14], &mut y).unwrap();
             stream.snapshot_into(&mut state).unwrap();
             stream.step(&x[14..], &mut y).unwrap();
+            stream.step_symbol(3, &mut again).unwrap();
             stream.restore(&state).unwrap();
             stream.step(&x[14..], &mut again).unwrap();
         });
@@ -134,6 +153,9 @@ fn what_a_stream_cannot_do_is_refused() {
     assert!(stream.step(&[0.0; 7], &mut y[..3]).unwrap_err().to_string().contains("3 outputs"));
     let text = stream.step(&[f32::INFINITY; 7], &mut y).unwrap_err().to_string();
     assert!(text.contains("inf") && text.contains("index 0"), "{text}");
+    let text = stream.step_symbol(7, &mut y).unwrap_err().to_string();
+    assert!(text.contains("symbol 7") && text.contains("below 7"), "{text}");
+    assert!(stream.step_symbol(6, &mut y[..3]).unwrap_err().to_string().contains("3 outputs"));
     assert_eq!(stream.snapshot(), before);
     assert!(stream.restore(&State::zeros(config, 2)).is_err());
     let text = stream.snapshot_into(&mut State::zeros(config, 2)).unwrap_err().to_string();

@@ -2,7 +2,7 @@
 //! whole or refused.
 //!
 //! ```text
-//! carry checkpoint 2\n      what it is, and the version of what follows
+//! carry checkpoint 3\n      what it is, and the version of what follows
 //! SHA-256 of the rest       32 bytes
 //! the rest                  Checkpoint, in the format of the crate postcard
 //! ```
@@ -11,22 +11,24 @@
 //! the build that began it, not for exchange: `model.safetensors` is that.
 
 use crate::Error;
-use crate::run::{RunConfig, write_whole};
-use crate::strategy::{State, Totals};
+use crate::atomic_file::write_whole;
+use crate::config::{RunConfig, task_name};
+use crate::metrics::Totals;
+use crate::state::State;
+use crate::task::Task;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::Path;
 
-const TITLE: &[u8] = b"carry checkpoint 2\n";
+const TITLE: &[u8] = b"carry checkpoint 3\n";
 const DIGEST: usize = 32;
 
 /// Everything that a training needs to go on as if it had never stopped.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// What was asked.
-    #[serde(with = "as_text")]
-    pub config: RunConfig,
+    /// What was asked: the text of a `config.toml`.
+    pub config: String,
     /// Examples trained on.
     pub examples: u64,
     /// Seconds of training so far.
@@ -41,21 +43,25 @@ pub struct Checkpoint {
     pub state: State,
 }
 
-/// As JSON in a string: postcard cannot leave out fields, as a [`RunConfig`] does.
-mod as_text {
-    use crate::run::RunConfig;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error as _, ser::Error as _};
-
-    pub fn serialize<S: Serializer>(config: &RunConfig, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&serde_json::to_string(config).map_err(S::Error::custom)?)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RunConfig, D::Error> {
-        serde_json::from_str(&String::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
-}
-
 impl Checkpoint {
+    /// What was asked.
+    ///
+    /// # Errors
+    /// If it is of another task, or makes no sense; `path` is the file that it was read from.
+    pub fn config<T: Task>(&self, path: &Path) -> Result<RunConfig<T>, Error> {
+        let content = |reason| Error::Content { path: path.into(), reason };
+        RunConfig::from_toml(&self.config).map_err(content)
+    }
+
+    /// The name of the task; `path` is the file that it was read from.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn task_name(&self, path: &Path) -> Result<String, Error> {
+        let content = |reason| Error::Content { path: path.into(), reason };
+        task_name(&self.config).map_err(content)
+    }
+
     /// Writes the file `path`, or leaves it as it was.
     ///
     /// # Errors
@@ -93,14 +99,16 @@ impl Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::strategy::Trainer;
+    use crate::config::NetworkConfig;
+    use crate::task::TestTask;
+    use crate::trainer::Trainer;
 
     fn checkpoint() -> Checkpoint {
-        let config = RunConfig { hidden: 3, ..RunConfig::default() };
+        let config = RunConfig { network: NetworkConfig::lab(3), ..TestTask::lab() };
         let mut trainer = Trainer::new(&config).unwrap();
         let interval = trainer.train(7);
         Checkpoint {
-            config,
+            config: config.to_toml(),
             examples: 7,
             seconds: 0.25,
             interval,
@@ -118,10 +126,12 @@ mod tests {
         checkpoint.write(&path).unwrap();
         let back = Checkpoint::read(&path).unwrap();
         assert_eq!(format!("{back:?}"), format!("{checkpoint:?}"));
-        let (mut one, mut other) = (
-            Trainer::from_state(&checkpoint.config, checkpoint.state).unwrap(),
-            Trainer::from_state(&back.config, back.state).unwrap(),
-        );
+        assert_eq!(back.task_name(&path).unwrap(), "addition");
+        let trainer = |checkpoint: Checkpoint| {
+            let config = checkpoint.config::<TestTask>(&path).unwrap();
+            Trainer::from_state(&config, checkpoint.state).unwrap()
+        };
+        let (mut one, mut other) = (trainer(checkpoint), trainer(back));
         one.train(20);
         other.train(20);
         assert_eq!(one.parameters().arena(), other.parameters().arena());

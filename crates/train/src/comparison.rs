@@ -9,10 +9,10 @@
 //! The contestants take turns within a seed, so that a machine that slows down slows all of them.
 
 use crate::Error;
+use crate::config::{Extent, RunConfig, Strategy, StrategyConfig};
 use crate::rates::{choose, trials};
-use crate::run::RunConfig;
 use crate::statistics::{median, quantile};
-use crate::strategy::Strategy;
+use crate::task::Task;
 use crate::time_to_target::{Goal, HeldOut, Outcome, time_to_target};
 use serde::Serialize;
 
@@ -64,9 +64,10 @@ impl Contestant {
     }
 
     /// `config`, trained in this way.
-    fn configure(self, config: &RunConfig) -> RunConfig {
-        let Self { strategy, threads, push_every, batch } = self;
-        RunConfig { strategy, threads, push_every, batch, ..config.clone() }
+    fn configure<T: Task>(self, config: &RunConfig<T>) -> RunConfig<T> {
+        let Self { strategy: name, threads, push_every, batch } = self;
+        let strategy = StrategyConfig { name, threads, push_every };
+        RunConfig { strategy, run: Extent { batch, ..config.run }, ..config.clone() }
     }
 
     fn name(self) -> String {
@@ -76,9 +77,9 @@ impl Contestant {
 
 /// What is compared.
 #[derive(Clone, Debug)]
-pub struct Comparison<'a> {
+pub struct Comparison<'a, T> {
     /// The training, but for what the contestants and seeds differ in.
-    pub config: &'a RunConfig,
+    pub config: &'a RunConfig<T>,
     /// Who takes part, the serial one first.
     pub contestants: &'a [Contestant],
     /// The learning rates to choose from: those of a serial training at batch 1.
@@ -88,7 +89,7 @@ pub struct Comparison<'a> {
     /// Seeds 0 to this are measured.
     pub seeds: u64,
     /// Where the loss is computed.
-    pub held_out: &'a HeldOut,
+    pub held_out: &'a HeldOut<T>,
 }
 
 /// How a contestant did.
@@ -127,7 +128,7 @@ pub struct Target {
     pub median_examples: Option<f64>,
 }
 
-impl Comparison<'_> {
+impl<T: Task> Comparison<'_, T> {
     /// The number of trainings that [`Comparison::run`] makes.
     pub fn trainings(&self) -> u64 {
         self.contestants.len() as u64 * (trials(self.rates.len()) + self.seeds)
@@ -147,23 +148,25 @@ impl Comparison<'_> {
             let mut config = contestant.configure(self.config);
             let what = format!("tuning {}", contestant.name());
             let tried = || trained(&what);
-            config.learning_rate = choose(&config, self.rates, self.goal, self.held_out, tried)?;
+            let rate = choose(&config, self.rates, self.goal, self.held_out, tried)?;
+            config.optimizer.learning_rate = rate;
             configs.push(config);
         }
         let mut outcomes = vec![Vec::new(); configs.len()];
         for seed in 0..self.seeds {
             let what = format!("seed {seed}");
             for (config, outcomes) in configs.iter().zip(&mut outcomes) {
-                let config = RunConfig { seed, ..config.clone() };
+                let run = Extent { seed, ..config.run };
+                let config = RunConfig { run, ..config.clone() };
                 outcomes.push(time_to_target(&config, self.goal, self.held_out)?);
                 trained(&what);
             }
         }
         let serial = outcomes[0].clone();
         let rows = self.contestants.iter().zip(configs).zip(outcomes);
-        let row = |((&contestant, config), outcomes): ((_, RunConfig), Vec<Outcome>)| Row {
+        let row = |((&contestant, config), outcomes): ((_, RunConfig<T>), Vec<Outcome>)| Row {
             contestant,
-            learning_rate: config.learning_rate,
+            learning_rate: config.optimizer.learning_rate,
             examples_per_second: median(&of_each(&outcomes, Outcome::rate)),
             targets: self.targets(&outcomes, &serial),
             outcomes,
@@ -214,7 +217,7 @@ fn of_each(outcomes: &[Outcome], figure: impl Fn(&Outcome) -> f64) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::Addition;
+    use crate::task::TestTask;
 
     #[test]
     fn the_serial_one_is_first_and_each_strategy_varies_what_it_has() {
@@ -257,7 +260,8 @@ mod tests {
 
     #[test]
     fn all_are_tuned_and_trained_in_turn_as_often_as_was_said() {
-        let config = RunConfig { examples: 4_000, ..RunConfig::default() };
+        let mut config = TestTask::lab();
+        config.run.examples = 4_000;
         let contestants = Contestant::all(&[Strategy::Hogwild], &[2], &[16], &[]);
         let comparison = Comparison {
             config: &config,
@@ -265,7 +269,7 @@ mod tests {
             rates: &[0.5, 1e-6],
             goal: &Goal { targets: vec![0.9, 0.5], every: 100, stretch: 2_000 },
             seeds: 2,
-            held_out: &HeldOut::new(Addition::new(8).unwrap(), 100),
+            held_out: &HeldOut::new(TestTask::new(8).unwrap(), 100),
         };
         let mut said = Vec::new();
         let rows = comparison.run(|what| said.push(what.to_owned())).unwrap();

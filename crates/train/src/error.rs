@@ -30,11 +30,11 @@ pub enum Error {
     OptimizerState(String),
 
     /// An update would average over no example.
-    #[error("a batch of {0} examples cannot be trained; give 1 to {max}", max = crate::run::MOST_BATCH)]
+    #[error("a batch of {0} examples cannot be trained; give 1 to {max}", max = crate::config::MOST_BATCH)]
     Batch(usize),
 
     /// So many workers cannot train.
-    #[error("{0} threads cannot train; give 1 to {max}", max = crate::strategy::MOST_THREADS)]
+    #[error("{0} threads cannot train; give 1 to {max}", max = crate::config::MOST_THREADS)]
     Threads(usize),
 
     /// Workers that never push teach nobody.
@@ -101,10 +101,6 @@ pub enum Error {
         /// What is wrong with it, as the rest of a sentence.
         reason: String,
     },
-
-    /// A certificate does not prove what it should.
-    #[error("the certificate is refused: {0}")]
-    Certificate(String),
 
     /// The folder for a new run is not empty.
     #[error(

@@ -13,9 +13,12 @@
 
 use crate::Error;
 use crate::checkpoint::Checkpoint;
-use crate::run::{Metrics, MetricsFile, RunConfig, RunFolder, RunLock};
-use crate::strategy::{Totals, Trainer};
+use crate::config::RunConfig;
+use crate::metrics::{Metrics, MetricsFile, Totals};
+use crate::run_folder::{RunFolder, RunLock};
+use crate::task::Task;
 use crate::tensorboard::EventFile;
+use crate::trainer::Trainer;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
@@ -79,10 +82,11 @@ pub enum Advance {
 
 /// A training in a run folder.
 #[derive(Debug)]
-pub struct Job {
+pub struct Job<T> {
     options: Options,
+    config: RunConfig<T>,
     folder: RunFolder,
-    trainer: Trainer,
+    trainer: Trainer<T>,
     /// Where it stands, but for `state`, which is as it was at the last checkpoint.
     at: Checkpoint,
     metrics: Vec<Metrics>,
@@ -99,16 +103,16 @@ pub struct Job {
     _lock: RunLock,
 }
 
-impl Job {
+impl<T: Task> Job<T> {
     /// A training from the start, in a folder that no other process trains in.
     ///
     /// # Errors
     /// If `config` makes no sense, or the folder cannot be written or is in use.
-    pub fn start(config: RunConfig, folder: RunFolder, options: Options) -> Result<Self, Error> {
+    pub fn start(config: RunConfig<T>, folder: RunFolder, options: Options) -> Result<Self, Error> {
         let trainer = Trainer::new(&config)?;
         let lock = folder.lock()?;
         let at = Checkpoint {
-            config,
+            config: config.to_toml(),
             examples: 0,
             seconds: 0.0,
             interval: Totals::default(),
@@ -117,7 +121,7 @@ impl Job {
             state: trainer.state(),
         };
         folder.remove_checkpoint()?; // of a run that is written over
-        Self::new(trainer, at, folder, lock, options)
+        Self::new(config, trainer, at, folder, lock, options)
     }
 
     /// The training whose checkpoint lies in `folder`, from there on.
@@ -127,12 +131,14 @@ impl Job {
     pub fn resume(folder: RunFolder, options: Options) -> Result<Self, Error> {
         let lock = folder.lock()?;
         let at = folder.checkpoint()?;
-        let trainer = Trainer::from_state(&at.config, at.state.clone())?;
-        Self::new(trainer, at, folder, lock, options)
+        let config = at.config(&folder.checkpoint_path())?;
+        let trainer = Trainer::from_state(&config, at.state.clone())?;
+        Self::new(config, trainer, at, folder, lock, options)
     }
 
     fn new(
-        trainer: Trainer,
+        config: RunConfig<T>,
+        trainer: Trainer<T>,
         at: Checkpoint,
         folder: RunFolder,
         lock: RunLock,
@@ -143,6 +149,7 @@ impl Job {
         let events = options.tensorboard.then(|| EventFile::create(folder.path())).transpose()?;
         Ok(Self {
             options,
+            config,
             trainer,
             metrics,
             metrics_file,
@@ -163,7 +170,7 @@ impl Job {
     /// # Errors
     /// [`Error::Diverged`], or if a file cannot be written.
     pub fn advance(&mut self) -> Result<Advance, Error> {
-        let config = &self.at.config;
+        let config = &self.config;
         // Cut between rounds only: then it matters to no bit where.
         let round = config.round();
         let whole = |examples: u64| examples.checked_next_multiple_of(round).unwrap_or(u64::MAX);
@@ -175,7 +182,7 @@ impl Job {
             }
             Every::Seconds(_) => u64::MAX,
         };
-        let left = config.examples - self.at.examples;
+        let left = config.run.examples - self.at.examples;
         let in_interval = (config.interval() - self.at.interval.examples).min(left);
         examples = examples.min(whole(due.max(1))).min(in_interval);
 
@@ -256,7 +263,7 @@ impl Job {
         let examples = self.at.examples;
         self.good.state.learning_rate = learning_rate;
         self.at = self.good.clone();
-        self.trainer = Trainer::from_state(&self.at.config, self.at.state.clone())?;
+        self.trainer = Trainer::from_state(&self.config, self.at.state.clone())?;
         (self.metrics_file, self.metrics) = self.folder.metrics_up_to(self.at.metrics_bytes)?;
         self.saved_examples = self.at.examples;
         Ok(Advance::Halved { examples, learning_rate })
@@ -287,7 +294,7 @@ impl Job {
     pub fn finish(self, curve: &str) -> Result<RunFolder, Error> {
         assert!(self.is_done(), "{} examples are left", self.left());
         let parameters = self.trainer.parameters();
-        self.folder.finish(&self.at.config, self.metrics_file, curve, parameters)?;
+        self.folder.finish(&self.config, self.metrics_file, curve, parameters)?;
         self.folder.remove_checkpoint()?;
         Ok(self.folder)
     }
@@ -298,12 +305,12 @@ impl Job {
     }
 
     fn left(&self) -> u64 {
-        self.at.config.examples - self.at.examples
+        self.config.run.examples - self.at.examples
     }
 
     /// What was asked.
-    pub fn config(&self) -> &RunConfig {
-        &self.at.config
+    pub fn config(&self) -> &RunConfig<T> {
+        &self.config
     }
 
     /// Examples trained on.
@@ -322,7 +329,7 @@ impl Job {
     }
 
     /// Who trains.
-    pub fn trainer(&self) -> &Trainer {
+    pub fn trainer(&self) -> &Trainer<T> {
         &self.trainer
     }
 

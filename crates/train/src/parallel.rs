@@ -7,126 +7,192 @@
 //! ```
 //!
 //! So the same batch gives the same bits for the same number of threads, whoever finishes
-//! first; another number differs by the rounding of the sum alone.
+//! first; another number differs by the rounding of the sum alone. States that are carried over
+//! batches, and the generators of dropout masks, belong to a share.
 //!
 //! 1. A share's columns of `[T, B, ·]` are copied side by side by the thread that needs
 //!    them. With one thread nothing is copied.
 //! 2. The gradients are added block by block, and the blocks shared out: memory bounds
 //!    that, too.
 //!
-//! For workers that draw their own examples and meet less often there are the strategies.
-//! Dropout is not drawn here: its masks come from one generator, and belong to one thread.
+//! The strategy `synchronous` is this with an update behind it. For workers that meet less often
+//! there are the others.
 
 use crate::Error;
-use kernels::buffer::Buffer;
+use crate::batch::Batch;
+use crate::config::MOST_THREADS;
+use crate::pass::Pass;
 use kernels::vector::axpy;
-use model::{Config, Network, Parameters, Sequences};
+use model::{Config, Parameters};
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::iter::Sum;
 use std::mem;
 use std::ops::Range;
 
 /// Values in a block of a gradient: it and its summands fit in L2.
 const BLOCK: usize = 1 << 14;
 
+/// What one thread has to itself, on cache lines that no other writes.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Share {
+    pub pass: Pass,
+    /// Of its last batch, summed.
+    pub gradient: Parameters,
+    /// Its part of a batch that is dealt out, or its own.
+    pub batch: Batch,
+}
+
+impl Share {
+    pub fn new(config: Config, masks: Xoshiro256PlusPlus) -> Self {
+        Self {
+            pass: Pass::new(config, masks),
+            gradient: Parameters::zeros(config),
+            batch: Batch::default(),
+        }
+    }
+}
+
+/// N threads that wait for work.
+///
+/// # Errors
+/// If there are none or too many, or they cannot be started.
+pub(crate) fn pool(threads: usize) -> Result<ThreadPool, Error> {
+    if threads == 0 || threads > MOST_THREADS {
+        return Err(Error::Threads(threads));
+    }
+    ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|n| format!("worker-{n}"))
+        .build()
+        .map_err(|source| Error::StartThreads { threads, source })
+}
+
+/// The sequences of each share of a batch of `count` (B): no more shares than have work, and one
+/// at least.
+fn deal(count: usize, threads: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
+    let size = count.div_ceil(threads).max(1);
+    let active = count.div_ceil(size).max(1);
+    (0..active).map(move |n| n * size..((n + 1) * size).min(count))
+}
+
+/// Deals `batch` out, and calls `work` with each share and its part of it; the results in their
+/// order.
+pub(crate) fn each_share<L: Send>(
+    pool: &ThreadPool,
+    shares: &mut [&mut Share],
+    batch: &Batch,
+    work: impl Fn(&mut Share, &Batch) -> L + Sync,
+) -> Vec<L> {
+    let ranges: Vec<_> = deal(batch.count, shares.len()).collect();
+    if ranges.len() == 1 {
+        return vec![work(shares[0], batch)]; // nothing to wake a thread for
+    }
+    let run = |(share, range): (&mut &mut Share, Range<usize>)| {
+        let mut own = mem::take(&mut share.batch);
+        batch.columns(range, &mut own);
+        let result = work(share, &own);
+        share.batch = own;
+        result
+    };
+    let shares = shares.par_iter_mut().zip(ranges).with_max_len(1);
+    pool.install(|| shares.map(run).collect())
+}
+
+/// Adds the gradients of the `active` first shares, in their order, to that of the first.
+pub(crate) fn sum_gradients(pool: &ThreadPool, shares: &mut [&mut Share], active: usize) {
+    let Some((first, others)) = shares[..active].split_first_mut() else { return };
+    let add = |(n, block): (usize, &mut [f32])| {
+        for other in &*others {
+            axpy(1.0, &other.gradient.arena()[n * BLOCK..][..block.len()], block);
+        }
+    };
+    let gradient = first.gradient.arena_mut();
+    if others.is_empty() {
+    } else if gradient.len() <= BLOCK {
+        add((0, gradient));
+    } else {
+        pool.install(|| gradient.par_chunks_mut(BLOCK).enumerate().for_each(add));
+    }
+}
+
 /// A network on several threads.
+///
+/// ```
+/// use model::{Architecture, Cell, Config, Head, Parameters};
+/// use train::batch::Batch;
+/// use train::parallel::Parallel;
+///
+/// let gru = Architecture::new(Cell::Gru, 3, 8);
+/// let config = Config::new(Architecture { head: Some(Head::linear(1)), ..gru })?;
+/// let parameters = Parameters::zeros(config);
+/// let mut parallel = Parallel::new(config, 2)?;
+///
+/// let mut batch = Batch::default();
+/// let (x, targets) = batch.values((5, 4), 3, 1); // T = 5, B = 4, I = 3, O = 1
+/// x.fill(0.5);
+/// targets.fill(1.0);
+/// let loss: f64 = parallel.differentiate(&parameters, &batch, |batch, y, dy| {
+///     let train::batch::Targets::Values(targets) = &batch.targets else { unreachable!() };
+///     dy.iter_mut().zip(y.iter().zip(&**targets)).for_each(|(dy, (y, t))| *dy = y - t);
+///     dy.iter().map(|d| 0.5 * f64::from(d * d)).sum()
+/// })?;
+/// assert_eq!(loss, 0.5 * 20.0);
+/// # Ok::<(), train::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Parallel {
     config: Config,
     pool: ThreadPool,
     shares: Vec<Share>,
-    /// How many shares the last pass had.
-    active: usize,
-}
-
-/// What one thread has to itself, on cache lines that no other writes.
-#[derive(Debug)]
-#[repr(align(128))]
-struct Share {
-    network: Network,
-    gradient: Parameters,
-    /// Its sequences among those of the batch.
-    sequences: Range<usize>,
-    /// `[T, share of B, I]`
-    x: Buffer,
-    /// In the shape of the outputs.
-    dy: Buffer,
-    loss: f64,
-}
-
-/// Sequences `[T, B, I]` for several threads.
-#[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
-    /// `[T, B, I]`
-    pub x: &'a [f32],
-    /// T
-    pub steps: usize,
-    /// B
-    pub batch: usize,
-    /// `[B]`, or full length.
-    pub lengths: Option<&'a [usize]>,
+    /// The sequences of each share in the last pass.
+    dealt: Vec<Range<usize>>,
 }
 
 impl Parallel {
-    /// Networks of `config` on `threads` threads.
+    /// Networks of `config` on `threads` threads. Dropout draws its masks from seed 0, each
+    /// thread a `jump()` after the one before.
     ///
     /// # Errors
     /// If there are no threads or too many, or they cannot be started.
     pub fn new(config: Config, threads: usize) -> Result<Self, Error> {
-        if threads == 0 || threads > crate::strategy::MOST_THREADS {
-            return Err(Error::Threads(threads));
-        }
-        let pool = ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .map_err(|source| Error::StartThreads { threads, source })?;
-        let share = |_| Share {
-            network: Network::new(config),
-            gradient: Parameters::zeros(config),
-            sequences: 0..0,
-            x: Buffer::default(),
-            dy: Buffer::default(),
-            loss: 0.0,
+        let pool = pool(threads)?;
+        let mut generator = Xoshiro256PlusPlus::seed_from_u64(0);
+        let share = |_| {
+            let share = Share::new(config, generator.clone());
+            generator.jump();
+            share
         };
-        Ok(Self { config, pool, shares: (0..threads).map(share).collect(), active: 0 })
+        Ok(Self { config, pool, shares: (0..threads).map(share).collect(), dealt: Vec::new() })
     }
 
-    /// The gradient of a batch, summed over it, in [`Parallel::gradient`]; returns its loss.
+    /// The gradient of a batch, summed over it, in [`Parallel::gradient`]; returns its loss, a
+    /// sum over the shares.
     ///
-    /// `loss(sequences, outputs, dy)` judges a share: the outputs `[T, share, O]` (`[share,
-    /// O]` of a head on the last step) of the batch's `sequences`. It returns their loss and
-    /// writes the gradient to `dy`, in the shape of the outputs.
+    /// `loss(batch, outputs, dy)` judges a share, a batch by itself: its outputs `[T, share, O]`
+    /// (`[share, O]` of a head on the last step). It returns their loss and writes the gradient
+    /// to `dy`, in the shape of the outputs.
     ///
     /// # Errors
-    /// If the lengths do not fit, or an input is not finite.
+    /// If the batch does not fit the network, or an input makes no sense.
     ///
     /// # Panics
-    /// If `x` does not hold T·B·I values, or `parameters` are of another configuration.
-    pub fn differentiate(
+    /// If `parameters` are of another configuration.
+    pub fn differentiate<L: Send + Sum>(
         &mut self,
         parameters: &Parameters,
-        batch: &Batch<'_>,
-        loss: impl Fn(Range<usize>, &[f32], &mut [f32]) -> f64 + Sync,
-    ) -> Result<f64, Error> {
-        self.each_share(batch, |share, x, sequences| {
-            let network = &mut share.network;
-            let outputs = network.run(parameters, sequences);
-            share.dy.resize(outputs.len());
-            share.loss = loss(share.sequences.clone(), outputs, &mut share.dy);
-            network.backward(parameters, x, &share.dy, &mut share.gradient);
+        batch: &Batch,
+        loss: impl Fn(&Batch, &[f32], &mut [f32]) -> L + Sync,
+    ) -> Result<L, Error> {
+        let losses = self.each(batch, |share, own| {
+            share.pass.differentiate(parameters, own, &mut share.gradient, &loss)
         })?;
-        let (first, others) = self.shares[..self.active].split_at_mut(1);
-        if !others.is_empty() {
-            let gradient = first[0].gradient.arena_mut();
-            self.pool.install(|| {
-                gradient.par_chunks_mut(BLOCK).enumerate().for_each(|(n, block)| {
-                    for other in &*others {
-                        axpy(1.0, &other.gradient.arena()[n * BLOCK..][..block.len()], block);
-                    }
-                });
-            });
-        }
-        Ok(self.shares[..self.active].iter().map(|share| share.loss).sum())
+        let mut shares: Vec<_> = self.shares.iter_mut().collect();
+        sum_gradients(&self.pool, &mut shares, self.dealt.len());
+        Ok(losses.into_iter().sum())
     }
 
     /// Runs the network over a batch, for its outputs alone: see [`Parallel::outputs`].
@@ -136,10 +202,22 @@ impl Parallel {
     ///
     /// # Panics
     /// As [`Parallel::differentiate`].
-    pub fn infer(&mut self, parameters: &Parameters, batch: &Batch<'_>) -> Result<(), Error> {
-        self.each_share(batch, |share, _, sequences| {
-            share.network.infer(parameters, sequences);
-        })
+    pub fn infer(&mut self, parameters: &Parameters, batch: &Batch) -> Result<(), Error> {
+        self.each(batch, |share, own| share.pass.infer(parameters, own).map(|_| ()))?;
+        Ok(())
+    }
+
+    /// Looks at the whole batch first, so that an error tells places in it, and not in a share.
+    fn each<L: Send>(
+        &mut self,
+        batch: &Batch,
+        work: impl Fn(&mut Share, &Batch) -> Result<L, model::Error> + Sync,
+    ) -> Result<Vec<L>, Error> {
+        batch.sequences(self.config, None)?;
+        self.dealt = deal(batch.count, self.shares.len()).collect();
+        let mut shares: Vec<_> = self.shares.iter_mut().collect();
+        let results = each_share(&self.pool, &mut shares, batch, work);
+        Ok(results.into_iter().collect::<Result<_, _>>()?)
     }
 
     /// The gradient that [`Parallel::differentiate`] found last.
@@ -150,75 +228,7 @@ impl Parallel {
     /// The outputs of the last pass, share by share: which sequences of the batch, and
     /// their `[T, share, O]`.
     pub fn outputs(&self) -> impl Iterator<Item = (Range<usize>, &[f32])> {
-        let shares = self.shares[..self.active].iter();
-        shares.map(|share| (share.sequences.clone(), share.network.outputs()))
-    }
-
-    /// Deals a batch out and calls `work` with each share, its x and what the network is
-    /// shown of it.
-    fn each_share(
-        &mut self,
-        batch: &Batch<'_>,
-        work: impl Fn(&mut Share, &[f32], &Sequences<'_>) + Sync,
-    ) -> Result<(), Error> {
-        let Batch { x, steps, batch: count, lengths } = *batch;
-        let (config, inputs) = (self.config, self.config.inputs());
-        assert!(
-            steps.checked_mul(count).and_then(|rows| rows.checked_mul(inputs)) == Some(x.len()),
-            "x holds {} values, {steps} steps of {count} sequences of {inputs} inputs do not",
-            x.len()
-        );
-        if lengths.is_some_and(|lengths| lengths.len() != count) {
-            sequences(config, x, steps, count, lengths)?;
-        }
-        let size = count.div_ceil(self.shares.len()).max(1);
-        self.active = count.div_ceil(size).max(1);
-        let shares = &mut self.shares[..self.active];
-        for (n, share) in shares.iter_mut().enumerate() {
-            share.sequences = n * size..((n + 1) * size).min(count);
-        }
-        let run = |share: &mut Share| -> Result<(), model::Error> {
-            let Range { start, end } = share.sequences;
-            let lengths = lengths.map(|all| &all[start..end]);
-            if end - start == count {
-                work(share, x, &sequences(config, x, steps, count, lengths)?);
-                return Ok(());
-            }
-            let mut columns = mem::take(&mut share.x);
-            columns.resize(steps * (end - start) * inputs);
-            let rows = x.chunks_exact(count * inputs);
-            for (row, own) in rows.zip(columns.chunks_exact_mut((end - start) * inputs)) {
-                own.copy_from_slice(&row[start * inputs..end * inputs]);
-            }
-            let result = sequences(config, &columns, steps, end - start, lengths)
-                .map(|sequences| work(share, &columns, &sequences));
-            share.x = columns;
-            result
-        };
-        let found: Vec<_> = match shares {
-            // nothing to wake a thread for
-            [only] => vec![run(only)],
-            _ => self.pool.install(|| shares.par_iter_mut().with_max_len(1).map(run).collect()),
-        };
-        if found.iter().any(Result::is_err) {
-            // The whole as one: the error tells places in the batch and not in a share.
-            sequences(config, x, steps, count, lengths)?;
-        }
-        Ok(())
-    }
-}
-
-/// What a network is shown.
-fn sequences<'a>(
-    config: Config,
-    x: &'a [f32],
-    steps: usize,
-    count: usize,
-    lengths: Option<&'a [usize]>,
-) -> Result<Sequences<'a>, model::Error> {
-    let sequences = Sequences::new(config, x, steps, count)?;
-    match lengths {
-        Some(lengths) => sequences.with_lengths(lengths),
-        None => Ok(sequences),
+        let shares = self.dealt.iter().cloned().zip(&self.shares);
+        shares.map(|(sequences, share)| (sequences, share.pass.outputs()))
     }
 }

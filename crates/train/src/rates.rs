@@ -9,8 +9,8 @@
 //! rates, on the same seeds, which are none of those that are measured afterwards.
 
 use crate::Error;
-use crate::run::RunConfig;
-use crate::strategy::Strategy;
+use crate::config::{RunConfig, Strategy};
+use crate::task::Task;
 use crate::time_to_target::{Goal, HeldOut, time_to_target};
 use std::ops::Range;
 
@@ -21,10 +21,10 @@ pub const TRIAL_SEEDS: Range<u64> = 1_000_000..1_000_004;
 /// be for steps of the same length: B, as its gradient is a mean over the batch, or N, as its
 /// update is a mean over the replicas. (The linear scaling rule: Goyal et al., *Accurate, Large
 /// Minibatch SGD: Training ImageNet in 1 Hour*, 2017.)
-pub fn linear_scale(config: &RunConfig) -> f32 {
-    match config.strategy {
-        Strategy::Averaging => config.threads as f32,
-        Strategy::Serial | Strategy::Synchronous | Strategy::Hogwild => config.batch as f32,
+pub fn linear_scale<T>(config: &RunConfig<T>) -> f32 {
+    match config.strategy.name {
+        Strategy::Averaging => config.strategy.threads as f32,
+        Strategy::Serial | Strategy::Synchronous | Strategy::Hogwild => config.run.batch as f32,
     }
 }
 
@@ -44,11 +44,11 @@ pub fn trials(rates: usize) -> u64 {
 ///
 /// # Panics
 /// If there are no rates, or the goal has no target.
-pub fn choose(
-    config: &RunConfig,
+pub fn choose<T: Task>(
+    config: &RunConfig<T>,
     rates: &[f32],
     goal: &Goal,
-    held_out: &HeldOut,
+    held_out: &HeldOut<T>,
     mut tried: impl FnMut(),
 ) -> Result<f32, Error> {
     let scale = linear_scale(config);
@@ -60,7 +60,9 @@ pub fn choose(
     for learning_rate in rates.iter().map(|rate| rate * scale) {
         let mut sum = 0.0;
         for seed in TRIAL_SEEDS {
-            let config = RunConfig { seed, learning_rate, ..config.clone() };
+            let mut config = config.clone();
+            config.run.seed = seed;
+            config.optimizer.learning_rate = learning_rate;
             sum += time_to_target(&config, goal, held_out)?.seconds_to(last);
             tried();
         }
@@ -74,21 +76,22 @@ pub fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::Addition;
+    use crate::config::{Extent, StrategyConfig};
+    use crate::task::TestTask;
 
     #[test]
     fn the_rate_that_arrives_is_chosen_and_scaled_to_the_strategy() {
         let goal = Goal { targets: vec![0.3], every: 200, stretch: 2_000 };
-        let held_out = HeldOut::new(Addition::new(8).unwrap(), 100);
+        let held_out = HeldOut::new(TestTask::new(8).unwrap(), 100);
         for (strategy, batch, scale) in [
             (Strategy::Serial, 1, 1.0),
             (Strategy::Synchronous, 4, 4.0),
             (Strategy::Averaging, 1, 2.0),
         ] {
             let threads = if strategy == Strategy::Serial { 1 } else { 2 };
-            let sizes =
-                RunConfig { threads, batch, push_every: 8, examples: 8_000, ..Default::default() };
-            let config = RunConfig { strategy, ..sizes };
+            let strategy_config = StrategyConfig { name: strategy, threads, push_every: 8 };
+            let run = Extent { examples: 8_000, batch, seed: 0 };
+            let config = RunConfig { strategy: strategy_config, run, ..TestTask::lab() };
             assert_eq!(linear_scale(&config), scale);
             let mut count = 0;
             let rate = choose(&config, &[1e-6, 0.5, 1e-5], &goal, &held_out, || count += 1);
@@ -99,9 +102,10 @@ mod tests {
 
     #[test]
     fn one_rate_is_taken_without_a_trial_and_the_first_where_none_arrives() {
-        let held_out = HeldOut::new(Addition::new(8).unwrap(), 10);
+        let held_out = HeldOut::new(TestTask::new(8).unwrap(), 10);
         let goal = Goal { targets: vec![0.0], every: 100, stretch: 100 };
-        let config = RunConfig { examples: 100, ..RunConfig::default() };
+        let mut config = TestTask::lab();
+        config.run.examples = 100;
         let choose = |rates: &[f32]| {
             let mut count = 0;
             let rate = choose(&config, rates, &goal, &held_out, || count += 1).unwrap();

@@ -59,7 +59,7 @@
 //! of atomics is moved is the affair of [`kernels::relaxed`].
 
 use kernels::prefetch::for_writing;
-use model::Parameters;
+use model::{InputRows, Memory, Parameters};
 use std::ops::Range;
 
 /// Values in a block.
@@ -155,16 +155,16 @@ pub struct Replica {
     /// What the kernels read and the optimizer changes.
     pub parameters: Parameters,
     seen: Parameters,
-    /// S, the values in a row of `W_in` and of `W_rec`: whole blocks.
-    stride: usize,
-    /// Where `W_rec` lies.
-    w_rec: Range<usize>,
-    /// I, if there are so many inputs that rows are left out; else 0.
+    /// The rows of the inputs, one behind the other: whole blocks.
+    rows: InputRows,
+    /// What is pushed in parts: all between these rows and what is pushed every time.
+    body: Range<usize>,
+    /// How many inputs there are, if so many that rows are left out; else 0.
     inputs: usize,
     /// Which inputs were used since the last push, as a list and by number.
     used: Vec<usize>,
     is_used: Vec<bool>,
-    /// The block of `W_rec` where the next push starts.
+    /// The block of the body where the next push starts.
     start: usize,
 }
 
@@ -175,17 +175,17 @@ impl Replica {
     /// # Panics
     /// If the arena is not whole blocks: rows are padded to 16 values.
     pub fn new(parameters: Parameters, number: usize, workers: usize) -> Self {
-        let (config, len) = (parameters.config(), parameters.arena().len());
-        let inputs = if config.inputs() > FEW { config.inputs() } else { 0 };
+        let (len, rows) = (parameters.arena().len(), parameters.input_rows());
         assert!(len.is_multiple_of(BLOCK), "{len} values are not whole blocks");
-        let stride = config.hidden().next_multiple_of(16);
-        let first = config.inputs() * stride;
-        let w_rec = first..first + config.hidden() * stride;
+        // A window shows an input at several places.
+        let is_plain = !matches!(parameters.config().memory(), Memory::Window(_));
+        let inputs = if rows.rows > FEW && is_plain { rows.rows } else { 0 };
+        let body = rows.all().end..parameters.tail_range().start;
         Self {
             seen: parameters.clone(),
-            stride,
-            start: w_rec.len() / BLOCK * number / workers,
-            w_rec,
+            rows,
+            start: body.len() / BLOCK * number / workers,
+            body,
             inputs,
             used: Vec::new(),
             is_used: vec![false; inputs],
@@ -193,38 +193,55 @@ impl Replica {
         }
     }
 
-    /// An example with the inputs `x` `[T, B, I]` is next: brings the rows of `W_in` that it
-    /// uses up to date, if they were not used since the last push already. Those of inputs
-    /// that are zero throughout have no gradient, and are left alone; what an optimizer with a
-    /// memory does to them meanwhile is pushed when they are used again. With four inputs or
-    /// fewer there is nothing to leave out, and this does nothing.
+    /// A batch with these `inputs` is next: brings the rows of the first layer (or of the
+    /// embedding) that it uses up to date, if they were not used since the last push already.
+    /// Those of inputs that are zero throughout have no gradient, and are left alone; what an
+    /// optimizer with a memory does to them meanwhile is pushed when they are used again. With
+    /// four inputs or fewer there is nothing to leave out, and this does nothing.
     #[inline]
-    pub fn use_inputs(&mut self, x: &[f32], shared: &Shared) {
+    pub fn use_inputs(&mut self, inputs: model::Inputs<'_>, shared: &Shared) {
         // None of a few, or all of many.
         if self.used.len() == self.inputs {
             return;
         }
-        for row in x.chunks_exact(self.inputs) {
-            for (input, value) in row.iter().enumerate() {
-                if *value != 0.0 && !self.is_used[input] {
-                    self.is_used[input] = true;
-                    self.used.push(input);
-                    self.exchange(input * self.stride..(input + 1) * self.stride, shared);
+        match inputs {
+            model::Inputs::Values(x) => {
+                for row in x.chunks_exact(self.inputs) {
+                    for (input, value) in row.iter().enumerate() {
+                        if *value != 0.0 {
+                            self.use_input(input, shared);
+                        }
+                    }
+                }
+            }
+            model::Inputs::Symbols(symbols) => {
+                for &symbol in symbols {
+                    self.use_input(symbol as usize, shared);
                 }
             }
         }
     }
 
-    /// What a push in `parts` exchanges next: of `W_rec` up to two ranges, one where it does
+    #[inline]
+    fn use_input(&mut self, input: usize, shared: &Shared) {
+        if !self.is_used[input] {
+            self.is_used[input] = true;
+            self.used.push(input);
+            self.exchange(self.rows.range(input), shared);
+        }
+    }
+
+    /// What a push in `parts` exchanges next: of the body up to two ranges, one where it does
     /// not go over the end; and always all behind it, and before it the rows of inputs that
     /// are not left out.
     #[inline]
     fn part(&self, parts: usize) -> [Range<usize>; 4] {
-        let Range { start: first, end } = self.w_rec;
+        let Range { start: first, end } = self.body;
         let from = first + self.start * BLOCK;
-        let to = from + (self.w_rec.len() / BLOCK).div_ceil(parts) * BLOCK;
-        let inputs = self.inputs * self.stride..first;
-        [from..to.min(end), first..first + to.saturating_sub(end), end..self.len(), inputs]
+        let to = from + (self.body.len() / BLOCK).div_ceil(parts) * BLOCK;
+        let rows = self.rows.all();
+        let rows = rows.start + self.inputs * self.rows.stride..rows.end;
+        [from..to.min(end), first..first + to.saturating_sub(end), end..self.len(), rows]
     }
 
     fn len(&self) -> usize {
@@ -245,8 +262,9 @@ impl Replica {
     }
 
     /// Adds what the worker changed to what is shared, and takes over what others changed: in
-    /// one of `parts` of `W_rec`, which the next calls go on from, in `W_out`, and in the rows
-    /// of `W_in` but those of inputs that were not used. As many calls exchange all of it.
+    /// one of `parts` of the body, which the next calls go on from, in what stands behind it
+    /// (the last biases and the head), and in the rows of inputs but those of inputs that were
+    /// not used. As many calls exchange all of it.
     ///
     /// # Panics
     /// If `parts` is 0.
@@ -255,11 +273,11 @@ impl Replica {
         for range in self.part(parts) {
             self.exchange(range, shared);
         }
-        let blocks = self.w_rec.len() / BLOCK;
-        self.start = (self.start + blocks.div_ceil(parts)) % blocks;
+        let blocks = self.body.len() / BLOCK;
+        self.start = (self.start + blocks.div_ceil(parts)) % blocks.max(1);
         while let Some(input) = self.used.pop() {
             self.is_used[input] = false;
-            self.exchange(input * self.stride..(input + 1) * self.stride, shared);
+            self.exchange(self.rows.range(input), shared);
         }
     }
 

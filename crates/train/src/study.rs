@@ -1,22 +1,23 @@
 //! Many seeds instead of one: the same training over a range of seeds, in parallel.
 
 use crate::Error;
-use crate::evaluate::{Score, evaluate};
-use crate::run::RunConfig;
-use crate::strategy::{Serial, Totals};
+use crate::config::{Extent, RunConfig};
+use crate::metrics::Totals;
+use crate::strategy::Serial;
+use crate::task::Task;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::time::Instant;
 
 /// What became of one seed.
 #[derive(Clone, Copy, Debug)]
-pub struct SeedResult {
+pub struct SeedResult<S> {
     /// The seed.
     pub seed: u64,
     /// The mean loss of an example in the last interval of [`RunConfig::interval`].
     pub loss: f64,
-    /// The sums that the trained network spelled right.
-    pub score: Score,
+    /// How good the trained network is.
+    pub score: S,
     /// The time of the training loop alone.
     pub seconds: f64,
 }
@@ -26,23 +27,24 @@ pub struct SeedResult {
 ///
 /// # Errors
 /// If `config` makes no sense, or a training diverges.
-pub fn train_seeds(
-    config: &RunConfig,
+pub fn train_seeds<T: Task>(
+    config: &RunConfig<T>,
     seeds: Range<u64>,
     finished: impl Fn() + Sync,
-) -> Result<Vec<SeedResult>, Error> {
+) -> Result<Vec<SeedResult<T::Score>>, Error> {
     let train = |seed| {
-        let mut serial = Serial::new(&RunConfig { seed, ..config.clone() })?;
+        let run = Extent { seed, ..config.run };
+        let mut serial = Serial::new(&RunConfig { run, ..config.clone() })?;
         let start = Instant::now();
         // interval by interval, as a single training does: the same batches, the same bits
         let (mut done, mut last) = (0, Totals::default());
-        while done < config.examples {
-            last = serial.train(config.interval().min(config.examples - done));
+        while done < config.run.examples {
+            last = serial.train(config.interval().min(config.run.examples - done));
             done += last.examples;
         }
         let seconds = start.elapsed().as_secs_f64();
-        serial.check_finite(config.examples, &last)?;
-        let score = evaluate(&serial.task(), serial.parameters(), seed);
+        serial.check_finite(config.run.examples, &last)?;
+        let score = serial.task().evaluate(serial.parameters(), seed);
         finished();
         Ok(SeedResult { seed, loss: last.loss / last.examples as f64, score, seconds })
     };

@@ -13,7 +13,7 @@
 //! these files (none is kept up), would be more code than this.
 
 use crate::Error;
-use crate::run::Metrics;
+use crate::metrics::Metrics;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -18,10 +18,13 @@
 //! Competition*, 2017, whose metric is the time to accuracy.
 
 use crate::Error;
-use crate::run::RunConfig;
-use crate::strategy::Trainer;
-use crate::task::{Addition, Pair};
-use model::{Network, Parameters, loss};
+use crate::batch::Batch;
+use crate::config::RunConfig;
+use crate::metrics::Totals;
+use crate::pass::Pass;
+use crate::task::{Progress, Source, Task};
+use crate::trainer::Trainer;
+use model::Parameters;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
@@ -29,38 +32,45 @@ use std::time::Instant;
 
 /// Examples that no training sees from its generator, the same for all that are compared.
 #[derive(Debug)]
-pub struct HeldOut {
-    task: Addition,
-    pairs: Vec<Pair>,
+pub struct HeldOut<T> {
+    task: T,
+    batches: Vec<Batch>,
 }
 
-impl HeldOut {
+impl<T: Task> HeldOut<T> {
     /// `count` examples of `task`, drawn two `long_jump`s away from the numbers of any training
     /// with a seed of its own.
-    pub fn new(task: Addition, count: usize) -> Self {
+    pub fn new(task: T, count: usize) -> Self {
+        const BATCH: usize = 64;
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(u64::MAX);
         generator.long_jump();
         generator.long_jump();
-        Self { task, pairs: (0..count).map(|_| task.sample(&mut generator)).collect() }
+        let draw = |first: usize| {
+            let examples = first as u64;
+            let progress = Progress { examples, of: count as u64, worker: 0, workers: 1 };
+            let count = BATCH.min(count - first);
+            let mut batch = Batch::default();
+            task.draw(Source { generator: &mut generator, count, progress }, &mut batch);
+            batch
+        };
+        let batches = (0..count).step_by(BATCH).map(draw).collect();
+        Self { task, batches }
     }
 
-    /// The mean loss `½ Σ_t (y − o)²` of an example.
+    /// The mean loss of an example.
     ///
     /// # Panics
     /// If `parameters` are not of a network with the task's inputs and outputs.
     pub fn loss(&self, parameters: &Parameters) -> f64 {
-        const BATCH: usize = 64;
-        let mut network = Network::new(parameters.config());
-        let steps = self.task.steps();
-        let losses = self.pairs.chunks(BATCH).map(|pairs| {
-            let rows = steps * pairs.len();
-            let mut x = vec![0.0; rows * Addition::INPUTS];
-            let (mut targets, mut dy) = (vec![0.0; rows], vec![0.0; rows]);
-            self.task.encode(pairs, &mut x, &mut targets);
-            let outputs = network.forward(parameters, &x, steps, pairs.len());
-            f64::from(loss::sigmoid_squared_error(outputs, &targets, &mut dy))
+        let mut pass = Pass::new(parameters.config(), Xoshiro256PlusPlus::seed_from_u64(0));
+        let mut dy = Vec::new();
+        let losses = self.batches.iter().map(|batch| {
+            let outputs = pass.infer(parameters, batch).expect("drawn for such a network");
+            dy.resize(outputs.len(), 0.0);
+            self.task.loss(batch, outputs, &mut dy)
         });
-        losses.sum::<f64>() / self.pairs.len() as f64
+        let totals: Totals = losses.sum();
+        totals.loss / totals.examples as f64
     }
 }
 
@@ -119,18 +129,18 @@ impl Outcome {
 ///
 /// # Panics
 /// If the goal asks for a copy every 0 examples.
-pub fn time_to_target(
-    config: &RunConfig,
+pub fn time_to_target<T: Task>(
+    config: &RunConfig<T>,
     goal: &Goal,
-    held_out: &HeldOut,
+    held_out: &HeldOut<T>,
 ) -> Result<Outcome, Error> {
     let mut trainer = Trainer::new(config)?;
     let room = (goal.stretch / goal.every) as usize + 2;
     let mut copies = vec![(0, 0.0, trainer.parameters().clone()); room];
     let reached = vec![None; goal.targets.len()];
     let mut outcome = Outcome { reached, seconds: 0.0, examples: 0 };
-    while outcome.examples < config.examples && outcome.reached.contains(&None) {
-        let stretch = goal.stretch.min(config.examples - outcome.examples);
+    while outcome.examples < config.run.examples && outcome.reached.contains(&None) {
+        let stretch = goal.stretch.min(config.run.examples - outcome.examples);
         let (mut count, mut next) = (0, goal.every);
         let start = Instant::now();
         trainer.train_watched(stretch, |examples, parameters| {
@@ -164,15 +174,19 @@ pub fn time_to_target(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::strategy::{Serial, Strategy};
+    use crate::config::{Strategy, StrategyConfig};
+    use crate::strategy::Serial;
+    use crate::task::TestTask;
 
     #[test]
     fn the_first_copy_below_the_target_counts_and_a_target_out_of_reach_is_not_reached() {
-        let config = RunConfig { examples: 20_000, ..RunConfig::default() };
-        let held_out = HeldOut::new(Addition::new(8).unwrap(), 200);
+        let mut config = TestTask::lab();
+        config.run.examples = 20_000;
+        let held_out = HeldOut::new(TestTask::new(8).unwrap(), 200);
         let reached = |strategy, targets: &[f64]| {
             let goal = Goal { targets: targets.to_vec(), every: 100, stretch: 5_000 };
-            let config = RunConfig { strategy, threads: 2, push_every: 16, ..config.clone() };
+            let strategy = StrategyConfig { name: strategy, threads: 2, push_every: 16 };
+            let config = RunConfig { strategy, ..config.clone() };
             time_to_target(&config, &goal, &held_out).unwrap()
         };
         for strategy in Strategy::ALL {

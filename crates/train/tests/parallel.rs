@@ -4,7 +4,8 @@
 use model::{Architecture, Cell, Config, Head, Network, Nonlinearity, Parameters};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use train::parallel::{Batch, Parallel};
+use train::batch::Batch;
+use train::parallel::Parallel;
 
 const STEPS: usize = 9;
 const BATCH: usize = 7;
@@ -17,6 +18,14 @@ fn config(cell: Cell) -> Config {
 
 fn values(count: usize) -> Vec<f32> {
     (0..count).map(|k| (k as f32 * 0.7).sin()).collect()
+}
+
+/// T = STEPS, B = BATCH, I = 3.
+fn batch(x: &[f32], lengths: Option<&[usize]>) -> Batch {
+    let lengths = lengths.map(<[usize]>::to_vec);
+    let mut batch = Batch { lengths, ..Batch::default() };
+    batch.values((STEPS, BATCH), 3, 1).0.copy_from_slice(x);
+    batch
 }
 
 /// `½ Σ y²`, whose gradient is y.
@@ -45,7 +54,7 @@ fn every_number_of_threads_gives_the_gradient_of_the_whole_batch() {
         // More threads than sequences leave some without work.
         for threads in [1, 2, 3, 7, 9] {
             let mut parallel = Parallel::new(config, threads).unwrap();
-            let batch = Batch { x: &x, steps: STEPS, batch: BATCH, lengths: None };
+            let batch = batch(&x, None);
             let mut first = None;
             for _ in 0..5 {
                 let loss = parallel
@@ -83,13 +92,14 @@ fn a_loss_sees_its_sequences_and_their_lengths() {
     let config = config(Cell::Gru);
     let parameters = Parameters::initialised(config, &mut Xoshiro256PlusPlus::seed_from_u64(2));
     let x = values(STEPS * BATCH * 3);
-    let batch = Batch { x: &x, steps: STEPS, batch: BATCH, lengths: Some(&LENGTHS) };
+    let batch = batch(&x, Some(&LENGTHS));
     let mut losses = Vec::new();
     for threads in [1, 3] {
         let mut parallel = Parallel::new(config, threads).unwrap();
-        let loss = parallel.differentiate(&parameters, &batch, |sequences, outputs, dy| {
-            for (step, row) in outputs.chunks(2 * sequences.len()).enumerate() {
-                for (outputs, &length) in row.chunks(2).zip(&LENGTHS[sequences.clone()]) {
+        let loss = parallel.differentiate(&parameters, &batch, |share, outputs, dy| {
+            let lengths = share.lengths.as_ref().expect("those of the batch");
+            for (step, row) in outputs.chunks(2 * share.count).enumerate() {
+                for (outputs, &length) in row.chunks(2).zip(lengths) {
                     assert_eq!(outputs == [0.0; 2], step >= length);
                 }
             }
@@ -108,8 +118,8 @@ fn what_cannot_run_is_refused_by_its_place_in_the_batch() {
     let mut x = values(STEPS * BATCH * 3);
     let mut parallel = Parallel::new(config, 2).unwrap();
     let mut refused = |x: &[f32], lengths: Option<&[usize]>| {
-        let batch = Batch { x, steps: STEPS, batch: BATCH, lengths };
-        let text = parallel.differentiate(&parameters, &batch, |_, _, _| 0.0).unwrap_err();
+        let batch = batch(x, lengths);
+        let text = parallel.differentiate(&parameters, &batch, |_, _, _| 0.0_f64).unwrap_err();
         assert_eq!(parallel.infer(&parameters, &batch).unwrap_err().to_string(), text.to_string());
         text.to_string()
     };

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::path::Path;
-use train::trace::{Replay, Trace};
+use train::task::trace::{Replay, Trace};
 
 const LAB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/lab-seed-0.json");
 

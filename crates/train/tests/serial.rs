@@ -1,12 +1,17 @@
 //! The serial strategy: the same bits for the same seed, batches that average, and no
 //! difference between one call and many.
 
+mod lab;
+
+use lab::Lab;
 use model::{Config, Parameters};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use train::Error;
-use train::run::{MOST_BATCH, RunConfig};
-use train::strategy::{Serial, Totals};
+use train::batch::{Batch, Inputs, Targets};
+use train::config::MOST_BATCH;
+use train::metrics::Totals;
+use train::strategy::Serial;
 use train::task::{Addition, Pair};
 
 fn generator(seed: u64) -> Xoshiro256PlusPlus {
@@ -14,8 +19,8 @@ fn generator(seed: u64) -> Xoshiro256PlusPlus {
 }
 
 /// The weights after `examples` examples, and what they added up to.
-fn trained(config: &RunConfig, examples: u64) -> (Vec<f32>, Totals) {
-    let mut serial = Serial::new(config).unwrap();
+fn trained(config: &Lab, examples: u64) -> (Vec<f32>, Totals) {
+    let mut serial = Serial::new(&config.config()).unwrap();
     let totals = serial.train(examples);
     (serial.parameters().arena().to_vec(), totals)
 }
@@ -27,7 +32,7 @@ fn bits(weights: &[f32]) -> Vec<u32> {
 #[test]
 fn the_same_seed_gives_the_same_bits() {
     for (hidden, batch) in [(16, 1), (16, 64), (5, 1), (17, 7), (100, 3)] {
-        let config = RunConfig { hidden, batch, seed: 3, ..RunConfig::default() };
+        let config = Lab { hidden, batch, seed: 3, ..Lab::default() };
         let (first, again) = (trained(&config, 300), trained(&config, 300));
         assert_eq!(bits(&first.0), bits(&again.0), "{config:?}");
         assert_eq!(first.1, again.1, "{config:?}");
@@ -36,7 +41,7 @@ fn the_same_seed_gives_the_same_bits() {
 
 #[test]
 fn other_seeds_start_and_end_elsewhere() {
-    let weights = |seed, examples| trained(&RunConfig { seed, ..RunConfig::default() }, examples).0;
+    let weights = |seed, examples| trained(&Lab { seed, ..Lab::default() }, examples).0;
     for examples in [0, 300] {
         let all = [0, 1, 2, u64::MAX].map(|seed| weights(seed, examples));
         for (n, some) in all.iter().enumerate() {
@@ -47,9 +52,9 @@ fn other_seeds_start_and_end_elsewhere() {
 
 #[test]
 fn training_moves_every_weight_and_leaves_the_padding_zero() {
-    let config = RunConfig { hidden: 17, ..RunConfig::default() };
-    let before = Serial::new(&config).unwrap().parameters().clone();
-    let mut serial = Serial::new(&config).unwrap();
+    let config = Lab { hidden: 17, ..Lab::default() };
+    let before = Serial::new(&config.config()).unwrap().parameters().clone();
+    let mut serial = Serial::new(&config.config()).unwrap();
     serial.train(50);
     let after = serial.parameters();
     let rows = |p: &Parameters| -> Vec<Vec<f32>> {
@@ -64,9 +69,9 @@ fn training_moves_every_weight_and_leaves_the_padding_zero() {
 
 #[test]
 fn many_calls_train_as_one_does() {
-    let config = RunConfig { seed: 11, ..RunConfig::default() };
+    let config = Lab { seed: 11, ..Lab::default() };
     let (whole, totals) = trained(&config, 700);
-    let mut serial = Serial::new(&config).unwrap();
+    let mut serial = Serial::new(&config.config()).unwrap();
     let mut sum = Totals::default();
     for examples in [1, 499, 0, 150, 50] {
         sum += serial.train(examples);
@@ -79,17 +84,18 @@ fn many_calls_train_as_one_does() {
 
 #[test]
 fn batches_are_cut_from_the_same_stream_of_examples_and_the_last_holds_what_is_left() {
-    let config = RunConfig { batch: 4, ..RunConfig::default() };
+    let config = Lab { batch: 4, ..Lab::default() };
     let first = Parameters::uniform(Config::lab(2, 16, 1).unwrap(), &mut generator(1));
-    let mut drawn = Serial::resume(&config, first.clone(), generator(2)).unwrap();
+    let mut drawn = Serial::resume(&config.config(), first.clone(), generator(2)).unwrap();
     let totals = drawn.train(10);
 
     let mut examples = generator(2);
     let pairs: Vec<Pair> = (0..10).map(|_| drawn.task().sample(&mut examples)).collect();
-    let mut given = Serial::resume(&config, first, generator(3)).unwrap();
+    let mut given = Serial::resume(&config.config(), first, generator(3)).unwrap();
     let mut sum = Totals::default();
-    for batch in pairs.chunks(4) {
-        sum += given.train_on(batch);
+    let task = *given.task();
+    for pairs in pairs.chunks(4) {
+        sum += given.train_on(|batch| task.encode(pairs, batch));
     }
     assert_eq!((totals.examples, totals), (10, sum));
     assert_eq!(bits(drawn.parameters().arena()), bits(given.parameters().arena()));
@@ -101,10 +107,11 @@ fn an_update_on_a_batch_is_the_mean_of_the_updates_on_its_examples() {
     for hidden in [1, 3, 16, 17, 64] {
         for batch in [1, 2, 7, 16, 17, 64] {
             let first = Parameters::uniform(Config::lab(2, hidden, 1).unwrap(), &mut generator(4));
-            let config = RunConfig { hidden, batch, learning_rate: 1.0, ..RunConfig::default() };
+            let config = Lab { hidden, batch, learning_rate: 1.0, ..Lab::default() };
             let update = |pairs: &[Pair]| {
-                let mut serial = Serial::resume(&config, first.clone(), generator(0)).unwrap();
-                let totals = serial.train_on(pairs);
+                let mut serial =
+                    Serial::resume(&config.config(), first.clone(), generator(0)).unwrap();
+                let totals = serial.train_on(|batch| task.encode(pairs, batch));
                 let weights = serial.parameters().arena().iter().zip(first.arena());
                 let change: Vec<f64> =
                     weights.map(|(w, first)| f64::from(*w) - f64::from(*first)).collect();
@@ -133,32 +140,37 @@ fn an_update_on_a_batch_is_the_mean_of_the_updates_on_its_examples() {
 }
 
 #[test]
-fn the_last_example_is_the_first_of_the_last_batch_before_its_update() {
-    let mut serial = Serial::new(&RunConfig { batch: 5, ..RunConfig::default() }).unwrap();
-    assert_eq!(serial.last_example(), None);
+fn the_last_batch_is_that_of_the_last_update_with_the_outputs_before_it() {
+    let mut serial = Serial::new(&Lab { batch: 5, ..Lab::default() }.config()).unwrap();
+    let task = *serial.task();
+    assert_eq!(serial.last_batch().0.count, 0);
     let pairs = [Pair { a: 100, b: 27 }, Pair { a: 1, b: 2 }, Pair { a: 9, b: 9 }];
     let before = serial.parameters().clone();
-    serial.train_on(&pairs);
-    let (pair, sum, error) = serial.last_example().unwrap();
+    serial.train_on(|batch| task.encode(&pairs, batch));
+    let (batch, outputs) = serial.last_batch();
+    let (pair, sum, error) = task.first_example(batch, outputs);
     assert_eq!(pair, pairs[0]);
 
     let mut network = model::Network::new(before.config());
-    let (mut x, mut targets) = ([0.0; 16], [0.0; 8]);
-    serial.task().encode(&pairs[..1], &mut x, &mut targets);
-    let outputs = network.forward(&before, &x, 8, 1);
-    let expected: f32 = outputs.iter().zip(targets).map(|(o, y)| (y - o).abs()).sum();
+    let mut first = Batch::default();
+    task.encode(&pairs[..1], &mut first);
+    let (Inputs::Values(x), Targets::Values(targets)) = (&first.inputs, &first.targets) else {
+        panic!("additions are values")
+    };
+    let outputs = network.forward(&before, x, 8, 1);
+    let expected: f32 = outputs.iter().zip(&**targets).map(|(o, y)| (y - o).abs()).sum();
     assert!((error - expected).abs() <= 1e-5, "{error} {expected}");
-    assert_eq!(sum, serial.task().decode(outputs, 1, 0));
+    assert_eq!(sum, task.decode(outputs, 1, 0));
 }
 
 #[test]
 fn configurations_that_make_no_sense_are_refused_with_the_value() {
-    let refused = |change: fn(&mut RunConfig)| {
-        let mut config = RunConfig::default();
+    let refused = |change: fn(&mut Lab)| {
+        let mut config = Lab::default();
         change(&mut config);
-        Serial::new(&config).unwrap_err()
+        Serial::new(&config.config()).unwrap_err()
     };
-    assert!(matches!(refused(|c| c.bits = 65), Error::Bits(65)));
+    assert!(matches!(Addition::new(65), Err(Error::Bits(65))));
     assert!(matches!(refused(|c| c.batch = 0), Error::Batch(0)));
     assert!(matches!(refused(|c| c.batch = MOST_BATCH + 1), Error::Batch(_)));
     assert!(matches!(refused(|c| c.learning_rate = -1.0), Error::LearningRate(_)));
@@ -168,13 +180,15 @@ fn configurations_that_make_no_sense_are_refused_with_the_value() {
 }
 
 #[test]
-#[should_panic(expected = "at least one pair")]
+#[should_panic(expected = "at least one example")]
 fn an_update_on_nothing_panics() {
-    Serial::new(&RunConfig::default()).unwrap().train_on(&[]);
+    let mut serial = Serial::new(&Addition::lab()).unwrap();
+    let task = *serial.task();
+    serial.train_on(|batch| task.encode(&[], batch));
 }
 
 #[test]
 #[should_panic(expected = "operands must be below 128")]
 fn an_operand_with_too_many_bits_panics() {
-    Serial::new(&RunConfig::default()).unwrap().train_on(&[Pair { a: 128, b: 0 }]);
+    Addition::new(8).unwrap().encode(&[Pair { a: 128, b: 0 }], &mut Batch::default());
 }

@@ -2,7 +2,7 @@
 //! value appears that nobody wrote. The command `cargo xtask race` runs these under
 //! ThreadSanitizer or valgrind too, so they are short and use nothing but threads.
 
-use model::{Config, Parameters};
+use model::{Config, Inputs, Parameters};
 use std::thread;
 use train::shared::{Replica, Shared};
 
@@ -34,7 +34,7 @@ fn workers_that_own_disjoint_rows_lose_nothing() {
                 for push in 0..PUSHES {
                     // Inputs 2n and 2n + 1 are its own, and of W_rec every third row.
                     let input = 2 * worker + push % 2;
-                    replica.use_inputs(&one_hot(&[input]), shared);
+                    replica.use_inputs(Inputs::Values(&one_hot(&[input])), shared);
                     let rows = replica.parameters.arena_mut().chunks_exact_mut(16).enumerate();
                     for (row, values) in rows {
                         if row == input || (row >= 6 && row % 3 == worker) {
@@ -89,7 +89,7 @@ fn rows_of_inputs_that_are_not_used_are_left_alone_and_seen_when_they_are() {
     let (mut first, mut second) = (Replica::new(zeros(), 0, 2), Replica::new(zeros(), 1, 2));
     let row = |replica: &Replica, n: usize| replica.parameters.arena()[n * 16];
 
-    first.use_inputs(&one_hot(&[1, 4]), &shared);
+    first.use_inputs(Inputs::Values(&one_hot(&[1, 4])), &shared);
     first.parameters.arena_mut()[16..32].fill(5.0);
     first.parameters.arena_mut()[4 * 16..5 * 16].fill(7.0);
     first.parameters.arena_mut()[6 * 16..7 * 16].fill(9.0);
@@ -100,12 +100,12 @@ fn rows_of_inputs_that_are_not_used_are_left_alone_and_seen_when_they_are() {
     // The second has not used input 1: a push brings it the rest, and not that row.
     second.push(1, &shared);
     assert_eq!((row(&second, 1), row(&second, 6)), (0.0, 9.0));
-    second.use_inputs(&one_hot(&[1]), &shared);
+    second.use_inputs(Inputs::Values(&one_hot(&[1])), &shared);
     assert_eq!((row(&second, 1), row(&second, 4)), (5.0, 0.0));
     second.parameters.arena_mut()[16..32].fill(6.0);
 
     // Meanwhile the first changes the same row: both changes are in the sum.
-    first.use_inputs(&one_hot(&[1]), &shared);
+    first.use_inputs(Inputs::Values(&one_hot(&[1])), &shared);
     first.parameters.arena_mut()[16..32].fill(25.0);
     first.push(1, &shared);
     second.push(1, &shared);

@@ -1,15 +1,21 @@
 //! The strategies: one worker is the serial strategy, what must be reproducible is, and
 //! Hogwild! learns as well as serial seeds do.
 
+mod lab;
+
+use lab::Lab;
 use model::{Config, Parameters};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use train::Error;
+use train::config::Strategy;
+use train::metrics::Totals;
 use train::optimizer::{Clip, Descent, Rule, Schedule};
-use train::run::RunConfig;
-use train::strategy::{Serial, State, Strategy, Totals, Trainer, best_push_every};
+use train::state::State;
+use train::strategy::{Serial, best_push_every, fastest};
 use train::task::Addition;
 use train::time_to_target::HeldOut;
+use train::trainer::Trainer;
 
 fn bits(parameters: &Parameters) -> Vec<u32> {
     parameters.arena().iter().map(|w| w.to_bits()).collect()
@@ -19,24 +25,25 @@ fn state_bits(state: &State) -> Vec<u32> {
     state.arena.iter().map(|w| w.to_bits()).collect()
 }
 
-fn config(strategy: Strategy, threads: usize, push_every: u64) -> RunConfig {
-    RunConfig { strategy, threads, push_every, ..RunConfig::default() }
+fn config(strategy: Strategy, threads: usize, push_every: u64) -> Lab {
+    Lab { strategy, threads, push_every, ..Lab::default() }
 }
 
 #[test]
 fn one_worker_is_the_serial_strategy_bit_for_bit() {
     // The last two are so large that Hogwild! exchanges W_out in the middle of a batch.
     for (hidden, digits, batch) in [(16, 8, 1), (5, 8, 1), (17, 8, 3), (64, 8, 8), (70, 64, 1)] {
-        let base = RunConfig { hidden, bits: digits, batch, seed: 3, ..RunConfig::default() };
-        let mut serial = Serial::new(&base).unwrap();
+        let base = Lab { hidden, bits: digits, batch, seed: 3, ..Lab::default() };
+        let mut serial = Serial::new(&base.config()).unwrap();
         let expected = serial.train(400);
         for strategy in Strategy::ALL {
             for push_every in [1, 7, 64] {
-                let config = RunConfig { strategy, push_every, ..base.clone() };
-                let mut trainer = Trainer::new(&config).unwrap();
+                let config = Lab { strategy, push_every, ..base.clone() };
+                let mut trainer = Trainer::new(&config.config()).unwrap();
                 let found = trainer.train(400);
                 assert_eq!(bits(trainer.parameters()), bits(serial.parameters()), "{config:?}");
-                assert_eq!(trainer.last_example(), serial.last_example(), "{config:?}");
+                let shown = |(batch, y)| trainer.task().first_example(batch, y);
+                assert_eq!(shown(trainer.last_batch()), shown(serial.last_batch()), "{config:?}");
                 assert_eq!(found.examples, 400);
                 assert!((found.loss - expected.loss).abs() <= 1e-12 * expected.loss);
             }
@@ -49,8 +56,8 @@ fn biases_are_trained_where_they_are_asked_for_by_every_strategy() {
     for (strategy, hidden, bits) in
         Strategy::ALL.into_iter().flat_map(|strategy| [(strategy, 16, 8), (strategy, 128, 64)])
     {
-        let base = RunConfig { hidden, bits, bias: true, ..RunConfig::default() };
-        let mut trainer = Trainer::new(&RunConfig { threads: 2, strategy, ..base }).unwrap();
+        let base = Lab { hidden, bits, bias: true, ..Lab::default() };
+        let mut trainer = Trainer::new(&Lab { threads: 2, strategy, ..base }.config()).unwrap();
         let first = trainer.parameters().clone();
         trainer.train(200);
         let names = ["bias_ih_l0", "bias_hh_l0", "head.bias"];
@@ -82,14 +89,14 @@ fn one_worker_is_the_serial_strategy_with_every_optimizer_and_they_differ() {
     for (optimizer, clip, schedule) in optimizers() {
         // So large that Hogwild! exchanges W_out by itself, where the optimizer lets it.
         let (hidden, batch, learning_rate) = (64, 8, 0.02);
-        let sizes = RunConfig { hidden, batch, ..RunConfig::default() };
-        let base = RunConfig { optimizer, clip, schedule, learning_rate, ..sizes };
-        let mut serial = Serial::new(&base).unwrap();
+        let sizes = Lab { hidden, batch, ..Lab::default() };
+        let base = Lab { optimizer, clip, schedule, learning_rate, ..sizes };
+        let mut serial = Serial::new(&base.config()).unwrap();
         serial.train(400);
         for strategy in Strategy::ALL {
             for push_every in [1, 16] {
-                let config = RunConfig { strategy, push_every, ..base.clone() };
-                let mut trainer = Trainer::new(&config).unwrap();
+                let config = Lab { strategy, push_every, ..base.clone() };
+                let mut trainer = Trainer::new(&config.config()).unwrap();
                 trainer.train(240);
                 trainer.train(160);
                 assert_eq!(bits(trainer.parameters()), bits(serial.parameters()), "{config:?}");
@@ -107,7 +114,7 @@ fn an_optimizers_memory_is_in_the_state_and_belongs_to_the_worker() {
     for (optimizer, clip, schedule) in optimizers() {
         for strategy in [Strategy::Serial, Strategy::Synchronous, Strategy::Averaging] {
             let threads = if strategy == Strategy::Serial { 1 } else { 3 };
-            let config = RunConfig {
+            let config = Lab {
                 optimizer,
                 clip,
                 schedule,
@@ -115,13 +122,13 @@ fn an_optimizers_memory_is_in_the_state_and_belongs_to_the_worker() {
                 learning_rate: 0.05,
                 ..config(strategy, threads, 32)
             };
-            let mut whole = Trainer::new(&config).unwrap();
+            let mut whole = Trainer::new(&config.config()).unwrap();
             whole.train(500);
             whole.train(700);
 
-            let mut first = Trainer::new(&config).unwrap();
+            let mut first = Trainer::new(&config.config()).unwrap();
             first.train(500);
-            let mut second = Trainer::from_state(&config, first.state()).unwrap();
+            let mut second = Trainer::from_state(&config.config(), first.state()).unwrap();
             second.train(700);
             assert_eq!(bits(second.parameters()), bits(whole.parameters()), "{config:?}");
             assert_eq!(second.state().workers, whole.state().workers);
@@ -135,8 +142,8 @@ fn an_optimizers_memory_is_in_the_state_and_belongs_to_the_worker() {
         for (strategy, steppers) in
             [(Strategy::Hogwild, 3), (Strategy::Averaging, 3), (Strategy::Synchronous, 1)]
         {
-            let config = RunConfig { optimizer, clip, schedule, ..config(strategy, 3, 8) };
-            let mut trainer = Trainer::new(&config).unwrap();
+            let config = Lab { optimizer, clip, schedule, ..config(strategy, 3, 8) };
+            let mut trainer = Trainer::new(&config.config()).unwrap();
             trainer.train(2_000);
             let workers = trainer.state().workers;
             // Of Hogwild!'s workers one may have come too late for an example.
@@ -156,14 +163,14 @@ fn an_optimizers_memory_is_in_the_state_and_belongs_to_the_worker() {
 
 #[test]
 fn a_state_of_another_optimizer_is_refused() {
-    let adam = RunConfig { optimizer: Rule::ADAM, ..RunConfig::default() };
-    let mut trainer = Trainer::new(&adam).unwrap();
+    let adam = Lab { optimizer: Rule::ADAM, ..Lab::default() };
+    let mut trainer = Trainer::new(&adam.config()).unwrap();
     trainer.train(10);
-    let error = Trainer::from_state(&RunConfig::default(), trainer.state()).unwrap_err();
+    let error = Trainer::from_state(&Lab::default().config(), trainer.state()).unwrap_err();
     assert!(matches!(error, Error::OptimizerState(_)), "{error}");
     let mut short = trainer.state();
     short.workers[0].moments[1].pop();
-    let error = Trainer::from_state(&adam, short).unwrap_err();
+    let error = Trainer::from_state(&adam.config(), short).unwrap_err();
     assert!(matches!(error, Error::OptimizerState(_)), "{error}");
 }
 
@@ -173,7 +180,8 @@ fn a_schedule_counts_the_updates_of_all_workers() {
     // workers have made them together.
     let schedule = Schedule::Cosine { warmup: 0, steps: 400, floor: 0.0 };
     for strategy in [Strategy::Hogwild, Strategy::Averaging] {
-        let mut trainer = Trainer::new(&RunConfig { schedule, ..config(strategy, 2, 4) }).unwrap();
+        let mut trainer =
+            Trainer::new(&Lab { schedule, ..config(strategy, 2, 4) }.config()).unwrap();
         trainer.train(200);
         let half = bits(trainer.parameters());
         // A worker of Hogwild!'s that woke up late makes up for it.
@@ -196,8 +204,8 @@ fn hogwild_learns_with_every_optimizer() {
         (Rule::ADAM, 0.005),
         (Rule::ADAM_W, 0.005),
     ] {
-        let config = RunConfig { optimizer, learning_rate, ..config(Strategy::Hogwild, 2, 8) };
-        let mut trainer = Trainer::new(&config).unwrap();
+        let config = Lab { optimizer, learning_rate, ..config(Strategy::Hogwild, 2, 8) };
+        let mut trainer = Trainer::new(&config.config()).unwrap();
         let before = held_out.loss(trainer.parameters());
         trainer.train(15_000);
         let after = held_out.loss(trainer.parameters());
@@ -210,8 +218,8 @@ fn hogwild_learns_with_every_optimizer() {
 fn hogwild_learns_where_the_head_goes_first_and_where_its_step_has_no_parts() {
     let held_out = HeldOut::new(Addition::new(8).unwrap(), 500);
     for clip in [Clip::None, Clip::Norm(4.0)] {
-        let sizes = RunConfig { hidden: 64, batch: 8, clip, ..config(Strategy::Hogwild, 2, 8) };
-        let mut trainer = Trainer::new(&RunConfig { learning_rate: 0.5, ..sizes }).unwrap();
+        let sizes = Lab { hidden: 64, batch: 8, clip, ..config(Strategy::Hogwild, 2, 8) };
+        let mut trainer = Trainer::new(&Lab { learning_rate: 0.5, ..sizes }.config()).unwrap();
         let before = held_out.loss(trainer.parameters());
         trainer.train(15_000);
         let after = held_out.loss(trainer.parameters());
@@ -223,9 +231,9 @@ fn hogwild_learns_where_the_head_goes_first_and_where_its_step_has_no_parts() {
 fn the_same_seed_and_workers_give_the_same_bits_unless_parameters_are_shared() {
     for strategy in [Strategy::Synchronous, Strategy::Averaging] {
         for (threads, batch, push_every) in [(2, 1, 1), (2, 8, 8), (3, 16, 16), (5, 7, 50)] {
-            let config = RunConfig { batch, ..config(strategy, threads, push_every) };
+            let config = Lab { batch, ..config(strategy, threads, push_every) };
             let run = || {
-                let mut trainer = Trainer::new(&config).unwrap();
+                let mut trainer = Trainer::new(&config.config()).unwrap();
                 let totals = trainer.train(1_003);
                 (bits(trainer.parameters()), totals, trainer.state().workers)
             };
@@ -239,9 +247,9 @@ fn the_same_seed_and_workers_give_the_same_bits_unless_parameters_are_shared() {
 #[test]
 fn synchronous_training_is_serial_training_but_for_rounding() {
     for (threads, batch, examples) in [(2, 8, 800), (3, 64, 1_000), (4, 3, 100), (7, 5, 103)] {
-        let config = RunConfig { batch, ..config(Strategy::Synchronous, threads, 1) };
-        let mut synchronous = Trainer::new(&config).unwrap();
-        let mut serial = Serial::new(&config).unwrap();
+        let config = Lab { batch, ..config(Strategy::Synchronous, threads, 1) };
+        let mut synchronous = Trainer::new(&config.config()).unwrap();
+        let mut serial = Serial::new(&config.config()).unwrap();
         let (found, expected) = (synchronous.train(examples), serial.train(examples));
         assert_eq!(found.examples, expected.examples);
         assert!((found.loss - expected.loss).abs() <= 1e-4 * expected.loss, "{found:?}");
@@ -255,17 +263,17 @@ fn synchronous_training_is_serial_training_but_for_rounding() {
 fn a_training_goes_on_from_its_state_as_if_it_had_not_stopped() {
     for strategy in [Strategy::Serial, Strategy::Synchronous, Strategy::Averaging] {
         let threads = if strategy == Strategy::Serial { 1 } else { 3 };
-        let config = RunConfig { batch: 4, ..config(strategy, threads, 32) };
-        let mut whole = Trainer::new(&config).unwrap();
+        let config = Lab { batch: 4, ..config(strategy, threads, 32) };
+        let mut whole = Trainer::new(&config.config()).unwrap();
         whole.train(500);
         whole.train(700);
 
-        let mut first = Trainer::new(&config).unwrap();
+        let mut first = Trainer::new(&config.config()).unwrap();
         first.train(500);
         let state = first.state();
         assert_eq!(state.examples(), 500);
         drop(first);
-        let mut second = Trainer::from_state(&config, state).unwrap();
+        let mut second = Trainer::from_state(&config.config(), state).unwrap();
         second.train(700);
         assert_eq!(bits(second.parameters()), bits(whole.parameters()), "{strategy:?}");
         assert_eq!(second.state().workers, whole.state().workers);
@@ -275,16 +283,17 @@ fn a_training_goes_on_from_its_state_as_if_it_had_not_stopped() {
 #[test]
 fn a_shared_training_is_taken_and_restored_at_any_example() {
     let config = config(Strategy::Hogwild, 3, 8);
-    let mut first = Trainer::new(&config).unwrap();
+    let mut first = Trainer::new(&config.config()).unwrap();
     let totals = first.train(1_001);
     let state = first.state();
     assert_eq!((totals.examples, state.examples()), (1_001, 1_001));
-    let mut second = Trainer::from_state(&config, state.clone()).unwrap();
+    let mut second = Trainer::from_state(&config.config(), state.clone()).unwrap();
     assert_eq!(bits(second.parameters()), state_bits(&state));
     second.train(999);
     assert_eq!(second.state().examples(), 2_000);
     // No example is drawn twice: each generator stands where its worker's count says.
-    for (state, first) in second.state().workers.iter().zip(State::new(&config, 3).unwrap().workers)
+    for (state, first) in
+        second.state().workers.iter().zip(State::new(&config.config(), 3).unwrap().workers)
     {
         let mut generator = first.generator;
         let task = Addition::new(8).unwrap();
@@ -297,8 +306,8 @@ fn a_shared_training_is_taken_and_restored_at_any_example() {
 
 #[test]
 fn worker_n_draws_from_the_nth_jump_of_the_runs_generator() {
-    let config = RunConfig { seed: 5, ..RunConfig::default() };
-    let state = State::new(&config, 4).unwrap();
+    let config = Lab { seed: 5, ..Lab::default() };
+    let state = State::new(&config.config(), 4).unwrap();
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(5);
     let sizes = Config::lab(Addition::INPUTS, config.hidden, Addition::OUTPUTS).unwrap();
     let first = Parameters::uniform(sizes, &mut generator);
@@ -311,8 +320,8 @@ fn worker_n_draws_from_the_nth_jump_of_the_runs_generator() {
 
 #[test]
 fn a_round_with_an_example_for_one_worker_alone_is_not_diluted() {
-    let mut averaging = Trainer::new(&config(Strategy::Averaging, 4, 10)).unwrap();
-    let mut serial = Serial::new(&RunConfig::default()).unwrap();
+    let mut averaging = Trainer::new(&config(Strategy::Averaging, 4, 10).config()).unwrap();
+    let mut serial = Serial::new(&Lab::default().config()).unwrap();
     assert_eq!(averaging.train(1), serial.train(1));
     assert_eq!(bits(averaging.parameters()), bits(serial.parameters()));
 }
@@ -322,7 +331,7 @@ fn the_watch_sees_every_meeting_and_the_parameters_of_the_end() {
     for strategy in Strategy::ALL {
         let threads = if strategy == Strategy::Serial { 1 } else { 2 };
         let mut trainer =
-            Trainer::new(&RunConfig { batch: 10, ..config(strategy, threads, 20) }).unwrap();
+            Trainer::new(&Lab { batch: 10, ..config(strategy, threads, 20) }.config()).unwrap();
         let (mut seen, mut last) = (Vec::new(), Vec::new());
         let totals = trainer.train_watched(400, |examples, parameters| {
             seen.push(examples);
@@ -340,7 +349,7 @@ fn the_watch_sees_every_meeting_and_the_parameters_of_the_end() {
 #[test]
 fn nothing_to_do_changes_nothing() {
     for strategy in Strategy::ALL {
-        let mut trainer = Trainer::new(&config(strategy, 2, 4)).unwrap();
+        let mut trainer = Trainer::new(&config(strategy, 2, 4).config()).unwrap();
         let before = bits(trainer.parameters());
         assert_eq!(trainer.train(0), Totals::default());
         assert_eq!(bits(trainer.parameters()), before);
@@ -351,24 +360,37 @@ fn nothing_to_do_changes_nothing() {
 fn workers_that_make_no_sense_are_refused() {
     for strategy in [Strategy::Synchronous, Strategy::Hogwild, Strategy::Averaging] {
         for threads in [0, 1025] {
-            let error = Trainer::new(&config(strategy, threads, 1)).unwrap_err();
+            let error = Trainer::new(&config(strategy, threads, 1).config()).unwrap_err();
             assert!(matches!(error, Error::Threads(n) if n == threads), "{error}");
         }
-        let error = Trainer::new(&config(strategy, 2, 0)).unwrap_err();
+        let error = Trainer::new(&config(strategy, 2, 0).config()).unwrap_err();
         assert!(matches!(error, Error::PushEvery), "{error}");
     }
 }
 
 #[test]
 fn small_jobs_are_serial_large_ones_shared_and_pushes_are_whole_batches() {
-    let lab = RunConfig::default();
-    let large = RunConfig { hidden: 128, bits: 64, ..RunConfig::default() };
-    assert_eq!(Strategy::fastest(&lab, 2), Strategy::Serial);
-    assert_eq!(Strategy::fastest(&large, 2), Strategy::Hogwild);
-    assert_eq!(Strategy::fastest(&large, 1), Strategy::Serial);
+    let sizes = |lab: &Lab| {
+        let config = lab.config();
+        let model = config.network.config(&config.task).unwrap();
+        (config, model)
+    };
+    let fastest = |lab: &Lab, threads| {
+        let (config, model) = sizes(lab);
+        fastest(&config, model, threads)
+    };
+    let best_push_every = |lab: &Lab| {
+        let (config, model) = sizes(lab);
+        best_push_every(&config, model)
+    };
+    let lab = Lab::default();
+    let large = Lab { hidden: 128, bits: 64, ..Lab::default() };
+    assert_eq!(fastest(&lab, 2), Strategy::Serial);
+    assert_eq!(fastest(&large, 2), Strategy::Hogwild);
+    assert_eq!(fastest(&large, 1), Strategy::Serial);
     for hidden in [1, 16, 128, 1_000] {
         for batch in [1, 3, 64] {
-            let every = best_push_every(&RunConfig { hidden, batch, ..lab.clone() });
+            let every = best_push_every(&Lab { hidden, batch, ..lab.clone() });
             assert!(every >= 1 && every.is_multiple_of(batch as u64), "{every}");
         }
     }
@@ -414,8 +436,8 @@ fn four_workers_reach_a_loss_inside_the_band_of_the_serial_seeds() {
     const SEEDS: u64 = 20;
     let held_out = HeldOut::new(Addition::new(8).unwrap(), 500);
     let loss = |strategy, seed| {
-        let config = RunConfig { seed, ..config(strategy, 4, 4) };
-        let mut trainer = Trainer::new(&config).unwrap();
+        let config = Lab { seed, ..config(strategy, 4, 4) };
+        let mut trainer = Trainer::new(&config.config()).unwrap();
         trainer.train(8_000);
         held_out.loss(trainer.parameters())
     };

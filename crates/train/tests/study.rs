@@ -1,33 +1,36 @@
 //! Many seeds: each trains as it would alone, and the lab's recipe succeeds as often as it should.
 
+mod lab;
+
+use lab::Lab;
 use std::sync::atomic::{AtomicU32, Ordering};
-use train::evaluate::evaluate;
-use train::run::RunConfig;
-use train::strategy::{Serial, Totals};
+use train::metrics::Totals;
+use train::strategy::Serial;
 use train::study::train_seeds;
+use train::task::{Score, Task};
 
 #[test]
 fn every_seed_trains_as_it_does_alone_and_stands_in_order() {
     for (examples, batch, bits) in [(1_700, 1, 8), (1_000, 64, 8), (30, 64, 4), (600, 1, 12)] {
-        let config = RunConfig { examples, batch, bits, ..RunConfig::default() };
+        let config = Lab { examples, batch, bits, ..Lab::default() };
         let finished = AtomicU32::new(0);
-        let results = train_seeds(&config, 5..13, || {
+        let results = train_seeds(&config.config(), 5..13, || {
             finished.fetch_add(1, Ordering::Relaxed);
         });
         let results = results.unwrap();
         assert_eq!(finished.into_inner(), 8);
         assert!(results.iter().map(|result| result.seed).eq(5..13));
         for result in results {
-            let config = RunConfig { seed: result.seed, ..config.clone() };
-            let mut serial = Serial::new(&config).unwrap();
+            let config = Lab { seed: result.seed, ..config.clone() };
+            let mut serial = Serial::new(&config.config()).unwrap();
             let (mut done, mut last) = (0, Totals::default());
             while done < examples {
-                last = serial.train(config.interval().min(examples - done));
+                last = serial.train(config.config().interval().min(examples - done));
                 done += last.examples;
             }
             let loss = last.loss / last.examples as f64;
             assert_eq!(result.loss.to_bits(), loss.to_bits(), "{config:?}");
-            let score = evaluate(&serial.task(), serial.parameters(), config.seed);
+            let score = serial.task().evaluate(serial.parameters(), config.seed);
             assert_eq!(result.score, score, "{config:?}");
             assert!(result.seconds > 0.0);
         }
@@ -37,14 +40,14 @@ fn every_seed_trains_as_it_does_alone_and_stands_in_order() {
 #[test]
 fn an_interval_is_whole_batches_of_at_least_500_examples() {
     for (batch, interval) in [(1, 500), (3, 501), (64, 512), (500, 500), (501, 501), (999, 999)] {
-        assert_eq!(RunConfig { batch, ..RunConfig::default() }.interval(), interval);
+        assert_eq!(Lab { batch, ..Lab::default() }.config().interval(), interval);
     }
 }
 
 #[test]
 fn the_labs_recipe_succeeds_with_at_least_93_seeds_of_100() {
     // Three hundred, as the share of a hundred strays by 2 from one rounding to another.
-    let results = train_seeds(&RunConfig::default(), 0..300, || ()).unwrap();
+    let results = train_seeds(&Lab::default().config(), 0..300, || ()).unwrap();
     let perfect = results.iter().filter(|result| result.score.is_perfect()).count();
     assert!(results.iter().all(|result| result.score.total == 16_384));
     assert!(perfect >= 3 * 93, "{perfect} of 300 seeds");
@@ -52,13 +55,8 @@ fn the_labs_recipe_succeeds_with_at_least_93_seeds_of_100() {
 
 #[test]
 fn one_seed_that_diverges_fails_the_study() {
-    let config = RunConfig {
-        bits: 64,
-        hidden: 64,
-        examples: 500,
-        learning_rate: 3.4e38,
-        ..RunConfig::default()
-    };
-    let text = train_seeds(&config, 0..4, || ()).unwrap_err().to_string();
+    let config =
+        Lab { bits: 64, hidden: 64, examples: 500, learning_rate: 3.4e38, ..Lab::default() };
+    let text = train_seeds(&config.config(), 0..4, || ()).unwrap_err().to_string();
     assert!(text.contains("diverged: after 500 examples"), "{text}");
 }

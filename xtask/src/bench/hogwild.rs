@@ -18,10 +18,9 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use train::atomic_file::write_whole;
 use train::comparison::{Comparison, Contestant};
-use train::run::write_whole;
-use train::strategy::Strategy;
-use train::task::Addition;
+use train::config::Strategy;
 use train::time_to_target::HeldOut;
 
 use self::report::Report;
@@ -152,7 +151,7 @@ fn compare(size: Size, threads: &[usize], args: &Args) -> Result<Report> {
         rates: &rates,
         goal: &goal,
         seeds,
-        held_out: &HeldOut::new(Addition::new(config.bits)?, HELD_OUT),
+        held_out: &HeldOut::new(config.task, HELD_OUT),
     };
     let progress = Progress::new(comparison.trainings(), "runs");
     let rows = comparison.run(|what| {
@@ -160,5 +159,13 @@ fn compare(size: Size, threads: &[usize], args: &Args) -> Result<Report> {
         progress.add(1);
     })?;
     progress.finish();
-    Ok(Report { size, hidden: config.hidden, bits: config.bits, goal, rates, seeds, rows })
+    Ok(Report {
+        size,
+        hidden: config.network.hidden,
+        bits: config.task.bits(),
+        goal,
+        rates,
+        seeds,
+        rows,
+    })
 }

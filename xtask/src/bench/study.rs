@@ -24,7 +24,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
 use serde::Deserialize;
-use train::run::write_whole;
+use train::atomic_file::write_whole;
 
 use super::group::Group;
 use super::machine::cpu_model;

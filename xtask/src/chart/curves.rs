@@ -3,7 +3,7 @@
 use super::canvas::colour;
 use super::panel::{Axis, Panel, Point, Series, Shape, draw};
 use crate::output::thousands;
-use train::run::Metrics;
+use train::metrics::Metrics;
 
 /// More points than this make a file long and a line no clearer.
 const MOST_POINTS: usize = 1_000;

@@ -2,8 +2,8 @@
 
 use crate::Usage;
 use clap::ValueEnum;
-use train::optimizer::{Clip, Descent, Moments, Rule, Schedule};
-use train::run::RunConfig;
+use train::config::Extent;
+use train::optimizer::{Clip, Descent, Moments, OptimizerConfig, Rule, Schedule};
 
 /// As typed; [`OptimizerArgs::choose`] puts them together.
 #[derive(clap::Args)]
@@ -97,13 +97,17 @@ enum ScheduleName {
 }
 
 impl OptimizerArgs {
-    /// Writes the choice into `config`, whose examples and batch are those of the run.
+    /// The choice for a run of `extent`: `defaults` where no optimizer is named.
     ///
     /// # Errors
     /// [`Usage`], if an option does not belong to the optimizer or schedule that was chosen.
-    pub(super) fn choose(&self, config: &mut RunConfig) -> Result<(), Usage> {
+    pub(super) fn choose(
+        &self,
+        extent: Extent,
+        defaults: &OptimizerConfig,
+    ) -> Result<OptimizerConfig, Usage> {
         use Name::{Adam, Adamw, Momentum, Nesterov, Sgd};
-        let name = self.optimizer.unwrap_or(Sgd);
+        let name = self.optimizer.unwrap_or(if defaults.rule == Rule::ADAM { Adam } else { Sgd });
         let adam = &[Adam, Adamw][..];
         for (option, is_given, owners, text) in [
             (
@@ -130,25 +134,25 @@ impl OptimizerArgs {
             epsilon: self.epsilon.unwrap_or(1e-8),
             weight_decay: self.weight_decay.unwrap_or(weight_decay),
         };
-        config.learning_rate = self.lr.unwrap_or(if name == Sgd { 0.1 } else { 0.01 });
-        config.optimizer = match name {
+        let learning_rate = self.lr.unwrap_or(if name == Sgd { 0.1 } else { 0.01 });
+        let rule = match name {
             Sgd => descent(0.0, false),
             Momentum => descent(self.momentum.unwrap_or(0.9), false),
             Nesterov => descent(self.momentum.unwrap_or(0.9), true),
             Adam => Rule::Adam(moments(0.0)),
             Adamw => Rule::AdamW(moments(0.01)),
         };
-        config.clip = match (self.clip_norm, self.clip_value) {
+        let clip = match (self.clip_norm, self.clip_value) {
             (Some(length), _) => Clip::Norm(length),
             (None, Some(limit)) => Clip::Value(limit),
             (None, None) => Clip::None,
         };
-        config.schedule = self.schedule(config)?;
-        Ok(())
+        let schedule = self.schedule(extent)?;
+        Ok(OptimizerConfig { learning_rate, rule, clip, schedule })
     }
 
     /// The schedule, whose steps are updates.
-    fn schedule(&self, config: &RunConfig) -> Result<Schedule, Usage> {
+    fn schedule(&self, extent: Extent) -> Result<Schedule, Usage> {
         use ScheduleName::{Constant, Cosine, Step};
         let name = self.schedule.unwrap_or(Constant);
         for (option, is_given, owner, text) in [
@@ -161,7 +165,7 @@ impl OptimizerArgs {
                 return Err(Usage(format!("{option} needs --schedule {text}")));
             }
         }
-        let updates = |examples: u64| examples.div_ceil(config.batch as u64);
+        let updates = |examples: u64| examples.div_ceil(extent.batch as u64);
         Ok(match name {
             Constant => Schedule::Constant,
             Step => {
@@ -173,7 +177,7 @@ impl OptimizerArgs {
             }
             Cosine => Schedule::Cosine {
                 warmup: updates(self.warm_up.unwrap_or(0)),
-                steps: updates(config.examples),
+                steps: updates(extent.examples),
                 floor: self.floor.unwrap_or(0.0),
             },
         })
@@ -181,10 +185,10 @@ impl OptimizerArgs {
 }
 
 /// The choice in words, nothing for plain descent at a constant rate.
-pub(super) fn words(config: &RunConfig) -> String {
+pub(super) fn words(config: &OptimizerConfig) -> String {
     let mut parts = Vec::new();
-    if config.optimizer != Rule::SGD {
-        parts.push(config.optimizer.name().to_owned());
+    if config.rule != Rule::SGD {
+        parts.push(config.rule.name().to_owned());
     }
     match config.clip {
         Clip::None => {}

@@ -1,7 +1,7 @@
 //! Cross-entropies on logits: of independent yes-or-no outputs, and of one class of many.
 
 use super::Terms;
-use crate::Error;
+use crate::{Error, size};
 use kernels::loss;
 
 /// `−Σ y·ln σ(a) + (1 − y)·ln(1 − σ(a))` of logits a `[T, B, O]` and targets y in [0, 1],
@@ -72,9 +72,11 @@ pub fn softmax_cross_entropy(
     classes: &[u32],
     gradient: &mut [f32],
 ) -> Result<f32, Error> {
-    let (rows, outputs) = (terms.steps * terms.batch, terms.outputs);
+    let outputs = terms.outputs;
+    let rows = size::product([terms.steps, terms.batch]);
+    let values = size::product([terms.steps, terms.batch, outputs]);
     assert!(
-        classes.len() == rows && logits.len() == rows * outputs && gradient.len() == logits.len(),
+        Some(classes.len()) == rows && [logits.len(), gradient.len()].map(Some) == [values; 2],
         "{} logits, {} classes and room for {} gradients; T·B·O = {}·{}·{outputs} asks for {}, \
          and a class a row",
         logits.len(),
@@ -82,7 +84,7 @@ pub fn softmax_cross_entropy(
         gradient.len(),
         terms.steps,
         terms.batch,
-        rows * outputs
+        size::text(values)
     );
     let scale = terms.scale(terms.counted_rows()?);
     let mut first_bad = None;

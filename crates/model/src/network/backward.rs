@@ -10,12 +10,12 @@
 //! kept or computed again. The gradient of the first segment is written, not added, so
 //! that nobody has to clear it.
 
-use super::product::Ready;
-use super::segment::{Piece, Segment, Shape, Slot, part, part_mut, parts_mut};
+use super::product::{self, Ready};
+use super::segment::{Fed, Piece, Segment, Shape, Slot, part, part_mut, parts_mut};
 use crate::Cell;
 use crate::parameters::Layer;
 use kernels::buffer::Buffer;
-use kernels::cell::panels::Start;
+use kernels::cell::panels::InitialSum;
 use kernels::cell::{GROUP, elman, gru, lstm};
 use kernels::matmul::{Right, gemm};
 use kernels::matrix::{MatMut, MatRef};
@@ -23,8 +23,8 @@ use kernels::matrix::{MatMut, MatRef};
 /// What the way back multiplies with, and how it takes the segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backward<'a> {
-    /// `[rows, ·]`: the inputs, side by side.
-    pub x: &'a [MatRef<'a>],
+    /// The inputs.
+    pub x: &'a Fed<'a>,
     /// All states h, as in [`Slot::h`].
     pub h: &'a [f32],
     /// W_recᵀ `[G·S, H]`
@@ -119,7 +119,7 @@ pub(super) fn backward(
             }
             if before.is_some() || pass.to_start {
                 let adds = before.is_some() || cell == Cell::Gru;
-                let start = if adds { Start::Old } else { Start::Zeros };
+                let start = if adds { InitialSum::Old } else { InitialSum::Zeros };
                 pass.w_rec_t.multiply(dz, hidden, start, dh_before);
             }
         }
@@ -147,11 +147,17 @@ pub(super) fn backward(
     let (h_before, dzh) = states_before(segment, pass.h, dzh, pass.from_zeros, scratch);
     let h_before = h_before.part(0, 0, h_before.rows(), hidden);
     gemm(1.0, h_before.t(), dzh, beta, MatMut::new(gradient.w_rec, hidden, row));
-    let mut rest = gradient.w_in;
-    for x in pass.x {
-        let (dw_in, behind) = rest.split_at_mut(x.columns() * row);
-        gemm(1.0, x.t(), dzx, beta, MatMut::new(dw_in, x.columns(), row));
-        rest = behind;
+    match pass.x {
+        Fed::Parts(parts) => {
+            let mut rest = gradient.w_in;
+            for x in parts {
+                let (dw_in, behind) = rest.split_at_mut(x.columns() * row);
+                gemm(1.0, x.t(), dzx, beta, MatMut::new(dw_in, x.columns(), row));
+                rest = behind;
+            }
+        }
+        // the rows were cleared before the first segment
+        Fed::Symbols(symbols) => product::add_selected(symbols, dzx, gradient.w_in),
     }
     for ((dx, adds), &w_in_t) in dx.into_iter().zip(pass.w_in_t) {
         gemm(1.0, dzx, w_in_t, if adds { 1.0 } else { 0.0 }, dx);

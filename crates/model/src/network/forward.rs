@@ -9,9 +9,9 @@
 //! fused steps over weights where they lie, more take products with packed weights.
 
 use super::product::{self, Ready};
-use super::segment::{Piece, Segment, Shape, Slot, part, part_mut, parts_mut};
+use super::segment::{Fed, Piece, Segment, Shape, Slot, part, part_mut, parts_mut};
 use crate::Cell;
-use kernels::cell::panels::Start;
+use kernels::cell::panels::InitialSum;
 use kernels::cell::{Walk, elman, gru, lstm};
 use kernels::matmul::{Epilogue, Right};
 use kernels::matrix::{MatMut, MatRef};
@@ -24,6 +24,8 @@ pub(super) const FEW: usize = 4;
 pub(super) struct Forward<'a> {
     /// W_in `[I_l, G·S]`, in as many parts as there are inputs side by side.
     pub w_in: &'a [Right<'a>],
+    /// W_in `[I_l, G·S]`, unpacked: for symbols.
+    pub plain_w_in: MatRef<'a>,
     /// W_rec `[H, G·S]`
     pub w_rec: Ready<'a>,
     /// The same, unpacked.
@@ -37,10 +39,11 @@ pub(super) struct Forward<'a> {
 }
 
 /// Runs the layer over a segment, whose inputs `x` `[rows, ·]` are as many parts as W_in
-/// has, from the start in `h` and c. All states h are in `h` and not in the slot.
+/// has, or symbols `[rows]`, from the start in `h` and c. All states h are in `h` and not in the
+/// slot.
 pub(super) fn forward(
     segment: &Segment<'_>,
-    x: &[MatRef<'_>],
+    x: &Fed<'_>,
     weights: &Forward<'_>,
     slot: &mut Slot,
     h: &mut [f32],
@@ -53,8 +56,14 @@ pub(super) fn forward(
             Cell::Elman(_) => &mut h[segment.first_row() * stride..][..rows * stride],
             Cell::Gru | Cell::Lstm => &mut slot.gates[..],
         };
-        let epilogue = Epilogue { bias: weights.bias, ..Epilogue::default() };
-        product::of_parts(x, weights.w_in, epilogue, MatMut::new(z, rows, row));
+        let z = MatMut::new(z, rows, row);
+        match x {
+            Fed::Parts(x) => {
+                let epilogue = Epilogue { bias: weights.bias, ..Epilogue::default() };
+                product::of_parts(x, weights.w_in, epilogue, z);
+            }
+            Fed::Symbols(symbols) => product::select(symbols, weights.plain_w_in, weights.bias, z),
+        }
     }
 
     if segment.is_even() && batch <= FEW {
@@ -93,7 +102,7 @@ pub(super) fn forward(
             match cell {
                 Cell::Elman(f) => {
                     if !is_zero {
-                        weights.w_rec.multiply(used, row, Start::Old, h.reborrow());
+                        weights.w_rec.multiply(used, row, InitialSum::Old, h.reborrow());
                     }
                     elman::forward(f.into(), hidden, h);
                 }
@@ -107,7 +116,7 @@ pub(super) fn forward(
                             None => zh.fill(0.0),
                         });
                     } else {
-                        let start = bias.map_or(Start::Zeros, Start::Row);
+                        let start = bias.map_or(InitialSum::Zeros, InitialSum::Row);
                         weights.w_rec.multiply(used, row, start, zh.reborrow());
                     }
                     gru::forward(zx, zh.as_ref(), h_before, h);
@@ -115,7 +124,7 @@ pub(super) fn forward(
                 Cell::Lstm => {
                     let mut gates = part_mut(&mut slot.gates, first, count, row);
                     if !is_zero {
-                        weights.w_rec.multiply(used, row, Start::Old, gates.reborrow());
+                        weights.w_rec.multiply(used, row, InitialSum::Old, gates.reborrow());
                     }
                     let (c_before, c) = parts_mut(&mut slot.c, stride, count, from, to);
                     lstm::forward(gates, c_before.as_ref(), c, h);

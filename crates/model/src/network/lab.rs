@@ -3,7 +3,7 @@
 //! One layer of sigmoid units and sigmoid outputs, without biases, from `h₀ = 0`, on
 //! sequences of equal length. Everything else is `layers`'.
 
-use crate::{Config, Parameters};
+use crate::{Config, Parameters, size};
 use kernels::buffer::Buffer;
 use kernels::recurrent::{self, Scratch, Sizes};
 
@@ -41,14 +41,14 @@ impl Lab {
 
     /// Runs over `x` `[T, B, I]`.
     pub fn forward(&mut self, parameters: &Parameters, x: &[f32], steps: usize, batch: usize) {
-        self.resize(steps, batch);
+        self.resize(x, steps, batch);
         self.is_head_kept = false;
         recurrent::forward(self.sizes, parameters.lab_weights(), x, &mut self.h, &mut self.y);
     }
 
     /// Runs over `x` `[T, B, I]`, for the states alone.
     pub fn states(&mut self, parameters: &Parameters, x: &[f32], steps: usize, batch: usize) {
-        self.resize(steps, batch);
+        self.resize(x, steps, batch);
         recurrent::states(self.sizes, parameters.lab_weights(), x, &mut self.h);
     }
 
@@ -65,13 +65,24 @@ impl Lab {
     }
 
     #[inline]
-    fn resize(&mut self, steps: usize, batch: usize) {
+    fn resize(&mut self, x: &[f32], steps: usize, batch: usize) {
         let sizes = self.config.sizes(steps, batch);
         if sizes != self.sizes {
-            self.h.resize(sizes.rows() * sizes.stride());
-            self.y.resize(sizes.rows() * sizes.outputs);
-            self.sizes = sizes;
+            self.resize_to(x, sizes);
         }
+    }
+
+    /// Makes room for other sizes, whose products fit behind this.
+    #[cold]
+    fn resize_to(&mut self, x: &[f32], sizes: Sizes) {
+        let Sizes { steps, batch, inputs, .. } = sizes;
+        size::check_values(x, steps, batch, inputs);
+        let h = size::room("the states", [steps, batch, sizes.stride()]);
+        let y = size::room("the outputs", [steps, batch, sizes.outputs]);
+        self.h.resize(h);
+        self.y.resize(y);
+        let steps = if batch == 0 { 0 } else { steps }; // of no sequences there is none
+        self.sizes = Sizes { steps, ..sizes };
     }
 
     /// Back through the last pass, over `gradient`.

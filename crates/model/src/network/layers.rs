@@ -19,10 +19,11 @@ use super::backward::{self, Backward, Down};
 use super::dropout::Mask;
 use super::forward::{self, Forward};
 use super::output;
+use super::packed::Packed;
 use super::segment::{Segment, Shape, Slot, part, part_mut};
 use super::track::{Keep, Pass, Track, from_zeros, inputs, is_many, states};
 use crate::sequences::{Packing, Sequences};
-use crate::{Cell, Config, HeadSteps, Parameters, State};
+use crate::{Cell, Config, HeadSteps, Inputs, Parameters, State, size};
 use kernels::buffer::Buffer;
 use kernels::matmul::Right;
 use kernels::matrix::MatMut;
@@ -48,8 +49,7 @@ pub(super) struct Layers {
     dropped: [Buffer; 2],
     /// `[B, S]` a direction: the states at each sequence's last step, for a head there.
     last: [Buffer; 2],
-    /// `[rows, I]` packed, if sequences moved.
-    x: Buffer,
+    packed: Packed,
     /// `[rows, outputs]` packed, if sequences moved.
     packed_y: Buffer,
     /// `[T, B, outputs]`, or `[B, outputs]` for a head on the last step; before them B rows
@@ -57,6 +57,8 @@ pub(super) struct Layers {
     y: Buffer,
     /// Whether it does.
     top_in_y: bool,
+    /// The values of the largest pass so far, for which memory was found.
+    largest: usize,
     scratch: Buffer,
 }
 
@@ -76,10 +78,8 @@ impl Layers {
         (self.has_start, self.is_fresh) = (sequences.start.is_some(), keep != Keep::Nothing);
         self.tracks.resize_with(layers * directions, Track::default);
         let (rows, batch) = (self.packing.rows(), self.packing.batch);
-        if !self.packing.is_even() {
-            self.x.resize(rows * config.inputs());
-            self.packing.pack(config.inputs(), sequences.x, &mut self.x);
-        }
+        self.check_room(config);
+        self.packed.assign(parameters, &self.packing, sequences.inputs);
         match dropout {
             Some(generator) if config.dropout() > 0.0 => {
                 self.masks.resize_with(layers - 1, Mask::default);
@@ -105,8 +105,9 @@ impl Layers {
             self.packed_y.resize(rows * outputs);
         }
 
-        let moved = std::mem::take(&mut self.x);
-        let pass = Pass::new(parameters, if self.packing.is_even() { sequences.x } else { &moved });
+        let packed = std::mem::take(&mut self.packed);
+        let inputs = packed.inputs(parameters, &self.packing, sequences.inputs);
+        let pass = Pass::new(parameters, inputs);
         for (index, track) in self.tracks.iter_mut().enumerate() {
             track.begin(config, &self.packing, sequences.start, index);
             track.make_room(config, &self.packing, keep);
@@ -125,8 +126,39 @@ impl Layers {
             }
             (0..segments).for_each(|segment| self.output(&pass, segment));
         }
-        self.x = moved;
+        self.packed = packed;
         self.finish_outputs(parameters);
+    }
+
+    /// Whether memory holds what the pass keeps; all sizes below are parts of this.
+    ///
+    /// # Panics
+    /// If it does not.
+    fn check_room(&mut self, config: Config) {
+        let Packing { batch, .. } = self.packing;
+        let rows = match self.keep {
+            Keep::All => self.packing.rows(),
+            Keep::Starts | Keep::Nothing => self.packing.most_rows(),
+        };
+        let kept = match config.cell() {
+            Cell::Elman(_) => 1,
+            Cell::Gru => 7,
+            Cell::Lstm => 6,
+        };
+        let values = batch
+            .checked_add(rows)
+            .and_then(|rows| size::product([self.tracks.len(), rows, config.stride(), kept]));
+        let outputs = if self.is_at_last(config) { 1 } else { self.steps };
+        let outputs = size::product([outputs, batch, config.outputs()]);
+        let all = values.zip(outputs).and_then(|(values, outputs)| values.checked_add(outputs));
+        if all.is_none_or(|values| values > self.largest && !size::has_room(values)) {
+            panic!(
+                "a pass of {} steps of {batch} sequences through {:?} does not fit in memory",
+                self.steps,
+                config.architecture()
+            );
+        }
+        self.largest = self.largest.max(all.unwrap_or(0));
     }
 
     /// Whether the outputs are those of the last steps only.
@@ -180,6 +212,7 @@ impl Layers {
         let plain_w_rec = pass.w_rec(layer, direction);
         let weights = Forward {
             w_in: &w_in,
+            plain_w_in: pass.w_in(layer, direction),
             w_rec: if is_many(&self.packing) {
                 track.weights.w_rec.ready()
             } else {
@@ -305,7 +338,10 @@ impl Layers {
         };
         let masks: usize = self.masks.iter().map(Mask::bytes).sum();
         let top = if self.top_in_y && self.keep == Keep::All { &self.y[..] } else { &[] };
-        size_of_val(top) + masks + self.tracks.iter().map(of_track).sum::<usize>()
+        size_of_val(top)
+            + self.packed.bytes()
+            + masks
+            + self.tracks.iter().map(of_track).sum::<usize>()
     }
 
     /// The state `[H]` of `sequence` at `step`, of the last layer, forward.
@@ -344,12 +380,12 @@ impl Layers {
     }
 
     /// Carries `dy`, the gradient before the head's activation in the shape of the outputs,
-    /// back through the last pass, whose inputs `x` `[T, B, I]` were, and writes the sums
+    /// back through the last pass, which had these `inputs`, and writes the sums
     /// over `gradient` and, if asked for, ∂L/∂x over `dx` `[T, B, I]`.
     pub fn backward(
         &mut self,
         parameters: &Parameters,
-        x: &[f32],
+        inputs: Inputs<'_>,
         dy: &[f32],
         gradient: &mut Parameters,
         dx: Option<&mut [f32]>,
@@ -359,22 +395,25 @@ impl Layers {
         let config = parameters.config();
         let (layers, directions) = (config.layers(), config.directions());
         let (rows, stride, batch) = (self.packing.rows(), config.stride(), self.packing.batch);
-        let (inputs, even) = (config.inputs(), self.packing.is_even());
+        let (width, even) = (config.inputs(), self.packing.is_even());
         let mut dx = dx;
         if rows == 0 {
-            gradient.arena_mut().fill(0.0);
+            gradient.begin_gradient(Some(&[])); // all input rows are zero
+            gradient.for_each_used_mut(|_, values| values.fill(0.0));
             dx.iter_mut().for_each(|dx| dx.fill(0.0));
             self.tracks.iter_mut().for_each(|track| track.begin_back(batch * stride, 0));
             return;
         }
 
-        let moved = std::mem::take(&mut self.x);
-        let pass = Pass::new(parameters, if even { x } else { &moved });
+        let packed = std::mem::take(&mut self.packed);
+        let pass = Pass::new(parameters, packed.inputs(parameters, &self.packing, inputs));
+        let symbols = packed.symbols(&self.packing, inputs);
+        gradient.begin_gradient(matches!(inputs, Inputs::Symbols(_)).then_some(symbols));
         let of_down = if directions == 1 { self.packing.most_rows() } else { rows };
         for (index, track) in self.tracks.iter_mut().enumerate() {
             track.begin_back(batch * stride, of_down * stride);
             let (layer, direction) = (index / directions, index % directions);
-            let to_inputs = layer > 0 || dx.is_some();
+            let to_inputs = layer > 0 || dx.is_some() || config.embedding().is_some();
             track.weights.prepare_back(&pass, layer, direction, &self.packing, to_inputs);
         }
         let mut packed_dy = Buffer::default();
@@ -390,13 +429,17 @@ impl Layers {
         }
         let mut packed_dx = Buffer::default();
         let mut to_x: Option<&mut [f32]> = match &mut dx {
+            None if config.embedding().is_some() => {
+                packed_dx.resize(rows * width);
+                Some(&mut packed_dx)
+            }
             None => None,
             Some(dx) if even => {
-                dx[rows * inputs..].fill(0.0);
-                Some(&mut dx[..rows * inputs])
+                dx[rows * width..].fill(0.0);
+                Some(&mut dx[..rows * width])
             }
             Some(_) => {
-                packed_dx.resize(rows * inputs);
+                packed_dx.resize(rows * width);
                 Some(&mut packed_dx)
             }
         };
@@ -428,9 +471,14 @@ impl Layers {
                 }
             }
         }
-        self.x = moved;
+        if let Some(mut embedding) = gradient.embedding_mut() {
+            for (dx, &symbol) in packed_dx.chunks_exact(width).zip(symbols) {
+                embedding.add(symbol, dx);
+            }
+        }
+        self.packed = packed;
         if let (Some(dx), false) = (dx, even) {
-            self.packing.unpack(inputs, &packed_dx, dx);
+            self.packing.unpack(width, &packed_dx, dx);
         }
     }
 

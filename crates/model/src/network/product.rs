@@ -5,13 +5,15 @@
 //! a product of very few rows in another order, which is quicker; then the outputs would
 //! depend on how a sequence is cut into chunks. So such a product is given more rows, of
 //! zeros.
-
+//!
+//! Where the rows of x are one-hot, the product selects rows of W, and its gradient adds to
+//! them: [`select`], [`add_selected`].
 //!
 //! The recurrent product of each step is [`Recurrent`]'s, by the kernel that suits the size
 //! of the weights.
 
 use kernels::buffer::Buffer;
-use kernels::cell::panels::{Panels, Start, multiply};
+use kernels::cell::panels::{InitialSum, Panels, multiply};
 use kernels::matmul::{Activation, Epilogue, PackedMatrix, Right, gemm_fused};
 use kernels::matrix::{MatMut, MatRef, Operand};
 
@@ -54,6 +56,29 @@ fn sum_parts(x: &[MatRef<'_>], weights: &[Right<'_>], epilogue: Epilogue<'_>, mu
             activation: if is_last { epilogue.activation } else { Activation::Identity },
         };
         gemm_fused(1.0, *x, w, if part == 0 { 0.0 } else { 1.0 }, z.reborrow(), epilogue);
+    }
+}
+
+/// `z ← W[symbols] + bias`: row i is row `symbols[i]` of W `[V, n]`, which is what the product
+/// of a one-hot row with W is, to the bit.
+pub(super) fn select(symbols: &[u32], w: MatRef<'_>, bias: Option<&[f32]>, z: MatMut<'_>) {
+    for (z, &symbol) in z.into_rows().zip(symbols) {
+        let w = w.row(symbol as usize);
+        match bias {
+            None => z.copy_from_slice(w),
+            Some(bias) => {
+                z.iter_mut().zip(w).zip(bias).for_each(|((z, w), bias)| *z = w + bias);
+            }
+        }
+    }
+}
+
+/// `dW[symbols] += dz`: adds row i of dz `[rows, n]` to row `symbols[i]` of dW `[V, n]`.
+pub(super) fn add_selected(symbols: &[u32], dz: MatRef<'_>, dw: &mut [f32]) {
+    let columns = dz.columns();
+    for (dz, &symbol) in dz.iter_rows().zip(symbols) {
+        let dw = &mut dw[symbol as usize * columns..][..columns];
+        dw.iter_mut().zip(dz).for_each(|(dw, dz)| *dw += dz);
     }
 }
 
@@ -100,15 +125,15 @@ impl<'a, R: Into<Right<'a>>> From<R> for Ready<'a> {
 impl Ready<'_> {
     /// `c ← start + a·W` for `a` `[rows, k]` and `c` `[rows, n]`, n rounded up to 16; the
     /// columns behind n stay zero.
-    pub fn multiply(self, a: MatRef<'_>, n: usize, start: Start<'_>, c: MatMut<'_>) {
+    pub fn multiply(self, a: MatRef<'_>, n: usize, start: InitialSum<'_>, c: MatMut<'_>) {
         match self {
             Self::Panels(panels) => multiply(a, panels, start, c),
             Self::Right(right) => {
                 let rows = c.rows();
                 let (bias, beta) = match start {
-                    Start::Zeros => (None, 0.0),
-                    Start::Row(row) => (Some(&row[..n]), 0.0),
-                    Start::Old => (None, 1.0),
+                    InitialSum::Zeros => (None, 0.0),
+                    InitialSum::Row(row) => (Some(&row[..n]), 0.0),
+                    InitialSum::Old => (None, 1.0),
                 };
                 let epilogue = Epilogue { bias, ..Epilogue::default() };
                 gemm_fused(1.0, a, right, beta, c.into_part(0, 0, rows, n), epilogue);

@@ -36,6 +36,15 @@ impl Slot {
     }
 }
 
+/// What a layer is fed with in a segment.
+#[derive(Debug)]
+pub(super) enum Fed<'a> {
+    /// Values `[rows, ·]` side by side.
+    Parts(Vec<MatRef<'a>>),
+    /// `[rows]`: each selects a row of the weights.
+    Symbols(&'a [u32]),
+}
+
 /// What of a layer and direction does not change from segment to segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {

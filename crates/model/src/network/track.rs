@@ -6,9 +6,9 @@
 use super::dropout::Mask;
 use super::forward::FEW;
 use super::product::Recurrent;
-use super::segment::{Segment, Shape, Slot, part};
+use super::segment::{Fed, Segment, Shape, Slot, part};
 use crate::sequences::Packing;
-use crate::{Cell, Config, Parameters, State};
+use crate::{Cell, Config, Inputs, Parameters, State};
 use kernels::buffer::Buffer;
 use kernels::matmul::PackedMatrix;
 use kernels::matrix::{MatRef, Operand};
@@ -65,13 +65,18 @@ pub(super) struct Weights {
 pub(super) struct Pass<'a> {
     pub parameters: &'a Parameters,
     pub config: Config,
-    /// `[rows, I]`, packed.
-    pub x: &'a [f32],
+    /// `[rows, I]` or `[rows]`, packed.
+    pub inputs: Inputs<'a>,
 }
 
 impl<'a> Pass<'a> {
-    pub fn new(parameters: &'a Parameters, x: &'a [f32]) -> Self {
-        Self { parameters, config: parameters.config(), x }
+    pub fn new(parameters: &'a Parameters, inputs: Inputs<'a>) -> Self {
+        Self { parameters, config: parameters.config(), inputs }
+    }
+
+    /// Whether a layer is fed with symbols.
+    pub fn is_symbols(&self, layer: usize) -> bool {
+        layer == 0 && matches!(self.inputs, Inputs::Symbols(_))
     }
 
     /// W_in of a layer in parts, one for each direction of the layer below.
@@ -86,6 +91,14 @@ impl<'a> Pass<'a> {
         w_in.chunks_exact(rows * shape.row()).map(move |w| MatRef::new(w, rows, shape.row()))
     }
 
+    /// W_in `[I_l, G·S]`
+    pub fn w_in(&self, layer: usize, direction: usize) -> MatRef<'a> {
+        let shape = Shape::new(self.config, direction);
+        let w_in = self.parameters.layer(layer, direction).w_in;
+        MatRef::new(w_in, self.config.layer_inputs(layer), shape.row())
+    }
+
+    /// W_rec `[H, G·S]`
     pub fn w_rec(&self, layer: usize, direction: usize) -> MatRef<'a> {
         let shape = Shape::new(self.config, direction);
         let w_rec = self.parameters.layer(layer, direction).w_rec;
@@ -98,7 +111,8 @@ impl Weights {
     pub fn prepare(&mut self, pass: &Pass<'_>, layer: usize, direction: usize, packing: &Packing) {
         let of_layer = pass.parameters.layer(layer, direction);
         let parts = pass.w_in_parts(layer, direction).map(Operand::from);
-        assign_parts(&mut self.w_in, parts, packing.segments.len() > 1);
+        let pays = packing.segments.len() > 1 && !pass.is_symbols(layer);
+        assign_parts(&mut self.w_in, parts, pays);
         if is_many(packing) {
             self.w_rec.assign(pass.w_rec(layer, direction));
         }
@@ -228,8 +242,8 @@ pub(super) fn states<'a>(
     tracks.map(|(direction, track)| track.states(config, packing, direction, index)).collect()
 }
 
-/// The inputs of layer `layer` in a segment, in parts: x, or the states of the layer below
-/// (the last of `below`), some of them dropped.
+/// The inputs of layer `layer` in a segment: those of the pass, or the states of the layer
+/// below (the last of `below`), some of them dropped.
 pub(super) fn inputs<'a>(
     pass: &Pass<'a>,
     below: &'a [Track],
@@ -238,16 +252,19 @@ pub(super) fn inputs<'a>(
     packing: &Packing,
     layer: usize,
     index: usize,
-) -> Vec<MatRef<'a>> {
+) -> Fed<'a> {
     let config = pass.config;
     let rows = packing.rows_of(&packing.segments[index]);
     if layer == 0 {
-        return vec![part(pass.x, rows.start, rows.len(), config.inputs())];
+        return match pass.inputs {
+            Inputs::Values(x) => Fed::Parts(vec![part(x, rows.start, rows.len(), config.inputs())]),
+            Inputs::Symbols(symbols) => Fed::Symbols(&symbols[rows]),
+        };
     }
     let h = states(&below[(layer - 1) * config.directions()..], config, packing, index);
     let (hidden, stride) = (config.hidden(), config.stride());
     let Some(mask) = masks.get(layer - 1) else {
-        return h.into_iter().map(|h| h.part(0, 0, rows.len(), hidden)).collect();
+        return Fed::Parts(h.into_iter().map(|h| h.part(0, 0, rows.len(), hidden)).collect());
     };
     let parts = h.iter().zip(dropped).enumerate().map(|(direction, (h, dropped))| {
         dropped.resize(rows.len() * stride);
@@ -256,5 +273,5 @@ pub(super) fn inputs<'a>(
         mask.apply(rows.start, direction, stride, dropped);
         part(dropped, 0, rows.len(), stride).part(0, 0, rows.len(), hidden)
     });
-    parts.collect()
+    Fed::Parts(parts.collect())
 }

@@ -16,8 +16,10 @@
 //!
 //! Source: Stich, *Local SGD Converges Fast and Communicates Little*, 2019.
 
-use super::worker::Worker;
-use super::{Totals, serial};
+use super::serial;
+use crate::metrics::Totals;
+use crate::task::Task;
+use crate::worker::Worker;
 use kernels::vector::{axpy, scale};
 use model::Parameters;
 use rayon::ThreadPool;
@@ -25,7 +27,7 @@ use rayon::prelude::*;
 
 /// The replicas, and when they are averaged.
 #[derive(Debug)]
-pub(super) struct Averaging {
+pub(crate) struct Averaging {
     replicas: Vec<Parameters>,
     /// K, whole batches.
     every: u64,
@@ -37,10 +39,10 @@ impl Averaging {
     }
 
     /// `examples` examples by all workers together; ends with an average, in `parameters`.
-    pub fn train(
+    pub fn train<T: Task>(
         &mut self,
         pool: &ThreadPool,
-        workers: &mut [Worker],
+        workers: &mut [Worker<T>],
         parameters: &mut Parameters,
         batch: usize,
         examples: u64,

@@ -15,7 +15,7 @@
 //! 2. The caller's thread is the first worker, so that the first example does not wait for a
 //!    thread to wake up, and a call for no more than K examples wakes none.
 //! 3. Optimizer state belongs to a worker. Only changes of parameters are shared.
-//! 4. The head first. All units are positive, so the common mode of the output's weights is a
+//! 4. Early synchronisation of the output layer. All units are positive, so the common mode of the output's weights is a
 //!    stiff direction, and two workers that step along it at the same time go twice as far: the
 //!    rate had to fall, and two workers needed 1.3 times the examples. So a worker takes `W_out`
 //!    when its states are there, and gives its step back at once, before the way back through
@@ -28,9 +28,10 @@
 //! pushed meanwhile, is the scheduler's. So no two trainings are alike, unless there is one
 //! worker: then nobody else writes, and it is the serial strategy bit for bit.
 
-use super::Totals;
-use super::worker::Worker;
+use crate::metrics::Totals;
 use crate::shared::{Replica, Shared};
+use crate::task::Task;
+use crate::worker::Worker;
 use model::Parameters;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -39,13 +40,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What the workers share, and what each has of it.
 #[derive(Debug)]
-pub(super) struct Hogwild {
+pub(crate) struct Hogwild {
     shared: Shared,
     replicas: Vec<Padded>,
     /// K, whole batches.
     push_every: u64,
     /// Is `W_out` exchanged in the middle of each batch?
-    is_head_first: bool,
+    has_early_sync: bool,
 }
 
 /// The parts in which a push is made.
@@ -96,22 +97,22 @@ impl Hogwild {
         parameters: &Parameters,
         workers: usize,
         push_every: u64,
-        is_head_first: bool,
+        has_early_sync: bool,
     ) -> Self {
         let replica = |n| Padded(Replica::new(parameters.clone(), n, workers));
         Self {
             shared: Shared::new(parameters.arena()),
             replicas: (0..workers).map(replica).collect(),
             push_every,
-            is_head_first,
+            has_early_sync,
         }
     }
 
     /// `examples` examples by all workers together; leaves in `parameters` what came of it.
-    pub fn train(
+    pub fn train<T: Task>(
         &mut self,
         pool: &ThreadPool,
-        workers: &mut [Worker],
+        workers: &mut [Worker<T>],
         parameters: &mut Parameters,
         batch: usize,
         examples: u64,
@@ -125,7 +126,7 @@ impl Hogwild {
         // The counter gives out numbers and orders nothing: relaxed.
         let claimed = AtomicU64::new(0);
         let run = |number: usize,
-                   worker: &mut Worker,
+                   worker: &mut Worker<T>,
                    replica: &mut Replica,
                    watch: &mut dyn FnMut(u64, &Parameters)| {
             let mut totals = Totals::default();
@@ -146,14 +147,14 @@ impl Hogwild {
                 while at < last {
                     let count = (last - at).min(batch as u64);
                     worker.draw(count as usize);
-                    replica.use_inputs(worker.x(), shared);
+                    replica.use_inputs(worker.share.batch.inputs.view(), shared);
                     at += count;
                     until_push -= 1;
                     if until_push == 0 {
                         replica.prepare_push(parts as usize, shared);
                     }
-                    totals += if self.is_head_first {
-                        worker.update_head_first(replica, shared)
+                    totals += if self.has_early_sync {
+                        worker.update_with_early_sync(replica, shared)
                     } else {
                         worker.update(&mut replica.parameters)
                     };

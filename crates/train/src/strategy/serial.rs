@@ -1,17 +1,19 @@
 //! The serial strategy, the yardstick: one worker, one update after the other,
 //! the same bits for the same seed.
 
-use super::worker::Worker;
-use super::{State, Totals, WorkerState};
 use crate::Error;
-use crate::run::RunConfig;
-use crate::task::{Addition, Pair};
+use crate::batch::Batch;
+use crate::config::RunConfig;
+use crate::metrics::Totals;
+use crate::state::{State, WorkerState};
+use crate::task::Task;
+use crate::worker::Worker;
 use model::Parameters;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 /// `examples` examples, a batch an update; the last batch holds what is left.
-pub(super) fn train(
-    worker: &mut Worker,
+pub(crate) fn train<T: Task>(
+    worker: &mut Worker<T>,
     parameters: &mut Parameters,
     batch: usize,
     examples: u64,
@@ -26,22 +28,22 @@ pub(super) fn train(
     totals
 }
 
-/// A network in training on additions, by one worker that can also be handed its examples.
+/// A network in training by one worker that can also be handed its examples.
 #[derive(Debug)]
-pub struct Serial {
-    worker: Worker,
+pub struct Serial<T> {
+    worker: Worker<T>,
     batch: usize,
     parameters: Parameters,
 }
 
-impl Serial {
+impl<T: Task> Serial<T> {
     /// A network with weights drawn from the seed, ready for its first example.
     ///
     /// # Errors
     /// If `config` makes no sense; see [`Error`].
-    pub fn new(config: &RunConfig) -> Result<Self, Error> {
+    pub fn new(config: &RunConfig<T>) -> Result<Self, Error> {
         let State { arena, mut workers, .. } = State::new(config, 1)?;
-        let mut parameters = Parameters::zeros(super::network(config)?);
+        let mut parameters = Parameters::zeros(config.network.config(&config.task)?);
         parameters.arena_mut().copy_from_slice(&arena);
         Self::resume(config, parameters, workers.remove(0).generator)
     }
@@ -51,13 +53,13 @@ impl Serial {
     /// # Errors
     /// If `config` makes no sense; see [`Error`].
     pub fn resume(
-        config: &RunConfig,
+        config: &RunConfig<T>,
         parameters: Parameters,
         generator: Xoshiro256PlusPlus,
     ) -> Result<Self, Error> {
-        let state = WorkerState { generator, examples: 0, steps: 0, moments: Vec::new() };
-        let worker = Worker::new(config, parameters.config(), state, 1)?;
-        Ok(Self { worker, batch: config.batch, parameters })
+        let state = WorkerState::new(generator);
+        let worker = Worker::new(config, parameters.config(), state, (0, 1, 1))?;
+        Ok(Self { worker, batch: config.run.batch, parameters })
     }
 
     /// Trains on `examples` more examples, a batch an update; the last batch holds
@@ -66,25 +68,19 @@ impl Serial {
         train(&mut self.worker, &mut self.parameters, self.batch, examples, |_, _| ())
     }
 
-    /// One update on just these pairs, whose gradients are averaged.
+    /// One update on just the batch that `fill` writes, whose gradients are averaged.
     ///
     /// # Panics
-    /// If there is no pair, or an operand has `bits` bits or more.
-    pub fn train_on(&mut self, pairs: &[Pair]) -> Totals {
-        assert!(!pairs.is_empty(), "an update needs at least one pair");
-        let operands = self.task().operands();
-        assert!(
-            pairs.iter().all(|pair| pair.a < operands && pair.b < operands),
-            "operands must be below {operands}"
-        );
-        self.worker.take(pairs);
+    /// If it is empty, or not one of this task.
+    pub fn train_on(&mut self, fill: impl FnOnce(&mut Batch)) -> Totals {
+        fill(&mut self.worker.share.batch);
+        assert!(self.worker.share.batch.count > 0, "an update needs at least one example");
         self.worker.update(&mut self.parameters)
     }
 
-    /// The first example of the last update, as the lab prints it: its operands, the
-    /// sum that the network spelled before the update, and `Σ_t |y − o|`.
-    pub fn last_example(&self) -> Option<(Pair, u64, f32)> {
-        self.worker.last_example()
+    /// The last batch, and the outputs to it before its update.
+    pub fn last_batch(&self) -> (&Batch, &[f32]) {
+        (&self.worker.share.batch, self.worker.share.pass.outputs())
     }
 
     /// The weights as they are.
@@ -93,8 +89,8 @@ impl Serial {
     }
 
     /// The task.
-    pub fn task(&self) -> Addition {
-        self.worker.task
+    pub fn task(&self) -> &T {
+        &self.worker.task
     }
 
     /// Are the weights still numbers? `totals` are the last examples of `examples` in all.
@@ -102,13 +98,13 @@ impl Serial {
     /// # Errors
     /// [`Error::Diverged`] if they are not.
     pub fn check_finite(&self, examples: u64, totals: &Totals) -> Result<(), Error> {
-        if super::is_finite(&self.parameters) {
+        if self.parameters.is_finite() {
             return Ok(());
         }
         Err(Error::Diverged {
             examples,
             loss: totals.loss / totals.examples as f64,
-            norm: self.worker.gradient_norm(),
+            norm: self.worker.gradient_norm(self.worker.share.batch.count),
             learning_rate: self.worker.optimizer.config().learning_rate,
             checkpoint: None,
         })

@@ -9,49 +9,51 @@
 //! The examples are those of the serial strategy, dealt out in rows, and nothing depends on
 //! who finishes first: the same seed and N give the same bits, and those differ from the
 //! serial strategy's by the rounding of the sum alone. A batch with fewer examples than
-//! workers leaves some without work; with B = 1 there is nothing to share.
+//! workers leaves some without work; with B = 1 there is nothing to share. How the work is dealt
+//! out, and the gradients added, is [`crate::parallel`]'s.
 
-use super::Totals;
-use super::worker::Worker;
-use kernels::vector::axpy;
+use crate::batch::Batch;
+use crate::metrics::Totals;
+use crate::parallel::{Share, each_share, sum_gradients};
+use crate::task::Task;
+use crate::worker::Worker;
 use model::Parameters;
 use rayon::ThreadPool;
-use rayon::prelude::*;
 
-/// `examples` examples, an update for each batch; the last batch holds what is left.
-pub(super) fn train(
+/// `examples` examples, an update for each batch, which `whole` has room for; the last batch
+/// holds what is left.
+pub(crate) fn train<T: Task>(
     pool: &ThreadPool,
-    workers: &mut [Worker],
+    workers: &mut [Worker<T>],
+    whole: &mut Batch,
     parameters: &mut Parameters,
-    batch: usize,
-    examples: u64,
+    (batch, examples): (usize, u64),
     mut watch: impl FnMut(u64, &Parameters) + Send,
 ) -> Totals {
     pool.install(|| {
         let mut totals = Totals::default();
-        let mut parts = vec![Totals::default(); workers.len()];
         while totals.examples < examples {
             let count = (examples - totals.examples).min(batch as u64) as usize;
-            let share = count.div_ceil(workers.len());
-            let active = count.div_ceil(share);
-            let (first, others) = workers.split_at_mut(1);
-            let pairs = first[0].sample(count);
-            let mut shares = pairs.chunks(share);
-            first[0].take(shares.next().expect("a batch has an example"));
-            let others = &mut others[..active - 1];
-            for (worker, share) in others.iter_mut().zip(shares) {
-                worker.take(share);
+            workers[0].draw_into(whole, count);
+            let progress = workers[0].progress;
+            let (tasks, mut shares): (Vec<_>, Vec<_>) =
+                workers.iter_mut().map(|worker| (&worker.task, &mut worker.share)).unzip();
+            let now = &*parameters;
+            let parts = each_share(pool, &mut shares, whole, |share, own| {
+                let Share { pass, gradient, .. } = share;
+                tasks[0].differentiate(pass, now, own, progress, gradient)
+            });
+            sum_gradients(pool, &mut shares, parts.len());
+            for (worker, part) in workers.iter_mut().zip(&parts) {
+                worker.progress.examples += part.examples;
             }
-            let workers = &mut workers[..active];
-            let all = workers.par_iter_mut().zip(&mut parts).with_max_len(1);
-            all.for_each(|(worker, part)| *part = worker.differentiate(parameters));
-
-            let (first, others) = workers.split_at_mut(1);
-            for other in others {
-                axpy(1.0, other.gradient.arena(), first[0].gradient.arena_mut());
+            let first = &mut workers[0];
+            first.optimizer.step(parameters, &first.share.gradient, count);
+            if parts.len() == 1 {
+                // It worked on the whole, which is now its own.
+                std::mem::swap(whole, &mut first.share.batch);
             }
-            first[0].optimizer.step(parameters, &first[0].gradient, count);
-            totals += parts[..active].iter().copied().sum();
+            totals += parts.into_iter().sum();
             watch(totals.examples, parameters);
         }
         totals

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 use train::comparison::{Contestant, Row};
-use train::strategy::Strategy;
+use train::config::Strategy;
 use train::time_to_target::Goal;
 
 use super::costs::{Cost, Costs};

@@ -1,7 +1,8 @@
 //! The trainings on which strategies are compared, and what is tried where nobody asks for more.
 
 use serde::Serialize;
-use train::run::RunConfig;
+use train::config::{Extent, RunConfig};
+use train::task::Addition;
 use train::time_to_target::Goal;
 
 /// A network and a task, and how learning rates are chosen.
@@ -35,13 +36,13 @@ impl Size {
         }
     }
 
-    pub fn config(self) -> RunConfig {
-        match self {
-            Self::Lab | Self::Tuned => RunConfig { examples: 40_000, ..RunConfig::default() },
-            Self::Wide => {
-                RunConfig { hidden: 128, bits: 64, examples: 5_000, ..RunConfig::default() }
-            }
-        }
+    pub fn config(self) -> RunConfig<Addition> {
+        let (bits, hidden, examples) = match self {
+            Self::Lab | Self::Tuned => (8, 16, 40_000),
+            Self::Wide => (64, 128, 5_000),
+        };
+        let recipe = Addition::recipe(bits, hidden).expect("1 to 64 bits");
+        RunConfig { run: Extent { examples, ..recipe.run }, ..recipe }
     }
 
     /// From about half of the loss of a network that always answers ½, where it begins to carry,

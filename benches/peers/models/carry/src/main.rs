@@ -7,8 +7,9 @@ mod work;
 
 use model::{Architecture, Config, Network, Nonlinearity, Parameters, Sequences};
 use sum_of_squares::sum_of_squares;
+use train::batch::Batch;
 use train::optimizer::Sgd;
-use train::parallel::{Batch, Parallel};
+use train::parallel::Parallel;
 use work::{Cell, SEEDS, Sizes, uniform};
 
 struct Peer {
@@ -22,6 +23,8 @@ struct Peer {
     optimizer: Sgd,
     /// `[T, B, I]`
     x: Vec<f32>,
+    /// The same, to be dealt out.
+    whole: Batch,
     dy: Vec<f32>,
 }
 
@@ -46,6 +49,7 @@ impl Peer {
                 parameters.arena_mut()[index] = value;
             }
         }
+        let x = uniform(SEEDS[4], steps * batch * inputs, 1.0);
         Self {
             config,
             sizes,
@@ -53,7 +57,8 @@ impl Peer {
             network: Network::new(config),
             parallel: (threads > 1).then(|| Parallel::new(config, threads).expect("threads")),
             optimizer: Sgd::new(work::LEARNING_RATE as f32).expect("a learning rate"),
-            x: uniform(SEEDS[4], steps * batch * inputs, 1.0),
+            whole: Batch::of_values(&x, steps, batch),
+            x,
             dy: vec![0.0; steps * batch * hidden],
             parameters,
         }
@@ -62,9 +67,8 @@ impl Peer {
     fn train(&mut self) -> f64 {
         let Sizes { steps, batch, .. } = self.sizes;
         if let Some(parallel) = &mut self.parallel {
-            let batch = Batch { x: &self.x, steps, batch, lengths: None };
             let loss = parallel
-                .differentiate(&self.parameters, &batch, |_, y, dy| sum_of_squares(y, dy))
+                .differentiate(&self.parameters, &self.whole, |_, y, dy| sum_of_squares(y, dy))
                 .expect("a batch that fits");
             self.optimizer.step(&mut self.parameters, parallel.gradient(), 1);
             return loss;
@@ -79,8 +83,7 @@ impl Peer {
     fn infer(&mut self) {
         let Sizes { steps, batch, .. } = self.sizes;
         if let Some(parallel) = &mut self.parallel {
-            let batch = Batch { x: &self.x, steps, batch, lengths: None };
-            parallel.infer(&self.parameters, &batch).expect("a batch that fits");
+            parallel.infer(&self.parameters, &self.whole).expect("a batch that fits");
         } else {
             let sequences = Sequences::new(self.config, &self.x, steps, batch).expect("numbers");
             self.network.infer(&self.parameters, &sequences);

@@ -1,0 +1,110 @@
+//! Abstract states, for the search: sets that hold hidden states, and their sums.
+//!
+//! ```text
+//! state     c + Σ_g e_g·G[·, g] + Σ_j e_j·own_j·u_j, all e in [−1, 1], cut with a box:
+//!           a zonotope; u_j the unit vectors
+//! sums      W_recᵀ·state: a matrix product, in which the own_j become columns of G
+//! activate  σ(sums + W_in·pair + b): on [low, high] a line of the chord's slope λ stands
+//!           for σ, and its linearisation error becomes the new own_j
+//! ```
+//!
+//! Nothing here is trusted: it computes in rounded f64, with some slack.
+//!
+//! 1. Generators lie along the lanes, `[H, G]`: products, sums of absolute values and
+//!    scaling are then whole vectors for every H.
+//! 2. σ and the logarithm that finds the tangents are polynomials over eight units at once.
+//! 3. States are overwritten in place; propagation allocates nothing.
+
+use crate::lanes::{LANES, fma};
+
+/// The points of a zonotope that are also in a box.
+#[derive(Clone, Debug)]
+pub(crate) struct AbstractState {
+    /// `[H]`
+    pub center: Vec<f64>,
+    /// `[H, stride]`, of which `columns`, whole lanes, are used.
+    pub generators: Vec<f64>,
+    pub columns: usize,
+    pub stride: usize,
+    /// `[H]`, the generators along the unit vectors.
+    pub own: Vec<f64>,
+    /// `[H]`, of the box.
+    pub low: Vec<f64>,
+    /// `[H]`, of the box.
+    pub high: Vec<f64>,
+}
+
+/// The sums before the sigmoids, without inputs and biases: an affine image of a state.
+#[derive(Clone, Debug)]
+pub(crate) struct Sums {
+    /// `[H]`
+    pub center: Vec<f64>,
+    /// `[H, stride]`
+    pub generators: Vec<f64>,
+    pub columns: usize,
+    /// `[H]`, how far the f32 sums may be off.
+    pub error: Vec<f64>,
+    /// `[H]`, with the error.
+    pub low: Vec<f64>,
+    /// `[H]`, with the error.
+    pub high: Vec<f64>,
+}
+
+/// The columns that `steps` steps may lead to.
+fn stride(hidden: usize, steps: usize) -> usize {
+    (0..=steps).fold(0, |columns, _| (columns + hidden).next_multiple_of(LANES))
+}
+
+impl Sums {
+    pub fn new(hidden: usize, steps: usize) -> Self {
+        let row = || vec![0.0; hidden];
+        let generators = vec![0.0; hidden * stride(hidden, steps)];
+        Self { center: row(), generators, columns: 0, error: row(), low: row(), high: row() }
+    }
+}
+
+impl AbstractState {
+    /// The origin, with room for `steps` steps.
+    pub fn new(hidden: usize, steps: usize) -> Self {
+        let row = || vec![0.0; hidden];
+        let stride = stride(hidden, steps);
+        let generators = vec![0.0; hidden * stride];
+        Self { center: row(), generators, columns: 0, stride, own: row(), low: row(), high: row() }
+    }
+
+    /// The range of `w·h`.
+    pub fn range(&self, w: &[f64]) -> (f64, f64) {
+        let mut radius = [0.0; LANES];
+        for first in (0..self.columns).step_by(LANES) {
+            let mut sum = [0.0; LANES];
+            for (j, &w) in w.iter().enumerate() {
+                let from = &self.generators[j * self.stride + first..][..LANES];
+                for l in 0..LANES {
+                    sum[l] = fma(w, from[l], sum[l]);
+                }
+            }
+            for l in 0..LANES {
+                radius[l] += sum[l].abs();
+            }
+        }
+        let mut radius: f64 = radius.iter().sum();
+        let (mut low, mut high, mut center, mut slack) = (0.0, 0.0, 0.0, 0.0);
+        for (j, &w) in w.iter().enumerate() {
+            slack += 3e-9 * w.abs();
+            radius += (self.own[j] * w).abs();
+            center += self.center[j] * w;
+            low += (w * self.low[j]).min(w * self.high[j]);
+            high += (w * self.low[j]).max(w * self.high[j]);
+        }
+        radius += slack;
+        ((low - slack).max(center - radius), (high + slack).min(center + radius))
+    }
+
+    /// The range of unit `j`.
+    pub fn range_of_unit(&self, j: usize) -> (f64, f64) {
+        let row = &self.generators[j * self.stride..][..self.columns];
+        let radius = row.iter().map(|value| value.abs()).sum::<f64>() + self.own[j] + 3e-9;
+        let (low, high) = (self.center[j] - radius, self.center[j] + radius);
+        (low.max(self.low[j]), high.min(self.high[j]))
+    }
+}

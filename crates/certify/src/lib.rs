@@ -1,0 +1,26 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod abstract_state;
+mod axes;
+mod certificate;
+mod error;
+mod histories;
+pub mod ibp;
+mod lanes;
+mod leaf;
+mod network;
+mod pairs;
+mod picture;
+mod prove;
+mod refute;
+mod sample;
+mod search;
+pub mod study;
+mod walk;
+
+pub use certificate::{Certificate, Node, Piece};
+pub use error::Error;
+pub use picture::{Picture, picture};
+pub use prove::{BUDGET, Outcome, certify};
+pub use refute::Counterexample;

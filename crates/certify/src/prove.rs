@@ -1,0 +1,66 @@
+//! Prove or refute: what becomes of a network.
+
+use crate::certificate::Certificate;
+use crate::network::Net;
+use crate::refute::{self, Counterexample};
+use crate::sample::Sample;
+use crate::search;
+use model::Parameters;
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use verify::{Verified, check};
+
+/// What became of a network.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It adds any two numbers of any length.
+    Certified {
+        /// The proof.
+        certificate: Certificate,
+        /// What the checker said to it.
+        verified: Verified,
+    },
+    /// It does not.
+    Refuted(Counterexample),
+    /// Neither was found.
+    Unknown,
+}
+
+/// Abstract states propagated a step before a search is given up; some tens of seconds at
+/// H = 16.
+pub const BUDGET: u64 = 2_000_000;
+
+/// Looks for a proof, and for a counterexample, until one is found, or all plans are done,
+/// or `budget` (such as [`BUDGET`]) is spent. `model` is the file that holds `parameters`,
+/// which the certificate names by its digest.
+pub fn certify(parameters: &Parameters, model: &[u8], budget: u64) -> Outcome {
+    let net = Net::new(parameters);
+    let mut generator = Xoshiro256PlusPlus::seed_from_u64(0);
+    let sample = Sample::new(&net, search::SAMPLED, &mut generator);
+    let mut left = budget;
+    for (n, plan) in search::PLANS.iter().enumerate() {
+        if n == search::CHEAP
+            && let Some(found) = refute::refute(parameters, &net, &mut generator)
+        {
+            return Outcome::Refuted(found);
+        }
+        match search::search(&net, &sample, plan, &mut left) {
+            Ok(nodes) => {
+                let certificate = Certificate::new(model, plan.steps, nodes);
+                // A certificate that the checker refuses is none.
+                if let Ok(verified) = check(model, certificate.to_json().as_bytes()) {
+                    return Outcome::Certified { certificate, verified };
+                }
+            }
+            Err(failure) if n >= search::CHEAP => {
+                if let Some(found) =
+                    refute::refute_near(parameters, &net, &failure.sequences, &mut generator)
+                {
+                    return Outcome::Refuted(found);
+                }
+            }
+            Err(_) => {}
+        }
+    }
+    Outcome::Unknown
+}

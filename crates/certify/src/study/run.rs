@@ -1,0 +1,115 @@
+//! Trains and examines the networks of a study.
+
+use crate::error::Error;
+use crate::ibp::Ibp;
+use crate::prove::certify;
+use crate::study::trial::{Ending, Kind, Recipe, Trial};
+use model::{Parameters, weights};
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+use train::config::{Extent, NetworkConfig, RunConfig, Strategy, StrategyConfig};
+use train::task::{Addition, Task};
+use train::trainer::Trainer;
+
+/// H of the study.
+pub const SIZES: [usize; 5] = [2, 3, 4, 8, 16];
+
+/// The kinds of the study: every H of [`SIZES`], with biases or without, by both recipes,
+/// serial or Hogwild!.
+pub fn kinds() -> Vec<Kind> {
+    let both = [false, true];
+    let mut kinds = Vec::new();
+    for hidden in SIZES {
+        for bias in both {
+            for recipe in [Recipe::Plain, Recipe::Certifiable] {
+                kinds.extend(both.map(|hogwild| Kind { hidden, bias, recipe, hogwild }));
+            }
+        }
+    }
+    kinds
+}
+
+/// Trains a network of `kind` from `seed`.
+///
+/// # Errors
+/// If the kind makes no sense, or the training diverges.
+pub fn train(kind: Kind, seed: u64) -> Result<Parameters, Error> {
+    let Kind { hidden, bias, recipe, hogwild } = kind;
+    let strategy = StrategyConfig {
+        name: if hogwild { Strategy::Hogwild } else { Strategy::Serial },
+        threads: kind.workers(),
+        push_every: 1,
+    };
+    match recipe {
+        Recipe::Plain => {
+            let lab = Addition::lab();
+            let network = NetworkConfig { bias, ..NetworkConfig::lab(hidden) };
+            let run = Extent { seed, ..lab.run };
+            trained(&RunConfig { network, strategy, run, ..lab })
+        }
+        Recipe::Certifiable => {
+            trained(&RunConfig { strategy, ..Ibp::training(hidden, bias, seed) })
+        }
+    }
+}
+
+fn trained<T: Task>(config: &RunConfig<T>) -> Result<Parameters, Error> {
+    let mut trainer = Trainer::new(config)?;
+    let examples = config.run.examples;
+    let totals = trainer.train(examples);
+    if !trainer.is_finite() {
+        return Err(Error::Train(train::Error::Diverged {
+            examples,
+            loss: totals.loss / examples as f64,
+            norm: trainer.gradient_norm(),
+            learning_rate: config.optimizer.learning_rate,
+            checkpoint: None,
+        }));
+    }
+    Ok(trainer.parameters().clone())
+}
+
+/// Trains and examines a network of each kind and seed of `jobs`, one a core, taken in their
+/// order. `budget` is that of [`certify`]. `ended` gets each trial as it ends, in any order,
+/// from any thread. After an error no job is begun, and those that were are ended.
+///
+/// # Errors
+/// As [`train()`], and those of `ended`.
+pub fn study(
+    jobs: &[(Kind, u64)],
+    budget: u64,
+    ended: impl Fn(Trial) -> Result<(), Error> + Sync,
+) -> Result<(), Error> {
+    let next = AtomicUsize::new(0);
+    // Threads of their own: one of rayon's that waits for the pool of a Hogwild! training
+    // would begin another job meanwhile, and its seconds would count for both.
+    let work = || {
+        while let Some(&(kind, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            trial(kind, seed, budget).and_then(&ended).inspect_err(|_| {
+                next.store(jobs.len(), Ordering::Relaxed);
+            })?;
+        }
+        Ok(())
+    };
+    let cores = thread::available_parallelism().map_or(1, NonZero::get).min(jobs.len());
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        let results = workers.into_iter().map(|worker| match worker.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        results.fold(Ok(()), Result::and)
+    })
+}
+
+fn trial(kind: Kind, seed: u64, budget: u64) -> Result<Trial, Error> {
+    let start = Instant::now();
+    let parameters = train(kind, seed)?;
+    let training_seconds = start.elapsed().as_secs_f64();
+    let outcome = certify(&parameters, &weights::to_bytes(&parameters), budget);
+    let proof_seconds = start.elapsed().as_secs_f64() - training_seconds;
+    let ending = Ending::from(&outcome);
+    Ok(Trial { kind, seed, budget, ending, training_seconds, proof_seconds })
+}

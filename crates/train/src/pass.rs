@@ -1,0 +1,162 @@
+//! One thread's pass over a batch: forward, loss, backward through time.
+//!
+//! A [`Pass`] keeps what belongs to the thread and not to the parameters: the activations, the
+//! states that are carried to the next batch, the generator of its dropout masks.
+
+use crate::batch::{Batch, Inputs};
+use kernels::buffer::Buffer;
+use model::{Config, Error, Network, Parameters, State};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::{Deserialize, Serialize};
+
+/// A network at work on batches.
+#[derive(Debug)]
+pub struct Pass {
+    network: Network,
+    /// In the shape of the outputs.
+    dy: Buffer,
+    /// Where the next batch starts that is carried on; none at the beginning.
+    carried: Option<State>,
+    /// Where dropout masks come from, for a network that has dropout.
+    masks: Option<Xoshiro256PlusPlus>,
+    workspace: Buffer,
+}
+
+/// What a [`Pass`] needs to go on with the same bits.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PassState {
+    /// The generator of dropout masks.
+    pub masks: Option<Xoshiro256PlusPlus>,
+    /// The states that are carried on.
+    pub carried: Option<Carried>,
+}
+
+/// States `[layers·directions, B, H]`, as a checkpoint holds them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Carried {
+    batch: usize,
+    h: Vec<f32>,
+    c: Vec<f32>,
+}
+
+impl Pass {
+    /// For networks of `config`, which draw their dropout masks from `masks`.
+    pub fn new(config: Config, masks: Xoshiro256PlusPlus) -> Self {
+        Self {
+            network: Network::new(config),
+            dy: Buffer::default(),
+            carried: None,
+            masks: (config.dropout() > 0.0).then_some(masks),
+            workspace: Buffer::default(),
+        }
+    }
+
+    /// The gradient of `loss` over `batch`, summed, in `gradient`; returns what `loss` does.
+    ///
+    /// `loss(batch, outputs, dy)` judges the outputs `[T, B, O]` (`[B, O]` of a head on the last
+    /// step), and writes the gradient to `dy`, in their shape.
+    ///
+    /// # Errors
+    /// If `batch` does not fit the network, or an input makes no sense.
+    ///
+    /// # Panics
+    /// If `parameters` or `gradient` are of another network.
+    #[inline]
+    pub fn differentiate<L>(
+        &mut self,
+        parameters: &Parameters,
+        batch: &Batch,
+        gradient: &mut Parameters,
+        loss: impl FnOnce(&Batch, &[f32], &mut [f32]) -> L,
+    ) -> Result<L, Error> {
+        let outputs = match &batch.inputs {
+            // The lab's path: nothing between the task and the kernels.
+            Inputs::Values(x)
+                if batch.lengths.is_none() && !batch.is_carried && self.masks.is_none() =>
+            {
+                self.network.forward(parameters, x, batch.steps, batch.count)
+            }
+            _ => {
+                self.run(parameters, batch)?;
+                self.network.outputs()
+            }
+        };
+        if self.dy.len() != outputs.len() {
+            self.dy.resize(outputs.len());
+        }
+        let result = loss(batch, outputs, &mut self.dy);
+        self.network.backward(parameters, batch.inputs.view(), &self.dy, gradient);
+        Ok(result)
+    }
+
+    /// A forward pass of a batch that is carried on, padded, of symbols, or with dropout.
+    #[inline(never)]
+    fn run(&mut self, parameters: &Parameters, batch: &Batch) -> Result<(), Error> {
+        let config = self.network.config();
+        let start = self.carried.as_ref().filter(|carried| carried.batch() == batch.count);
+        let sequences = batch.sequences(config, start.filter(|_| batch.is_carried))?;
+        match &mut self.masks {
+            Some(masks) => self.network.run_training(parameters, &sequences, masks),
+            None => self.network.run(parameters, &sequences),
+        };
+        self.carried = batch.is_carried.then(|| self.network.state());
+        Ok(())
+    }
+
+    /// The outputs alone; no state is carried, and nothing dropped.
+    ///
+    /// # Errors
+    /// As [`Pass::differentiate`].
+    pub fn infer(&mut self, parameters: &Parameters, batch: &Batch) -> Result<&[f32], Error> {
+        let sequences = batch.sequences(self.network.config(), None)?;
+        Ok(self.network.infer(parameters, &sequences))
+    }
+
+    /// The outputs of the last pass.
+    pub fn outputs(&self) -> &[f32] {
+        self.network.outputs()
+    }
+
+    /// The network and the gradient of its outputs, for those who make a pass in parts.
+    #[inline]
+    pub(crate) fn parts(&mut self, outputs: usize) -> (&mut Network, &mut [f32]) {
+        if self.dy.len() != outputs {
+            self.dy.resize(outputs);
+        }
+        (&mut self.network, &mut self.dy)
+    }
+
+    /// Room for `len` values, for a task with a pass of its own. What stands there is what was
+    /// left there.
+    pub fn workspace(&mut self, len: usize) -> &mut [f32] {
+        if self.workspace.len() < len {
+            self.workspace.resize(len);
+        }
+        &mut self.workspace[..len]
+    }
+
+    /// For a checkpoint.
+    pub fn state(&self) -> PassState {
+        let carried = self.carried.as_ref().map(|state| Carried {
+            batch: state.batch(),
+            h: state.h().to_vec(),
+            c: state.c().to_vec(),
+        });
+        PassState { masks: self.masks.clone(), carried }
+    }
+
+    /// Goes on from `state`.
+    ///
+    /// # Errors
+    /// If it is of another network.
+    pub fn restore(&mut self, state: PassState) -> Result<(), Error> {
+        let PassState { masks, carried } = state;
+        let config = self.network.config();
+        let new = |Carried { batch, h, c }| State::new(config, batch, h, c);
+        self.carried = carried.map(new).transpose()?;
+        if self.masks.is_some() && masks.is_some() {
+            self.masks = masks;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! All that a training is between two examples: what a checkpoint holds.
+
+use crate::Error;
+use crate::config::{FirstWeights, RunConfig};
+use crate::pass::PassState;
+use crate::task::Task;
+use model::Parameters;
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::{Deserialize, Serialize};
+
+/// All that a training is at an example boundary; with the same [`RunConfig`] it goes on from
+/// here as if it had never stopped.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct State {
+    /// The arena of the parameters, on which all workers agree.
+    pub arena: Vec<f32>,
+    /// The learning rate in use, before the schedule.
+    pub learning_rate: f32,
+    /// What each worker has of its own.
+    pub workers: Vec<WorkerState>,
+}
+
+/// What a worker has of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerState {
+    /// Where its examples come from.
+    pub generator: Xoshiro256PlusPlus,
+    /// How many it has trained on.
+    pub examples: u64,
+    /// The steps that its optimizer has made: none, where another makes them.
+    pub steps: u64,
+    /// What its optimizer remembers, once it has made a step: as many arenas as its rule
+    /// keeps, each as long as the parameters.
+    pub moments: Vec<Vec<f32>>,
+    /// Dropout masks to come, and the states that the next batch starts from.
+    pub pass: PassState,
+}
+
+impl WorkerState {
+    /// A worker that has not begun, with examples from `generator`. Its dropout masks come from
+    /// two `long_jump()`s behind: evaluation is at one.
+    pub fn new(generator: Xoshiro256PlusPlus) -> Self {
+        let mut masks = generator.clone();
+        masks.long_jump();
+        masks.long_jump();
+        let pass = PassState { masks: Some(masks), carried: None };
+        Self { generator, examples: 0, steps: 0, moments: Vec::new(), pass }
+    }
+}
+
+impl State {
+    /// The beginning: weights drawn from the seed of `config`, and `workers` generators, each
+    /// a `jump()` after the one before.
+    ///
+    /// # Errors
+    /// If the sizes in `config` make no sense.
+    pub fn new<T: Task>(config: &RunConfig<T>, workers: usize) -> Result<Self, Error> {
+        let model = config.network.config(&config.task)?;
+        let mut generator = Xoshiro256PlusPlus::seed_from_u64(config.run.seed);
+        let parameters = match config.network.start {
+            FirstWeights::Uniform => Parameters::uniform(model, &mut generator),
+            FirstWeights::PyTorch => Parameters::initialised(model, &mut generator),
+        };
+        let worker = |_| {
+            let own = generator.clone();
+            generator.jump();
+            WorkerState::new(own)
+        };
+        Ok(Self {
+            arena: parameters.arena().to_vec(),
+            learning_rate: config.optimizer.learning_rate,
+            workers: (0..workers).map(worker).collect(),
+        })
+    }
+
+    /// Examples that all workers together have trained on.
+    pub fn examples(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.examples).sum()
+    }
+}

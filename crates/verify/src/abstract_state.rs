@@ -1,0 +1,82 @@
+//! Abstract states: sets that hold every hidden state a run may be in.
+//!
+//! ```text
+//! zonotope  { c + Σ_g e_g·g + Σ_j e_j·d_j·u_j : all e in [−1, 1] }    u_j the unit vectors
+//! box       { h : low ≤ h ≤ high }
+//! state     the points that are in both
+//! ```
+
+/// A zonotope that reaches further than this is refused, so that [`SLACK`] holds.
+pub(crate) const REACH: f64 = 8.0;
+
+/// Relative slack for the sums in f64. Each has fewer than 10⁵ terms, whose magnitudes add up
+/// to less than `REACH·Σ|w|`, so it is off by less than `10⁵·2⁻⁵³·8·Σ|w| < 1e-10·Σ|w|`.
+pub(crate) const SLACK: f64 = 1e-9;
+
+/// The points of a zonotope that are also in a box.
+#[derive(Clone, Debug)]
+pub struct AbstractState {
+    /// `[H]`
+    pub(crate) center: Vec<f64>,
+    /// Rows of `[H]`.
+    pub(crate) generators: Vec<Vec<f64>>,
+    /// `[H]`, the generators along the unit vectors.
+    pub(crate) own: Vec<f64>,
+    /// `[H]`
+    pub(crate) low: Vec<f64>,
+    /// `[H]`
+    pub(crate) high: Vec<f64>,
+}
+
+impl AbstractState {
+    /// h = 0 alone, the state before the first step.
+    pub fn origin(hidden: usize) -> Self {
+        let zeros = vec![0.0; hidden];
+        Self {
+            center: zeros.clone(),
+            generators: Vec::new(),
+            own: zeros.clone(),
+            low: zeros.clone(),
+            high: zeros,
+        }
+    }
+
+    /// `[H]`, the lower edges of the box.
+    pub fn low(&self) -> &[f64] {
+        &self.low
+    }
+
+    /// `[H]`, the upper edges of the box.
+    pub fn high(&self) -> &[f64] {
+        &self.high
+    }
+
+    /// Does the zonotope keep within [`REACH`]?
+    pub(crate) fn is_bounded(&self) -> bool {
+        (0..self.center.len()).all(|j| {
+            let reach: f64 = self.generators.iter().map(|generator| generator[j].abs()).sum();
+            self.center[j].abs() + reach + self.own[j] < REACH
+        })
+    }
+
+    /// An enclosure of `w·h` (w: `[H]`) over the state: the range over the zonotope cut with
+    /// that over the box.
+    pub fn range(&self, w: &[f64]) -> (f64, f64) {
+        let dot = |v: &[f64]| -> f64 { v.iter().zip(w).map(|(v, w)| v * w).sum() };
+        let weight: f64 = w.iter().map(|w| w.abs()).sum();
+        let mut radius = SLACK * weight;
+        for generator in &self.generators {
+            radius += dot(generator).abs();
+        }
+        for (own, w) in self.own.iter().zip(w) {
+            radius += (own * w).abs();
+        }
+        let center = dot(&self.center);
+        let (mut least, mut most) = (-SLACK * weight, SLACK * weight);
+        for ((&low, &high), &w) in self.low.iter().zip(&self.high).zip(w) {
+            least += if w > 0.0 { w * low } else { w * high };
+            most += if w > 0.0 { w * high } else { w * low };
+        }
+        ((center - radius).next_down().max(least), (center + radius).next_up().min(most))
+    }
+}
