@@ -29,6 +29,7 @@ pub mod comparison;
 pub mod config;
 mod error;
 pub mod job;
+pub mod memory;
 pub mod metrics;
 pub mod optimizer;
 pub mod parallel;
