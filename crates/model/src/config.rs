@@ -111,6 +111,11 @@ impl Config {
         layout::tensors(self.0)
     }
 
+    /// The values of the arena of parameters, padding included.
+    pub fn arena_len(&self) -> usize {
+        layout::arena_len(&self.0).expect("checked when made")
+    }
+
     /// All of it, in plain fields.
     pub fn architecture(&self) -> Architecture {
         self.0

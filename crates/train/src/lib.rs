@@ -8,6 +8,7 @@ pub mod comparison;
 pub mod config;
 mod error;
 pub mod job;
+pub mod memory;
 pub mod metrics;
 pub mod optimizer;
 pub mod parallel;
