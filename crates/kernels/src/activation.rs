@@ -1,11 +1,11 @@
-//! Activations over slices: `exp`, `sigmoid`, `tanh`, their way back, and the row
-//! reductions softmax and log-sum-exp.
+//! Activations over slices: `exp`, `sigmoid`, `tanh`, the backward passes of the latter two,
+//! and the row reductions softmax and log-sum-exp.
 //!
-//! Three forms of each: `f_lanes` for one vector (what the fused recurrent steps
+//! Three forms of each: `f_lanes` for one vector (which the fused recurrent steps
 //! inline), `f` in place, `f_into` out of place. All three give the same bits for
 //! the same value, at any length, offset or alignment. No branch depends on data.
-//! This file holds the two loops that walk a slice; each function has its own file.
-//! It refuses to be a maths library: only what a recurrent network evaluates.
+//! Each function has its own file, and `map` the loops over slices. Not a maths library:
+//! only what a recurrent network evaluates.
 //!
 //! | | of NaN | of −∞ | of ∞ | range | results below 2⁻¹²⁶ |
 //! | --- | --- | --- | --- | --- | --- |
@@ -13,8 +13,8 @@
 //! | `sigmoid` | NaN | 0 | 1 | [0, 1] | gradual to x = −87.6, then 0 |
 //! | `tanh` | NaN | −1 | 1 | [−1, 1], odd | gradual; tanh(−0) = −0 |
 //!
-//! `tests/precision.rs` holds the error bound of each in ULP, `tests/exhaustive.rs`
-//! proves it on every f32 there is.
+//! `tests/table` has the error bound of each in ULP; `tests/exhaustive.rs` proves it on every
+//! f32 there is, and `tests/precision.rs` checks it on a sample.
 
 mod exp;
 mod map;

@@ -1,7 +1,7 @@
 //! A buffer of `f32` that begins on a cache line.
 //!
-//! Rows of a multiple of 16 values then never straddle two lines, and two buffers
-//! never share one. It is a vector of vectors, so it needs no `unsafe` of its own.
+//! Rows of a multiple of 16 values then never straddle two lines, and two buffers never share
+//! one. It is a `Vec` of SIMD vectors, so it needs no `unsafe`.
 
 use std::ops::{Deref, DerefMut};
 
@@ -24,8 +24,8 @@ impl Buffer {
         Self { lines: vec![wide::f32x16::ZERO; len.div_ceil(LINE)], len }
     }
 
-    /// Makes the length `len`. Keeps what is there, fills with zeros what is new,
-    /// and allocates only to grow beyond the largest length so far.
+    /// Changes the length to `len`. Keeps the values that stay, fills new ones with zeros, and
+    /// allocates only to grow beyond the largest length so far.
     ///
     /// # Panics
     /// As [`Buffer::zeros`]; the buffer is then as it was.

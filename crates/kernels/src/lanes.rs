@@ -1,8 +1,8 @@
-//! The vector type that every kernel is written over, chosen at build time.
+//! The vector type of every kernel, chosen at build time.
 //!
-//! One loop, one source: `Lanes` is `wide::f32x16` where the build has
-//! AVX-512F, else `wide::f32x8`. There is no run-time dispatch here; see
-//! [`crate::cpu`] for what happens on a CPU that lacks the build's features.
+//! Each loop is written once: `Lanes` is `wide::f32x16` where the build has AVX-512F, else
+//! `wide::f32x8`. There is no run-time dispatch; [`crate::cpu`] refuses a CPU that lacks
+//! features of the build. Here are also the few operations that `wide` does not have.
 
 #[cfg(target_feature = "avx512f")]
 use std::arch::x86_64;
@@ -53,8 +53,8 @@ pub(crate) fn scale_by_power_of_two(x: Lanes, n: Lanes) -> Lanes {
             mem::transmute::<Lanes, x86_64::__m512>(n),
         ))
     }
-    // No exponent field holds such an n, but two hold its halves. Adding the magic
-    // number rounds to an integer and leaves its exponent field in the low bits.
+    // n does not fit one exponent field, but its halves fit two. Adding the magic number
+    // rounds to an integer and leaves the exponent field in the low bits.
     #[cfg(not(target_feature = "avx512f"))]
     {
         let magic = Lanes::splat(12_583_039.0); // 1.5·2²³ + 127
@@ -75,7 +75,7 @@ pub(crate) fn with_exponent<const OF: u32>(x: Lanes) -> Lanes {
     #[cfg(target_feature = "avx512vbmi2")]
     // SAFETY: the build has AVX-512 VBMI2; `Lanes` and `__m512i` are the same bytes.
     unsafe {
-        // The shift takes in the upper bits of its second operand.
+        // This shift moves in the upper bits of its second operand.
         mem::transmute(x86_64::_mm512_shldi_epi32::<23>(
             mem::transmute::<Lanes, x86_64::__m512i>(x),
             x86_64::_mm512_set1_epi32(mantissa << 9),
@@ -91,7 +91,7 @@ pub(crate) fn zero_below(limit: f32, x: Lanes, y: Lanes) -> Lanes {
     #[cfg(target_feature = "avx512f")]
     // SAFETY: the build has AVX-512F; `Lanes` and `__m512` are the same bytes.
     unsafe {
-        // "Not less than" is a comparison of its own; an inverted mask costs the port
+        // "Not less than" is a comparison of its own; inverting a mask would use the port
         // that divides.
         let kept = x86_64::_mm512_cmp_ps_mask::<{ x86_64::_CMP_NLT_UQ }>(
             mem::transmute::<Lanes, x86_64::__m512>(x),
@@ -106,7 +106,7 @@ pub(crate) fn zero_below(limit: f32, x: Lanes, y: Lanes) -> Lanes {
     x.simd_lt(Lanes::splat(limit)).select(Lanes::ZERO, y)
 }
 
-/// `1 / x` to a relative error of 2⁻¹⁴ or better, for normal x and 1/x: to be refined.
+/// `1 / x` to a relative error of 2⁻¹⁴ or better, for normal x and 1/x; callers refine it.
 #[inline(always)]
 pub(crate) fn reciprocal_estimate(x: Lanes) -> Lanes {
     #[cfg(target_feature = "avx512f")]
@@ -127,7 +127,7 @@ pub(crate) fn eights(value: Lanes) -> [f32x8; LANES / 8] {
     bytemuck::cast(value)
 }
 
-/// The vector made of these groups of eight lanes; what does not fit is left out.
+/// The vector made of these groups of eight lanes; with 8 lanes, of `low` alone.
 #[inline(always)]
 pub(crate) fn from_eights(low: f32x8, high: f32x8) -> Lanes {
     #[cfg(target_feature = "avx512f")]

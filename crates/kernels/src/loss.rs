@@ -7,9 +7,9 @@
 //! softmax_cross_entropy    −Σ_rows ln softmax(a)_class
 //! ```
 //!
-//! The gradient is multiplied by `scale`, the sum that is returned is not: who averages
-//! knows the divisor. `model::loss` derives the gradients, and knows steps and masks;
-//! here is what runs in lanes.
+//! The gradient is multiplied by `scale`; the sum that is returned is not, since only the
+//! caller knows what it averages over. `model::loss` derives the gradients and handles steps
+//! and masks.
 //!
 //! 1. A sum runs in `SUMS` vectors over `BLOCK` values, and in f64 beyond: its error
 //!    does not grow with the length.

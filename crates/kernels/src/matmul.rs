@@ -1,40 +1,40 @@
 //! Products of matrices: `C ← activation(α·op(A)·op(B) + β·C + bias)`.
 //!
 //! ```text
-//! A [m×k], B [k×n], C [m×n]; op exchanges rows and columns or does not.
-//! for each block of the depth k              a strip of B so deep fits into L1
+//! A [m×k], B [k×n], C [m×n]; op is the identity or the transpose
+//! for each block of the depth k              so deep that a strip of B fits into L1
 //!   for each block of rows of C              copied from A, if it is large
 //!     for each strip of columns              a panel of B, as wide as a tile
 //!       for each group of rows: a tile       `tile`
 //! ```
 //!
-//! 1. One tile kernel does all the arithmetic, but for vectors and edges (`dot`).
-//! 2. A product whose B fits into L1 is one sweep of tiles over A and B where they lie. The
-//!    smallest is a single tile, called from here with nothing in between: what happens
-//!    before and after the multiply-adds is not hidden by those of the next product.
-//!    16 × 16 × 16, packed, went from 62 % of peak to 76 %.
-//! 3. Otherwise a strip of B is packed, into one panel that stays in L1, by the first
-//!    tile that reads it: 256 × 256 × 256 went from 87 % of peak to 94 %.
+//! 1. One tile kernel does all the arithmetic, except for vectors and edges (`dot`).
+//! 2. A product whose B fits into L1 is one sweep of tiles over A and B in place. The
+//!    smallest is a single tile, called directly: work before and after the multiply-adds
+//!    is not hidden behind those of another tile.
+//! 3. Otherwise the first tile that reads a strip of B packs it into one panel, which stays
+//!    in L1 for the tiles below it.
 //! 4. A [`PackedMatrix`] has all its panels already, for many products.
-//! 5. The tiles of a strip bring the next one to L2 meanwhile, a share each. A packed B of
-//!    512 × 2048, larger than L2, times 16 rows went from 63 % of peak to 71 %, times 32
-//!    from 74 % to 82 %; times 4, in a single tile a strip, it was slower, and is not done.
-//! 6. A is read where it lies, 256 rows at a time, so that the rows of a block keep to
-//!    their sets of L2; it is copied only if they are far apart, and then by 512, which
-//!    reads B half as often (1024 × 1024 × 1024, packed: 2 % faster).
-//! 7. What is packed goes to a workspace of the thread, allocated at first use.
-//! 8. The epilogue (α, β, bias, activation) works on the tile in registers or L1, so
-//!    the result leaves the core once.
-//! 9. Threads share out C and nothing else: each value is summed in the same order
-//!    however many there are, and comes out with the same bits.
+//! 5. Meanwhile the tiles of a strip prefetch the next strip into L2, each its share. Where
+//!    a strip has a single tile, which would wait for its own loads, none is fetched.
+//! 6. A is read in place, `ROWS` rows at a time, so that the rows of a block keep to
+//!    their sets of L2. It is copied only if its rows lie far apart, and then
+//!    `COPIED_ROWS` at a time, so that B is read half as often.
+//! 7. Packed data go to a workspace of the thread, allocated at first use.
+//! 8. The epilogue (α, β, bias, activation) works on a tile in registers or L1, so C is
+//!    written to memory once.
+//! 9. Threads divide C and nothing else: each value is summed in the same order however
+//!    many there are, and has the same bits.
 //!
-//! Every value is within `γ_{k+4}·(|α|·|op(A)|·|op(B)| + |β|·|C| + |bias|)` of the
-//! exact one before the activation, where `γ_n = n·u/(1 − n·u)` and u = 2⁻²⁴: each
-//! product takes part in at most k roundings, then come α, β and bias. (Without
-//! FMA hardware a product rounds once more, which `k + 4` allows for.) Source:
-//! N. Higham, Accuracy and Stability of Numerical Algorithms, section 3.5.
+//! Before the activation, every value is within
+//! `γ_{k+4}·(|α|·|op(A)|·|op(B)| + |β|·|C| + |bias|)` of the exact one, where
+//! `γ_n = n·u/(1 − n·u)` and u = 2⁻²⁴: each product takes part in at most k roundings, and
+//! α, β and the bias add three. (Without FMA hardware a product rounds once more, which
+//! `k + 4` allows for.) Source: N. Higham, Accuracy and Stability of Numerical Algorithms,
+//! section 3.5.
 //!
-//! Deliberately absent: f64, complex numbers, matrices with a column stride.
+//! Not supported: f64, complex numbers, matrices with a column stride.
+//! `benches/README.md` has the measurements behind these choices.
 
 mod addresses;
 mod dot;
@@ -57,7 +57,7 @@ use crate::{
     tail_mask::load_partial,
 };
 
-/// The right factor: a view, its transpose, or a packed matrix, by `into()`.
+/// The right factor: a view, its transpose, or a packed matrix, made by `into()`.
 #[derive(Clone, Copy, Debug)]
 pub struct Right<'a>(Source<'a>);
 
@@ -124,8 +124,8 @@ impl Right<'_> {
 
 /// `C ← α·op(A)·op(B) + β·C` for A `[m, k]`, B `[k, n]`, C `[m, n]`.
 ///
-/// β = 0 does not read C: it may hold anything, NaN included. α = 0 and k = 0 do
-/// not read A and B.
+/// With β = 0, C is not read: it may hold anything, NaN included. With α = 0 or k = 0, A
+/// and B are not read.
 ///
 /// # Panics
 /// If the sizes do not fit together.
@@ -178,8 +178,8 @@ pub fn gemm_fused<'a>(
     Product { alpha, a, b, beta, c, epilogue }.compute();
 }
 
-/// Whether a product is one sweep of tiles over A and B where they lie, and short
-/// enough to notice what comes before: [`Product`] moves through memory.
+/// Whether a product is one sweep of tiles over A and B in place, and so short that the
+/// cost of what comes before counts: a [`Product`] is passed through memory.
 #[inline(always)]
 fn is_small(c: &MatMut<'_>, depth: usize) -> bool {
     let (some_depth, some_columns) = (1..=DEPTH, 3..WIDE);
@@ -189,7 +189,7 @@ fn is_small(c: &MatMut<'_>, depth: usize) -> bool {
         && depth * c.columns() <= LARGE
 }
 
-/// B as one strip, if any strip of it is a part of that; and whether it lies as it was given.
+/// B as a single strip, if it can be read as one, and whether that is a plain view.
 #[inline(always)]
 fn one_strip(b: &Right<'_>) -> Option<(Strip, bool)> {
     match b.0 {
@@ -299,17 +299,17 @@ pub fn rank_one(alpha: f32, x: &[f32], y: &[f32], c: MatMut<'_>) {
     product.compute();
 }
 
-/// Rows of a block of A, where it lies and copied: with [`DEPTH`], a part of L2, in which
-/// the rows of a copy share the sets evenly.
+/// Rows of a block of A, in place and copied: with [`DEPTH`], a part of L2. The rows of a
+/// copy are spread evenly over its sets.
 const ROWS: usize = 256;
 const COPIED_ROWS: usize = 512;
-/// Columns of C, and values between the first and the last of A, from which a copy
-/// of A pays: more pages and cache sets than its rows share well.
+/// Columns of C, and values between the first and the last of A, from which copying A
+/// pays: its rows then collide in few pages and cache sets.
 const WIDE: usize = 256;
 const FAR: usize = 1 << 18;
-/// Values of B from which its strips are packed: they do not fit into L1.
+/// Values of B above which its strips are packed: they do not fit into L1.
 const LARGE: usize = 1 << 13;
-/// Multiply-adds from which threads are worth waking: some 100 µs of work.
+/// Multiply-adds from which waking threads pays.
 const PARALLEL: usize = 1 << 23;
 /// Rows and columns of C that one task of the parallel form computes.
 const TASK_ROWS: usize = 96;
@@ -401,13 +401,13 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
         let whole = self.addresses();
         if whole.depth <= DEPTH && whole.rows <= ROWS && self.is_direct() {
             // SAFETY: these are the addresses of the whole product, from the first step of the
-            // depth on; `Product::is_direct` says that B is read where it lies.
+            // depth on; `Product::is_direct` says that B is read in place.
             return unsafe { self.block(&whole, 0, &self.update(), &mut []) };
         }
         self.blocks(&whole);
     }
 
-    /// Whether tiles read A and B where they lie.
+    /// Whether tiles read A and B in place.
     fn is_direct(&self) -> bool {
         let (rows, columns, depth) = (self.c.rows(), self.c.columns(), self.a.columns());
         let b_lies_well = match self.b.0 {
@@ -475,12 +475,9 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
     ///
     /// # Safety
     /// The addresses are those of this product or a part of it, from p on. The
-    /// panel has room for so deep a strip, or is empty if B is read where it lies.
+    /// panel has room for a strip of that depth, or is empty if B is read in place.
     #[inline(always)]
     unsafe fn block(&self, at: &Addresses, p: usize, update: &Update, panel: &mut [f32]) {
-        // For the three products: the views vouch for their values, and `new` checked that
-        // the sizes fit; C is borrowed exclusively, and initialised after the first
-        // part of the depth. A packed matrix has all its panels.
         let manner = |width, edge| Manner { width, edge, fetch: true };
         let is_last = |column: usize, vectors: usize| column + vectors * LANES >= at.columns;
         match self.b.0 {
@@ -529,8 +526,8 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
         }
     }
 
-    /// One column of C, as rows of A times a column of B. Neither is transposed
-    /// in a way that matters: A is not, and the column of B is gathered.
+    /// One column of C, as rows of A times a column of B. A is not transposed, and the
+    /// column of B is gathered if need be.
     fn column(&mut self, b: Operand<'_>, column: usize) {
         let y =
             dot::Strided { start: self.c.as_mut_ptr().wrapping_add(column), step: self.c.stride() };
@@ -543,7 +540,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
         });
     }
 
-    /// One row of C, as the rows of a B that is transposed times a row of A.
+    /// One row of C, as the rows of the matrix that B transposes times a row of A.
     fn row(&mut self, b: Operand<'_>, row: usize) {
         let y = dot::Strided { start: self.c.row_mut(row).as_mut_ptr(), step: 1 };
         let bias = self.epilogue.bias;
@@ -552,7 +549,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
         let update = self.update();
         with_column(self.a.t(), row, |x| {
             // SAFETY: y is a row of C, which is borrowed exclusively, and has a
-            // value for each row of the matrix behind B.
+            // value for each row of the matrix that B transposes.
             unsafe { dot::matrix_vector(b.matrix(), x, &y, bias, &update) };
         });
     }
@@ -568,19 +565,19 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
         });
     }
 
-    /// `Cᵀ = op(B)ᵀ·op(A)ᵀ`, for a C of one column without gaps and a transposed A:
-    /// the lanes then run along the rows of the matrix behind A.
+    /// `Cᵀ = op(B)ᵀ·op(A)ᵀ`, for a C of one contiguous column and a transposed A: the lanes
+    /// then run along the rows of the matrix that A transposes.
     fn exchanged(&mut self, b: Operand<'_>) {
         let (y, matrix, update) = (self.c.as_mut_ptr(), self.a.matrix(), self.update());
         with_column(b, 0, |x| {
             // SAFETY: y is C, which is borrowed exclusively, without gaps, and has a
-            // value for each column of the matrix behind A.
+            // value for each column of the matrix that A transposes.
             unsafe { dot::vector_matrix(x, matrix, y, None, &update) };
         });
     }
 
-    /// Halves the longer side of C for two threads until a task is small enough, but never
-    /// to a few rows or columns, which would be summed in another order than the whole.
+    /// Halves the longer side of C for two threads until a task is small enough. It stops
+    /// above a few rows or columns, which would be summed in another order than the whole.
     fn compute_shared(self) {
         let (rows, columns) = (self.c.rows(), self.c.columns());
         let depth = self.a.columns();
@@ -619,8 +616,8 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
     }
 }
 
-/// Lends a column of `op(X)` as a slice: as it lies if its values are next to
-/// each other, else gathered in the workspace.
+/// Passes a column of `op(X)` as a slice: in place if its values are contiguous, else
+/// gathered in the workspace.
 fn with_column(operand: Operand<'_>, column: usize, use_it: impl FnOnce(&[f32])) {
     if operand.is_transposed() {
         return use_it(operand.matrix().row(column));

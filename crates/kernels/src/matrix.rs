@@ -1,14 +1,13 @@
-//! Row-major views of f32 matrices: what the products take and give.
+//! Row-major views of f32 matrices: the arguments of the products.
 //!
-//! A view is a place in a buffer, a number of rows and columns, and a stride
-//! (the distance between the starts of two rows, at least the columns). It owns
-//! nothing, and the values between the end of a row and the start of the next
-//! belong to somebody else: no method reads, writes or lends them. That is why
-//! a view holds a pointer and not a slice, and why [`MatMut::split_at_column`]
-//! can hand out two halves of the same rows.
+//! A view is an address in a buffer, a number of rows and columns, and a stride (the
+//! distance between the starts of two rows, at least the columns). It owns nothing. The
+//! values between the end of a row and the start of the next do not belong to it: no method
+//! reads, writes or returns them. That is why a view holds a pointer and not a slice, and
+//! why [`MatMut::split_at_column`] can return two halves of the same rows.
 //!
-//! Constructors panic on sizes that do not fit; their `try_` forms return a
-//! [`MatrixError`] instead, for sizes that a program meets only when it runs.
+//! Constructors panic on sizes that do not fit; their `try_` forms return a [`MatrixError`]
+//! instead, for sizes that are known only at run time.
 //!
 //! Not a matrix library: no arithmetic, no owned type, no element but f32.
 
@@ -28,7 +27,7 @@ pub enum MatrixError {
         /// Values in a row.
         columns: usize,
     },
-    /// The last row would end behind the buffer.
+    /// The last row would end beyond the buffer.
     #[error(
         "{rows} x {columns} values at stride {stride} do not fit into {length}: \
          all rows but the last take {stride}, the last {columns}"
@@ -175,7 +174,7 @@ impl<'a> MatRef<'a> {
         Self { start: self.start.wrapping_add(row * self.stride + column), rows, columns, ..*self }
     }
 
-    /// The same values, read with rows and columns exchanged by a product.
+    /// The transpose, as a factor of a product; no value is moved.
     #[inline]
     pub fn t(self) -> Operand<'a> {
         Operand { matrix: self, transposed: true }
@@ -203,7 +202,7 @@ fn check_part(whole: (usize, usize), start: (usize, usize), part: (usize, usize)
     );
 }
 
-/// A matrix to write: `rows` × `columns`, row-major, borrowed alone.
+/// A matrix to write: `rows` × `columns`, row-major, borrowed exclusively.
 #[derive(Debug)]
 pub struct MatMut<'a> {
     start: *mut f32,
@@ -301,7 +300,7 @@ impl<'a> MatMut<'a> {
         }
     }
 
-    /// The same view for a shorter time, so that it can be given away and kept.
+    /// The same view for a shorter lifetime, as `&mut *slice` is of a slice.
     #[inline]
     pub fn reborrow(&mut self) -> MatMut<'_> {
         MatMut {
@@ -327,7 +326,7 @@ impl<'a> MatMut<'a> {
         }
     }
 
-    /// The rows from the first to the last, each without the gap behind it.
+    /// The rows from the first to the last, each without the gap after it.
     pub fn into_rows(self) -> impl ExactSizeIterator<Item = &'a mut [f32]> {
         (0..self.rows).map(move |row| {
             let start = self.start.wrapping_add(row * self.stride);
@@ -383,8 +382,8 @@ impl<'a> MatMut<'a> {
     }
 }
 
-/// `op(X)`: a matrix as a product reads it, straight or with rows and columns
-/// exchanged. Made from a [`MatRef`] by `into()` or [`MatRef::t`].
+/// `op(X)`: a matrix or its transpose, as a factor of a product. Made from a [`MatRef`] by
+/// `into()` or [`MatRef::t`].
 #[derive(Clone, Copy, Debug)]
 pub struct Operand<'a> {
     matrix: MatRef<'a>,
@@ -399,19 +398,19 @@ impl<'a> From<MatRef<'a>> for Operand<'a> {
 }
 
 impl<'a> Operand<'a> {
-    /// The view behind the operand, as it lies in memory.
+    /// The view of the matrix as it is in memory.
     #[inline]
     pub fn matrix(&self) -> MatRef<'a> {
         self.matrix
     }
 
-    /// Whether the product exchanges the rows and columns of [`Operand::matrix`].
+    /// Whether this is the transpose of [`Operand::matrix`].
     #[inline]
     pub fn is_transposed(&self) -> bool {
         self.transposed
     }
 
-    /// The operand with rows and columns exchanged (once more).
+    /// The transpose of the operand.
     #[inline]
     pub fn t(self) -> Self {
         Self { transposed: !self.transposed, ..self }

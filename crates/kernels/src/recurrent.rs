@@ -1,5 +1,5 @@
-//! The small recurrent network, fused: an Elman layer with a sigmoid, and its
-//! sigmoid outputs, forward and back through time, for any size and batch.
+//! The small recurrent network, fused: a sigmoid Elman layer and its sigmoid outputs,
+//! forward and back through time, for any size and batch.
 //!
 //! Legend: T steps, B batch, I inputs, H hidden units, O outputs; S is H rounded
 //! up to [`ROW`], the length of every row that holds hidden units.
@@ -14,23 +14,23 @@
 //! where `dy[t]` is the gradient before the output's sigmoid. Both directions are
 //! one loop, `scan`: `state[t] = finish(input[t]·U + state[t ∓ 1]·W)`.
 //!
-//! At batch 1 the cost is the latency of that chain and not its arithmetic:
+//! At batch 1 the cost is the latency of that chain, not its arithmetic:
 //!
-//! 1. The lanes run along the hidden units; a state is stored once and each of its
-//!    values is broadcast by the load port, as an operand of a multiply-add.
+//! 1. The lanes run along the hidden units. A state is stored once, and the load port
+//!    broadcasts each of its values as an operand of a multiply-add.
 //! 2. The sum over H is split over enough accumulators to hide the latency of the
 //!    multiply-add, and `input·U`, which nothing waits for, starts them off.
-//! 3. While the units fit one vector, the recurrent weights are held in registers for
-//!    the whole sequence; above, they are read from L1.
-//! 4. All that the chain does not need (transposing `W_rec`, the outputs of
-//!    earlier steps, the products for the gradients) stands behind it in program
-//!    order, and fills the slots that the waiting chain leaves empty.
+//! 3. If the units fit one vector, the recurrent weights are held in registers for the whole
+//!    sequence; otherwise they are read from L1.
+//! 4. Work that the chain does not need (the outputs of earlier steps, the products for the
+//!    gradients) follows it in program order, and fills the slots that the chain leaves
+//!    empty while it waits.
 //!
-//! With a larger batch the rows of a step are independent, and tiles of them share
-//! each weight that is loaded.
+//! With a larger batch the rows of a step are independent, and a tile of them shares each
+//! weight that is loaded.
 //!
-//! What this is not: layers, gates and large matrices; a hidden state above a few
-//! hundred units wants packed products.
+//! Not for layers, gates or large matrices: above a few hundred units packed products are
+//! faster.
 
 use crate::activation::{sigmoid_chain_lanes, sigmoid_lanes};
 use crate::buffer::LINE;
@@ -101,7 +101,7 @@ pub struct Weights<T> {
     pub w_out: T,
 }
 
-/// What the backward pass writes on its way.
+/// Memory that the backward pass needs for intermediate values.
 #[derive(Debug)]
 pub struct Scratch<'a> {
     /// `[T, B, S]`, the gradients before the hidden sigmoid.
@@ -111,7 +111,7 @@ pub struct Scratch<'a> {
 }
 
 /// Runs the network over `x` `[T, B, I]`: writes the states `h` `[T, B, S]` and the
-/// outputs `y` `[T, B, O]`. The padding of `h` is finite, and not zero.
+/// outputs `y` `[T, B, O]`. The padding of `h` is finite, but not zero.
 ///
 /// # Panics
 /// If a slice does not have the length that `sizes` asks for, or there are no hidden units.
@@ -131,8 +131,9 @@ pub fn forward(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mut [f32],
     }
 }
 
-/// The first part of [`forward`]: the states `h` `[T, B, S]` alone, for who changes `W_out`
-/// before the outputs are made of them, by [`head`].
+/// The first part of [`forward`]: the states `h` `[T, B, S]` alone, so that `W_out` can be
+/// changed before [`head`] computes the outputs (the early synchronisation of the output
+/// layer in Hogwild!).
 ///
 /// # Panics
 /// If a slice does not have the length that `sizes` asks for, or there are no hidden units.
@@ -146,8 +147,8 @@ pub fn states(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mut [f32]) 
     unsafe { scan_forward(sizes, weights, x, h) };
 }
 
-/// The second part of [`forward`]: the outputs `y` `[T, B, O]` of the states `h` `[T, B, S]`,
-/// by `w_out` `[O, S]`.
+/// The second part of [`forward`]: the outputs `y` `[T, B, O]` from the states `h`
+/// `[T, B, S]` and `w_out` `[O, S]`.
 ///
 /// # Panics
 /// If a slice does not have the length that `sizes` asks for, or there are no hidden units.
@@ -162,8 +163,8 @@ pub fn head(sizes: Sizes, w_out: &[f32], h: &[f32], y: &mut [f32]) {
     unsafe { outputs(sizes, Rows::of_slice(h, stride), Rows::of_slice(w_out, stride), y) };
 }
 
-/// What [`backward`] writes to `dw_out` `[O, S]`, and nothing else of it: it needs the states
-/// `h` `[T, B, S]` and `dy` `[T, B, O]`, and not the way back through time.
+/// The part of [`backward`] that writes `dw_out` `[O, S]`: it needs the states `h`
+/// `[T, B, S]` and `dy` `[T, B, O]`, but no pass back through time.
 ///
 /// # Panics
 /// If a slice does not have the length that `sizes` asks for, or there are no hidden units.
@@ -205,8 +206,8 @@ unsafe fn scan_forward(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mu
     }
 }
 
-/// Carries `dy` `[T, B, O]`, the gradient before the output's sigmoid, back through
-/// time, and writes the gradients, summed over T and B, over `gradients`.
+/// Propagates `dy` `[T, B, O]`, the gradient before the output's sigmoid, back through time,
+/// and overwrites `gradients` with the gradients of the weights, summed over T and B.
 ///
 /// `x` and `h` are those of the forward pass. Padding in `gradients` is written as zero.
 ///
@@ -325,8 +326,8 @@ struct Scan {
     backwards: bool,
 }
 
-/// Chooses how to run a [`Scan`] by the number of hidden units.
-/// `finish` gets the offset of a vector in `state`, and the vector.
+/// Runs a [`Scan`], in the way that suits the number of hidden units. `finish` gets the
+/// offset of a vector in `state`, and the vector.
 ///
 /// # Safety
 /// The arrays in `pass` have the shapes written there.
@@ -352,12 +353,12 @@ const fn is_held(sizes: Sizes) -> bool {
     sizes.batch == 1 && sizes.hidden <= LANES
 }
 
-/// The time loop of a single sequence whose units fit one vector: W, filled up with
-/// zeros to `HELD` (8 or 16) rows, or its columns on the way back, stays in registers.
+/// The time loop of a single sequence whose units fit one vector: W stays in registers,
+/// filled up with zeros to `HELD` (8 or 16) rows, or columns in the backward pass.
 ///
-/// A value of the last state is broadcast from the register in 3 cycles, on the one
-/// port that shuffles, or from memory after the 7 of a forwarded store: the first
-/// four go the short way while the rest are on the long one.
+/// A value of the last state is broadcast from its register in 3 cycles, on the one port
+/// that shuffles, or from memory after the 7 cycles of a forwarded store: the first four
+/// values are taken from the register while the others are on their way through memory.
 ///
 /// # Safety
 /// As [`scan`]; B is 1 and `H ≤ HELD ≤ LANES`.
@@ -405,9 +406,9 @@ unsafe fn scan_held<const HELD: usize>(
     }
 }
 
-/// The way back of [`scan_held`] for up to 8 units, with the gradient of W_rec summed
-/// beside it, from each step while the chain waits for the next. With 16, the weights
-/// leave no registers for it.
+/// The backward pass of [`scan_held`] for up to 8 units: the gradient of W_rec is summed
+/// step by step, while the chain waits. With 16 units the weights leave no registers for
+/// that.
 ///
 /// # Safety
 /// As [`scan_held`]; `h` has T rows of S values, and `dw_rec` H rows of S values.
@@ -595,7 +596,7 @@ unsafe fn tile<const R: usize, const N: usize, const SPLIT: usize>(
                 k += 1;
             }
         }
-        #[allow(clippy::needless_range_loop)] // iterators would send the sums to memory
+        #[allow(clippy::needless_range_loop)] // iterators would spill the sums to memory
         for r in 0..R {
             for n in 0..N {
                 let sum = tree_sum(array::from_fn::<_, SPLIT, _>(|s| sums[s][r][n]));
@@ -628,10 +629,10 @@ unsafe fn add_products<const R: usize, const N: usize>(
     }
 }
 
-/// `y[row, o] = σ(Σ_j h[row, j]·w_out[o, j])`; the weights' zero padding hides that of `h`.
+/// `y[row, o] = σ(Σ_j h[row, j]·w_out[o, j])`; the weights' zero padding masks that of `h`.
 ///
-/// The lanes run along the units, and the sums are wanted across them: eight rows are
-/// summed at once, by transposing their products in registers.
+/// The lanes run along the units, over which the sums run: eight rows are reduced at once,
+/// by transposing their products in registers.
 ///
 /// # Safety
 /// `h` has T·B rows of S values, `w_out` O rows of S values, `y` T·B·O values.
@@ -672,7 +673,7 @@ const GROUP: usize = 8;
 /// The dot products of `weights` with [`GROUP`] rows.
 ///
 /// # Safety
-/// There are so many rows, and they and `weights` have S values.
+/// There are [`GROUP`] rows, and they and `weights` have S values.
 #[inline(always)]
 unsafe fn dots(sizes: Sizes, rows: Rows, weights: *const f32) -> f32x8 {
     let mut products = [f32x8::ZERO; GROUP];
@@ -684,7 +685,7 @@ unsafe fn dots(sizes: Sizes, rows: Rows, weights: *const f32) -> f32x8 {
     tree_sum(f32x8::transpose(products))
 }
 
-/// The products of two rows of S values, summed up to one vector.
+/// The products of two rows of S values, summed to one vector.
 ///
 /// # Safety
 /// Both have S values.
@@ -712,8 +713,8 @@ struct Columns {
 /// `left` and `right` have `rows` rows, the latter of S values; `sums` is `[left.count, S]`.
 #[inline(always)]
 unsafe fn outer_sums(rows: usize, left: Columns, right: Rows, hidden: usize, sums: &mut [f32]) {
-    // With many rows, enough accumulators to hide the latency of the multiply-add;
-    // with few, each row must be summed up as soon as it is there.
+    // With many rows, enough accumulators to hide the latency of the multiply-add; with
+    // few, each row is added as soon as it has been computed.
     let split = rows >= 64;
     // SAFETY: each tile takes no more columns than are left of `left.count`, from the one on
     // where the last ended; the arrays have the shapes asked for above.
@@ -732,8 +733,8 @@ unsafe fn outer_sums(rows: usize, left: Columns, right: Rows, hidden: usize, sum
     }
 }
 
-/// Rows m to m + `M` of [`outer_sums`], a vector's width of columns at a time, the rows
-/// n dealt out over `SPLIT` accumulators. Returns `M`.
+/// Rows m to m + `M` of [`outer_sums`], one vector of columns at a time, with the rows n
+/// distributed over `SPLIT` accumulators. Returns `M`.
 ///
 /// # Safety
 /// As [`outer_sums`], and `m + M ≤ left.count`.
@@ -756,7 +757,7 @@ unsafe fn outer_tiles<const M: usize, const SPLIT: usize>(
                     *acc = Lanes::splat(*left.rows.at(n).add(m + k)).mul_add(right, *acc);
                 }
             };
-            // The last rows first: backwards in time, they are the first to be ready.
+            // The last rows first: the backward pass has computed them first.
             let mut n = rows;
             while n >= SPLIT {
                 n -= SPLIT;
@@ -769,7 +770,7 @@ unsafe fn outer_tiles<const M: usize, const SPLIT: usize>(
                 add(&mut acc[0], n);
             }
         }
-        #[allow(clippy::needless_range_loop)] // iterators would send the sums to memory
+        #[allow(clippy::needless_range_loop)] // iterators would spill the sums to memory
         for k in 0..M {
             let mut sum = tree_sum(array::from_fn::<_, SPLIT, _>(|s| acc[s][k]));
             if column + LANES > hidden {

@@ -7,21 +7,21 @@
 
 use crate::lanes::{LANES, Lanes};
 
-/// The first `count` lanes of a vector, in the form the build's masked moves take.
+/// Selects the first `count` lanes of a vector, in the form of the build's masked moves.
 #[derive(Clone, Copy)]
 pub(crate) struct TailMask(platform::Mask);
 
 impl TailMask {
-    /// The first `count` lanes; all of them from [`LANES`] on.
+    /// Selects the first `count` lanes, or all if `count` is at least [`LANES`].
     #[inline(always)]
     pub(crate) fn new(count: usize) -> Self {
         Self(platform::mask(count.min(LANES)))
     }
 
-    /// Loads the lanes named and fills the others with zero.
+    /// Loads the lanes selected and fills the others with zero.
     ///
     /// # Safety
-    /// `source` is valid for reading as many values as lanes are named.
+    /// `source` is valid for reading as many values as lanes are selected.
     #[inline(always)]
     pub(crate) unsafe fn load(self, source: *const f32) -> Lanes {
         // SAFETY: `source` is valid for reading the lanes selected, as asked above; no other is
@@ -29,11 +29,11 @@ impl TailMask {
         unsafe { platform::load(self.0, source) }
     }
 
-    /// Loads the lanes named from values `step` apart and fills the others with zero.
+    /// Loads the lanes selected from values `step` apart and fills the others with zero.
     ///
     /// # Safety
     /// `source` is valid for reading a value at each multiple of `step`, for as many as
-    /// lanes are named; the step is [`MAX_GATHER_STEP`] at most.
+    /// lanes are selected; the step is [`MAX_GATHER_STEP`] at most.
     #[inline(always)]
     pub(crate) unsafe fn gather(self, source: *const f32, step: usize) -> Lanes {
         // SAFETY: `source` is valid for reading at the multiples of `step` of the lanes
@@ -41,10 +41,10 @@ impl TailMask {
         unsafe { platform::gather(self.0, source, step) }
     }
 
-    /// Stores the lanes named and leaves what lies behind them untouched.
+    /// Stores the lanes selected and leaves the memory of the others untouched.
     ///
     /// # Safety
-    /// `target` is valid for writing as many values as lanes are named.
+    /// `target` is valid for writing as many values as lanes are selected.
     #[inline(always)]
     pub(crate) unsafe fn store(self, target: *mut f32, value: Lanes) {
         // SAFETY: `target` is valid for writing the lanes selected, as asked above; no other is
@@ -85,7 +85,7 @@ pub(crate) fn leading_ones(width: usize) -> Lanes {
     Lanes::new(*window)
 }
 
-/// The largest step of a gather: its instruction takes distances in bytes, as i32.
+/// The largest step of a gather: its instruction takes offsets in bytes, as i32.
 pub(crate) const MAX_GATHER_STEP: usize = i32::MAX as usize / (LANES * size_of::<f32>());
 
 #[cfg(target_feature = "avx512f")]

@@ -18,7 +18,7 @@ use wide::f32x8;
 /// Rows and columns of a square.
 pub(crate) const SIDE: usize = 8;
 
-/// A matrix to transpose, of which some values behind each row may be read as well.
+/// A matrix to transpose; some values beyond the end of each row may be readable as well.
 #[derive(Clone, Copy)]
 pub(crate) struct Source {
     pub(crate) values: Rows,
@@ -29,8 +29,8 @@ pub(crate) struct Source {
     pub(crate) readable: usize,
 }
 
-/// `to[j, i] = from[i, j]` for each column j of `from`, and zero for each i from its rows up
-/// to `width`.
+/// `to[j, i] = from[i, j]` for each column j of `from`; zero for i from its rows up to
+/// `width`.
 ///
 /// # Safety
 /// `from` has its rows, each valid for reading `readable` values. `to` has a row for each
@@ -50,7 +50,7 @@ pub(crate) unsafe fn transpose(from: Source, to: RowsMut, width: usize) {
                     unsafe { transposed_edge(from, first, j) }
                 }
             };
-            // With 8 lanes there is no second square: the rows behind the last are zeros.
+            // With 8 lanes there is no second square.
             let low = block(i);
             let high = if LANES == 16 { block(i + SIDE) } else { [f32x8::ZERO; SIDE] };
             for k in 0..SIDE.min(from.columns - j) {
@@ -138,8 +138,8 @@ unsafe fn transposed_edge(from: Source, first: usize, column: usize) -> [f32x8; 
 mod tests {
     use super::*;
 
-    /// Sources at a stride, with and without readable padding, into targets wider than
-    /// their rows: each value, the zeros behind, and nothing beyond `width`.
+    /// Sources with and without readable padding, into targets at a stride: every value, the
+    /// zeros after the rows of the source, and nothing beyond `width`.
     #[test]
     fn agrees_with_the_obvious_loop_and_leaves_the_rest_alone() {
         for rows in [0_usize, 1, 2, 7, 8, 9, 15, 16, 17, 31, 32] {

@@ -125,13 +125,13 @@ fn steps_and_sequences_of_a_cell_whose_product_wraps_are_refused_by_their_sizes(
         let walk = Walk { steps, batch, direction: Direction::Forward };
         let gru_steps = || gru::Steps { zx: rows_of(48), zh: rows_of(48), h: rows_of(16) };
         let gru_back =
-            || gru::StepsBack { zx: rows_of(48), zh: rows_of(48), h: none, dh: rows_of(16) };
+            || gru::StepsBackward { zx: rows_of(48), zh: rows_of(48), h: none, dh: rows_of(16) };
         let recurrent = gru::Recurrent { w_rec: w3, b_rec: None };
         let start = lstm::Start { h: none, c: none };
         let lstm_steps = || lstm::Steps { gates: rows_of(64), c: rows_of(16), h: rows_of(16) };
         let lstm_back =
-            || lstm::StepsBack { gates: rows_of(64), c: none, h: none, dh: rows_of(16) };
-        let start_back = || lstm::StartBack { dh: rows_of(16), dc: rows_of(16) };
+            || lstm::StepsBackward { gates: rows_of(64), c: none, h: none, dh: rows_of(16) };
+        let start_back = || lstm::StartBackward { dh: rows_of(16), dc: rows_of(16) };
         let texts = [
             refusal(|| elman::forward_steps(tanh, walk, w1, none, rows_of(16))),
             refusal(|| elman::backward_steps(tanh, walk, w1, none, rows_of(16), rows_of(16))),
@@ -153,7 +153,7 @@ fn units_of_a_cell_whose_padding_wraps_are_refused() {
     let state = || MatMut::new(&mut [], 2, 0);
     let rows = MatRef::new(&[], 2, 0);
     let walk = Walk { steps: 1, batch: 2, direction: Direction::Forward };
-    let weights = kernels::cell::Weights { w_in: rows, w_rec, b_in: None, b_rec: None };
+    let weights = kernels::cell::CellWeights { w_in: rows, w_rec, b_in: None, b_rec: None };
     let tanh = elman::Nonlinearity::Tanh;
     let gru_steps = gru::Steps { zx: state(), zh: state(), h: state() };
     let lstm_steps = lstm::Steps { gates: state(), c: state(), h: state() };
@@ -249,7 +249,7 @@ fn weights_whose_padding_wraps_are_not_packed() {
         assert_eq!(PackedMatrix::new(matrix).rows(), rows);
         let mut panels = Panels::default();
         panels.assign(matrix);
-        panels::multiply(wide.part(0, 0, 0, rows), &panels, panels::Start::Zeros, rows_of(0));
+        panels::multiply(wide.part(0, 0, 0, rows), &panels, panels::InitialSum::Zeros, rows_of(0));
     }
     assert!(Panels::pay(1 << 63, 2) && Panels::pay(far, far));
     // What could not be packed leaves what was there before.
@@ -263,7 +263,7 @@ fn weights_whose_padding_wraps_are_not_packed() {
     panels::multiply(
         MatRef::from_row(&[3.0]),
         &panels,
-        panels::Start::Zeros,
+        panels::InitialSum::Zeros,
         MatMut::from_row(&mut row),
     );
     assert_eq!([y[0], row[0]], [6.0; 2]);

@@ -64,6 +64,37 @@ impl Cell {
     }
 }
 
+/// What a network remembers from step to step.
+///
+/// The two others than [`Memory::State`] are small networks to compare with: one layer of an
+/// Elman cell, one direction, a head on every step, no dropout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Memory {
+    /// The states of its layers, as a recurrent network does.
+    #[default]
+    State,
+    /// Its outputs, behind the head's activation (M. I. Jordan, Serial order, 1986):
+    ///
+    /// ```text
+    /// h_t = f(W_ih x_t + b_ih + W_hh y_{t−1} + b_hh)    y_t = head(h_t)    y_{−1} = 0
+    /// ```
+    Output,
+    /// Its last n inputs, side by side in the order of time, zeros before the first: a
+    /// feed-forward network. It has no W_hh and no b_hh.
+    ///
+    /// ```text
+    /// h_t = f(W_ih [x_{t−n+1}, …, x_t] + b_ih)          y_t = head(h_t)
+    /// ```
+    Window(usize),
+}
+
+impl Memory {
+    fn is_state(&self) -> bool {
+        *self == Self::State
+    }
+}
+
 /// The steps at which the head is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -135,10 +166,17 @@ pub struct Architecture {
     pub dropout: f32,
     /// Without one, the outputs are the last layer's states.
     pub head: Option<Head>,
+    /// V, the rows of an embedding `[V, I]` before the first layer (PyTorch's `Embedding`): the
+    /// network is then shown symbols, each of which selects a row of I values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<usize>,
+    /// What it remembers from step to step.
+    #[serde(default, skip_serializing_if = "Memory::is_state")]
+    pub memory: Memory,
 }
 
 impl Architecture {
-    /// One layer with biases, forward only, without dropout and head.
+    /// One layer with biases, forward only, without dropout, head and embedding.
     pub const fn new(cell: Cell, inputs: usize, hidden: usize) -> Self {
         Self {
             cell,
@@ -149,14 +187,31 @@ impl Architecture {
             bias: true,
             dropout: 0.0,
             head: None,
+            embedding: None,
+            memory: Memory::State,
         }
     }
 }
 
 /// An [`Architecture`] that makes sense and whose parameters fit in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Architecture", into = "Architecture")]
+#[serde(try_from = "Stored", into = "Architecture")]
 pub struct Config(Architecture);
+
+/// An architecture as it was written, by an older version perhaps.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Stored(Architecture);
+
+impl TryFrom<Stored> for Config {
+    type Error = Error;
+
+    fn try_from(Stored(architecture): Stored) -> Result<Self, Error> {
+        // a dropout that did nothing was let in once, and is read as what it did
+        let dropout = if architecture.layers == 1 { 0.0 } else { architecture.dropout };
+        Self::new(Architecture { dropout, ..architecture })
+    }
+}
 
 impl TryFrom<Architecture> for Config {
     type Error = Error;
@@ -176,14 +231,20 @@ impl Config {
     /// Checks an architecture.
     ///
     /// # Errors
-    /// If a size is 0, the dropout is not in [0, 1), or the parameters would not fit
-    /// in memory.
+    /// If a size is 0, the dropout is not in [0, 1), or there is one and but one layer, the
+    /// parameters would not fit in memory, or the [`Memory`] is not for such a network.
     pub fn new(architecture: Architecture) -> Result<Self, Error> {
-        let Architecture { inputs, hidden, layers, dropout, head, .. } = architecture;
+        let Architecture { inputs, hidden, layers, dropout, head, embedding, memory, .. } =
+            architecture;
         let outputs = head.map_or(1, |head| head.outputs);
-        for (name, size) in
-            [("input", inputs), ("hidden unit", hidden), ("layer", layers), ("output", outputs)]
-        {
+        for (name, size) in [
+            ("input", inputs),
+            ("hidden unit", hidden),
+            ("layer", layers),
+            ("output", outputs),
+            ("symbol", embedding.unwrap_or(1)),
+            ("input in its window", if let Memory::Window(length) = memory { length } else { 1 }),
+        ] {
             if size == 0 {
                 return Err(Error::Zero(name));
             }
@@ -191,9 +252,18 @@ impl Config {
         if !(0.0..1.0).contains(&dropout) {
             return Err(Error::Dropout(dropout));
         }
+        if dropout > 0.0 && layers == 1 {
+            return Err(Error::DropoutOfOneLayer(dropout));
+        }
+        if memory != Memory::State {
+            check_memory(&architecture)?;
+        }
         match layout::arena_len(&architecture) {
             Some(count) if count <= MOST_PARAMETERS => Ok(Self(architecture)),
-            _ => Err(Error::TooLarge { inputs, hidden, layers, outputs }),
+            _ => {
+                let symbols = embedding.unwrap_or(0);
+                Err(Error::TooLarge { inputs, hidden, layers, outputs, symbols })
+            }
         }
     }
 
@@ -209,6 +279,40 @@ impl Config {
             head: Some(Head { outputs, bias: false, steps, activation }),
             ..Architecture::new(Cell::Elman(Nonlinearity::Sigmoid), inputs, hidden)
         })
+    }
+
+    /// What is different in `self` from `expected`, name by name.
+    pub(crate) fn differences(self, expected: Self) -> String {
+        let (found, expected) = (self.0, expected.0);
+        let head = |architecture: Architecture| {
+            architecture.head.map_or("none".to_owned(), |head| {
+                let Head { outputs, bias, steps, activation } = head;
+                let bias = if bias { "a bias" } else { "no bias" };
+                format!("{outputs} outputs, {bias}, {steps:?} step, {activation:?}")
+            })
+        };
+        let texts = |a: Architecture| {
+            [
+                ("the cell", format!("{:?}", a.cell)),
+                ("inputs", a.inputs.to_string()),
+                ("hidden units", a.hidden.to_string()),
+                ("layers", a.layers.to_string()),
+                ("bidirectional", a.bidirectional.to_string()),
+                ("biases", a.bias.to_string()),
+                ("dropout", a.dropout.to_string()),
+                ("the head", head(a)),
+                (
+                    "the embedding",
+                    a.embedding.map_or("none".to_owned(), |v| format!("{v} symbols")),
+                ),
+                ("the memory", format!("{:?}", a.memory)),
+            ]
+        };
+        let pairs = texts(found).into_iter().zip(texts(expected));
+        let different = pairs.filter(|((_, found), (_, expected))| found != expected);
+        let named = different
+            .map(|((name, found), (_, expected))| format!("{name}: {found}, not {expected}"));
+        named.collect::<Vec<_>>().join("; ")
     }
 
     /// Whether this is [`Config::lab`] for some sizes.
@@ -272,15 +376,49 @@ impl Config {
         self.0.head.map_or(self.directions() * self.hidden(), |head| head.outputs)
     }
 
-    /// The inputs of a layer: I for the first, D·H for those above.
+    /// The inputs of a layer: I for the first (of a window of n, n·I), D·H for those above.
     pub fn layer_inputs(&self, layer: usize) -> usize {
-        if layer == 0 { self.inputs() } else { self.directions() * self.hidden() }
+        match (layer, self.0.memory) {
+            (0, Memory::Window(length)) => length * self.inputs(),
+            (0, _) => self.inputs(),
+            _ => self.directions() * self.hidden(),
+        }
+    }
+
+    /// V, the rows of the embedding, if there is one.
+    pub fn embedding(&self) -> Option<usize> {
+        self.0.embedding
     }
 
     /// V, the symbols that a network can be shown ([`crate::Sequences::of_symbols`]): each
-    /// selects one of the inputs, as a one-hot row does.
+    /// selects a row of the embedding, or, without one, one of the inputs, as a one-hot row
+    /// does.
     pub fn symbols(&self) -> usize {
-        self.inputs()
+        self.0.embedding.unwrap_or(self.inputs())
+    }
+
+    /// What it remembers from step to step.
+    pub fn memory(&self) -> Memory {
+        self.0.memory
+    }
+
+    /// The values of a [`crate::State`] for each layer, direction and sequence: H; of a network
+    /// that remembers its outputs O; of one that remembers n inputs (n − 1)·I.
+    pub fn state_width(&self) -> usize {
+        match self.0.memory {
+            Memory::State => self.hidden(),
+            Memory::Output => self.outputs(),
+            Memory::Window(length) => (length - 1) * self.inputs(),
+        }
+    }
+
+    /// The rows of W_rec: H, or what else comes from the step before through weights.
+    pub(crate) fn recurrent_inputs(&self) -> usize {
+        match self.0.memory {
+            Memory::State => self.hidden(),
+            Memory::Output => self.outputs(),
+            Memory::Window(_) => 0,
+        }
     }
 
     /// S, the length of a padded row of hidden units.
@@ -298,6 +436,21 @@ impl Config {
             outputs: self.outputs(),
         }
     }
+}
+
+/// Refuses a memory other than the states of a network that is not one small layer.
+fn check_memory(architecture: &Architecture) -> Result<(), Error> {
+    let Architecture { cell, layers, bidirectional, dropout, head, memory, .. } = *architecture;
+    let found = match (cell, head) {
+        (Cell::Gru | Cell::Lstm, _) => format!("a cell of {} gates", cell.gates()),
+        _ if layers > 1 => format!("{layers} layers"),
+        _ if bidirectional => "two directions".to_owned(),
+        _ if dropout > 0.0 => format!("a dropout of {dropout}"),
+        (_, None) => "no head".to_owned(),
+        (_, Some(Head { steps: HeadSteps::Last, .. })) => "a head on the last step".to_owned(),
+        (Cell::Elman(_), Some(_)) => return Ok(()),
+    };
+    Err(Error::Memory { memory, found })
 }
 
 #[cfg(test)]
@@ -334,7 +487,46 @@ mod tests {
             let text = text(Architecture { dropout, ..lstm });
             assert!(text.contains(&format!("{dropout}")) && text.contains("[0, 1)"), "{text}");
         }
-        assert!(Config::new(Architecture { dropout: 0.99, ..lstm }).is_ok());
+        assert!(Config::new(Architecture { dropout: 0.99, layers: 2, ..lstm }).is_ok());
+        let text = text(Architecture { dropout: 0.25, ..lstm });
+        assert!(text.contains("0.25") && text.contains("there is one"), "{text}");
+    }
+
+    #[test]
+    fn configurations_of_older_versions_are_read() {
+        // without embedding and memory, and with a dropout that did nothing
+        let written = r#"{"cell":"lstm","inputs":3,"hidden":5,"layers":1,"bidirectional":false,
+            "bias":true,"dropout":0.25,"head":null}"#;
+        let lstm = Architecture::new(Cell::Lstm, 3, 5);
+        let config: Config = serde_json::from_str(written).unwrap();
+        assert_eq!(config.architecture(), lstm);
+        // and what is written now has no more than it needs
+        assert!(!serde_json::to_string(&config).unwrap().contains("memory"));
+        let head = Some(Head::linear(2));
+        let elman =
+            Architecture { head, ..Architecture::new(Cell::Elman(Nonlinearity::Relu), 3, 5) };
+        for architecture in [
+            Architecture { embedding: Some(7), ..lstm },
+            Architecture { memory: Memory::Output, ..elman },
+            Architecture { memory: Memory::Window(4), ..elman },
+        ] {
+            let config = Config::new(architecture).unwrap();
+            let text = serde_json::to_string(&config).unwrap();
+            assert_eq!(serde_json::from_str::<Config>(&text).unwrap(), config, "{text}");
+        }
+        let zero = written.replace("\"hidden\":5", "\"hidden\":0");
+        assert!(serde_json::from_str::<Config>(&zero).is_err());
+    }
+
+    #[test]
+    fn what_differs_is_named_and_nothing_else() {
+        let one = Architecture::new(Cell::Gru, 2, 3);
+        let other = Architecture { hidden: 4, head: Some(Head::linear(5)), ..one };
+        let [one, other] = [one, other].map(|architecture| Config::new(architecture).unwrap());
+        assert_eq!(one.differences(one), "");
+        let text = other.differences(one);
+        assert!(text.starts_with("hidden units: 4, not 3; the head: 5 outputs"), "{text}");
+        assert!(text.ends_with("not none") && !text.contains("inputs"), "{text}");
     }
 
     #[test]

@@ -11,7 +11,8 @@ use kernels::buffer::Buffer;
 pub enum Inputs<'a> {
     /// `[T, B, I]`: all inputs of each step.
     Values(&'a [f32]),
-    /// `[T, B]`: of each step the one input that is 1, the others being 0.
+    /// `[T, B]`: of each step the one input that is 1, the others being 0; or, where there is an
+    /// embedding, the row of it that is the input.
     Symbols(&'a [u32]),
 }
 

@@ -51,7 +51,9 @@ mod stream;
 mod used;
 pub mod weights;
 
-pub use config::{Architecture, Cell, Config, Head, HeadActivation, HeadSteps, Nonlinearity};
+pub use config::{
+    Architecture, Cell, Config, Head, HeadActivation, HeadSteps, Memory, Nonlinearity,
+};
 pub use error::Error;
 pub use inputs::Inputs;
 pub use layout::{InputRows, Role, Tensor};

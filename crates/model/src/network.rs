@@ -1,7 +1,8 @@
 //! A network at work: forward, and backward through time, over buffers it keeps.
 //!
 //! One door; which path serves a pass is decided behind it: the lab's network runs fused
-//! (`lab`), every other layer by layer and segment by segment (`layers`).
+//! (`lab`), every other recurrent one layer by layer and segment by segment (`layers`), and those
+//! that remember something else than their states in `plain`.
 //!
 //! # Memory
 //!
@@ -26,17 +27,22 @@
 mod backward;
 mod dropout;
 mod forward;
+mod jordan;
 mod lab;
 mod layers;
 mod output;
+mod packed;
+mod plain;
 mod product;
 mod segment;
 mod track;
+mod window;
 
 use crate::sequences::Sequences;
-use crate::{Config, Inputs, Parameters, State, size};
+use crate::{Config, Inputs, Memory, Parameters, State, size};
 use lab::Lab;
 use layers::Layers;
+use plain::Plain;
 use rand::Rng;
 use track::Keep;
 
@@ -73,6 +79,8 @@ pub struct Network {
     keep: Keep,
     lab: Option<Lab>,
     layers: Layers,
+    /// Of a network that remembers something else than its states, which takes no other path.
+    plain: Option<Plain>,
     /// Whether the last pass took the lab's path.
     is_lab: bool,
     /// Whether the last pass was shown symbols, on the other path.
@@ -89,6 +97,7 @@ impl Network {
             keep: Keep::All,
             lab: config.is_lab().then(|| Lab::new(config)),
             layers: Layers::default(),
+            plain: (config.memory() != Memory::State).then(Plain::default),
             is_lab: config.is_lab(),
             had_symbols: false,
             size: (0, 0),
@@ -113,7 +122,8 @@ impl Network {
     /// For data that may be wrong there is [`Sequences`], which refuses what is not finite.
     ///
     /// # Panics
-    /// If `x` does not hold T·B·I values, or `parameters` are of another size.
+    /// If `x` does not hold T·B·I values, `parameters` are of another size, or the network has an
+    /// embedding, which takes symbols ([`Sequences::of_symbols`]).
     #[inline]
     pub fn forward(
         &mut self,
@@ -129,7 +139,8 @@ impl Network {
             (self.size, self.is_lab) = ((steps, batch), true);
             return self.outputs();
         }
-        check_values(x, steps, batch, self.config.inputs());
+        size::check_values(x, steps, batch, self.config.inputs());
+        assert!(self.config.embedding().is_none(), "a network with an embedding takes symbols");
         let sequences = Sequences::trusted(self.config, x.into(), steps, batch);
         self.pass(parameters, &sequences, None, self.keep)
     }
@@ -224,6 +235,10 @@ impl Network {
             _ => {
                 self.is_lab = false;
                 self.had_symbols = matches!(sequences.inputs, Inputs::Symbols(_));
+                if let Some(plain) = &mut self.plain {
+                    plain.forward(parameters, sequences, keep != Keep::Nothing);
+                    return plain.outputs(self.config);
+                }
                 self.layers.forward(parameters, sequences, dropout, keep);
                 self.layers.outputs()
             }
@@ -252,7 +267,8 @@ impl Network {
     /// As [`Network::backward`]; `dx` `[T, B, I]` becomes the gradient of the inputs.
     ///
     /// # Panics
-    /// As [`Network::backward`], and if the inputs are symbols, which have no gradient.
+    /// As [`Network::backward`], and if the inputs are symbols, which have no gradient. (An
+    /// embedding has; it is among the parameters.)
     pub fn backward_to_inputs<'i>(
         &mut self,
         parameters: &Parameters,
@@ -310,7 +326,10 @@ impl Network {
                     }
                 }
             }
-            _ => self.layers.backward(parameters, inputs, dy, gradient, dx),
+            _ => match &mut self.plain {
+                Some(plain) => plain.backward(parameters, inputs, dy, gradient, dx),
+                None => self.layers.backward(parameters, inputs, dy, gradient, dx),
+            },
         }
     }
 
@@ -319,7 +338,10 @@ impl Network {
     pub fn outputs(&self) -> &[f32] {
         match &self.lab {
             Some(lab) if self.is_lab => lab.outputs(),
-            _ => self.layers.outputs(),
+            _ => match &self.plain {
+                Some(plain) => plain.outputs(self.config),
+                None => self.layers.outputs(),
+            },
         }
     }
 
@@ -337,14 +359,21 @@ impl Network {
                 }
                 state
             }
-            _ => self.layers.state(self.config),
+            _ => match &self.plain {
+                Some(plain) => plain.state(self.config),
+                None => self.layers.state(self.config),
+            },
         }
     }
 
     /// The gradient of the states that the last pass started from, once it has been carried
     /// back; none if it started from zeros by itself.
     pub fn start_gradient(&self) -> Option<State> {
-        if self.is_lab { None } else { self.layers.start_gradient(self.config) }
+        match &self.plain {
+            Some(plain) => plain.start_gradient(self.config),
+            None if self.is_lab => None,
+            None => self.layers.start_gradient(self.config),
+        }
     }
 
     /// The hidden units `[H]` of sequence `sequence` at step `step` in the last pass: of the
@@ -353,8 +382,9 @@ impl Network {
     /// # Panics
     /// If there was no such step or sequence, or it was not kept.
     pub fn hidden(&self, step: usize, sequence: usize) -> &[f32] {
-        let hidden = match &self.lab {
-            Some(lab) if self.is_lab => lab.hidden(step, sequence),
+        let hidden = match (&self.lab, &self.plain) {
+            (Some(lab), _) if self.is_lab => lab.hidden(step, sequence),
+            (_, Some(plain)) => plain.hidden(self.config, step, sequence),
             _ => self.layers.hidden(self.config, step, sequence),
         };
         let (steps, batch) = self.size;
@@ -377,8 +407,9 @@ impl Network {
 
     /// Bytes that the last forward pass keeps for the way back; see the table above.
     pub fn activation_bytes(&self) -> usize {
-        match &self.lab {
-            Some(lab) if self.is_lab => lab.bytes(),
+        match (&self.lab, &self.plain) {
+            (Some(lab), _) if self.is_lab => lab.bytes(),
+            (_, Some(plain)) => plain.bytes(),
             _ => self.layers.bytes(),
         }
     }
@@ -387,17 +418,8 @@ impl Network {
     fn check(&self, config: Config, name: &str) {
         assert!(
             config == self.config,
-            "the {name} are of {config:?}, the network is of {:?}",
-            self.config
+            "the {name} are of another network than this: {}",
+            config.differences(self.config)
         );
     }
-}
-
-/// Refuses values `x` that are not `[T, B, I]`.
-fn check_values(x: &[f32], steps: usize, batch: usize, inputs: usize) {
-    assert!(
-        size::product([steps, batch, inputs]) == Some(x.len()),
-        "x holds {} values, {steps} steps of {batch} sequences of {inputs} inputs do not",
-        x.len()
-    );
 }

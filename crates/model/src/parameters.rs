@@ -6,14 +6,14 @@
 
 use crate::layout::{self, InputRows, Role, Tensor};
 use crate::used::UsedRows;
-use crate::{Config, Error, size};
+use crate::{Config, Error, Memory, size};
 use kernels::buffer::Buffer;
 use kernels::recurrent::Weights;
 use rand::{Rng, RngExt};
 use std::ops::Range;
 
 /// The weights and biases (or their gradients) of one network, in rows padded with
-/// zeros: for each layer and direction `W_in` `[I_l, G·S]`, `W_rec` `[H, G·S]` (row:
+/// zeros: the embedding `[V, I]`, if there is one; for each layer and direction `W_in` `[I_l, G·S]`, `W_rec` `[H, G·S]` (row:
 /// from), `b_in` and `b_rec` `[G·S]`; then the head's `W_out` `[O, D·S]` and `b_out`.
 /// The gates of 16 units stand side by side in such a row.
 #[derive(Clone, Debug)]
@@ -37,6 +37,30 @@ pub(crate) struct Layer<T> {
     pub b_rec: T,
 }
 
+/// The padded view of an embedding, to read or to write.
+#[derive(Debug)]
+pub(crate) struct Embedding<T> {
+    values: T,
+    /// I
+    width: usize,
+    rows: InputRows,
+}
+
+impl<'a> Embedding<&'a [f32]> {
+    /// `[I]`: the row of `symbol`.
+    pub fn row(&self, symbol: u32) -> &'a [f32] {
+        &self.values[self.rows.range(symbol as usize)][..self.width]
+    }
+}
+
+impl Embedding<&mut [f32]> {
+    /// Adds to the row of `symbol`.
+    pub fn add(&mut self, symbol: u32, values: &[f32]) {
+        let row = &mut self.values[self.rows.range(symbol as usize)][..self.width];
+        row.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+    }
+}
+
 impl Parameters {
     /// All zeros.
     ///
@@ -56,13 +80,21 @@ impl Parameters {
     }
 
     /// As PyTorch starts: `RNN`, `GRU` and `LSTM` uniform in ±1/√H, weights and biases,
-    /// the `Linear` of the head in ±1/√(D·H); tensor by tensor, row by row.
+    /// the `Linear` of the head in ±1/√(D·H), an `Embedding` normal with mean 0 and variance 1;
+    /// tensor by tensor, row by row. The weights of a network that remembers its last inputs are
+    /// those of a `Linear` of n·I inputs, uniform in ±1/√(n·I).
     pub fn initialised(config: Config, generator: &mut impl Rng) -> Self {
         let mut parameters = Self::zeros(config);
         parameters.used.set_any();
         for tensor in parameters.tensors() {
-            let fan_in = match tensor.role() {
-                Role::Head | Role::HeadBias => config.directions() * config.hidden(),
+            let fan_in = match (tensor.role(), config.memory()) {
+                (Role::Embedding, _) => {
+                    let indices = tensor.indices();
+                    indices.for_each(|index| parameters.arena[index] = normal(generator));
+                    continue;
+                }
+                (Role::Head | Role::HeadBias, _) => config.directions() * config.hidden(),
+                (_, Memory::Window(_)) => config.layer_inputs(0),
                 _ => config.hidden(),
             };
             let bound = 1.0 / (fan_in as f32).sqrt();
@@ -83,7 +115,9 @@ impl Parameters {
         &self.arena
     }
 
-    /// Everything, padding included. What is written to the padding must be zero.
+    /// Everything, padding included. What is written to the padding must be zero: what an
+    /// update of values and gradients that are finite makes of zeros. Where that is not sure,
+    /// [`Parameters::clear_padding`] restores it.
     #[inline]
     pub fn arena_mut(&mut self) -> &mut [f32] {
         self.used.set_any();
@@ -146,26 +180,82 @@ impl Parameters {
         }
     }
 
-    /// Is every value finite? One pass over the arena.
-    pub fn is_finite(&self) -> bool {
-        crate::all_finite(&self.arena)
+    /// The parameters in an arena that was [`Parameters::arena`] once.
+    ///
+    /// # Errors
+    /// If it has another length, a value is not finite, or the padding is not zero.
+    pub fn from_arena(config: Config, arena: &[f32]) -> Result<Self, Error> {
+        let mut parameters = Self::zeros(config);
+        let expected = parameters.arena.len();
+        if arena.len() != expected {
+            return Err(Error::ArenaSize { found: arena.len(), expected });
+        }
+        parameters.arena_mut().copy_from_slice(arena);
+        parameters.check_finite()?;
+        Ok(parameters)
     }
 
-    /// Refuses a value that is not finite by its tensor and place.
+    /// Sets the padding to zero, whatever was written there.
+    pub fn clear_padding(&mut self) {
+        let mut rest = &mut self.arena[..];
+        for (used, padded) in layout::stretches(self.config) {
+            let (stretch, behind) = rest.split_at_mut(padded);
+            stretch[used..].fill(0.0);
+            rest = behind;
+        }
+    }
+
+    /// Is every value finite, and the padding zero? What [`Parameters::check_finite`] says, in
+    /// one pass over the arena.
+    pub fn is_finite(&self) -> bool {
+        crate::all_finite(&self.arena) && self.padding().is_none()
+    }
+
+    /// Refuses a value that is not finite by its tensor and place, and padding that is not zero.
     ///
     /// # Errors
     /// If there is one.
     pub fn check_finite(&self) -> Result<(), Error> {
-        if self.is_finite() {
-            return Ok(());
-        }
-        for tensor in self.tensors() {
-            let mut values = tensor.indices().map(|index| self.arena[index]).enumerate();
-            if let Some((index, value)) = values.find(|(_, value)| !value.is_finite()) {
-                return Err(Error::NotFinite { name: tensor.name().to_owned(), index, value });
+        if !crate::all_finite(&self.arena) {
+            for tensor in self.tensors() {
+                let mut values = tensor.indices().map(|index| self.arena[index]).enumerate();
+                if let Some((index, value)) = values.find(|(_, value)| !value.is_finite()) {
+                    return Err(Error::NotFinite { name: tensor.name().to_owned(), index, value });
+                }
             }
         }
-        Ok(()) // in the padding, which no result meets
+        match self.padding() {
+            None => Ok(()),
+            Some((place, value)) => Err(Error::Padding { place, value }),
+        }
+    }
+
+    /// What stands in the padding, if it is not all zero: its first place and value.
+    fn padding(&self) -> Option<(usize, f32)> {
+        if !layout::has_padding(self.config) {
+            return None;
+        }
+        let mut start = 0;
+        for (used, padded) in layout::stretches(self.config) {
+            let padding = &self.arena[start + used..start + padded];
+            if let Some(place) = padding.iter().position(|&value| value != 0.0) {
+                return Some((start + used + place, padding[place]));
+            }
+            start += padded;
+        }
+        None
+    }
+
+    /// The padded embedding `[V, I rounded up to 16]`, if there is one.
+    pub(crate) fn embedding(&self) -> Option<Embedding<&[f32]>> {
+        let rows = layout::embedding(self.config)?;
+        Some(Embedding { values: &self.arena[rows.all()], width: self.config.inputs(), rows })
+    }
+
+    /// The same, to write.
+    pub(crate) fn embedding_mut(&mut self) -> Option<Embedding<&mut [f32]>> {
+        let rows = layout::embedding(self.config)?;
+        Some(Embedding { values: &mut self.arena[rows.all()], width: self.config.inputs(), rows })
     }
 
     /// The padded views of layer `layer`, direction `direction`.
@@ -205,8 +295,9 @@ impl Parameters {
         Layer { w_in, w_rec, b_in, b_rec }
     }
 
-    /// Where the rows that a symbol selects lie in the arena: those of `W_in` `[I, G·S]` of the
-    /// first layer, forward, one an input.
+    /// Where the rows that a symbol selects lie in the arena: those of the embedding `[V, I]`, or
+    /// without one those of `W_in` `[I, G·S]` of the first layer, forward, one an input. (Of a
+    /// window of n inputs, n·I, of which a symbol selects n, one in each I.)
     pub fn input_rows(&self) -> InputRows {
         layout::input_rows(self.config).next().expect("a direction")
     }
@@ -288,6 +379,12 @@ impl Parameters {
         let hidden = self.config.hidden();
         view.chunks_exact(self.config.stride()).map(move |row| &row[..hidden])
     }
+}
+
+/// A normal number of mean 0 and variance 1, by G. E. P. Box and M. E. Muller (1958).
+fn normal(generator: &mut impl Rng) -> f32 {
+    let (u, v): (f64, f64) = (generator.random(), generator.random());
+    ((-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
 }
 
 /// The stretches of an arena of `len` values without the input rows that are not `used`.

@@ -36,7 +36,8 @@ impl<'a> Sequences<'a> {
     /// network of `config`, which starts from zero states. Reads all of x once.
     ///
     /// # Errors
-    /// If `x` does not hold T·B·I values, or one of them is not finite.
+    /// If `x` does not hold T·B·I values, or one of them is not finite, or the network has an
+    /// embedding, which takes symbols.
     pub fn new(config: Config, x: &'a [f32], steps: usize, batch: usize) -> Result<Self, Error> {
         let sequences = Self::of_size(config, x.into(), steps, batch)?;
         check_finite("inputs", x)?;
@@ -95,6 +96,9 @@ impl<'a> Sequences<'a> {
     ) -> Result<Self, Error> {
         let found = inputs.len();
         let (expected, error) = match inputs {
+            Inputs::Values(_) if config.embedding().is_some() => {
+                return Err(Error::ValuesForEmbedding { symbols: config.symbols() });
+            }
             Inputs::Values(_) => {
                 let inputs = config.inputs();
                 let error = Error::Inputs { found, steps, batch, inputs };
@@ -107,7 +111,8 @@ impl<'a> Sequences<'a> {
         if expected != Some(found) {
             return Err(error);
         }
-        let states = size::product([config.layers() * config.directions(), batch, config.hidden()]);
+        let tracks = config.layers() * config.directions();
+        let states = size::product([tracks, batch, config.state_width()]);
         if steps > MOST_STEPS || !states.is_some_and(size::has_room) {
             return Err(Error::PassTooLarge { steps, batch });
         }

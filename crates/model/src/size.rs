@@ -33,3 +33,16 @@ pub(crate) fn room<const N: usize>(what: &str, sizes: [usize; N]) -> usize {
         _ => panic!("{what} of {sizes:?} values do not fit in memory"),
     }
 }
+
+/// Refuses values `x` that are not `[T, B, I]`.
+///
+/// # Panics
+/// If they are not.
+#[track_caller]
+pub(crate) fn check_values(x: &[f32], steps: usize, batch: usize, inputs: usize) {
+    assert!(
+        product([steps, batch, inputs]) == Some(x.len()),
+        "x holds {} values, {steps} steps of {batch} sequences of {inputs} inputs do not",
+        x.len()
+    );
+}

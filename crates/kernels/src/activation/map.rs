@@ -8,9 +8,9 @@ use crate::tail_mask::{load_partial, store_partial};
 
 /// `x[i] ← f(x[i])`.
 ///
-/// A length that is no multiple of [`LANES`] costs one vector more: the last
-/// vector is read before the loop overwrites part of it, and written over the
-/// loop's results, which it equals where they overlap.
+/// A length that is not a multiple of [`LANES`] costs one vector more: the last vector is
+/// read before the loop overwrites part of it, and written over the loop's results, which
+/// it equals where they overlap.
 #[inline(always)]
 pub(super) fn map(x: &mut [f32], f: impl Fn(Lanes) -> Lanes) {
     let Some(&last) = x.last_chunk::<LANES>() else {
@@ -52,7 +52,7 @@ pub(super) fn map_into(x: &[f32], y: &mut [f32], f: impl Fn(Lanes) -> Lanes) {
     }
 }
 
-/// `dy[i] ← f(y[i], dy[i])`, the tail as in [`map`].
+/// `dy[i] ← f(y[i], dy[i])`, with the tail as in [`map`].
 #[inline(always)]
 #[track_caller]
 pub(super) fn zip_map(y: &[f32], dy: &mut [f32], f: impl Fn(Lanes, Lanes) -> Lanes) {

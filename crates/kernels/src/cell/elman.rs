@@ -14,7 +14,7 @@
 //! 2. As `σ(0)` is not 0, the padding of a state is set to zero.
 
 use super::sums::{self, Term, bias_of, load_gates};
-use super::{GROUP, Walk, Weights, check, check_row, get, put, vectors};
+use super::{CellWeights, GROUP, Walk, check, check_row, get, put, vectors};
 use crate::activation::{sigmoid_lanes, tanh_lanes};
 use crate::lanes::{LANES, Lanes, store};
 use crate::matmul::gemm;
@@ -40,7 +40,7 @@ use Nonlinearity::{Relu, Sigmoid, Tanh};
 /// `[rows, S]` become the states.
 ///
 /// # Panics
-/// If the rows of `h` are not those of so many units.
+/// If the rows of `h` are not those of `hidden` units.
 #[track_caller]
 pub fn forward(nonlinearity: Nonlinearity, hidden: usize, h: MatMut<'_>) {
     check_row("h", h.columns(), 1, hidden);
@@ -65,7 +65,7 @@ fn map_rows(h: MatMut<'_>, hidden: usize, f: impl Fn(Lanes) -> Lanes) {
 /// One step back of `rows` sequences: `dh` `[rows, S]`, which is ∂L/∂h, becomes the
 /// gradient of the pre-activations; `h` `[rows, S]` are the states of the forward pass.
 ///
-/// What is left for the step before is `dh_before = dz·W_recᵀ`.
+/// The caller computes the rest, `dh_before = dz·W_recᵀ`.
 ///
 /// # Panics
 /// If the sizes do not fit together.
@@ -118,7 +118,7 @@ pub fn forward_steps(
     }
 }
 
-/// [`forward_steps`], checked.
+/// [`forward_steps`], after its checks.
 #[inline(always)]
 fn all_steps(
     walk: Walk,
@@ -187,7 +187,7 @@ pub fn backward_steps(
 #[track_caller]
 pub fn step(
     nonlinearity: Nonlinearity,
-    weights: Weights<'_>,
+    weights: CellWeights<'_>,
     x: MatRef<'_>,
     h_before: MatRef<'_>,
     h: MatMut<'_>,
@@ -203,16 +203,16 @@ pub fn step(
     }
 }
 
-/// [`step`], checked.
+/// [`step`], after its checks.
 #[inline(always)]
 fn one_step(
-    weights: Weights<'_>,
+    weights: CellWeights<'_>,
     x: MatRef<'_>,
     h_before: MatRef<'_>,
     mut h: MatMut<'_>,
     f: impl Fn(Lanes) -> Lanes,
 ) {
-    let Weights { w_in, w_rec, b_in, b_rec } = weights;
+    let CellWeights { w_in, w_rec, b_in, b_rec } = weights;
     let terms = [
         Term { values: Rows::of_view(x), weights: Rows::of_view(w_in), depth: w_in.rows() },
         Term {

@@ -1,5 +1,5 @@
 //! The pre-activations of a few rows, `start + a·U + b·W`, for all gates of some units at
-//! a time, so that the gates can be applied where the sums are: in registers.
+//! a time, so that the gates can be applied to sums in registers.
 //!
 //! ```text
 //! for each tile of R rows and V vectors of units
@@ -7,19 +7,19 @@
 //!   finish(r, v, sums[r][v])
 //! ```
 //!
-//! 1. A row of weights is read where it lies, G vectors a vector of units; nothing is
-//!    packed, as a few rows read each weight once or twice.
+//! 1. A row of weights is read in place, G vectors for each vector of units; nothing is
+//!    packed, since a few rows read each weight only once or twice.
 //! 2. A single row takes four vectors of units at a time: long pieces of each row of
-//!    weights, which come from L2 faster than short ones, and enough sums to hide the
+//!    weights, which are read from L2 faster than short ones, and enough sums to hide the
 //!    latency of the multiply-add. Where fewer vectors are left, the sum over k is split
 //!    over `SPLIT` accumulators instead.
 //! 3. Four rows share each load.
-//! 4. The gates of a tile come after its sums, those of all its vectors in one go: each is
-//!    a long chain, and the chains overlap.
+//! 4. The gates of a tile are computed after its sums, those of all its vectors together:
+//!    each is a long chain, and the chains overlap.
 //!
-//! Floor: reading the weights. From L1, a load a multiply-add; from L2, half of that or less.
+//! Lower bound: reading the weights, a load for each multiply-add.
 //!
-//! Not a product of matrices: from about eight rows on, packed weights win.
+//! Not a product of matrices: from about eight rows on, packed weights are faster.
 
 use super::GROUP;
 use crate::lanes::{LANES, Lanes, load, store, tree_sum};
@@ -191,8 +191,8 @@ unsafe fn tile<
             }
         }
     }
-    // Added up before the first is given away: `finish` is too long to be unrolled, and a
-    // loop over sums by index would send them to memory while they are summed.
+    // All totals before the first `finish`, which is too long to be unrolled: a loop that
+    // indexes the sums would keep them in memory while they are summed.
     let total: [[[Lanes; G]; V]; R] = array::from_fn(|r| {
         array::from_fn(|v| {
             array::from_fn(|g| tree_sum(array::from_fn::<_, SPLIT, _>(|s| sums[s][r][v][g])))
@@ -210,7 +210,7 @@ unsafe fn tile<
 /// # Safety
 /// `values` has `R` rows of more than `k` values; row `k` of `weights` has the gates of `V`
 /// vectors of units from `unit` on.
-#[allow(clippy::needless_range_loop)] // iterators would send the sums to memory
+#[allow(clippy::needless_range_loop)] // iterators would spill the sums to memory
 #[inline(always)]
 unsafe fn add<const G: usize, const V: usize, const R: usize>(
     sums: &mut [[[Lanes; G]; V]; R],

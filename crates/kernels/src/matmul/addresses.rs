@@ -1,14 +1,14 @@
 //! A product as addresses: what its kernels are given in place of views.
 //!
-//! Views are checked once, by [`super`]; behind that, a kernel takes the parts of a product
-//! by adding to pointers. How far a place may be read or written is in the sizes here.
+//! Views are checked once, at the public functions; below these, kernels take the parts of
+//! a product by adding to pointers. The sizes here say how far the pointers reach.
 
 use super::epilogue::Epilogue;
 use crate::matrix::{MatMut, Operand};
 use std::{arch::asm, ptr};
 
-/// The most of the depth that one sweep sums in registers: a strip of B so deep
-/// stays in L1 while the rows of A pass by. Every path cuts the depth here.
+/// The most of the depth that one sweep sums in registers: a strip of B of this depth stays
+/// in L1 while the rows of A pass by. Every path splits the depth at its multiples.
 pub(super) const DEPTH: usize = 128;
 
 /// Bytes of a value.
@@ -16,7 +16,7 @@ pub(super) const BYTES: usize = size_of::<f32>();
 
 /// `C[m×n] ← activation(α·A[m×k]·B[k×n] + β·C + bias)` as addresses, all but B's.
 ///
-/// Element (i, p) of A lies at `a + i·a_row + p·a_step`.
+/// Element (i, p) of A is at `a + i·a_row + p·a_step`.
 #[derive(Clone, Copy)]
 pub(super) struct Addresses {
     pub rows: usize,
@@ -50,9 +50,9 @@ impl Addresses {
     }
 }
 
-/// A strip of B: row p of it lies at `b + p·step`. A `panel` that is not null gets
-/// a copy, row after row in whole vectors with zeros behind. At `next`, if that is not
-/// null, lies the strip that will be read after it, at the same step.
+/// A strip of B: its row p is at `b + p·step`. If `panel` is not null, the strip is copied
+/// there, row after row in whole vectors, filled up with zeros. If `next` is not null, the
+/// strip that will be read after this one is there, at the same step.
 #[derive(Clone, Copy)]
 pub(super) struct Strip {
     pub b: *const f32,
@@ -62,18 +62,18 @@ pub(super) struct Strip {
 }
 
 impl Strip {
-    /// A strip to be read where it lies.
+    /// A strip to be read in place.
     pub fn new(b: *const f32, step: usize) -> Self {
         Self { b, step, panel: ptr::null_mut(), next: ptr::null() }
     }
 }
 
-/// A pointer so many values on, or null where it was null.
+/// The pointer advanced by `by` values, or null if it was null.
 pub(super) fn offset(start: *const f32, by: usize) -> *const f32 {
     if start.is_null() { start } else { start.wrapping_add(by) }
 }
 
-/// The same pointer, of which the compiler does not know where it came from.
+/// The same pointer, its origin hidden from the compiler.
 #[allow(clippy::pointers_in_nomem_asm_block)] // nothing is read or written
 #[inline(always)]
 pub(super) fn opaque(mut pointer: *const f32) -> *const f32 {

@@ -5,17 +5,18 @@
 //! y[j] = activation(α·Σ_p x[p]·M[p][j] + β·y[j] + bias[j])    vector_matrix
 //! ```
 //!
-//! 1. In the first, lanes run over the depth. As many rows as there are lanes at a time:
-//!    their sums, one vector each, share every load of x and are enough to keep the
-//!    multiply-adds busy; then they are added up crosswise into one vector, on which
-//!    α, β, bias and activation act as in a tile. A row that is left over is added up
-//!    in the same order.
-//! 2. In the second, lanes run over the columns. [`BLOCK`] rows at a time, from
-//!    their first column to the last, so that the matrix is read in long runs; x is
-//!    in registers, and y costs one load in `BLOCK + 1`.
-//! 3. A row's last part is masked, so nothing is read beyond it.
+//! 1. In the first, lanes run over the depth. It takes as many rows at a time as there are
+//!    lanes: their sums, one vector each, share every load of x and are enough to keep the
+//!    multiply-adds busy. Then they are reduced crosswise into one vector, on which
+//!    α, β, bias and activation act as in a tile. A row that is left over is reduced in the
+//!    same order.
+//! 2. In the second, lanes run over the columns. It takes [`BLOCK`] rows at a time, from
+//!    their first column to the last, so the matrix is read in long runs; x is in
+//!    registers, and y costs one load in `BLOCK + 1`.
+//! 3. The end of a row is masked, so nothing is read beyond it.
 //!
-//! For [`super`] when C or op(A) is a single row or column.
+//! For [`super`], when C or op(A) is a single row or column, and for the last columns of a
+//! tile.
 
 use std::{array, mem::MaybeUninit};
 
@@ -27,14 +28,14 @@ use crate::{
     tail_mask::TailMask,
 };
 
-/// The vector y: `length` values, `step` apart.
+/// A vector whose values are `step` apart.
 pub(super) struct Strided {
     pub(super) start: *mut f32,
     pub(super) step: usize,
 }
 
-/// Computes y, of as many values as the matrix has rows; `bias(first, count)` is
-/// what is added to so many of them.
+/// Computes y, which has a value for each row of the matrix; `bias(first, count)` is added
+/// to `count` of them from `first` on.
 ///
 /// # Safety
 /// `y` is valid for reading (unless β = 0) and writing one value a row of the
@@ -84,12 +85,12 @@ pub(super) unsafe fn matrix_vector(
 /// The most columns that [`columns`] computes.
 pub(super) const MAX_EDGE: usize = 8;
 
-/// Computes the columns of a product from the given one on, A not transposed: a block of C
-/// at a time, of as many values as there are lanes. Each column of B is gathered into
-/// vectors first.
+/// Computes the columns of a product from `first` on, for an A that is not transposed: in
+/// blocks of C that have as many values as there are lanes. Each column of B is gathered
+/// into vectors first.
 ///
 /// # Safety
-/// As for [`super::tile::sweep`]; row p of B lies at `b + p·step`, and there are
+/// As for [`super::tile::sweep`]; row p of B is at `b + p·step`, and there are
 /// [`DEPTH`] rows and [`MAX_EDGE`] columns at most; the step suits [`TailMask::gather`].
 #[inline(never)]
 pub(super) unsafe fn columns(
@@ -99,8 +100,8 @@ pub(super) unsafe fn columns(
     step: usize,
     update: &Update,
 ) {
-    // Plain floats, since the compiler moves arrays of vectors by halves, and no load takes
-    // a vector from two stores.
+    // Plain floats, because the compiler moves arrays of vectors in halves, and a load
+    // cannot be forwarded from two stores.
     let mut gathered = MaybeUninit::<[f32; MAX_EDGE * DEPTH]>::uninit();
     let x: *mut f32 = gathered.as_mut_ptr().cast();
     let count = at.columns - first;
@@ -132,10 +133,10 @@ pub(super) unsafe fn columns(
     }
 }
 
-/// `COUNT` columns of [`columns`] from the given one on, `ROWS` rows at a time.
+/// `COUNT` columns of [`columns`] from `column` on, `ROWS` rows at a time; returns `COUNT`.
 ///
 /// # Safety
-/// As for [`columns`]; the columns of B lie from `x` on, [`DEPTH`] apart, in whole vectors.
+/// As for [`columns`]; the gathered columns of B begin at `x`, [`DEPTH`] apart, in whole vectors.
 unsafe fn block_columns<const COUNT: usize, const ROWS: usize>(
     at: &Addresses,
     column: usize,
@@ -227,7 +228,7 @@ unsafe fn finish_block<const COUNT: usize>(
     finish(sums, Lanes::new(old), bias, update)
 }
 
-/// The products of `ROWS` rows of A and `COUNT` columns, lane by lane.
+/// The products of `ROWS` rows of A and `COUNT` columns, not yet summed over the lanes.
 ///
 /// # Safety
 /// The rows from `a` on are rows of A; the rest as for [`block_columns`].
@@ -239,7 +240,7 @@ unsafe fn block<const SUMS: usize, const ROWS: usize, const COUNT: usize>(
     x: *const f32,
 ) -> [Lanes; SUMS] {
     const { assert!(SUMS == ROWS * COUNT) };
-    // As in a tile: rows by fours, and distances in bytes.
+    // As in a tile: one pointer for each four rows, and strides in bytes.
     let a_row = size_of::<f32>() * at.a_row;
     let mut a: [*const f32; LANES / 4] =
         array::from_fn(|four| opaque(a.wrapping_byte_add(4 * four * a_row)));
@@ -272,18 +273,18 @@ unsafe fn block<const SUMS: usize, const ROWS: usize, const COUNT: usize>(
     sum
 }
 
-/// Rows of the matrix that [`vector_matrix`] reads side by side: as many as one set
-/// of L1 holds, for rows a power of two apart.
+/// Rows of the matrix that [`vector_matrix`] reads side by side: rows a power of two apart
+/// share a set of L1, which holds this many lines.
 const BLOCK: usize = 8;
 
-/// Computes y, of as many values as the matrix has columns.
+/// Computes y, which has a value for each column of the matrix.
 ///
 /// # Safety
 /// `y` is valid for reading (unless β = 0) and writing one value a column of the
 /// matrix, and nobody else uses them.
 ///
 /// # Panics
-/// If x has not a value for each row, or the bias one for each column.
+/// If x does not have a value for each row, or the bias one for each column.
 pub(super) unsafe fn vector_matrix(
     x: &[f32],
     matrix: MatRef<'_>,
@@ -330,7 +331,7 @@ unsafe fn add_rows<const COUNT: usize>(
     let row = |p: usize| matrix.as_ptr().wrapping_add(p * matrix.stride());
     let x: [Lanes; COUNT] = array::from_fn(|p| Lanes::splat(x[p] * update.alpha));
     let beta = Lanes::splat(update.beta);
-    // Whole vectors begin where those of M are aligned, and end before the last.
+    // Whole vectors begin where M is aligned, and end before its last partial vector.
     let width = size_of::<Lanes>();
     let before = (width - matrix.as_ptr().addr() % width) % width / size_of::<f32>();
     let plain = bias.is_none() && update.activation == Activation::Identity;
@@ -375,7 +376,8 @@ unsafe fn add_rows<const COUNT: usize>(
     }
 }
 
-/// The products of `ROWS` rows of a matrix, from `first` on, with x, lane by lane.
+/// The products of `ROWS` rows of a matrix, from `first` on, with x, not yet summed over
+/// the lanes.
 #[allow(clippy::needless_range_loop)] // the rows must stay in registers
 #[inline]
 fn dots<const ROWS: usize>(matrix: MatRef<'_>, first: usize, x: &[f32]) -> [Lanes; ROWS] {
@@ -426,7 +428,7 @@ fn add_halves<const HALF: usize>(a: Lanes, b: Lanes) -> Lanes {
     use std::mem::transmute;
     let is_upper = |lane: usize| lane & HALF != 0;
     let mask = (0..LANES).fold(0, |mask, lane| mask | u16::from(is_upper(lane)) << lane);
-    // Lane l of `a`, or lane l of `b` if 16 is added.
+    // An index selects a lane of `a`, or of `b` if 16 is added.
     let others: [i32; LANES] = array::from_fn(|lane| {
         (if is_upper(lane) { LANES + lane - HALF } else { lane + HALF }) as i32
     });

@@ -1,11 +1,11 @@
 //! Copies of operands in the order in which the tiles read them.
 //!
 //! ```text
-//! panels of B [k×n]: for each WIDTH vectors of columns, k rows of them, one after
-//!                    the other; the last panel is as many vectors wide as are
-//!                    left, and its columns from n on are zero
-//! rows of A [m×k]:   the block as it is, at a stride that does not
-//!                    map all rows to the same few cache sets
+//! panels of B [k×n]: for each WIDTH vectors of columns, their k rows one after the
+//!                    other; the last panel is as many vectors wide as are left, and
+//!                    its columns from n on are zero
+//! rows of A [m×k]:   the block as it is, at a stride that spreads the rows over the
+//!                    sets of a cache
 //! ```
 //!
 //! A panel is read from its first value to its last, by every tile of its strip.
@@ -25,9 +25,9 @@ use crate::{
 
 /// A matrix `[k, n]` packed as the right factor of many products.
 ///
-/// Packing costs about as much as one product with a single row. It pays for
-/// itself when the same matrix meets several left factors, as the recurrent
-/// weights of a sequence do, one for each time step.
+/// Packing costs about as much as one product with a single row. It pays where the same
+/// matrix is multiplied by several left factors, as the recurrent weights of a sequence
+/// are, once a time step.
 #[derive(Clone, Debug, Default)]
 pub struct PackedMatrix {
     panels: Buffer,
@@ -47,7 +47,7 @@ impl PackedMatrix {
         packed
     }
 
-    /// Packs another `op(B)` into the same buffer, which grows where it must.
+    /// Packs another `op(B)` into the same buffer, which grows if it must.
     ///
     /// # Panics
     /// If it has, in panels, more values than a `usize` counts.
@@ -69,9 +69,8 @@ impl PackedMatrix {
         self.columns
     }
 
-    /// Where the panel that starts at a column begins: a multiple of
-    /// `WIDTH · LANES`. Its rows are as many whole vectors as are left of the
-    /// columns, `WIDTH` at most.
+    /// The address of the panel that starts at `column`, a multiple of `WIDTH · LANES`. Its
+    /// rows have as many whole vectors as are left of the columns, `WIDTH` at most.
     pub(super) fn panel(&self, column: usize) -> *const f32 {
         debug_assert!(column.is_multiple_of(WIDTH * LANES));
         self.panels[..packed_len(self.rows, self.columns)][column * self.rows..].as_ptr()
@@ -96,7 +95,7 @@ fn pack_panels(matrix: Operand<'_>, panels: &mut [f32]) {
     }
 }
 
-/// Writes the one panel of an `op(B)` that is no wider.
+/// Writes an `op(B)` that is no wider than a panel as one panel.
 pub(super) fn pack_panel(matrix: Operand<'_>, panel: &mut [f32]) {
     let (rows, columns) = (matrix.rows(), matrix.columns());
     let stride = columns.next_multiple_of(LANES);
@@ -111,34 +110,34 @@ pub(super) fn pack_panel(matrix: Operand<'_>, panel: &mut [f32]) {
     }
 }
 
-/// Writes the rows of `source` (at most [`LANES`] columns) as vectors at a stride,
-/// with zeros behind.
+/// Writes the rows of `source` (at most [`LANES`] columns) as vectors at a stride, filled
+/// up with zeros.
 fn copy_vectors(source: MatRef<'_>, target: &mut [f32], stride: usize) {
-    let prefix = TailMask::new(source.columns());
+    let mask = TailMask::new(source.columns());
     for (target, row) in target.chunks_mut(stride).zip(source.iter_rows()) {
         let (target, _) = target.split_first_chunk_mut::<LANES>().expect("room for a vector");
         *target = match row.first_chunk::<LANES>() {
             Some(full) => *full,
             // SAFETY: the mask selects as many lanes as the row has values.
-            None => unsafe { prefix.load(row.as_ptr()) }.to_array(),
+            None => unsafe { mask.load(row.as_ptr()) }.to_array(),
         };
     }
 }
 
-/// Distance of the rows in a block of A: an odd number of cache lines, so that
-/// the rows of a tile lie in different sets.
+/// The stride of the rows in a block of A: an odd number of cache lines, so that the rows
+/// of a tile are in different sets.
 pub(super) fn block_stride(columns: usize) -> usize {
     (columns.div_ceil(LINE) | 1) * LINE
 }
 
-/// Copies the rows of a view to the given stride; what lies between stays as it was.
+/// Copies the rows of a view to the given stride; the values between them stay as they are.
 pub(super) fn copy_rows(source: MatRef<'_>, target: &mut [f32], stride: usize) {
     for (target, source) in target.chunks_mut(stride).zip(source.iter_rows()) {
         target[..source.len()].copy_from_slice(source);
     }
 }
 
-/// What a product on this thread needs beside its operands.
+/// The buffers that a product on this thread needs beside its operands.
 #[derive(Default)]
 pub(super) struct Workspace {
     /// A block of A.
@@ -149,7 +148,7 @@ pub(super) struct Workspace {
     pub(super) vector: Buffer,
 }
 
-/// Lends the workspace of this thread. Not to be nested.
+/// Calls `use_it` with the workspace of this thread. Calls must not be nested.
 pub(super) fn with_workspace<R>(use_it: impl FnOnce(&mut Workspace) -> R) -> R {
     thread_local! {
         static WORKSPACE: RefCell<Workspace> = RefCell::default();

@@ -8,29 +8,26 @@
 //! C[i][v] = activation(α·sum + β·C + bias)
 //! ```
 //!
-//! 1. A multiply-add waits four cycles for its sum and two can start in each, so
-//!    at least eight sums must be under way, better twelve; a tile has up to as
-//!    many as the registers hold beside a row of B and one broadcast. Few rows have
-//!    too few sums: they are doubled or quadrupled, by every other or fourth step
-//!    of the depth.
-//! 2. Loads are the second limit, also two a cycle, and they cost power, which is
-//!    clock: `VECTORS + ROWS` of them feed `VECTORS·ROWS` multiply-adds, so a tile is
-//!    wide rather than tall. 6 × 4 vectors need 10 for 24 and ran at 96 % of peak
-//!    where 14 × 2 ran at 92 % (128 × 128 × 128, packed).
-//! 3. Rows are shared out evenly (16 = 6 + 5 + 5, not 6 + 6 + 4).
-//! 4. Next to the multiply-adds of a step there is little else: addresses go on by bytes,
-//!    an addition each. As values, each was a `lea` with a factor, which takes turns with
-//!    multiply-adds on one of their two ports: 171 cycles instead of 166 for 16 × 16 × 16.
-//! 5. The last vector of a row is masked where the columns end ([`TailMask`]). A few columns
-//!    in it are better summed along the depth ([`without_edge`]): 100 × 100 × 100, with 4,
-//!    went from 82 % of peak to 89 %, 33 × 33 × 33 from 61 % to 78 %.
-//! 6. A is read where it lies, by any two steps, so A and Aᵀ are one kernel.
-//! 7. The first tile of a strip may write the rows of B that it reads to a panel,
-//!    from which the tiles below it read: packing hides behind the multiply-adds.
-//! 8. An activation runs over the tile once it is written and still in L1: the sums
-//!    leave it no registers.
+//! 1. A multiply-add has a latency of four cycles and two can start in each, so at least
+//!    eight sums must be in flight, better twelve. A tile has up to as many as the registers
+//!    hold beside a row of B and one broadcast. Few rows have too few sums: each is split in
+//!    two or four, over every second or fourth step of the depth.
+//! 2. Loads are the second limit, also two a cycle, and they cost power, hence clock.
+//!    `VECTORS + ROWS` of them feed `VECTORS·ROWS` multiply-adds, so a tile is wide rather
+//!    than tall: 6 × 4 vectors need 10 loads for 24 multiply-adds, 14 × 2 need 16 for 28.
+//! 3. Rows are divided evenly (16 = 6 + 5 + 5, not 6 + 6 + 4).
+//! 4. A step does little beside its multiply-adds: addresses advance by bytes, with an
+//!    addition each. To advance by values is a `lea` with a factor, which competes with
+//!    multiply-adds for one of their two ports.
+//! 5. The last vector of a row is masked at the end of the columns ([`TailMask`]). If only a
+//!    few columns are left for it, they are summed along the depth ([`without_edge`]).
+//! 6. A is read in place, with any two strides, so A and Aᵀ share one kernel.
+//! 7. The first tile of a strip may write the rows of B that it reads to a panel, from which
+//!    the tiles below it read: packing is hidden behind the multiply-adds.
+//! 8. An activation runs over the tile once it is written and still in L1: the sums leave
+//!    it no registers.
 //!
-//! What this file does not know: threads, blocks, whose panels they are.
+//! This file knows nothing of threads, blocks, or who owns the panels.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
@@ -69,9 +66,8 @@ const MAX_WIDTH: usize = 4;
 /// The most rows of any tile.
 const MAX_HEIGHT: usize = 20;
 
-/// The most rows of a tile so many vectors wide: its sums, a row of B and one
-/// broadcast fit into the registers. A single row of A uses each vector of B but
-/// once, from memory.
+/// The most rows of a tile of this width: its sums, a row of B and one broadcast fit into
+/// the registers. A tile of one row uses each vector of B once, straight from memory.
 const fn height(vectors: usize) -> usize {
     let rows = (REGISTERS - 1).saturating_sub(vectors) / vectors;
     if rows > MAX_HEIGHT {
@@ -83,12 +79,12 @@ const fn height(vectors: usize) -> usize {
     }
 }
 
-/// [`height`] by vectors less one, which spares a small product the divisions.
+/// [`height`] by vectors less one: a table spares small products the divisions.
 const HEIGHTS: [usize; MAX_WIDTH] = [height(1), height(2), height(3), height(4)];
 
-/// How many sums of its own each value of a tile of so many vectors is split into. One
-/// from 7 sums on, which the shares of 8 rows and more always have: so the bits of a row
-/// do not depend on how many rows there are beside it, once there are 8.
+/// How many partial sums each value of a tile is split into: one from 7 sums on. A product
+/// of 8 rows or more has only such tiles, so beyond 8 rows the bits of a row do not depend
+/// on how many rows there are beside it.
 const fn phases(sums: usize, vectors: usize) -> usize {
     if sums < 5 && 4 * sums + vectors < REGISTERS {
         4
@@ -99,8 +95,8 @@ const fn phases(sums: usize, vectors: usize) -> usize {
     }
 }
 
-/// The width of the tiles of a product of so many rows of a B that is not packed:
-/// the fewer, the wider.
+/// The width of the tiles of a product with this many rows, if B is not packed: the fewer
+/// rows, the wider.
 pub(super) fn width(rows: usize) -> usize {
     let mut vectors = MAX_WIDTH;
     while vectors > WIDTH && HEIGHTS[vectors - 1] < rows {
@@ -112,8 +108,8 @@ pub(super) fn width(rows: usize) -> usize {
 /// The most rows of C that are one tile of [`WIDTH`].
 pub(super) const TILE_ROWS: usize = height(WIDTH);
 
-/// What a tile needs to know beside A and B, which it is given in registers: they are
-/// asked for at once, and all this later.
+/// The arguments of a tile beside A and B. Those are passed in registers, since they are
+/// needed first; these are read from memory, later.
 struct Place<'a> {
     depth: usize,
     columns: usize,
@@ -124,18 +120,17 @@ struct Place<'a> {
     /// Whether the sums are the result.
     is_done: bool,
     panel: *mut f32,
-    /// The tile fetches C, and a cache line in each row from here on if it is not null, at
-    /// the steps of the depth that have none of these bits.
+    /// If not null, where the next strip begins. The tile prefetches C, and a cache line of
+    /// each row of the next strip, at the steps that have none of the bits of `unless`.
     next: *const f32,
     unless: usize,
 }
 
-/// A, the distances of its rows and columns; B, the distance of its rows; the rest. The
-/// distances are in bytes: to go on by a number of values costs an instruction on a port
-/// that is wanted for multiply-adds.
+/// A, the strides of its rows and columns; B, the stride of its rows; the rest. Strides are
+/// in bytes: advancing by values would cost an instruction on a port that multiply-adds use.
 type Tile = unsafe fn(*const f32, usize, usize, *const f32, usize, &Place<'_>);
 
-/// Computes a product that is one tile, if it is, with nothing in between.
+/// Computes a product directly if it is a single tile; returns whether it was.
 ///
 /// # Safety
 /// As for [`sweep`].
@@ -168,23 +163,23 @@ pub(super) unsafe fn try_single(at: &Addresses, update: &Update, strip: Strip) -
     true
 }
 
-/// How a [`sweep`] goes about it.
+/// How a [`sweep`] divides its product.
 #[derive(Clone, Copy)]
 pub(super) struct Manner {
-    /// Vectors of a strip at most.
+    /// The most vectors of a strip.
     pub width: usize,
     /// Whether the last few columns may be summed along the depth, see [`without_edge`].
     pub edge: bool,
-    /// Whether C and the next strip of B are far enough away to be asked for early.
+    /// Whether C and the next strip of B are far enough away for prefetching to pay.
     pub fetch: bool,
 }
 
-/// Computes the columns behind the last whole vector of C, if they are so few that most of
-/// a vector would be empty, and answers how many are left. As a tile, they would cost
-/// `depth` multiply-adds a row; as products of a row of A and a column of B, they cost the
-/// depth by vectors and adding up, about as much as 48 values more.
+/// Computes the columns after the last whole vector of C if they are few, and returns how
+/// many columns are left for tiles. In a tile they would fill a small part of a vector, and
+/// cost `depth` multiply-adds a row. As dot products of rows of A and columns of B, each
+/// costs `depth / LANES` multiply-adds and a reduction, which is worth about 48 values.
 ///
-/// What is done depends on no rows, and on the columns only by what is left of a vector:
+/// The choice depends on the columns beyond whole vectors and the depth, not on the rows:
 /// a part of a product is computed in the same way as the whole.
 ///
 /// # Safety
@@ -212,12 +207,12 @@ pub(super) unsafe fn without_edge(
     columns
 }
 
-/// Computes a whole product, tile by tile, in strips of so many vectors;
-/// `strip(column, vectors)` says where B is from that column on.
+/// Computes a whole product, tile by tile, strip by strip; `strip(column, vectors)` says
+/// where the strip of B is that begins at this column.
 ///
 /// # Safety
 /// Every element of A, B, C and the bias that the sizes name is valid at its
-/// address, C for writing and by nobody else; β = 0 allows C to be uninitialised.
+/// address, C for writing, and nobody else uses C; with β = 0, C may be uninitialised.
 /// A panel has room for its vectors, and the width is [`WIDTH`] at most if there are
 /// any.
 #[inline(always)]
@@ -265,8 +260,8 @@ pub(super) unsafe fn sweep(
         for index in 0..down.count {
             let rows = down.size(index);
             place.c = c;
-            // Each tile fetches its share of the next strip: a line in each row, and the
-            // hardware brings its neighbour. A single one waits for the loads that it has.
+            // Each tile prefetches its share of the next strip: a line of each row, to which
+            // the hardware adds a neighbour. A single tile is bound by its own loads.
             let line = if down.count < lines { index * lines / down.count } else { index };
             let fetches = down.count > 1 && line < lines;
             place.next = if fetches { offset(next, line * LINE) } else { ptr::null() };
@@ -287,7 +282,7 @@ pub(super) unsafe fn sweep(
     }
 }
 
-/// A whole in as few shares as a limit allows, which differ by one at most.
+/// A number divided into the fewest shares below a limit; they differ by one at most.
 #[derive(Clone, Copy)]
 struct Shares {
     count: usize,
@@ -299,7 +294,7 @@ impl Shares {
     #[inline(always)]
     fn new(whole: usize, limit: usize) -> Self {
         if whole <= limit {
-            // The common case of a small product is spared the divisions.
+            // The common case of a small product needs no division.
             return Self { count: 1, least: whole, larger: 0 };
         }
         let (whole, limit) = (whole as u32, limit as u32);
@@ -379,7 +374,7 @@ unsafe fn tile<
     b_step: usize,
     at: &Place<'_>,
 ) {
-    // `sweep` asks for none of these; said here, they take no code.
+    // `sweep` never calls these instances; this way they take no code.
     if ROWS > height(VECTORS) || PACKING && VECTORS > WIDTH {
         unreachable!();
     }
@@ -387,8 +382,8 @@ unsafe fn tile<
     let is_partial = |v: usize| PARTIAL && v == VECTORS - 1;
 
     let mut sum = [[Lanes::ZERO; VECTORS]; ROWS];
-    // Rows of A go by fours, each with one pointer. Without `opaque` the compiler
-    // derives each row's address from the one before, a chain as long as the tile.
+    // One pointer for each four rows of A. Without `opaque` the compiler derives each row's
+    // address from the one before, in a chain as long as the tile.
     let mut a: [*const f32; MAX_HEIGHT / 4] =
         array::from_fn(|four| a.wrapping_byte_add(4 * four * a_row));
     let in_four = [0, a_row, 2 * a_row, 3 * a_row];
@@ -453,7 +448,7 @@ unsafe fn tile<
         }
     }
 
-    // As for A, so that each address is not computed for itself.
+    // As for A, so that not every address is computed separately.
     let c_row = BYTES * at.c_row;
     let c: [*const f32; MAX_HEIGHT / 4] =
         array::from_fn(|four| opaque(at.c.wrapping_byte_add(4 * four * c_row)));
@@ -534,13 +529,13 @@ unsafe fn apply(at: &Place<'_>, rows: usize, activation: Activation) {
     }
 }
 
-/// Steps of the depth after which the next row of C, and as many rows of the next strip
-/// of B, are fetched.
+/// Steps of the depth between prefetches: of the next row of C, and of as many rows of the
+/// next strip of B.
 const FETCH: usize = 8;
-/// How many rows ahead a packing tile fetches B. Rows a power of two apart share a set of
-/// L1, which holds no more than 8 or 12.
+/// How many rows ahead a packing tile prefetches B. Rows a power of two apart share a set of
+/// L1, which holds 8 or 12 lines.
 const AHEAD: usize = 4;
-/// Asks for the cache line at an address, which need not be valid.
+/// Prefetches the cache line at an address, which need not be valid, into L1.
 #[inline(always)]
 fn fetch(place: *const f32) {
     #[cfg(target_arch = "x86_64")]
@@ -550,7 +545,7 @@ fn fetch(place: *const f32) {
     }
 }
 
-/// As [`fetch`], but no nearer than L2.
+/// As [`fetch`], into L2.
 #[inline(always)]
 fn fetch_to_l2(place: *const f32) {
     #[cfg(target_arch = "x86_64")]

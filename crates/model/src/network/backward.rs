@@ -15,7 +15,7 @@ use super::segment::{Fed, Piece, Segment, Shape, Slot, part, part_mut, parts_mut
 use crate::Cell;
 use crate::parameters::Layer;
 use kernels::buffer::Buffer;
-use kernels::cell::panels::Start;
+use kernels::cell::panels::InitialSum;
 use kernels::cell::{GROUP, elman, gru, lstm};
 use kernels::matmul::{Right, gemm};
 use kernels::matrix::{MatMut, MatRef};
@@ -119,7 +119,7 @@ pub(super) fn backward(
             }
             if before.is_some() || pass.to_start {
                 let adds = before.is_some() || cell == Cell::Gru;
-                let start = if adds { Start::Old } else { Start::Zeros };
+                let start = if adds { InitialSum::Old } else { InitialSum::Zeros };
                 pass.w_rec_t.multiply(dz, hidden, start, dh_before);
             }
         }

@@ -76,7 +76,7 @@ impl Lab {
     #[cold]
     fn resize_to(&mut self, x: &[f32], sizes: Sizes) {
         let Sizes { steps, batch, inputs, .. } = sizes;
-        super::check_values(x, steps, batch, inputs);
+        size::check_values(x, steps, batch, inputs);
         let h = size::room("the states", [steps, batch, sizes.stride()]);
         let y = size::room("the outputs", [steps, batch, sizes.outputs]);
         self.h.resize(h);
