@@ -3,12 +3,12 @@
 //! ```text
 //! the bench `hogwild`: what exchanges between cores cost, and what more cores would do
 //! for each size:  train::comparison of the strategies, the serial one among them
-//! the tables beside the best serial run, the pictures, the prediction
+//! tables with the gain over the serial strategy, pictures, the prediction
 //! ```
 //!
-//! A target is looked for early, in the middle and late in a training, the same three for all. The
-//! last one is what rates are tuned by and what the first table and the picture show; the second
-//! table shows the others. It judges no figure.
+//! There are three targets, the same for all strategies: early, in the middle and late in a
+//! training. Learning rates are tuned for the last one, which the first table and the picture show;
+//! the second table shows all. No figure is judged.
 
 mod costs;
 mod report;
@@ -27,6 +27,7 @@ use self::report::Report;
 use self::size::Size;
 use super::machine::cpu_model;
 use super::workspace::Workspace;
+use crate::Usage;
 use crate::output::{Progress, line};
 
 /// Measure the time until the held-out loss falls below a target, for every strategy
@@ -34,27 +35,27 @@ use crate::output::{Progress, line};
 /// Sweeps strategies, threads and the examples between two pushes; tunes the learning rate of each
 /// contestant, the serial one included, over the same rates and seeds; prints a table and writes
 /// hogwild.md, hogwild.json and a picture for each size, hogwild-lab.svg and so on, to
-/// target/bench-report. Beside them, by the bench `hogwild` (`cargo bench -p benches --bench
-/// hogwild`): trainings that share nothing, the bound of all strategies, what a push costs, and
-/// what more cores would do.
+/// target/bench-report. The bench `hogwild` (`cargo bench -p benches --bench hogwild`) adds what
+/// independent trainings reach, which bounds all strategies, what a push costs, and a prediction
+/// for more cores.
 #[derive(clap::Args)]
 pub struct Args {
     /// Which network [default: all three]
     size: Option<Size>,
 
-    /// Numbers of workers, parted by commas [default: doublings up to the cores there are]
+    /// Numbers of workers, separated by commas [default: doublings up to the cores there are]
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Vec<u16>,
 
-    /// Numbers of examples between two pushes, parted by commas [default: by size]
+    /// Numbers of examples between two pushes, separated by commas [default: by size]
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..))]
     push_every: Vec<u64>,
 
-    /// Strategies beside the serial one, parted by commas [default: all]
+    /// Strategies beside the serial one, separated by commas [default: all]
     #[arg(long, value_delimiter = ',', value_parser = crate::train::strategy)]
     strategy: Vec<Strategy>,
 
-    /// Learning rates to try, parted by commas; one alone is no tuning [default: by size]
+    /// Learning rates to try, separated by commas; one alone is no tuning [default: by size]
     #[arg(long, value_delimiter = ',', value_parser = crate::train::learning_rate)]
     rate: Vec<f32>,
 
@@ -62,9 +63,9 @@ pub struct Args {
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: Option<u64>,
 
-    /// The held-out losses to fall below, falling, parted by commas; the last one is tuned for
+    /// The held-out losses to fall below, falling, separated by commas; rates are tuned for the last
     /// [default: three by size]
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = target)]
     loss: Vec<f64>,
 
     /// One seed, one rate: a look, not a measurement
@@ -74,6 +75,11 @@ pub struct Args {
     /// Print the report as one JSON object in the last line
     #[arg(long)]
     json: bool,
+}
+
+fn target(text: &str) -> Result<f64, String> {
+    let loss = text.parse().ok().filter(|loss: &f64| loss.is_finite() && *loss > 0.0);
+    loss.ok_or_else(|| "a positive, finite number such as 0.05 is needed".to_owned())
 }
 
 /// B of synchronous training.
@@ -87,7 +93,9 @@ const HELD_OUT: usize = 512;
 /// # Errors
 /// If threads cannot be started, the bench fails, or the report cannot be written.
 pub fn run(args: Args) -> Result<()> {
-    anyhow::ensure!(args.loss.is_sorted_by(|a, b| a > b), "the losses of --loss do not fall");
+    if !args.loss.is_sorted_by(|a, b| a > b) {
+        return Err(Usage("the losses of --loss do not fall; give the largest first".into()).into());
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut threads: Vec<usize> = args.threads.iter().map(|&n| usize::from(n)).collect();
     if threads.is_empty() {
@@ -111,9 +119,10 @@ pub fn run(args: Args) -> Result<()> {
         text += &report.markdown(costs.of(size));
         let picture = folder.join(format!("hogwild-{}.svg", size.name()));
         write_whole(&picture, report.picture()?.as_bytes())?;
+        // After each size, which takes minutes: what is measured is kept if the next one fails.
+        write_whole(&folder.join("hogwild.md"), text.as_bytes())?;
         reports.push(report);
     }
-    write_whole(&folder.join("hogwild.md"), text.as_bytes())?;
     let json = serde_json::json!({
         "format": "carry-hogwild-report",
         "version": 3,
