@@ -56,8 +56,8 @@ fn values<const G: usize>(buffer: &[f32], unit: usize) -> [f64; G] {
 }
 
 /// Times `f` on `buffer`, which it overwrites: before each time, outside of the measured
-/// part, it becomes `original` again. (Gradients carried back again and again would end
-/// up subnormal, and each operation on them in microcode.)
+/// part, it becomes `original` again. (Gradients that are propagated back again and again
+/// become subnormal, and operations on subnormals take microcode.)
 fn time_on(b: &mut Bencher, original: &[f32], buffer: &mut [f32], mut f: impl FnMut(&mut [f32])) {
     b.iter_custom(|times| {
         let mut total = Duration::ZERO;
@@ -72,7 +72,7 @@ fn time_on(b: &mut Bencher, original: &[f32], buffer: &mut [f32], mut f: impl Fn
 }
 
 /// Forward and backward of `ROWS` rows of `HIDDEN` units: what a step of a batch does
-/// beside its products.
+/// apart from its products.
 fn gates(criterion: &mut Criterion) {
     const ROWS: usize = 32;
     const HIDDEN: usize = 128;

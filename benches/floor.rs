@@ -13,7 +13,7 @@
 //!                       (I = 2) of the next example
 //!
 //! product  = exchange + max(⌈log2 H⌉ × add, issue)
-//! exchange   a value to all lanes, times its weights: the shorter of two ways, broadcast
+//! exchange   a value to all lanes, times its weights: the faster of two, a broadcast
 //!            from the register, or from memory after a store
 //! issue      from the first to the last of H·⌈H/lanes⌉ FMAs, two a cycle
 //! ```
@@ -21,7 +21,7 @@
 //! The sum of H products is ⌈log2 H⌉ additions deep at best. Loads of weights wait for
 //! nothing, and are not in the chain. From a register a value is broadcast each cycle,
 //! through memory two are, later; so a real product is slower than its least, and is
-//! measured whole beside it.
+//! measured as a whole as well.
 //!
 //! Nor does an example take less than two ports need for its arithmetic, or its loads:
 //!
@@ -63,7 +63,7 @@ struct Links {
     /// A value broadcast from the register where it is, and an FMA.
     in_register: f64,
     /// A vector stored, a value broadcast by a load, and an FMA. The compiler may copy
-    /// the vector once more on the way: no less than this way really takes.
+    /// the vector once more, which makes this too long rather than too short.
     through_memory: f64,
     sigmoid: f64,
     output: f64,
@@ -73,7 +73,7 @@ struct Links {
 /// 16 units, or their sums.
 type Units = [Lanes; VECTORS];
 
-/// Writes `units` to `memory`, whence whoever reads one of them then has to load it.
+/// Writes `units` to `memory`, from where one that is read afterwards has to be loaded.
 fn store<T>(memory: &mut T, units: T) {
     *memory = units;
     black_box(memory);
@@ -179,7 +179,7 @@ fn throughput(links: &Links, hidden: usize) -> (f64, f64) {
     (fmas as f64 * pair, loads as f64 * pair)
 }
 
-/// Prints the links, and for each H the time of an example beside its floor. `time`
+/// Prints the links, and for each H the time of an example next to its floor. `time`
 /// trains on so many examples.
 pub fn print_table(
     trainings: impl IntoIterator<Item = (usize, Serial<Addition>)>,

@@ -3,8 +3,8 @@
 //!
 //! | name | what is timed |
 //! | --- | --- |
-//! | `line_transfer` | a cache line on its way from one core to another |
-//! | `push/used_rows`, `push/all_rows` | a push beside another worker, of 1,024 one-hot inputs and 16 units: with the rows of `W_in` that were used, and with all of them |
+//! | `line_transfer` | the transfer of a cache line from one core to another |
+//! | `push/used_rows`, `push/all_rows` | a push while another worker pushes, with 1,024 one-hot inputs and 16 units: with the rows of `W_in` that were used, and with all of them |
 //! | `SIZE/independent/N` | an example of N serial trainings at the same time that share nothing: no strategy can be faster |
 //! | `SIZE/hogwild/K` | an example of Hogwild! with a worker a core, which push every K |
 //!
@@ -78,10 +78,10 @@ fn measure(
     Some(median(&whole.map(|(_, seconds)| *seconds).collect::<Vec<_>>()))
 }
 
-/// The time of `asked` ways of a line from core to core: two threads count in turns, and each
-/// count has to come to the other. They count at least some thousands, for they first have to get
-/// a core each. Where they do not run at the same time this would take for ever: they give up
-/// after a fifth of a second, and the time is that of as many ways at the pace so far.
+/// The time of `asked` transfers of a line from core to core: two threads count in turns, and each
+/// count has to reach the other. They make at least some thousands, for the scheduler first has to
+/// give a core to each. Threads that do not run at the same time would take for ever: they give up
+/// after a fifth of a second, and the time is extrapolated from the transfers so far.
 fn line_transfer(asked: u64) -> Duration {
     const LEAST: u32 = 20_000;
     const PATIENCE: Duration = Duration::from_millis(200);
@@ -226,7 +226,7 @@ fn hogwild(
 struct CostModel {
     /// a, seconds an example.
     example: f64,
-    /// b, seconds a push beside other workers.
+    /// b, seconds a push while other workers push.
     push: f64,
     /// t, seconds a line from core to core.
     transfer: f64,
@@ -265,7 +265,7 @@ impl CostModel {
     }
 
     /// The least K at which pushes take below `share` of a worker's time, and each line is
-    /// wanted below `share` of the time, so that nobody queues for it.
+    /// wanted below `share` of the time, so that no worker queues for it.
     fn least_push_every(&self, workers: usize, share: f64) -> u64 {
         let own = self.push / (share * self.example);
         let queue = Self::PARTS * self.transfer * workers as f64 / (share * self.example);

@@ -8,8 +8,8 @@
 //! | `inference` | a forward pass, H = 16, batch 1; passes do not wait for each other |
 //!
 //! The training that is timed is first checked against the f64 reference, and the run
-//! against what it must have learned. Before the group a table sets the time of an
-//! example beside its floor, measured in the same process; see the module `floor`.
+//! against what it must have learned. A table printed first compares the time of an example
+//! with its floor, measured in the same process: see the module `floor`.
 //!
 //! What this is not: a comparison with other programs, which `peers/` holds.
 
@@ -64,7 +64,7 @@ fn encode(task: Addition, pair: Pair) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
 }
 
 /// Four updates change the weights as they change the f64 reference's. The learning rate is 1, so
-/// that the change is large beside the rounding of the weights.
+/// that the change is large compared with the rounding of the weights.
 fn check_updates(hidden: usize, batch: usize) {
     let mut config = config(hidden, batch);
     config.optimizer.learning_rate = 1.0;
@@ -153,14 +153,14 @@ fn lab(criterion: &mut Criterion) {
     let Inputs::Values(x) = &batch.inputs else { panic!("a batch of additions holds values") };
     group.throughput(Throughput::Elements(1));
     group.bench_function("inference", |b| {
-        b.iter(|| black_box(network.forward(parameters, black_box(&x), 8, 1)).len());
+        b.iter(|| black_box(network.forward(parameters, black_box(x), 8, 1)).len());
     });
     group.finish();
 }
 
 criterion_group! {
     name = benches;
-    // Criterion's default of 8 s a benchmark tells no more of these.
+    // Criterion's default of 8 s a benchmark is no more precise here.
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_millis(1200));

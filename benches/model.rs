@@ -1,4 +1,4 @@
-//! Criterion group `model`: recurrent layers, forward and training, at PyTorch's door.
+//! Criterion group `model`: recurrent layers as PyTorch has them, forward and training.
 //!
 //! | name | what is timed |
 //! | --- | --- |
@@ -6,13 +6,13 @@
 //! | `inference/CELL/…` | a forward pass for its outputs alone |
 //! | `step/CELL/carry` | a step of a stream, one sequence, parameter `IxH`; each step waits for the one before |
 //!
-//! CELL is `rnn`, `gru` or `lstm`, with `_bidirectional` where the layer runs both ways. The last
+//! CELL is `rnn`, `gru` or `lstm`, with `_bidirectional` for two directions. The last
 //! part of the name is `carry` on one thread, `carry_2_threads` with the batch split over two;
 //! the parameter is `IxHxTxB`. One layer with biases, no head. Throughput is in FLOP as
 //! `model::flops` counts them.
 //!
-//! Before each case the peak of this core is measured and printed: the clock wanders, and
-//! only shares of it can be compared. Beside a case of one sequence stands its floor: see
+//! Before each case the peak of this core is measured and printed: the clock varies, so only
+//! shares of the peak can be compared. For a case of one sequence its floor is printed: see
 //! [`floor`].
 //!
 //! Before it is timed a network of that size is compared with the f64 reference: the
@@ -52,7 +52,7 @@ type Sizes = [usize; 4];
 const SIZES: [Sizes; 4] =
     [[64, 128, 64, 32], [128, 512, 64, 32], [64, 256, 128, 16], [64, 128, 64, 1]];
 
-/// The layers of a network that halves its steps from layer to layer; these run both ways.
+/// The layers of a network that halves its steps from layer to layer; these are bidirectional.
 const BIDIRECTIONAL: [Sizes; 3] = [[24, 32, 63, 1], [48, 32, 31, 1], [96, 32, 15, 1]];
 
 /// I, H of the streams.
@@ -298,7 +298,7 @@ fn models(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    // Criterion's default of 8 s a benchmark tells no more of these.
+    // Criterion's default of 8 s a benchmark is no more precise here.
     config = Criterion::default()
         .sample_size(20)
         .warm_up_time(Duration::from_millis(200))

@@ -3,10 +3,11 @@
 //! The peak rate of multiply-adds is measured with everything in registers, the
 //! load bandwidth by reading a buffer that fits into L1, L2 or neither. Every
 //! other figure of the study is a share of these, taken in the same run, because
-//! the clock of a shared machine wanders.
+//! the clock of a shared machine varies.
 //!
-//! `cargo bench --bench roofline` prints one line of JSON, with what it was built for. Other benches take this
-//! file in as a module; it times nothing but the machine.
+//! `cargo bench -p benches --bench roofline` prints one line of JSON, with what it was built for.
+//! Other benches include this file as a module. It times nothing but the machine, so it is no
+//! Criterion group, and ignores Criterion's options.
 
 use std::{
     hint::black_box,
@@ -42,7 +43,7 @@ impl Roofline {
 
 /// The peak rate of multiply-adds on one core, in GFLOP/s.
 ///
-/// Twelve sums are under way, which covers a latency of four cycles at two
+/// Twelve sums are in flight, which covers a latency of four cycles at two
 /// multiply-adds a cycle with room to spare; all factors stay in registers.
 pub fn peak() -> f64 {
     const SUMS: usize = 12;
@@ -62,8 +63,8 @@ pub fn peak() -> f64 {
 
 /// The bandwidth of loading a buffer of so many bytes again and again, in GB/s.
 ///
-/// The values are loaded and dropped: arithmetic beside the loads, even a single
-/// addition each, would be measured as well.
+/// The values are loaded and dropped: any arithmetic on them, even a single addition each,
+/// would be measured as well.
 pub fn load_bandwidth(bytes: usize) -> f64 {
     const BLOCK: usize = 16;
     let count = bytes / size_of::<Lanes>() / BLOCK * BLOCK;

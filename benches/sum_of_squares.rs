@@ -2,7 +2,7 @@
 
 /// Σ y², and its gradient `dy ← 2·y`.
 pub fn sum_of_squares(y: &[f32], dy: &mut [f32]) -> f64 {
-    /// Sums under way, enough for several vectors.
+    /// Independent sums, enough for several vectors.
     const SUMS: usize = 64;
     let mut total = 0.0;
     // In f32 within a block, in f64 over the blocks.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The lab in NumPy: a loop over examples and digits as a student writes it, float64.
 
-The loop itself stands in `make_trace.py`, beside the golden traces it makes;
+The loop itself is in `make_trace.py`, beside the golden traces it makes;
 here it is only timed. Its matrices are so small that nearly all of the time is
 the interpreter's and NumPy's call overhead, which is what a student pays.
 """

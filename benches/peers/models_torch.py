@@ -8,8 +8,8 @@ a training step is zero gradients, forward from zero states, loss sum(y^2) over 
 states of all steps, backward, SGD; inference is the forward pass without autograd.
 Prints one line of JSON with the milliseconds of each step and the first loss.
 
-The layers are `nn.RNN`, `nn.GRU` and `nn.LSTM` as they are, which choose their own way
-(oneDNN for the LSTM). Gradients are set to None, which is PyTorch's default and its
+The layers are `nn.RNN`, `nn.GRU` and `nn.LSTM` as they are, which choose their own
+implementation (oneDNN for the LSTM). Gradients are set to None, which is PyTorch's default and its
 fastest; `torch.compile` does not reach into these layers.
 """
 

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the measurements that compare.
+//! `cargo xtask bench`: benchmarks that compare.
 
 mod baseline;
 mod criterion;
@@ -15,13 +15,13 @@ mod workspace;
 
 use std::process::ExitCode;
 
-/// Measure Carry beside its rivals and the limits of this machine, and report
+/// Measure Carry against its rivals and the limits of this machine, and report
 ///
 /// Runs the Criterion groups, each with its rivals, between two measurements of the machine's peak
 /// rate of multiply-adds and its load bandwidths, and writes to target/bench-report: report.md and
 /// report.json, roofline.svg, and (with `matmul`) matmul.svg. Nothing is judged: the exit code is 0
-/// unless a benchmark fails. `bench peers` compares whole trainings with Python's libraries, `bench hogwild` the
-/// strategies of training.
+/// unless a benchmark fails. `bench peers` compares whole training runs with Python's libraries,
+/// `bench hogwild` the strategies of training.
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {

@@ -75,8 +75,8 @@ pub fn arguments() -> Arguments {
         }
     }
     // The peers take their threads from rayon, and rayon takes them from here.
-    let told = std::env::var("RAYON_NUM_THREADS").unwrap_or_default();
-    assert!(told == found.threads.to_string(), "set RAYON_NUM_THREADS={}", found.threads);
+    let setting = std::env::var("RAYON_NUM_THREADS").unwrap_or_default();
+    assert!(setting == found.threads.to_string(), "set RAYON_NUM_THREADS={}", found.threads);
     found
 }
 

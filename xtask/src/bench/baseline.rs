@@ -1,4 +1,4 @@
-//! An earlier report.json beside this run: what became slower than the noise?
+//! Comparison with an earlier report.json: what became slower by more than the noise?
 //!
 //! ```text
 //! noise[run]  = max(half the median's confidence interval, median absolute deviation) / median
@@ -6,8 +6,8 @@
 //! slower      : median / baseline median > 1 + noise[this run] + noise[baseline]
 //! ```
 //!
-//! Both noises were measured where the medians were, none is assumed. A rival that
-//! became slower is marked as well: its code did not change, so it tells of the machine.
+//! Both noises are measured along with the medians, none is assumed. A rival that became
+//! slower is marked as well: its code did not change, so the machine did.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,7 +36,7 @@ fn parse(text: &str) -> Result<Report> {
         version: u32,
     }
     const OTHER: &str = "it is no report.json of `cargo xtask bench`";
-    // Damaged, or no JSON at all: where that shows.
+    // If it is damaged, or no JSON at all: the error says where.
     serde_json::from_str::<serde::de::IgnoredAny>(text).context(OTHER)?;
     let header = serde_json::from_str(text).ok().filter(|header: &Header| header.format == FORMAT);
     let Some(Header { version, .. }) = header else { bail!(OTHER) };
@@ -47,7 +47,7 @@ fn parse(text: &str) -> Result<Report> {
     serde_json::from_str(text).context("it is damaged")
 }
 
-/// Marks in `report` what became slower than in `baseline`, which lies in the file `name`.
+/// Marks in `report` what became slower than in `baseline`, read from the file `name`.
 pub fn compare(report: &mut Report, baseline: &Report, name: &str) {
     let mut warnings = Vec::new();
     let mut warn = |what: &str, here: &str, there: &str| {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_survives_the_way_to_json_and_back() {
+    fn a_report_survives_a_round_trip_through_json() {
         let mut here = report(vec![measured("exp/carry", "64", 10.0 / 3.0)]);
         let again = report(vec![measured("exp/carry", "64", 3.0)]);
         compare(&mut here, &again, "old.json");

@@ -1,7 +1,7 @@
 //! Reads what Criterion measured: `**/new/{benchmark,estimates}.json` below a folder.
 //!
-//! These files are Criterion's own and not promised to anyone; the fields that are
-//! used here have stood since its version 0.3. Nothing else of it is read.
+//! These files are internal to Criterion, and their form is not guaranteed. The fields used
+//! here have been the same since version 0.3. No other file of it is read.
 
 use std::fs;
 use std::path::Path;
@@ -16,12 +16,12 @@ pub struct Measured {
     pub function: String,
     /// The parameter, as `4096`, or nothing.
     pub parameter: String,
-    /// What one iteration handles, where the benchmark tells.
+    /// What one iteration processes, if the benchmark says so.
     pub elements: Option<f64>,
     pub median: f64,
     /// The ends of the median's 95% confidence interval.
     pub median_ends: [f64; 2],
-    /// How far a sample typically lies from the median (scaled to a standard deviation).
+    /// The median absolute deviation of the samples, scaled to a standard deviation.
     pub median_abs_dev: f64,
 }
 

@@ -3,12 +3,12 @@
 //! ```text
 //! the bench `hogwild`: what exchanges between cores cost, and what more cores would do
 //! for each size:  train::comparison of the strategies, the serial one among them
-//! the tables beside the best serial run, the pictures, the prediction
+//! tables with the gain over the serial strategy, pictures, the prediction
 //! ```
 //!
-//! A target is looked for early, in the middle and late in a training, the same three for all. The
-//! last one is what rates are tuned by and what the first table and the picture show; the second
-//! table shows the others. It judges no figure.
+//! There are three targets, the same for all strategies: early, in the middle and late in a
+//! training. Learning rates are tuned for the last one, which the first table and the picture show;
+//! the second table shows all. No figure is judged.
 
 mod costs;
 mod report;
@@ -37,29 +37,29 @@ use crate::paths::shown;
 /// Sweeps strategies, threads and the examples between two pushes; tunes the learning rate of each
 /// contestant, the serial one included, over the same rates and seeds; prints a table and writes
 /// hogwild.md, hogwild.json and a picture for each size, hogwild-lab.svg and so on, to
-/// target/bench-report. Beside them, by the bench `hogwild` (`cargo bench -p benches --bench
-/// hogwild`): trainings that share nothing, the bound of all strategies, what a push costs, and
-/// what more cores would do.
+/// target/bench-report. The bench `hogwild` (`cargo bench -p benches --bench hogwild`) adds what
+/// independent trainings reach, which bounds all strategies, what a push costs, and a prediction
+/// for more cores.
 #[derive(clap::Args)]
 pub struct Args {
     /// Which network [default: all three]
     size: Option<Size>,
 
-    /// Numbers of workers, parted by commas [default: doublings up to the cores there are]
+    /// Numbers of workers, separated by commas [default: doublings up to the cores there are]
     #[arg(long, value_delimiter = ',', value_parser = whole::<u16>(1..=1024),
           allow_negative_numbers = true)]
     threads: Vec<u16>,
 
-    /// Numbers of examples between two pushes, parted by commas [default: by size]
+    /// Numbers of examples between two pushes, separated by commas [default: by size]
     #[arg(long, value_delimiter = ',', value_parser = whole::<u64>(1..=u64::MAX),
           allow_negative_numbers = true)]
     push_every: Vec<u64>,
 
-    /// Strategies beside the serial one, parted by commas [default: all]
+    /// Strategies beside the serial one, separated by commas [default: all]
     #[arg(long, value_delimiter = ',', value_parser = crate::train::strategy)]
     strategy: Vec<Strategy>,
 
-    /// Learning rates to try, parted by commas; one alone is no tuning [default: by size]
+    /// Learning rates to try, separated by commas; one alone is no tuning [default: by size]
     #[arg(long, value_delimiter = ',', value_parser = crate::train::learning_rate,
           allow_negative_numbers = true)]
     rate: Vec<f32>,
@@ -69,7 +69,7 @@ pub struct Args {
           allow_negative_numbers = true)]
     seeds: Option<u64>,
 
-    /// The held-out losses to fall below, falling, parted by commas; the last one is tuned for
+    /// The held-out losses to fall below, falling, separated by commas; rates are tuned for the last
     /// [default: three by size]
     #[arg(long, value_delimiter = ',', value_parser = loss, allow_negative_numbers = true)]
     loss: Vec<f64>,
@@ -143,9 +143,10 @@ pub fn run(args: Args) -> Result<()> {
         text += &report.markdown(costs.of(size));
         let picture = folder.join(format!("hogwild-{}.svg", size.name()));
         write_whole(&picture, report.picture()?.as_bytes())?;
+        // After each size, which takes minutes: what is measured is kept if the next one fails.
+        write_whole(&folder.join("hogwild.md"), text.as_bytes())?;
         reports.push(report);
     }
-    write_whole(&folder.join("hogwild.md"), text.as_bytes())?;
     let json = serde_json::json!({
         "format": "carry-hogwild-report",
         "version": 3,

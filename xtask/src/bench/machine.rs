@@ -2,10 +2,10 @@
 
 use std::fs;
 
-/// The CPU's name as Linux tells it, else the architecture.
+/// The CPU's name as Linux reports it, else the architecture.
 pub fn cpu_model() -> String {
-    let told = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    told.lines()
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    info.lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
         .map_or(std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
 }

@@ -1,8 +1,7 @@
-//! `cargo xtask bench peers`: whole programs of ours and of others, in turn, on this machine.
+//! `cargo xtask bench peers`: whole programs, ours and others', in turn on this machine.
 //!
-//! A figure for a rival only means something beside ours of the same minute, so the programs run
-//! in turn, round after round, and a ratio is taken within a round. Nothing here judges the
-//! figures.
+//! The speed of a machine drifts, so only figures of the same minute can be compared: the programs
+//! run in turn, round after round, and ratios are taken within a round. No figure is judged.
 
 mod lab;
 mod models;
@@ -13,7 +12,7 @@ use anyhow::Result;
 
 use crate::numbers::whole;
 
-/// Train the lab beside NumPy, JAX and PyTorch, in turn, and print the ratios
+/// Train the lab with Carry, NumPy, JAX and PyTorch, in turn, and print the ratios
 ///
 /// Makes its own Python environments under target/peers-venv, with pinned versions from PyPI, at
 /// the first call. A library that cannot be installed is named and left out.
@@ -35,12 +34,12 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Not the lab but the recurrent layers, beside PyTorch and Rust's candle, burn and rust-lstm:
+    /// Compare recurrent layers instead, with PyTorch and Rust's candle, burn and rust-lstm:
     /// installs several gigabytes of Python, and builds each rival once, which takes minutes
     #[arg(long, conflicts_with_all = ["with_torch", "examples"])]
     models: bool,
 
-    /// Of the recurrent layers, this one alone: rnn, gru or lstm
+    /// Only this recurrent layer: rnn, gru or lstm
     #[arg(long, requires = "models", value_parser = ["rnn", "gru", "lstm"])]
     cell: Option<String>,
 }
@@ -48,7 +47,7 @@ pub struct Args {
 /// Runs the comparison and prints the table.
 ///
 /// # Errors
-/// If our own training fails; a peer's failure is printed beside the table.
+/// If our own training fails; a peer's failure is printed below the table.
 pub fn run(args: Args) -> Result<()> {
     let Args { with_torch, quick, examples, json, models, cell } = args;
     if models {

@@ -74,8 +74,8 @@ pub fn roofline(report: &Report) -> Result<String> {
         });
     }
 
-    // A function over a slice has one intensity, and its sizes lie upon each other: only
-    // products are labelled, squares first, which tell most.
+    // The sizes of a function over slices have one intensity, so their dots overlap: only
+    // products are labelled, square ones first.
     kernels.retain(|(kernel, _)| kernel.group == Group::Matmul);
     kernels.sort_by_key(|(kernel, _)| kernel.square_size().is_none());
     let label = |&(kernel, at): &(&Benchmark, Point)| {

@@ -1,4 +1,4 @@
-//! Programs that are run for their output, and what is told when they fail.
+//! Programs that are run for their output, and what is reported when they fail.
 
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -15,7 +15,7 @@ use serde::Deserialize;
 /// If it cannot start, runs longer than `limit` (it is then killed), or fails;
 /// the last lines of its stderr (of its stdout, if that is empty) are in the error.
 pub fn finish(command: &mut Command, what: &str, limit: Duration) -> Result<String> {
-    // Files and not pipes: nobody has to read them while the child runs.
+    // Files and not pipes: these need not be read while the child runs.
     let mut stdout = tempfile::tempfile()?;
     let mut stderr = tempfile::tempfile()?;
     let mut child = command
@@ -39,8 +39,8 @@ pub fn finish(command: &mut Command, what: &str, limit: Duration) -> Result<Stri
     let output = read_whole(&mut stdout)?;
     if !status.success() {
         let errors = read_whole(&mut stderr)?;
-        let told = if errors.is_empty() { output } else { errors };
-        bail!("{what} failed ({status}){}", tail(&told));
+        let reason = if errors.is_empty() { output } else { errors };
+        bail!("{what} failed ({status}){}", tail(&reason));
     }
     Ok(output)
 }

@@ -11,7 +11,7 @@ use super::roofline::{Limit, Roofline, Work};
 pub struct Report {
     /// When the measurements ended.
     pub date: String,
-    /// What makes such a report again.
+    /// The command that makes such a report.
     pub command: String,
     pub cpu: String,
     pub build_features: Vec<String>,
@@ -61,7 +61,7 @@ pub struct Benchmark {
     /// Values, FLOP or examples of an iteration, by group.
     pub elements: Option<f64>,
     pub work: Option<Work>,
-    /// What bounds the work on this machine, and the share of it that was reached.
+    /// What bounds the work on this machine, and the share of that bound that was reached.
     pub limit: Option<Limit>,
     pub share: Option<f64>,
     /// Time over ours, for rivals.
@@ -70,7 +70,7 @@ pub struct Benchmark {
     pub change: Option<Change>,
 }
 
-/// A benchmark beside its baseline.
+/// A benchmark compared with its baseline.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     /// Time over the baseline's.
@@ -80,7 +80,7 @@ pub struct Change {
     pub slower: bool,
 }
 
-/// What can be said of a baseline as a whole.
+/// The comparison with a baseline as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     pub baseline: String,
@@ -94,7 +94,7 @@ pub struct Comparison {
 
 /// What a report.json says it is.
 pub const FORMAT: &str = "carry-bench-report";
-/// Changes when a field changes its meaning or goes.
+/// Changes when a field changes its meaning or is removed.
 pub const VERSION: u32 = 1;
 
 #[derive(Serialize)]
@@ -116,7 +116,7 @@ impl Benchmark {
             results.into_iter().map(|result| Self::new(group, result, roofline)).collect();
         benchmarks.sort_by(|a, b| a.order().cmp(&b.order()));
         for subject in benchmarks.chunk_by_mut(|a, b| (&a.what, &a.size) == (&b.what, &b.size)) {
-            // The plain form comes first: variants have longer names.
+            // The plain form comes first, as variants have longer names.
             if let Some(ours) = subject.iter().find(|b| b.ours).map(|b| b.median_ns) {
                 for rival in subject.iter_mut().filter(|b| !b.ours) {
                     rival.times_ours = Some(rival.median_ns / ours);
@@ -163,7 +163,7 @@ impl Benchmark {
         (self.what.clone(), size, self.size.clone(), !self.ours, self.by.len(), self.by.clone())
     }
 
-    /// Group, subject, size and contestant: who is the same in two reports.
+    /// Group, subject, size and contestant: what identifies a benchmark in two reports.
     pub fn id(&self) -> String {
         let parts = [self.group.name(), &self.what, &self.size, &self.by];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
@@ -246,8 +246,8 @@ impl Report {
         }
         text += "\nTimes are medians; ± is half their 95% confidence interval or the samples' median \
                  absolute deviation, whichever is more. The limit is the roofline's: the peak, or the \
-                 bandwidth of the cache that holds the data (L2's for what only L3 holds). It is that of \
-                 loads; where stores run beside them, a share can exceed 100%.\n";
+                 bandwidth of the cache that holds the data (L2's for what only L3 holds). Bandwidths are of \
+                 loads; with stores at the same time, a share can exceed 100%.\n";
         let mut header =
             vec!["benchmark", "by", "median", "±", "throughput", "of its limit", "time ÷ ours"];
         if self.comparison.is_some() {

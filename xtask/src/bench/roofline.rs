@@ -1,4 +1,4 @@
-//! The roofline: what a kernel could reach at most, by its arithmetic and its traffic.
+//! The roofline: the most that a kernel could reach, by its arithmetic and its memory traffic.
 //!
 //! ```text
 //! intensity  = FLOP / bytes
@@ -7,9 +7,8 @@
 //!
 //! The bandwidth is that of the first level which holds all that the kernel touches: L1,
 //! L2, memory. L3's is not measured (it is shared, and its size and speed differ most
-//! among machines), so what only L3 holds has the L2's as its bound, which is too high
-//! and never wrong. Peak and bandwidths come from the bench `roofline`, before and
-//! after the groups. Williams, Waterman, Patterson: "Roofline", CACM 52(4), 2009.
+//! among machines), so what only L3 holds is bounded by L2's: too high, but valid. Peak and
+//! bandwidths come from the bench `roofline`, before and after the groups. Williams, Waterman, Patterson: "Roofline", CACM 52(4), 2009.
 
 use std::fs;
 use std::sync::LazyLock;
@@ -35,8 +34,8 @@ pub struct Ceilings {
 pub struct Roofline {
     pub before: Ceilings,
     pub after: Ceilings,
-    /// The higher of the two, each for itself: what shares refer to, so that a moment
-    /// of disturbance flatters nobody.
+    /// The higher value of each: what shares refer to, so that a disturbance of the
+    /// measurement makes no share look better.
     pub ceilings: Ceilings,
     /// How far the peak rate moved within the run, relative to the higher one.
     pub drift: f64,
@@ -93,7 +92,7 @@ impl Limit {
     }
 }
 
-/// What one iteration of a benchmark has to do, whoever does it.
+/// What one iteration of a benchmark has to do, in any program.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Work {
     pub flop: f64,
@@ -202,7 +201,7 @@ struct Caches {
     last: f64,
 }
 
-/// As Linux tells them, else what most x86-64 cores of the last years have at least.
+/// As Linux reports them, else what most x86-64 cores of recent years have at least.
 static CACHES: LazyLock<Caches> = LazyLock::new(|| {
     let size = |level: &str, kind: &str| {
         (0..8).find_map(|index| {

@@ -1,7 +1,7 @@
-//! `cargo xtask bench [GROUP]`: the benchmarks as a study, in one run and one report.
+//! `cargo xtask bench [GROUP]`: the Criterion groups in one run and one report.
 //!
-//! A figure means something beside the rivals and the limits of the same machine in
-//! the same minutes, so the machine is measured before and after the groups:
+//! A figure has a meaning only in relation to the rivals and to the limits of the same machine at
+//! the same time, so the machine is measured before and after the groups:
 //!
 //! ```text
 //! build · ceilings · group, group, ... · ceilings  →  report.md, report.json, *.svg
@@ -11,9 +11,9 @@
 //! ceilings and its own columns.
 //!
 //! Criterion measures and estimates, each benchmark in a process that asserts the
-//! answers first; this file runs it, into a folder emptied before, so that nothing
-//! of an earlier run can slip in. It judges no figure and keeps no history: an
-//! earlier report.json is a baseline where one is named.
+//! answers first; this file runs it, into a folder that is emptied before, so that no result
+//! of an earlier run is read. It judges no figure and keeps no history: an earlier
+//! report.json is a baseline if one is named.
 
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind};
@@ -65,7 +65,7 @@ pub struct Args {
 /// If the baseline cannot be used, the benchmarks cannot be built or run, or the report
 /// cannot be written.
 pub fn run(args: Args) -> Result<()> {
-    // First: nobody should wait for minutes to hear that the file is not there.
+    // First, as the benchmarks take minutes.
     let baseline = args.baseline.as_deref().map(baseline::read).transpose()?;
     let groups = args.group.map_or(Group::ALL.to_vec(), |group| vec![group]);
     let workspace = Workspace::here()?;
@@ -163,7 +163,7 @@ fn machine(workspace: &Workspace) -> Result<Machine> {
     last_line(&output).context("the bench roofline")
 }
 
-/// Runs a group; Criterion writes below `folder`, and what it says is told only if it fails.
+/// Runs a group; Criterion writes below `folder`, and its messages are shown only if it fails.
 fn measure_group(
     workspace: &Workspace,
     group: Group,
@@ -183,7 +183,7 @@ fn measure_group(
         .spawn()
         .with_context(|| format!("cannot start cargo for the group {name}"))?;
     let stderr = BufReader::new(child.stderr.take().context("stderr is piped")?);
-    let mut told = String::new();
+    let mut messages = String::new();
     let mut count = 0;
     progress.set_message(format!("{name}: starting"));
     for bytes in stderr.split(b'\n') {
@@ -196,18 +196,18 @@ fn measure_group(
                 progress.set_message(format!("benchmark {count}: {id}"));
             }
             Some(_) => {}
-            None => told = told + &text + "\n",
+            None => messages = messages + &text + "\n",
         }
     }
     let status = child.wait()?;
     if !status.success() {
-        bail!("the group {name} failed ({status}){}", tail(&told));
+        bail!("the group {name} failed ({status}){}", tail(&messages));
     }
     Ok(())
 }
 
 /// Writes the report and its pictures, and returns where; a picture of an earlier run
-/// that this one did not draw goes, for it would stand beside other figures.
+/// that this one did not draw is removed, for it would not belong to this report.
 fn write(folder: &Path, report: &Report) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let files = [
@@ -238,8 +238,8 @@ fn remove_folder(path: &Path) -> Result<()> {
     }
 }
 
-/// The command that makes such a report again. The baseline is left out: what is
-/// measured does not depend on it.
+/// The command that makes such a report. The baseline is left out: what is measured does
+/// not depend on it.
 fn command_line(args: &Args) -> String {
     let mut command = "cargo xtask bench".to_owned();
     if let Some(group) = args.group {

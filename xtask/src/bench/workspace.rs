@@ -23,7 +23,7 @@ pub fn criterion_settings(quick: bool) -> [&'static str; 5] {
 /// The folder of the workspace.
 ///
 /// # Errors
-/// Never in the program that lies in it.
+/// Never: xtask is a folder of the workspace.
 pub fn root() -> Result<&'static Path> {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")
 }

@@ -7,7 +7,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 /// What became of the networks of one kind.
 pub struct Share {
-    /// H; a gap parts it from the next.
+    /// H; a gap separates it from the next.
     pub hidden: usize,
     /// With or without.
     pub biases: &'static str,
@@ -35,7 +35,7 @@ const STEP: i32 = 22;
 const BAR: i32 = 16;
 const GAP: i32 = 10;
 
-/// A bar for each of `bars`, one below the other, with its counts beside it.
+/// A bar for each of `bars`, one below the other, with its counts on the right.
 ///
 /// # Errors
 /// If drawing fails.

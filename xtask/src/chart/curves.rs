@@ -5,9 +5,9 @@ use super::panel::{Axis, Panel, Point, Series, Shape, draw};
 use crate::output::thousands;
 use train::metrics::Metrics;
 
-/// More points than this make a file long and a line no clearer.
+/// More points than this make the file longer and the line no clearer.
 const MOST_POINTS: usize = 1_000;
-/// Up to so many points stand on their line as dots.
+/// A line of up to so many points also shows them as dots.
 const MOST_DOTS: usize = 100;
 
 /// One run in a chart.

@@ -1,4 +1,4 @@
-//! Places for labels beside dots: on nobody else, and inside the plot.
+//! Places for labels next to dots: inside the plot, and on no other label or dot.
 //!
 //! SVG viewers bring their own fonts, so widths are estimated with room to spare; a label for
 //! which there is no room is left out.
@@ -9,7 +9,7 @@ use std::ops::Range;
 /// Pixels from the upper left: left, top, right, bottom.
 type Box4 = [i32; 4];
 
-/// Where labels and dots stand already.
+/// The places taken by labels and dots so far.
 pub struct Labels {
     plot: Box4,
     taken: Vec<Box4>,
@@ -21,12 +21,12 @@ impl Labels {
         Self { plot: [x.start, y.start, x.end, y.end], taken: Vec::new() }
     }
 
-    /// A dot stands there.
+    /// Keeps the place of a dot free.
     pub fn keep_clear_of(&mut self, (x, y): (i32, i32)) {
         self.taken.push([x - 4, y - 4, x + 4, y + 4]);
     }
 
-    /// The upper left corner for a label beside a dot; none where all is taken.
+    /// The upper left corner for a label next to a dot; none if there is no room.
     pub fn place(&mut self, (x, y): (i32, i32), text: &str) -> Option<(i32, i32)> {
         const DISTANCE: i32 = 6;
         let (width, height) = (text.chars().count() as i32 * 7, FONT);

@@ -1,4 +1,4 @@
-//! Panels side by side: two axes each, series over them, and one legend for all beside them.
+//! Panels side by side: two axes each, series over them, and one legend for all on the right.
 //!
 //! An axis has no scale of its own: for a logarithmic one the points are logarithms, and the
 //! axis says what to write at a tick.
@@ -15,14 +15,13 @@ pub use plotters::style::{BLACK, RGBColor};
 /// x and y.
 pub type Point = (f64, f64);
 
-/// Two axes and what stands over them.
+/// Two axes and the series over them.
 pub struct Panel {
     pub x: Axis,
     pub y: Axis,
-    /// The first lies on top and stands first in the legend.
+    /// The first is drawn on top, and is the first of the legend.
     pub series: Vec<Series>,
-    /// Text beside points, the most important first: where there is no room for one, it is left
-    /// out.
+    /// Text next to points, the most important first: a label without room is left out.
     pub labels: Vec<(Point, String)>,
 }
 
@@ -31,7 +30,7 @@ pub struct Axis {
     /// What is measured, in which unit.
     pub name: String,
     pub range: Range<f64>,
-    /// The most numbers beside it.
+    /// The most ticks with a number.
     pub ticks: usize,
     /// What to write at a place.
     pub tick: fn(f64) -> String,

@@ -158,7 +158,11 @@ fn strategies_are_compared_beside_what_the_bench_found_of_more_cores() {
 fn targets_that_do_not_fall_and_a_bench_that_fails_end_the_comparison() {
     let folder = temporary();
     let reason = "the losses of --loss do not fall";
-    bench(&folder, "hogwild lab --loss 0.1,0.2", 20).refused(1, &[reason]);
+    bench(&folder, "hogwild lab --loss 0.1,0.2", 20).refused(2, &[reason]);
+    for loss in ["0", "-1", "nan", "1e999", "x"] {
+        let reason = "a positive, finite number such as 0.05 is needed";
+        bench(&folder, &format!("hogwild lab --loss={loss}"), 20).refused(2, &[reason]);
+    }
     let reason = "the bench hogwild failed (exit status: 101)\n";
     bench(&folder, "hogwild wide --quick", 20).refused(1, &[reason, "the answer is wrong"]);
     assert!(!folder.path().join("a target/bench-report/hogwild.json").exists());

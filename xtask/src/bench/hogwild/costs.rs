@@ -13,13 +13,13 @@ use crate::bench::workspace::{Workspace, criterion_settings};
 /// What the bench prints in its last line. Times are in seconds.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Costs {
-    /// A cache line on its way from core to core.
+    /// The transfer of a cache line from core to core.
     pub line_transfer: f64,
     pub one_hot_push: OneHotPush,
     sizes: Vec<Cost>,
 }
 
-/// A push beside another worker, in a network of so many one-hot inputs.
+/// A push while another worker pushes, in a network of so many one-hot inputs.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct OneHotPush {
     pub inputs: usize,
@@ -42,7 +42,7 @@ pub struct Cost {
     pub prediction: Vec<(usize, u64, f64)>,
 }
 
-/// Seconds that an example and a push take a worker, and a line on its way.
+/// Seconds that an example and a push take a worker, and the transfer of a line.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Model {
     pub example: f64,
@@ -57,7 +57,7 @@ impl Costs {
     }
 }
 
-/// Builds the bench and runs it for `sizes`; `say` is told what is done.
+/// Builds the bench and runs it for `sizes`; `say` is called with each step.
 ///
 /// # Errors
 /// If that fails.

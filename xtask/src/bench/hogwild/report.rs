@@ -11,8 +11,8 @@ use super::size::Size;
 use crate::chart::{Axis, BLACK, Panel, Point, Series, Shape, colour, draw};
 use crate::output::thousands;
 
-/// Seconds that no line needs on its way, from one end of a machine to the other; threads
-/// that take turns on one core need more.
+/// Seconds that the transfer of a line never takes, from one end of a machine to the other; threads
+/// that take turns on one core take longer.
 const BUSY: f64 = 2e-6;
 
 /// What was compared, and what came of it: the serial strategy first.
@@ -31,7 +31,7 @@ pub struct Report {
 pub fn heading(cpu: &str, cores: usize, costs: &Costs) -> String {
     let mut text = format!(
         "# Time to target\n\n{cpu}, {cores} cores; a cache line takes {:.0} ns from core to \
-         core.\n\nA push beside another worker, with {} one-hot inputs and 16 units: {:.2} µs with \
+         core.\n\nA push while another worker pushes, with {} one-hot inputs and 16 units: {:.2} µs with \
          the rows that were used, {:.2} µs with all rows.\n",
         costs.line_transfer * 1e9,
         costs.one_hot_push.inputs,

@@ -1,4 +1,4 @@
-//! The trainings on which strategies are compared, and what is tried where nobody asks for more.
+//! The trainings on which strategies are compared, and the defaults for each.
 
 use serde::Serialize;
 use train::config::{Extent, RunConfig};

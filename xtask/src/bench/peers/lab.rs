@@ -1,4 +1,4 @@
-//! The lab by us and by others.
+//! The lab's training, by Carry and by its peers.
 //!
 //! The peers are the scripts in `benches/peers`; each library has a virtual environment of its
 //! own under `target/peers-venv`. A peer that cannot be installed or fails is named and left
@@ -72,7 +72,7 @@ const PEERS: &[Peer] = &[
 /// Trains on `examples` in each of `rounds`, and prints the table.
 ///
 /// # Errors
-/// If our own training fails; a peer's failure is printed beside the table.
+/// If our own training fails; a peer's failure is printed below the table.
 pub fn run(examples: usize, rounds: usize, with_torch: bool, json: bool) -> Result<()> {
     let root = root()?;
     // Drawn on stderr, and not at all where that is no terminal.

@@ -1,4 +1,4 @@
-//! `cargo xtask bench peers --models`: the recurrent layers by us and by others.
+//! `cargo xtask bench peers --models`: recurrent layers, Carry's and its peers'.
 //!
 //! Every peer is a program with one protocol (`benches/peers/models/work.rs`): it runs the
 //! same cases from the same weights and prints milliseconds. Carry is one of them. Rust's
@@ -10,8 +10,8 @@
 //! ratio[case, peer] = peer[round] / Carry[round]                      median over the rounds
 //! ```
 //!
-//! The first loss of a peer must be Carry's, or it computes something else; rust-lstm's GRU
-//! does, and says so. Nothing here judges the figures.
+//! The first loss of a peer must be Carry's, or it computes something else, and the table says
+//! so: rust-lstm's GRU does. No figure is judged.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -245,7 +245,7 @@ impl Row {
     }
 }
 
-/// What a case is counted as; none for a cell that nobody knows.
+/// The FLOP that a case is counted as; none for an unknown cell.
 fn flop(mode: &str, cell: &str, [inputs, hidden, steps, batch]: [usize; 4]) -> Option<f64> {
     let count = if mode == "training" { flops::training_step } else { flops::forward };
     Some(count(layer_config(cell, inputs, hidden)?, steps, batch))

@@ -13,8 +13,8 @@ use crate::bench::process::finish;
 /// Makes sure that the virtual environment of `name` holds its requirements,
 /// and returns its interpreter.
 ///
-/// The stamp beside the environment repeats what was asked for. It is written
-/// last and removed first: an environment half made or half removed has none.
+/// The stamp next to the environment repeats its requirements. It is written last and
+/// removed first: an incomplete environment has none.
 pub fn prepare_environment(root: &Path, name: &str, progress: &ProgressBar) -> Result<PathBuf> {
     let requirements = root.join(format!("benches/peers/requirements-{name}.txt"));
     let environments = root.join("target/peers-venv");
