@@ -106,6 +106,30 @@ pub(crate) fn zero_below(limit: f32, x: Lanes, y: Lanes) -> Lanes {
     x.simd_lt(Lanes::splat(limit)).select(Lanes::ZERO, y)
 }
 
+/// `y` where `x` is neither zero nor subnormal, else zero with the sign of `y`: with
+/// `x = y`, subnormal numbers become zero and all others keep their bits.
+#[inline(always)]
+pub(crate) fn zero_where_subnormal(x: Lanes, y: Lanes) -> Lanes {
+    const EXPONENT: i32 = 0x7f80_0000;
+    #[cfg(target_feature = "avx512f")]
+    // SAFETY: the build has AVX-512F; `Lanes` and `__m512i` are the same bytes.
+    unsafe {
+        let y = mem::transmute::<Lanes, x86_64::__m512i>(y);
+        let tiny = x86_64::_mm512_testn_epi32_mask(
+            mem::transmute::<Lanes, x86_64::__m512i>(x),
+            x86_64::_mm512_set1_epi32(EXPONENT),
+        );
+        let sign = x86_64::_mm512_set1_epi32(i32::MIN);
+        mem::transmute(x86_64::_mm512_mask_and_epi32(y, tiny, y, sign))
+    }
+    #[cfg(not(target_feature = "avx512f"))]
+    {
+        let [x, y] = [x, y].map(bytemuck::cast::<Lanes, IntLanes>);
+        let tiny = (x & IntLanes::splat(EXPONENT)).simd_eq(IntLanes::ZERO);
+        bytemuck::cast(y & (!tiny | IntLanes::splat(i32::MIN)))
+    }
+}
+
 /// `1 / x` to a relative error of 2⁻¹⁴ or better, for normal x and 1/x; callers refine it.
 #[inline(always)]
 pub(crate) fn reciprocal_estimate(x: Lanes) -> Lanes {

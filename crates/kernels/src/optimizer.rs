@@ -21,13 +21,18 @@
 //!    in the register: a pass of its own would cost as much as the rule, since memory
 //!    bounds both. So the gradient is only read.
 //! 2. Whole vectors and a masked rest. Where parameters, gradient and state are zero,
-//!    they stay zero: the padding of an arena.
+//!    they stay zero, as long as the scalars are finite: the padding of an arena.
+//! 3. Where gradients have become 0, the state decays: to 0 from 2⁻¹²⁶ on. Rounding would
+//!    keep it at a few units of 2⁻¹⁴⁹ for ever, and arithmetic on subnormal numbers is
+//!    slow. The memory bounds momentum and the division Adam, so the two operations are
+//!    free. Adam's v goes to 0 only where m has gone: beside an m that counts, a
+//!    subnormal v may be what the step is divided by.
 //!
 //! Any length, any alignment; nothing here allocates. Sources: `torch.optim.SGD`; D.
 //! Kingma and J. Ba, Adam, 2015; I. Loshchilov and F. Hutter, Decoupled weight decay
 //! regularization, 2019.
 
-use crate::lanes::{LANES, Lanes};
+use crate::lanes::{LANES, Lanes, zero_where_subnormal};
 use crate::tail_mask::{load_partial, store_partial};
 
 /// What is made of a gradient before a rule sees it.
@@ -83,7 +88,7 @@ pub fn sgd_step(rate: f32, change: Change, gradient: &[f32], parameters: &mut [f
     pass(gradient, [], parameters, |g, [], p| (rate.mul_neg_add(prepared(g, p), p), []));
 }
 
-/// One step with momentum; `velocity` starts as zeros.
+/// One step with momentum; `velocity` starts as zeros, and becomes 0 where it is subnormal.
 ///
 /// # Panics
 /// If the slices differ in length.
@@ -100,17 +105,20 @@ pub fn momentum_step(
         pass(gradient, [velocity], parameters, |g, [u], p| {
             let g = prepared(g, p);
             let u = momentum.mul_add(u, g);
+            let u = zero_where_subnormal(u, u);
             (rate.mul_neg_add(momentum.mul_add(u, g), p), [u])
         });
     } else {
         pass(gradient, [velocity], parameters, |g, [u], p| {
             let u = momentum.mul_add(u, prepared(g, p));
+            let u = zero_where_subnormal(u, u);
             (rate.mul_neg_add(u, p), [u])
         });
     }
 }
 
-/// One step of Adam or AdamW; both moments start as zeros.
+/// One step of Adam or AdamW; both moments start as zeros. A first moment that is subnormal
+/// becomes 0, and then the second does so as well.
 ///
 /// # Panics
 /// If the slices differ in length.
@@ -130,6 +138,7 @@ pub fn adam_step(
         let g = prepared(g, p);
         let m = blend1.mul_add(g - m, m);
         let v = blend2.mul_add(g.mul_sub(g, v), v);
+        let (m, v) = (zero_where_subnormal(m, m), zero_where_subnormal(m | v, v));
         let direction = m / root_scale.mul_add(v.sqrt(), epsilon);
         (rate.mul_neg_add(direction, p * keep), [m, v])
     });

@@ -876,3 +876,48 @@ fn views_that_do_not_fit_are_refused_by_name_and_size() {
     });
     assert_eq!(message, "w_in is 3 x 16, the others ask for 4 x 16");
 }
+
+#[test]
+fn states_that_decay_go_to_zero_and_not_to_subnormal_numbers() {
+    const UNITS: usize = 2 * GROUP;
+    // Forget nothing but a tenth: f and z are σ(2.2) = 0.9; i, n and the other sums are 0.
+    let fill = |gates: usize, gate: usize, value: f32| -> Vec<f32> {
+        let mut row = vec![0.0; gates * UNITS];
+        (0..UNITS).for_each(|unit| row[column(gates, gate, unit)] = value);
+        row
+    };
+    let start = |sign: f32| vec![sign * 1e-35; UNITS];
+    for sign in [1.0, -1.0] {
+        let (mut c, mut h) = (start(sign), vec![0.0; UNITS]);
+        let mut seen = 0;
+        for _ in 0..400 {
+            let before = c.clone();
+            let mut gates = fill(4, 1, 2.2);
+            lstm::forward(
+                MatMut::from_row(&mut gates),
+                MatRef::from_row(&before),
+                MatMut::from_row(&mut c),
+                MatMut::from_row(&mut h),
+            );
+            let f = gates[column(4, 1, 0)];
+            let exact = f * before[0];
+            let expected = if exact.is_subnormal() { 0.0 } else { exact };
+            assert!(c.iter().all(|&c| c == expected), "{c:?}, not {expected:e}");
+            seen += usize::from(c[0] != 0.0);
+        }
+        assert!(c.iter().all(|&c| c == 0.0) && (50..200).contains(&seen));
+
+        let mut h = start(sign);
+        for _ in 0..400 {
+            let before = h.clone();
+            gru::forward(
+                MatMut::from_row(&mut fill(3, 1, 2.2)),
+                MatRef::from_row(&vec![0.0; 3 * UNITS]),
+                MatRef::from_row(&before),
+                MatMut::from_row(&mut h),
+            );
+            assert!(h.iter().all(|&h| !h.is_subnormal()));
+        }
+        assert!(h.iter().all(|&h| h == 0.0));
+    }
+}

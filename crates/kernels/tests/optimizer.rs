@@ -167,6 +167,59 @@ fn zeros_stay_zeros() {
     assert!(all_zero(case.after(0, |g, state, p| adam_step(adam, g, state, p))));
 }
 
+const SUBNORMAL: f32 = f32::MIN_POSITIVE / 4.0;
+
+#[test]
+fn state_that_decays_ends_at_zero_and_keeps_every_normal_bit_on_its_way() {
+    // A vector and a rest, of both signs.
+    let start: Vec<f32> = values(5, LANES + 3).iter().map(|v| v * 1e-30).collect();
+    let zeros = vec![0.0; start.len()];
+    let (mut p, mut u, mut m) = (zeros.clone(), start.clone(), start.clone());
+    let mut v: Vec<f32> = start.iter().map(|v| v.abs()).collect();
+    let rule = Momentum { rate: 0.1, momentum: 0.9, nesterov: false, change: NO_CHANGE };
+    let flushed = |x: f32| if x.is_subnormal() { 0.0 * x } else { x };
+    for _ in 0..400 {
+        let expected_u: Vec<f32> = u.iter().map(|u| flushed(0.9 * u)).collect();
+        momentum_step(rule, &zeros, &mut u, &mut p);
+        assert_eq!(u, expected_u);
+        let expected_m: Vec<f32> =
+            m.iter().map(|&m| flushed(ADAM.blend1.mul_add(0.0 - m, m))).collect();
+        adam_step(ADAM, &zeros, [&mut m, &mut v], &mut p);
+        if cfg!(target_feature = "fma") {
+            assert_eq!(m, expected_m);
+        }
+    }
+    assert!(u.iter().chain(&m).all(|&x| x == 0.0));
+    assert!(v.iter().all(|&v| v.is_normal()), "it has far to go");
+    v.fill(SUBNORMAL);
+    adam_step(ADAM, &zeros, [&mut m, &mut v], &mut p);
+    assert!(v.iter().all(|&v| v == 0.0));
+}
+
+#[test]
+fn a_second_moment_that_is_subnormal_stays_while_the_first_needs_it() {
+    // m / √v is about 1, however small they are, if ε is smaller.
+    let (mut p, mut m, mut v) = ([0.0], [1e-20], [1e-40]);
+    let rule = Adam { rate: 1.0, root_scale: 1.0, epsilon: 1e-30, ..ADAM };
+    adam_step(rule, &[1e-20], [&mut m, &mut v], &mut p);
+    assert!((p[0] + 1.0_f32).abs() < 1e-3, "{p:?} {v:?}");
+}
+
+#[test]
+fn what_is_no_number_in_a_state_is_not_flushed_away() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let (mut p, mut u) = ([0.0], [bad]);
+        let rule = Momentum { rate: 0.1, momentum: 0.9, nesterov: true, change: NO_CHANGE };
+        momentum_step(rule, &[0.0], &mut u, &mut p);
+        assert!(!u[0].is_finite() && !p[0].is_finite());
+        for (m, v) in [(bad, 0.0), (0.0, bad.abs()), (bad, SUBNORMAL), (SUBNORMAL, bad.abs())] {
+            let (mut m, mut v) = ([m], [v]);
+            adam_step(ADAM, &[0.0], [&mut m, &mut v], &mut p);
+            assert!(!m[0].is_finite() || !v[0].is_finite(), "{m:?} {v:?}");
+        }
+    }
+}
+
 #[test]
 fn a_limit_lets_nan_through_and_stops_infinities() {
     let change = Change { limit: 2.0, ..NO_CHANGE };

@@ -54,10 +54,10 @@ impl Sgd {
     /// One step along `gradient`, a sum over `examples` examples, which is averaged.
     ///
     /// # Panics
-    /// If the two are of networks of different sizes.
+    /// If the two are of networks of different sizes, or there are 0 examples.
     #[inline]
     pub fn step(&self, parameters: &mut Parameters, gradient: &Parameters, examples: usize) {
-        let rate = self.learning_rate / examples as f32;
+        let rate = self.learning_rate / divisor(examples);
         vector::axpy(-rate, gradient.arena(), parameters.arena_mut());
     }
 }
@@ -266,7 +266,7 @@ impl Optimizer {
     /// Pass 1 for a gradient that is a mean already.
     ///
     /// # Panics
-    /// If the three are not of networks of one size.
+    /// If the three are not of networks of one size, or there are 0 examples.
     #[inline]
     pub fn step(&mut self, parameters: &mut Parameters, gradient: &Parameters, examples: usize) {
         self.step_part(0..parameters.arena().len(), parameters, gradient, examples);
@@ -278,7 +278,8 @@ impl Optimizer {
     /// parts.
     ///
     /// # Panics
-    /// If the three are not of networks of one size, or `part` is not of the arena.
+    /// If the three are not of networks of one size, `part` is not of the arena, or there are 0
+    /// examples.
     #[inline]
     pub fn step_part(
         &mut self,
@@ -288,7 +289,7 @@ impl Optimizer {
         examples: usize,
     ) {
         if self.is_plain {
-            let rate = self.config.learning_rate / examples as f32;
+            let rate = self.config.learning_rate / divisor(examples);
             let parameters = &mut parameters.arena_mut()[part.clone()];
             vector::axpy(-rate, &gradient.arena()[part], parameters);
         } else {
@@ -329,6 +330,7 @@ impl Optimizer {
             }
             (Rule::AdamW(moments), [m, v]) => {
                 let keep = 1.0 - f64::from(learning_rate) * moments.weight_decay;
+                let keep = keep.max(f32::MIN.into()); // not −∞: −∞ · 0 is NaN in the padding
                 let rule = adam(moments, learning_rate, step, change);
                 let rule = Adam { keep: keep as f32, ..rule };
                 adam_step(rule, g, [m, v].map(|m| &mut m.arena_mut()[part.clone()]), w);
@@ -359,17 +361,29 @@ pub fn norm(gradient: &Parameters) -> f32 {
     gradient.arena().iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt() as f32
 }
 
+/// What a gradient over so many examples is divided by, for their mean.
+#[inline(always)]
+#[track_caller]
+fn divisor(examples: usize) -> f32 {
+    assert!(
+        examples > 0,
+        "a gradient of 0 examples has no mean: leave the step out, or pass 1 for a mean"
+    );
+    examples as f32
+}
+
 /// The mean over the examples, the clipping and the weight decay as what the kernels do to
 /// each value of a gradient.
 fn change(clip: Clip, rule: Rule, gradient: &Parameters, examples: usize) -> Change {
-    let mean = 1.0 / examples as f32;
+    let mean = 1.0 / divisor(examples);
     let (scale, limit) = match clip {
         Clip::None => (mean, f32::INFINITY),
         Clip::Value(limit) => (mean, limit),
         Clip::Norm(limit) => {
             let shrink = limit / (norm(gradient) * mean + 1e-6);
-            // NaN, of a gradient that holds it, is not above 1.
-            (if shrink > 1.0 { mean } else { shrink * mean }, f32::INFINITY)
+            // Not finite where the gradient is not: then only the parameters of those values
+            // become NaN, and neither the others nor the padding, which is to stay 0.
+            (if shrink < 1.0 { shrink * mean } else { mean }, f32::INFINITY)
         }
     };
     let decay = match rule {
@@ -385,7 +399,9 @@ fn change(clip: Clip, rule: Rule, gradient: &Parameters, examples: usize) -> Cha
 fn adam(moments: Moments, learning_rate: f32, step: u64, change: Change) -> Adam {
     let Moments { beta1, beta2, epsilon, .. } = moments;
     Adam {
-        rate: (f64::from(learning_rate) / (1.0 - beta1.powf(step as f64))) as f32,
+        // Finite, however close β₁ is to 1: ∞ · 0 would be NaN in the padding.
+        rate: (f64::from(learning_rate) / (1.0 - beta1.powf(step as f64))).min(f32::MAX.into())
+            as f32,
         blend1: (1.0 - beta1) as f32,
         blend2: (1.0 - beta2) as f32,
         root_scale: (1.0 - beta2.powf(step as f64)).sqrt().recip() as f32,
@@ -399,8 +415,10 @@ fn check(config: &OptimizerConfig) -> Result<(), Error> {
     Sgd::new(config.learning_rate)?;
     let share =
         |setting, value| within(setting, value, (0.0..1.0).contains(&value), "0 to below 1");
-    let decay =
-        |value: f64| within("weight decay", value, value.is_finite() && value >= 0.0, "0 or more");
+    // Infinite as f32, it would make NaN of the padding.
+    let decay = |value: f64| {
+        within("weight decay", value, (value as f32).is_finite() && value >= 0.0, "0 or more")
+    };
     match config.rule {
         Rule::Sgd(Descent { momentum, nesterov, weight_decay }) => {
             share("momentum", momentum)?;

@@ -3,6 +3,7 @@
 
 use model::{Config, Parameters};
 use serde::Deserialize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use train::Error;
 use train::optimizer::{
     Clip, Descent, Moments, Optimizer, OptimizerConfig, Rule, Schedule, Sgd, State, norm,
@@ -177,6 +178,113 @@ fn nan_is_not_clipped_away() {
         gradient[3] = f32::NAN;
         Optimizer::new(config, model()).unwrap().step(&mut w, &parameters(&gradient), 1);
         assert!(values(&w)[3].is_nan());
+    }
+}
+
+/// The message of the panic that `step` ends with.
+fn refusal(step: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(step)).expect_err("it was let in");
+    panic.downcast_ref::<&str>().map(|&text| text.to_owned()).expect("a panic with a message")
+}
+
+#[test]
+fn the_mean_of_no_examples_is_refused_and_changes_nothing() {
+    let gradient = parameters(&[0.0; 8]);
+    let start = [0.5; 8];
+    let mut w = parameters(&start);
+    let text = refusal(|| Sgd::new(0.1).unwrap().step(&mut w, &gradient, 0));
+    assert!(text.contains("0 examples"), "{text}");
+    let momentum = Descent { momentum: 0.9, nesterov: true, weight_decay: 0.1 };
+    for rule in [Rule::SGD, Rule::Sgd(momentum), Rule::ADAM, Rule::ADAM_W] {
+        for clip in [Clip::None, Clip::Norm(1.0), Clip::Value(1.0)] {
+            let config = OptimizerConfig { clip, ..OptimizerConfig::new(0.1, rule) };
+            let mut optimizer = Optimizer::new(config, model()).unwrap();
+            let text = refusal(|| optimizer.step(&mut w, &gradient, 0));
+            assert!(text.contains("0 examples"), "{text}");
+            assert_eq!(optimizer.state().steps, 0);
+        }
+    }
+    assert_eq!(values(&w), start);
+}
+
+/// Are the values that are no weights what they were in [`Parameters::zeros`]?
+fn has_zero_padding(parameters: &Parameters) -> bool {
+    let mut padding = parameters.clone();
+    padding.for_each_row_mut(|row| row.fill(0.0));
+    padding.arena().iter().all(|&value| value == 0.0)
+}
+
+#[test]
+fn no_gradient_and_no_setting_makes_other_than_zero_of_the_padding() {
+    let huge = f64::from(f32::MAX);
+    let decays = [0.0, 0.1, huge];
+    let nesterov = |weight_decay| Descent { momentum: 0.9, nesterov: true, weight_decay };
+    let moments = |beta1, weight_decay| Moments {
+        beta1,
+        beta2: 0.999,
+        epsilon: f64::from(f32::MIN_POSITIVE),
+        weight_decay,
+    };
+    let rules = decays.into_iter().flat_map(|decay| {
+        [
+            Rule::Sgd(Descent { momentum: 0.0, nesterov: false, weight_decay: decay }),
+            Rule::Sgd(nesterov(decay)),
+            Rule::Adam(moments(0.9, decay)),
+            Rule::AdamW(moments(1.0 - 1e-16, decay)),
+        ]
+    });
+    for rule in rules {
+        for clip in [Clip::None, Clip::Norm(1.0), Clip::Value(1.0)] {
+            for learning_rate in [0.1, f32::MAX] {
+                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -1e-45, 0.5] {
+                    let config =
+                        OptimizerConfig { clip, ..OptimizerConfig::new(learning_rate, rule) };
+                    let mut optimizer = Optimizer::new(config, model()).unwrap();
+                    let mut w = parameters(&[1.0; 8]);
+                    let mut gradient = [0.5; 8];
+                    gradient[3] = bad;
+                    for _ in 0..3 {
+                        optimizer.step(&mut w, &parameters(&gradient), 2);
+                        let all = [&w].into_iter().chain(&optimizer.state().moments);
+                        assert!(all.into_iter().all(has_zero_padding), "{config:?} {bad}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bad_value_of_a_gradient_spoils_its_own_parameter_only() {
+    for clip in [Clip::None, Clip::Norm(1.0), Clip::Value(1.0)] {
+        let config = OptimizerConfig { clip, ..OptimizerConfig::new(1.0, Rule::SGD) };
+        let mut w = parameters(&[1.0; 8]);
+        let mut gradient = [0.5; 8];
+        gradient[3] = f32::NAN;
+        Optimizer::new(config, model()).unwrap().step(&mut w, &parameters(&gradient), 1);
+        let found = values(&w);
+        assert!((0..8).all(|k| (k == 3) == found[k].is_nan()), "{found:?}");
+    }
+}
+
+/// An LSTM's moments after its gradients became exactly 0, which the fault report timed.
+#[test]
+fn moments_of_gradients_that_have_become_zero_become_zero() {
+    let momentum = Descent { momentum: 0.9, nesterov: false, weight_decay: 0.0 };
+    let fast = Moments { beta1: 0.9, beta2: 0.9, epsilon: 1e-8, weight_decay: 0.0 };
+    for rule in [Rule::Sgd(momentum), Rule::Adam(fast), Rule::AdamW(fast)] {
+        let mut optimizer = Optimizer::new(OptimizerConfig::new(1e-3, rule), model()).unwrap();
+        let mut w = parameters(&[1.0; 8]);
+        for k in 0..3_000 {
+            let g = if k < 100 { 0.5 } else { 0.0 };
+            optimizer.step(&mut w, &parameters(&[g, -g, g, -g, g, -g, g, -g]), 1);
+            let moments = optimizer.state().moments.iter();
+            // Those of a second moment wait for the first.
+            let subnormal = |m: &Parameters| m.arena().iter().filter(|v| v.is_subnormal()).count();
+            assert_eq!(moments.map(subnormal).sum::<usize>(), 0, "{rule:?}, step {k}");
+        }
+        let all = optimizer.state().moments.iter().flat_map(Parameters::arena);
+        assert!(all.into_iter().all(|&m| m == 0.0), "{rule:?}");
     }
 }
 

@@ -16,11 +16,14 @@
 //! The forward pass replaces `zx` by the values of r, z and n, and keeps `zh_n` for the
 //! backward pass, which replaces both by `dzx` and `dzh`. A step keeps 7 values a unit: zx,
 //! zh and h (the blocks r and z of `zh` only make room for the gradients).
+//!
+//! An h that decays goes to 0 from 2⁻¹²⁶ on: rounding would keep it at a few units of 2⁻¹⁴⁹
+//! for ever, and arithmetic on subnormal numbers is slow. Every other h keeps its bits.
 
 use super::sums::{self, Term, bias_of, load_gates, store_gates};
 use super::{CellWeights, GROUP, Walk, check, check_row, get, put, vectors};
 use crate::activation::{sigmoid_lanes, tanh_lanes};
-use crate::lanes::{Lanes, load, store};
+use crate::lanes::{Lanes, load, store, zero_where_subnormal};
 use crate::matmul::gemm;
 use crate::matrix::{MatMut, MatRef};
 use crate::rows::{Rows, RowsMut};
@@ -278,7 +281,8 @@ pub fn step(weights: CellWeights<'_>, x: MatRef<'_>, h_before: MatRef<'_>, mut h
 fn activate(zx: [Lanes; GATES], zh: [Lanes; GATES], h_before: Lanes) -> ([Lanes; GATES], Lanes) {
     let (r, z) = (sigmoid_lanes(zx[0] + zh[0]), sigmoid_lanes(zx[1] + zh[1]));
     let n = tanh_lanes(r.mul_add(zh[2], zx[2]));
-    ([r, z, n], z.mul_add(h_before - n, n))
+    let h = z.mul_add(h_before - n, n);
+    ([r, z, n], zero_where_subnormal(h, h))
 }
 
 /// The values of the forward pass that the backward pass of a vector of units needs.

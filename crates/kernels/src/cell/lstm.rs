@@ -22,11 +22,14 @@
 //!    least 2⁻¹²⁶: where σ is 0, so is h, and the quotient is 0 instead of NaN. It is within
 //!    two roundings of the tanh of the forward pass (more where h is subnormal, but then it
 //!    is multiplied by an o of 1e-31 at most).
+//! 3. A c that decays goes to 0 from 2⁻¹²⁶ on: rounding would keep it at a few units of
+//!    2⁻¹⁴⁹ for ever, and arithmetic on subnormal numbers is slow. Every other c keeps its
+//!    bits.
 
 use super::sums::{self, Term, bias_of, load_gates, store_gates};
 use super::{CellWeights, GROUP, Walk, check, check_row, get, put, vectors};
 use crate::activation::{sigmoid_lanes, tanh_lanes};
-use crate::lanes::{Lanes, load, store};
+use crate::lanes::{Lanes, load, store, zero_where_subnormal};
 use crate::matmul::gemm;
 use crate::matrix::{MatMut, MatRef};
 use crate::rows::{Rows, RowsMut};
@@ -305,7 +308,8 @@ pub fn step(
 fn activate(z: [Lanes; GATES], c_before: Lanes) -> ([Lanes; GATES], Lanes) {
     let (i, f, g) = (sigmoid_lanes(z[0]), sigmoid_lanes(z[1]), tanh_lanes(z[2]));
     let o = sigmoid_lanes(z[3]);
-    ([i, f, g, o], f.mul_add(c_before, i * g))
+    let c = f.mul_add(c_before, i * g);
+    ([i, f, g, o], zero_where_subnormal(c, c))
 }
 
 /// The values of the forward pass that the backward pass of a vector of units needs.
