@@ -1,12 +1,15 @@
 //! `cargo xtask add`: a trained network adds two integers of any length.
 
 use crate::output::line;
+use crate::paths::shown;
+use crate::{Usage, runs};
 use anyhow::bail;
 use certify::ibp::Ibp;
 use model::Parameters;
 use num_bigint::BigUint;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use train::run_folder::RunFolder;
 use train::task::adder::{self, Digit, Sum};
@@ -25,15 +28,16 @@ use train::task::{Addition, Task};
 Examples:
   cargo xtask add 53 74
   cargo xtask add 123456789012345678901234567890 987654321098765432109876543210
-  cargo xtask add 53 74 --run runs/0001 --json")]
+  cargo xtask add 53 74 --run runs/0001 --json
+  printf '53\\n74\\n' | cargo xtask add - -    numbers that are too long for a command line")]
 pub struct Args {
-    /// A whole number in decimal digits, of any length
-    #[arg(value_name = "A", value_parser = decimal, allow_negative_numbers = true)]
-    a: BigUint,
+    /// A whole number in decimal digits, of any length; `-` reads it from standard input
+    #[arg(value_name = "A", value_parser = operand, allow_negative_numbers = true)]
+    a: Operand,
 
-    /// A whole number in decimal digits, of any length
-    #[arg(value_name = "B", value_parser = decimal, allow_negative_numbers = true)]
-    b: BigUint,
+    /// A whole number in decimal digits, of any length; `-` for both reads two lines
+    #[arg(value_name = "B", value_parser = operand, allow_negative_numbers = true)]
+    b: Operand,
 
     /// The run whose network adds [default: the latest under runs/]
     #[arg(long, value_name = "DIR")]
@@ -50,6 +54,18 @@ const TABLE_BITS: u64 = 16;
 /// More cells than this do not fit on a line.
 const MOST_CELLS: usize = 64;
 
+/// A number of a sum.
+#[derive(Clone)]
+enum Operand {
+    Number(BigUint),
+    /// The next line of standard input.
+    Line,
+}
+
+fn operand(text: &str) -> Result<Operand, String> {
+    if text == "-" { Ok(Operand::Line) } else { decimal(text).map(Operand::Number) }
+}
+
 fn decimal(text: &str) -> Result<BigUint, String> {
     if text.starts_with('-') {
         return Err("a negative number; the network adds whole numbers from 0 on".to_owned());
@@ -57,41 +73,90 @@ fn decimal(text: &str) -> Result<BigUint, String> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err("a whole number in decimal digits is needed".to_owned());
     }
-    text.parse().map_err(|error| format!("{error}"))
+    Ok(parse(text))
+}
+
+/// The number of `text`, which is decimal digits. What is long is cut in the middle and put
+/// together by a product, since num-bigint takes the square of the length.
+fn parse(text: &str) -> BigUint {
+    const SHORT: usize = 2_000;
+    if text.len() <= SHORT {
+        return text.parse().expect("decimal digits");
+    }
+    let low = text.len() / 2;
+    let (high, rest) = text.split_at(text.len() - low);
+    parse(high) * BigUint::from(10_u32).pow(low as u32) + parse(rest)
+}
+
+/// The two numbers: those given, or as many lines of standard input.
+fn operands(a: Operand, b: Operand) -> anyhow::Result<[BigUint; 2]> {
+    let count = [&a, &b].into_iter().filter(|operand| matches!(operand, Operand::Line)).count();
+    let mut text = String::new();
+    if count > 0 {
+        let read = std::io::stdin().read_to_string(&mut text);
+        read.map_err(|error| Usage(format!("cannot read standard input: {error}")))?;
+    }
+    let found = text.lines().count();
+    if count > 0 && found != count {
+        let lines = if found == 1 { "line" } else { "lines" };
+        let are = if count == 1 { "is" } else { "are" };
+        return Err(Usage(format!(
+            "standard input holds {found} {lines}; {count} {are} needed, of decimal digits"
+        ))
+        .into());
+    }
+    let mut lines = text.lines().zip(1..);
+    let mut number = |operand| match operand {
+        Operand::Number(number) => Ok(number),
+        Operand::Line => {
+            let (text, line) = lines.next().expect("there are as many lines");
+            let number = decimal(text.trim_end());
+            number.map_err(|error| Usage(format!("line {line} of standard input: {error}")))
+        }
+    };
+    Ok([number(a)?, number(b)?])
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let folder = match &args.run {
-        Some(path) => RunFolder::open(path)?,
-        None => RunFolder::latest(Path::new("runs"))?,
-    };
+    let Args { a, b, run, json } = args;
+    let folder = runs::open(run.as_deref(), !json)?;
     let Adding { bits, parameters, .. } = adding(&folder)?;
-    let sum = adder::add(&parameters, &args.a, &args.b);
-    let wrong = sum.wrong_bits();
-    if args.json {
+    let is_read = [&a, &b].iter().any(|operand| matches!(operand, Operand::Line));
+    let [a, b] = operands(a, b)?;
+    let digits = a.bits().max(b.bits()) + 1;
+    let sum = if digits <= TABLE_BITS + 1 {
+        let sum = adder::add(&parameters, &a, &b);
+        if !json {
+            table(&sum);
+        }
+        sum.sum
+    } else {
+        adder::sum(&parameters, &a, &b)?
+    };
+    let expected = &a + &b;
+    let wrong = (&sum ^ &expected).count_ones();
+    if json {
         let object = json!({
-            "a": args.a.to_string(),
-            "b": args.b.to_string(),
-            "sum": sum.sum.to_string(),
-            "expected": sum.expected.to_string(),
+            "a": a.to_string(),
+            "b": b.to_string(),
+            "sum": sum.to_string(),
+            "expected": expected.to_string(),
             "correct": wrong == 0,
             "wrong_bits": wrong,
         });
         line(object.to_string());
     } else {
-        if args.a.bits().max(args.b.bits()) <= TABLE_BITS {
-            table(&sum);
-        }
-        line(format!("{} + {} = {}", args.a, args.b, sum.sum));
-        let network = format!("the network of {}, trained on {bits} bits", folder.path().display());
+        // Who wrote the numbers to a pipe has them.
+        line(if is_read { sum.to_string() } else { format!("{a} + {b} = {sum}") });
+        let network = format!("the network of {}, trained on {bits} bits", shown(folder.path()));
         if wrong == 0 {
-            line(format!("Right in all {} binary digits: {network}.", sum.digits.len()));
+            line(format!("Right in all {digits} binary digits: {network}."));
+        } else if is_read {
+            line(format!("Wrong in {wrong} of {digits} binary digits: {network}."));
         } else {
             line(format!(
-                "Wrong in {wrong} of {} binary digits: {network}; the sum is {}.",
-                sum.digits.len(),
-                sum.expected
+                "Wrong in {wrong} of {digits} binary digits: {network}; the sum is {expected}."
             ));
         }
     }
@@ -126,7 +191,7 @@ pub fn adding(folder: &RunFolder) -> anyhow::Result<Adding> {
         _ => bail!(
             "the network of {} learned the task {name} and cannot add; train one with \
              `cargo xtask train addition`",
-            folder.path().display()
+            shown(folder.path())
         ),
     })
 }

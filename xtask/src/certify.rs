@@ -3,7 +3,10 @@
 use crate::Usage;
 use crate::add::{Adding, adding};
 use crate::chart;
+use crate::numbers::whole;
 use crate::output::{Progress, line, thousands};
+use crate::paths::{quoted, shown};
+use crate::runs;
 use crate::train::seed_range;
 use certify::study::{
     Kind, Quartiles, Recipe, SIZES, Summary, Trial, TrialsFile, WORKERS, kinds, study,
@@ -54,8 +57,9 @@ pub struct Args {
     check: Option<PathBuf>,
 
     /// How long to search: so many abstract states are propagated a step before it is given up
-    #[arg(long, value_name = "N", default_value_t = BUDGET, conflicts_with = "check",
-          visible_alias = "effort")]
+    #[arg(long, value_name = "N", default_value_t = BUDGET, visible_alias = "effort",
+          value_parser = whole::<u64>(0..=u64::MAX), conflicts_with = "check",
+          allow_negative_numbers = true)]
     budget: u64,
 
     /// Train and examine many networks: H of 2, 3, 4, 8 and 16, with biases and without, plain
@@ -126,10 +130,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.study {
         return run_study(&args);
     }
-    let folder = match &args.run {
-        Some(path) => RunFolder::open(path)?,
-        None => RunFolder::latest(Path::new("runs"))?,
-    };
+    let folder = runs::open(args.run.as_deref(), !args.json)?;
     match &args.check {
         Some(file) => run_check(&args, &folder, file),
         None => run_search(&args, &folder),
@@ -186,9 +187,8 @@ fn run_check(args: &Args, folder: &RunFolder, file: &Path) -> anyhow::Result<Exi
     let start = Instant::now();
     provable(folder)?; // a network whose configuration and weights fit
     let model = folder.model_bytes()?;
-    let certificate = std::fs::read(file).map_err(|error| {
-        anyhow::anyhow!("cannot read the certificate {}: {error}", file.display())
-    })?;
+    let certificate = std::fs::read(file)
+        .map_err(|error| anyhow::anyhow!("cannot read the certificate {}: {error}", shown(file)))?;
     let verified = check(&model, &certificate)?;
     let seconds = start.elapsed().as_secs_f64();
     if args.json {
@@ -210,7 +210,7 @@ fn provable(folder: &RunFolder) -> anyhow::Result<Adding> {
         return Err(Usage(format!(
             "only networks of one layer of sigmoid units can be proved; that of {} is another \
              ({:?})",
-            folder.path().display(),
+            shown(folder.path()),
             config.cell()
         ))
         .into());
@@ -242,11 +242,7 @@ fn run_search(args: &Args, folder: &RunFolder) -> anyhow::Result<ExitCode> {
             let report = draw(Some(&certificate))?;
             if !args.json {
                 show(&verified, seconds);
-                line(format!(
-                    "The proof is in {}, a picture in {}",
-                    path.display(),
-                    report.display()
-                ));
+                line(format!("The proof is in {}, a picture in {}", shown(&path), shown(&report)));
             }
             let mut object = fields(&verified);
             object["certificate"] = path.display().to_string().into();
@@ -266,12 +262,7 @@ fn run_search(args: &Args, folder: &RunFolder) -> anyhow::Result<ExitCode> {
                     found.bits(),
                     found.right_up_to
                 ));
-                line(format!(
-                    "Try it: cargo xtask add {} {} --run {}",
-                    found.a,
-                    found.b,
-                    folder.path().display()
-                ));
+                line(try_it(&found.a, &found.b, folder.path()));
                 line(format!("{seconds:.2} s"));
             }
             let object = json!({
@@ -301,6 +292,20 @@ fn run_search(args: &Args, folder: &RunFolder) -> anyhow::Result<ExitCode> {
     }
     Ok(code)
 }
+
+/// A line for a shell that lets the network add the two.
+fn try_it(a: &BigUint, b: &BigUint, run: &Path) -> String {
+    let (a, b, run) = (a.to_string(), b.to_string(), quoted(run));
+    if a.len().max(b.len()) <= MOST_ARGUMENT {
+        format!("Try it: cargo xtask add {a} {b} --run {run}")
+    } else {
+        // Linux takes no argument of 128 KiB or more.
+        format!("Try it: printf '%s\\n' {a} {b} | cargo xtask add - - --run {run}")
+    }
+}
+
+/// The longest number that is written as an argument.
+const MOST_ARGUMENT: usize = 100_000;
 
 /// A number, or how long it is.
 fn short(number: &BigUint) -> String {
@@ -362,7 +367,7 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
 
     let (file, found) = TrialsFile::open(&args.trials)?;
     if let Some(number) = found.unfinished {
-        let path = args.trials.display();
+        let path = shown(&args.trials);
         eprintln!("{path}: line {number}, the last, was unfinished and is dropped");
     }
     let mut trials: Vec<Trial> = Vec::new();
@@ -377,7 +382,8 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let jobs: Vec<(Kind, u64)> = all().filter(|job| !done.contains(job)).collect();
     let count = seeds.end - seeds.start;
-    let mut progress = Progress::new(asked.len() as u64, "networks");
+    let mut progress =
+        if args.json { Progress::none() } else { Progress::new(asked.len() as u64, "networks") };
     progress.begin_at(done.len() as u64);
     if !args.json {
         if !done.is_empty() {
@@ -385,7 +391,7 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
                 "{} of {} trials are in {} already",
                 thousands(done.len() as u64),
                 thousands(asked.len() as u64),
-                args.trials.display()
+                shown(&args.trials)
             ));
         }
         line(HEADER);
@@ -426,15 +432,15 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
             "seeds": [seeds.start, seeds.end],
             "effort": args.budget,
             "rows": rows.iter().map(row_fields).collect::<Vec<Value>>(),
-            "trials": args.trials,
-            "picture": args.picture,
+            "trials": args.trials.display().to_string(),
+            "picture": args.picture.display().to_string(),
         });
         line(object.to_string());
     } else {
         line(format!(
             "The trials are in {}, the picture is {}",
-            args.trials.display(),
-            args.picture.display()
+            shown(&args.trials),
+            shown(&args.picture)
         ));
     }
     Ok(ExitCode::SUCCESS)

@@ -8,10 +8,13 @@ mod certify;
 mod chart;
 mod ci;
 mod interrupt;
+mod numbers;
 mod output;
+mod paths;
 mod plot;
 mod race;
 mod replay;
+mod runs;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -57,7 +60,9 @@ fn start() -> ExitCode {
         Command::Ci(args) => ci::run(args),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        let text = format!("{error:#}");
+        let lines: Vec<_> = text.lines().map(paths::printable).collect();
+        eprintln!("error: {}", lines.join("\n"));
         ExitCode::from(if is_usage(&error) { 2 } else { 1 })
     })
 }
@@ -77,22 +82,24 @@ impl std::error::Error for Usage {}
 /// Is it the command line that must change?
 fn is_usage(error: &anyhow::Error) -> bool {
     use ::train::Error::{
-        Batch, Bits, Finished, LearningRate, Model, NoCheckpoint, NotEmpty, Optimizer, PushEvery,
-        Threads,
+        Batch, Bits, Finished, LearningRate, Memory, Model, NoCheckpoint, NotEmpty, Optimizer,
+        PushEvery, Threads,
     };
+    use model::Error::{Dropout, TooLarge, Zero};
     let is_named = matches!(
         error.downcast_ref(),
         Some(
             Batch(_)
                 | Bits(_)
                 | LearningRate(_)
+                | Memory { .. }
                 | NotEmpty(_)
                 | NoCheckpoint(_)
                 | Finished(_)
                 | Optimizer { .. }
                 | PushEvery
                 | Threads(_)
-                | Model(model::Error::Zero(_) | model::Error::TooLarge { .. })
+                | Model(Zero(_) | TooLarge { .. } | Dropout(_))
         )
     );
     is_named || error.is::<Usage>()

@@ -2,6 +2,7 @@
 
 use crate::chart::{self, Curve};
 use crate::output::line;
+use crate::paths::shown;
 use anyhow::{Context, ensure};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,8 +33,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut curves = Vec::new();
     for path in &args.runs {
         let metrics = RunFolder::metrics(path)?;
-        ensure!(!metrics.is_empty(), "the metrics of {} hold no interval yet", path.display());
-        curves.push(Curve { name: path.display().to_string(), metrics });
+        ensure!(!metrics.is_empty(), "the metrics of {} hold no interval yet", shown(path));
+        curves.push(Curve { name: shown(path), metrics });
     }
     let title = match curves.len() {
         1 => curves[0].name.clone(),
@@ -41,6 +42,6 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let svg = chart::loss_curves(&title, &curves)?;
     write_whole(&args.out, svg.as_bytes()).context("keeping the picture")?;
-    line(format!("The picture is in {}", args.out.display()));
+    line(format!("The picture is in {}", shown(&args.out)));
     Ok(ExitCode::SUCCESS)
 }

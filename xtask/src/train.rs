@@ -5,20 +5,24 @@ mod optimizer;
 use crate::Usage;
 use crate::chart::{self, Curve};
 use crate::interrupt;
+use crate::numbers::whole;
 use crate::output::{Progress, line};
+use crate::paths::{quoted, shown};
+use crate::runs;
 use anyhow::{Context, bail};
 use certify::ibp::Ibp;
-use clap::{ValueEnum, value_parser};
+use clap::ValueEnum;
 use model::{Cell, Memory, Nonlinearity};
 use optimizer::OptimizerArgs;
 use serde_json::{Value, json};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use train::config::{
     Extent, MOST_BATCH, MOST_THREADS, NetworkConfig, RunConfig, Strategy, StrategyConfig,
 };
 use train::job::{Advance, Every, Job, OnDivergence, Options};
+use train::memory;
 use train::metrics::Metrics;
 use train::run_folder::RunFolder;
 use train::statistics::median;
@@ -30,9 +34,10 @@ use train::trainer::Trainer;
 
 /// Train a network to add binary numbers
 ///
-/// A recurrent network of sigmoid units reads two binary numbers a digit at a
-/// time, lowest digit first, and learns to say the digits of their sum. The defaults are the
-/// well-known lab: 8 bits, 16 units, 10,000 examples of plain SGD.
+/// A recurrent network reads two binary numbers a digit at a time, lowest digit first, and learns
+/// to say the digits of their sum. The defaults are the well-known lab: 8 bits, one layer of 16
+/// sigmoid units, 10,000 examples of plain SGD by one worker. Others are chosen by --cell,
+/// --layers, --optimizer and --strategy; --strategy auto takes what was measured to be the fastest.
 ///
 /// Every 500 examples it prints one of them: the error over all digits, what the network said
 /// and what is true (highest digit first), and the sum in decimals. At the end every possible sum
@@ -45,6 +50,8 @@ Examples:
   cargo xtask train --hidden 4 --examples 100000 --seed 7
   cargo xtask train --batch 64 --lr 2 --examples 200000
   cargo xtask train --examples 200000 --strategy hogwild --threads 2 --push-every 32
+  cargo xtask train --cell gru --layers 2 --dropout 0.1 --optimizer adam
+  cargo xtask train --hidden 64 --bits 32 --examples 50000 --strategy auto
   cargo xtask train --optimizer adam --schedule cosine --warm-up 500 --clip-norm 1
   cargo xtask train --examples 1000000000 --out long      Ctrl-C ends it with a checkpoint,
   cargo xtask train --resume long                         and this goes on
@@ -56,7 +63,7 @@ pub struct Args {
     task: TaskName,
 
     /// T, the digits of a sum, 1 to 64; operands have one less [default: 8]
-    #[arg(long, value_parser = value_parser!(u32).range(1..=64), allow_negative_numbers = true)]
+    #[arg(long, value_parser = whole::<u32>(1..=64), allow_negative_numbers = true)]
     bits: Option<u32>,
 
     /// H, the hidden units, at least 1
@@ -64,7 +71,7 @@ pub struct Args {
     hidden: usize,
 
     /// Examples to train on, at least 1 [default: 10000]
-    #[arg(long, value_parser = value_parser!(u64).range(1..), allow_negative_numbers = true)]
+    #[arg(long, value_parser = whole::<u64>(1..=u64::MAX), allow_negative_numbers = true)]
     examples: Option<u64>,
 
     /// B, the examples whose gradients are averaged to one update [default: 1]
@@ -83,7 +90,7 @@ pub struct Args {
 
     /// K, a worker's examples between two pushes (hogwild) or averages [default: by size, so
     /// that pushes take some 5 % of the time]
-    #[arg(long, value_parser = value_parser!(u64).range(1..), conflicts_with = "seeds",
+    #[arg(long, value_parser = whole::<u64>(1..=u64::MAX), conflicts_with = "seeds",
           allow_negative_numbers = true)]
     push_every: Option<u64>,
 
@@ -110,7 +117,8 @@ pub struct Args {
     bidirectional: bool,
 
     /// The share of the outputs between two layers that training drops, 0 to below 1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = dropout,
+          allow_negative_numbers = true)]
     dropout: f32,
 
     /// What the network remembers: state (the hidden units), output (a Jordan network), or its last
@@ -125,7 +133,7 @@ pub struct Args {
 
     /// Train once for each seed FROM..TO (TO excluded), over all cores; keeps no run folder
     #[arg(long, value_name = "FROM..TO", value_parser = seed_range,
-          conflicts_with_all = ["seed", "out", "force"])]
+          conflicts_with_all = ["seed", "out", "force", "checkpoint_every", "on_divergence"])]
     seeds: Option<Range<u64>>,
 
     /// Folder for the run [default: the next number under runs/]
@@ -282,13 +290,25 @@ fn strategy_or_auto(text: &str) -> Result<Choice, String> {
     }
 }
 
+/// The most seeds of one command: what is known of each is held until the end.
+const MOST_SEEDS: u64 = 100_000;
+
 pub fn seed_range(text: &str) -> Result<Range<u64>, String> {
     let range = text.split_once("..").and_then(|(from, to)| {
         let range = from.parse().ok()?..to.parse().ok()?;
         (!range.is_empty()).then_some(range)
     });
-    range
-        .ok_or_else(|| "a range such as 0..100 is needed, the second number above the first".into())
+    let range =
+        range.ok_or("a range such as 0..100 is needed, the second number above the first")?;
+    if range.end - range.start > MOST_SEEDS {
+        return Err(format!("at most {} seeds at once are possible", thousands(MOST_SEEDS)));
+    }
+    Ok(range)
+}
+
+fn dropout(text: &str) -> Result<f32, String> {
+    let share = text.parse().ok().filter(|share| (0.0..1.0).contains(share));
+    share.ok_or_else(|| "a share from 0 to below 1 is needed".to_owned())
 }
 
 /// Runs the command: one line a task, here and for a run that is gone on with.
@@ -332,16 +352,24 @@ fn start<T: Task>(args: &Args, defaults: RunConfig<T>, next: &str) -> anyhow::Re
         seed: args.seed,
     };
     let optimizer = args.optimizer.choose(run, &defaults.optimizer)?;
+    if args.dropout > 0.0 && args.layers == 1 {
+        let reason = "--dropout would be ignored: it is between layers; give at least --layers 2";
+        return Err(Usage(reason.to_owned()).into());
+    }
     let mut config = RunConfig { network: network(args), optimizer, run, ..defaults };
     if let Some(seeds) = &args.seeds {
         refuse_workers(args, "one worker trains each seed")?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let side_by_side = cores.min((seeds.end - seeds.start) as usize);
+        memory::check(memory::serial_bytes(&config, side_by_side)?)?;
         return many(args, &config, seeds.clone());
     }
     config.strategy = choose_strategy(args, &config)?;
+    memory::check(memory::job_bytes(&config)?)?;
     Trainer::new(&config)?; // before the folder: bad sizes make none
     let folder = match &args.out {
         Some(path) => RunFolder::create(path, args.force)?,
-        None => RunFolder::create_next(Path::new("runs"))?,
+        None => RunFolder::create_next(&runs::folder(!args.quiet))?,
     };
     one(args, Job::start(config, folder, options(args))?, next)
 }
@@ -471,7 +499,7 @@ fn one<T: Task>(args: &Args, mut job: Job<T>, next: &str) -> anyhow::Result<Exit
         if interrupt::asked() {
             job.checkpoint()?;
             progress.finish();
-            let (done, path) = (thousands(job.examples()), job.folder().path().display());
+            let (done, path) = (thousands(job.examples()), quoted(job.folder().path()));
             eprintln!("stopped after {done} examples; cargo xtask train --resume {path} goes on");
             return Ok(interrupt::exit_code());
         }
@@ -520,7 +548,7 @@ fn one<T: Task>(args: &Args, mut job: Job<T>, next: &str) -> anyhow::Result<Exit
     let ns_per_example = seconds * 1e9 / config.run.examples as f64;
     let path = folder.path();
     let option = match args.out.as_ref().or(args.resume.as_ref()) {
-        Some(path) => format!(" --run {}", path.display()),
+        Some(path) => format!(" --run {}", quoted(path)),
         None => String::new(),
     };
     say(String::new());
@@ -532,7 +560,7 @@ fn one<T: Task>(args: &Args, mut job: Job<T>, next: &str) -> anyhow::Result<Exit
         workers(&config),
         optimizer::words(&config.optimizer)
     ));
-    say(format!("The run is in {}", path.display()));
+    say(format!("The run is in {}", shown(path)));
     say(format!("{next}{option}"));
     if args.json {
         let StrategyConfig { name, threads, push_every } = config.strategy;
@@ -584,7 +612,7 @@ fn many<T: Task>(
     seeds: Range<u64>,
 ) -> anyhow::Result<ExitCode> {
     let count = seeds.end - seeds.start;
-    let progress = Progress::new(count, "seeds");
+    let progress = if args.quiet { Progress::none() } else { Progress::new(count, "seeds") };
     let results = train_seeds(config, seeds, || progress.add(1)).context("training the seeds")?;
     progress.finish();
 

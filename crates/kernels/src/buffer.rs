@@ -17,12 +17,18 @@ pub struct Buffer {
 
 impl Buffer {
     /// A buffer of `len` zeros.
+    ///
+    /// # Panics
+    /// If they are more than memory can hold at all (`isize::MAX` bytes).
     pub fn zeros(len: usize) -> Self {
         Self { lines: vec![wide::f32x16::ZERO; len.div_ceil(LINE)], len }
     }
 
     /// Changes the length to `len`. Keeps the values that stay, fills new ones with zeros, and
     /// allocates only to grow beyond the largest length so far.
+    ///
+    /// # Panics
+    /// As [`Buffer::zeros`]; the buffer is then as it was.
     pub fn resize(&mut self, len: usize) {
         let old = self.len;
         self.lines.resize(len.div_ceil(LINE), wide::f32x16::ZERO);

@@ -40,6 +40,7 @@ mod sums;
 use crate::lanes::{LANES, Lanes, load, store};
 use crate::matrix::{MatMut, MatRef};
 use crate::recurrent::ROW;
+use crate::size;
 
 /// Units whose values of one gate are adjacent: those of a cache line.
 pub const GROUP: usize = ROW;
@@ -72,10 +73,16 @@ pub struct Walk {
 }
 
 impl Walk {
+    /// T·B, the rows of the arrays.
+    #[track_caller]
+    fn rows(self) -> usize {
+        size::rows(self.steps, self.batch)
+    }
+
     /// The steps in the order in which the layer takes them; the first starts from the
-    /// initial state.
+    /// initial state. None where there are no sequences.
     fn order(self) -> impl DoubleEndedIterator<Item = usize> {
-        (0..self.steps).map(move |step| match self.direction {
+        (0..if self.batch == 0 { 0 } else { self.steps }).map(move |step| match self.direction {
             Direction::Forward => step,
             Direction::Reverse => self.steps - 1 - step,
         })
@@ -161,7 +168,7 @@ fn check(name: &str, rows: usize, columns: usize, of_rows: usize, of_columns: us
 /// Panics if a row of gates is not that of `hidden` units.
 #[track_caller]
 fn check_row(name: &str, columns: usize, gates: usize, hidden: usize) {
-    let expected = gates * hidden.next_multiple_of(GROUP);
+    let expected = size::padded_rows(gates, hidden, GROUP);
     assert!(
         hidden > 0 && columns == expected,
         "{name} has rows of {columns} values: {hidden} units with {gates} gates need {expected}"

@@ -14,6 +14,7 @@ pub mod recurrent;
 pub mod reference;
 pub mod relaxed;
 mod rows;
+mod size;
 mod tail_mask;
 mod transpose;
 pub mod vector;

@@ -341,7 +341,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
     }
 
     fn multiply_adds(&self) -> usize {
-        self.c.rows() * self.c.columns() * self.a.columns()
+        self.c.rows().saturating_mul(self.c.columns()).saturating_mul(self.a.columns())
     }
 
     fn update(&self) -> Update {

@@ -44,17 +44,22 @@ pub enum MatrixError {
     },
 }
 
-/// Checks that a matrix of these sizes lies within `length` values.
-fn check(length: usize, rows: usize, columns: usize, stride: usize) -> Result<(), MatrixError> {
+/// Checks that a matrix of these sizes lies within `length` values; returns the stride by
+/// which each of its rows begins within them, or just behind.
+///
+/// That is the stride given wherever there are two rows to tell apart. A stride that leads
+/// from the only row, or from rows without values, to beyond the buffer is cut short: a
+/// row's place is then the buffer's for any row, and no multiple of a stride overflows.
+fn check(length: usize, rows: usize, columns: usize, stride: usize) -> Result<usize, MatrixError> {
     if stride < columns {
         return Err(MatrixError::Stride { stride, columns });
     }
     if rows == 0 || columns == 0 {
-        return Ok(());
+        return Ok(columns);
     }
     let needed = (rows - 1).checked_mul(stride).and_then(|before| before.checked_add(columns));
     match needed {
-        Some(needed) if needed <= length => Ok(()),
+        Some(needed) if needed <= length => Ok(stride.min(length)),
         _ => Err(MatrixError::Length { rows, columns, stride, length }),
     }
 }
@@ -109,7 +114,7 @@ impl<'a> MatRef<'a> {
         columns: usize,
         stride: usize,
     ) -> Result<Self, MatrixError> {
-        check(data.len(), rows, columns, stride)?;
+        let stride = check(data.len(), rows, columns, stride)?;
         Ok(Self { start: data.as_ptr(), rows, columns, stride, lifetime: PhantomData })
     }
 
@@ -135,7 +140,8 @@ impl<'a> MatRef<'a> {
         self.columns
     }
 
-    /// Distance between the starts of two rows, in values.
+    /// Distance between the starts of two rows, in values: the buffer's length at most, and
+    /// the columns where no value is in view.
     #[inline]
     pub fn stride(&self) -> usize {
         self.stride
@@ -148,8 +154,8 @@ impl<'a> MatRef<'a> {
     #[track_caller]
     pub fn row(&self, row: usize) -> &'a [f32] {
         assert!(row < self.rows, "row {row} of {} rows", self.rows);
-        // SAFETY: the constructors checked that the row lies in the buffer,
-        // which is borrowed for 'a; an empty row is read nowhere.
+        // SAFETY: the constructors checked that the row lies in the buffer, or is empty and
+        // begins in it or just behind; the buffer is borrowed for 'a.
         unsafe { slice::from_raw_parts(self.start.wrapping_add(row * self.stride), self.columns) }
     }
 
@@ -247,7 +253,7 @@ impl<'a> MatMut<'a> {
         columns: usize,
         stride: usize,
     ) -> Result<Self, MatrixError> {
-        check(data.len(), rows, columns, stride)?;
+        let stride = check(data.len(), rows, columns, stride)?;
         Ok(Self { start: data.as_mut_ptr(), rows, columns, stride, lifetime: PhantomData })
     }
 
@@ -275,7 +281,8 @@ impl<'a> MatMut<'a> {
         self.columns
     }
 
-    /// Distance between the starts of two rows, in values.
+    /// Distance between the starts of two rows, in values: the buffer's length at most, and
+    /// the columns where no value is in view.
     #[inline]
     pub fn stride(&self) -> usize {
         self.stride
@@ -312,8 +319,8 @@ impl<'a> MatMut<'a> {
     #[track_caller]
     pub fn row_mut(&mut self, row: usize) -> &mut [f32] {
         assert!(row < self.rows, "row {row} of {} rows", self.rows);
-        // SAFETY: the constructors checked that the row lies in the buffer; the
-        // values of this row are borrowed by this view alone.
+        // SAFETY: the constructors checked that the row lies in the buffer, or is empty and
+        // begins in it or just behind; the values of this row are borrowed by this view alone.
         unsafe {
             slice::from_raw_parts_mut(self.start.wrapping_add(row * self.stride), self.columns)
         }
@@ -323,7 +330,8 @@ impl<'a> MatMut<'a> {
     pub fn into_rows(self) -> impl ExactSizeIterator<Item = &'a mut [f32]> {
         (0..self.rows).map(move |row| {
             let start = self.start.wrapping_add(row * self.stride);
-            // SAFETY: the constructors checked that the row lies in the buffer. The stride is
+            // SAFETY: the constructors checked that the row lies in the buffer, or is empty and
+            // begins in it or just behind. The stride is
             // at least the columns, so the rows are disjoint, and the view is used up: nobody
             // else lends them.
             unsafe { slice::from_raw_parts_mut(start, self.columns) }

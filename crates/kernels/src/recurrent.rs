@@ -36,6 +36,7 @@ use crate::activation::{sigmoid_chain_lanes, sigmoid_lanes};
 use crate::buffer::LINE;
 use crate::lanes::{LANES, Lanes, eights, from_eights, load, store, tree_sum};
 use crate::rows::{Rows, RowsMut, ZEROS};
+use crate::size;
 use crate::tail_mask::leading_ones;
 use crate::transpose::{Source, transpose, transposed_block};
 use std::array;
@@ -46,8 +47,12 @@ use wide::f32x8;
 pub const ROW: usize = LINE;
 
 /// The length S of a row that holds `hidden` units.
-pub const fn row_stride(hidden: usize) -> usize {
-    hidden.next_multiple_of(ROW)
+///
+/// # Panics
+/// If it is beyond `usize`.
+#[track_caller]
+pub fn row_stride(hidden: usize) -> usize {
+    size::padded(hidden, ROW)
 }
 
 /// The sizes of one pass.
@@ -67,12 +72,20 @@ pub struct Sizes {
 
 impl Sizes {
     /// T·B, the rows of every `[T, B, ·]` array.
-    pub const fn rows(&self) -> usize {
-        self.steps * self.batch
+    ///
+    /// # Panics
+    /// If they are more than a `usize` counts.
+    #[track_caller]
+    pub fn rows(&self) -> usize {
+        size::rows(self.steps, self.batch)
     }
 
     /// S, the length of a row of hidden units.
-    pub const fn stride(&self) -> usize {
+    ///
+    /// # Panics
+    /// If it is beyond `usize`.
+    #[track_caller]
+    pub fn stride(&self) -> usize {
         row_stride(self.hidden)
     }
 }
@@ -101,12 +114,13 @@ pub struct Scratch<'a> {
 /// outputs `y` `[T, B, O]`. The padding of `h` is finite, but not zero.
 ///
 /// # Panics
-/// If a slice does not have the length that `sizes` asks for.
+/// If a slice does not have the length that `sizes` asks for, or there are no hidden units.
+#[track_caller]
 pub fn forward(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mut [f32], y: &mut [f32]) {
     check_weights(sizes, weights);
-    check("x", x.len(), sizes.rows() * sizes.inputs);
-    check("h", h.len(), sizes.rows() * sizes.stride());
-    check("y", y.len(), sizes.rows() * sizes.outputs);
+    check("x", x.len(), sizes.rows(), sizes.inputs);
+    check("h", h.len(), sizes.rows(), sizes.stride());
+    check("y", y.len(), sizes.rows(), sizes.outputs);
 
     // SAFETY: the checks above: `x` is `[T·B, I]`, `h` `[T·B, S]` and `y` `[T·B, O]`, and the
     // weights are those of so many inputs, units and outputs.
@@ -122,11 +136,12 @@ pub fn forward(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mut [f32],
 /// layer in Hogwild!).
 ///
 /// # Panics
-/// If a slice does not have the length that `sizes` asks for.
+/// If a slice does not have the length that `sizes` asks for, or there are no hidden units.
+#[track_caller]
 pub fn states(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mut [f32]) {
     check_weights(sizes, weights);
-    check("x", x.len(), sizes.rows() * sizes.inputs);
-    check("h", h.len(), sizes.rows() * sizes.stride());
+    check("x", x.len(), sizes.rows(), sizes.inputs);
+    check("h", h.len(), sizes.rows(), sizes.stride());
     // SAFETY: the checks above: `x` is `[T·B, I]`, `h` `[T·B, S]`, and the weights are those of
     // so many inputs and units.
     unsafe { scan_forward(sizes, weights, x, h) };
@@ -136,12 +151,14 @@ pub fn states(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mut [f32]) 
 /// `[T, B, S]` and `w_out` `[O, S]`.
 ///
 /// # Panics
-/// If a slice does not have the length that `sizes` asks for.
+/// If a slice does not have the length that `sizes` asks for, or there are no hidden units.
+#[track_caller]
 pub fn head(sizes: Sizes, w_out: &[f32], h: &[f32], y: &mut [f32]) {
+    check_hidden(sizes);
     let stride = sizes.stride();
-    check("w_out", w_out.len(), sizes.outputs * stride);
-    check("h", h.len(), sizes.rows() * stride);
-    check("y", y.len(), sizes.rows() * sizes.outputs);
+    check("w_out", w_out.len(), sizes.outputs, stride);
+    check("h", h.len(), sizes.rows(), stride);
+    check("y", y.len(), sizes.rows(), sizes.outputs);
     // SAFETY: the checks above: `h` is `[T·B, S]`, `w_out` `[O, S]` and `y` `[T·B, O]`.
     unsafe { outputs(sizes, Rows::of_slice(h, stride), Rows::of_slice(w_out, stride), y) };
 }
@@ -150,12 +167,14 @@ pub fn head(sizes: Sizes, w_out: &[f32], h: &[f32], y: &mut [f32]) {
 /// `[T, B, S]` and `dy` `[T, B, O]`, but no pass back through time.
 ///
 /// # Panics
-/// If a slice does not have the length that `sizes` asks for.
+/// If a slice does not have the length that `sizes` asks for, or there are no hidden units.
+#[track_caller]
 pub fn head_gradient(sizes: Sizes, h: &[f32], dy: &[f32], dw_out: &mut [f32]) {
+    check_hidden(sizes);
     let stride = sizes.stride();
-    check("h", h.len(), sizes.rows() * stride);
-    check("dy", dy.len(), sizes.rows() * sizes.outputs);
-    check("dw_out", dw_out.len(), sizes.outputs * stride);
+    check("h", h.len(), sizes.rows(), stride);
+    check("dy", dy.len(), sizes.rows(), sizes.outputs);
+    check("dw_out", dw_out.len(), sizes.outputs, stride);
     let dy = Columns { rows: Rows::of_slice(dy, sizes.outputs), count: sizes.outputs };
     // SAFETY: the checks above: `dy` is `[T·B, O]`, `h` `[T·B, S]` and `dw_out` `[O, S]`.
     unsafe { outer_sums(sizes.rows(), dy, Rows::of_slice(h, stride), sizes.hidden, dw_out) };
@@ -193,7 +212,8 @@ unsafe fn scan_forward(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mu
 /// `x` and `h` are those of the forward pass. Padding in `gradients` is written as zero.
 ///
 /// # Panics
-/// If a slice does not have the length that `sizes` asks for.
+/// If a slice does not have the length that `sizes` asks for, or there are no hidden units.
+#[track_caller]
 pub fn backward(
     sizes: Sizes,
     weights: Weights<&[f32]>,
@@ -205,14 +225,14 @@ pub fn backward(
 ) {
     let stride = sizes.stride();
     check_weights(sizes, weights);
-    check("x", x.len(), sizes.rows() * sizes.inputs);
-    check("h", h.len(), sizes.rows() * stride);
-    check("dy", dy.len(), sizes.rows() * sizes.outputs);
-    check("dz", scratch.dz.len(), sizes.rows() * stride);
-    check("w_rec_t", scratch.w_rec_t.len(), sizes.hidden * stride);
-    check("dw_in", gradients.w_in.len(), sizes.inputs * stride);
-    check("dw_rec", gradients.w_rec.len(), sizes.hidden * stride);
-    check("dw_out", gradients.w_out.len(), sizes.outputs * stride);
+    check("x", x.len(), sizes.rows(), sizes.inputs);
+    check("h", h.len(), sizes.rows(), stride);
+    check("dy", dy.len(), sizes.rows(), sizes.outputs);
+    check("dz", scratch.dz.len(), sizes.rows(), stride);
+    check("w_rec_t", scratch.w_rec_t.len(), sizes.hidden, stride);
+    check("dw_in", gradients.w_in.len(), sizes.inputs, stride);
+    check("dw_rec", gradients.w_rec.len(), sizes.hidden, stride);
+    check("dw_out", gradients.w_out.len(), sizes.outputs, stride);
 
     if !is_held(sizes) {
         let from = Source {
@@ -267,15 +287,26 @@ pub fn backward(
     }
 }
 
-fn check(name: &str, found: usize, expected: usize) {
-    assert!(found == expected, "{name} holds {found} values, the sizes ask for {expected}");
+/// Refuses an array that is not `[rows, columns]`, whose product may be beyond `usize`.
+#[track_caller]
+fn check(name: &str, found: usize, rows: usize, columns: usize) {
+    assert!(
+        rows.checked_mul(columns) == Some(found),
+        "{name} holds {found} values, the sizes ask for {rows} x {columns}"
+    );
 }
 
-fn check_weights(sizes: Sizes, weights: Weights<&[f32]>) {
+#[track_caller]
+fn check_hidden(sizes: Sizes) {
     assert!(sizes.hidden > 0, "a recurrent network has at least one hidden unit");
-    check("w_in", weights.w_in.len(), sizes.inputs * sizes.stride());
-    check("w_rec", weights.w_rec.len(), sizes.hidden * sizes.stride());
-    check("w_out", weights.w_out.len(), sizes.outputs * sizes.stride());
+}
+
+#[track_caller]
+fn check_weights(sizes: Sizes, weights: Weights<&[f32]>) {
+    check_hidden(sizes);
+    check("w_in", weights.w_in.len(), sizes.inputs, sizes.stride());
+    check("w_rec", weights.w_rec.len(), sizes.hidden, sizes.stride());
+    check("w_out", weights.w_out.len(), sizes.outputs, sizes.stride());
 }
 
 /// One direction of a pass: `state[t] = finish(input[t]·U + state[t ∓ 1]·W)`.
@@ -309,6 +340,7 @@ unsafe fn scan(pass: Scan, finish: impl Fn(usize, Lanes) -> Lanes + Copy) {
         match hidden {
             1..=8 if batch == 1 => scan_held::<8>(pass, finish, |_, _| {}),
             9..=16 if batch == 1 && LANES == 16 => scan_held::<LANES>(pass, finish, |_, _| {}),
+            _ if batch == 0 => {} // of however many steps
             _ if hidden <= LANES => scan_tiles::<8, 1, 8>(pass, finish),
             _ if hidden <= 2 * LANES => scan_tiles::<4, 2, 4>(pass, finish),
             _ => scan_tiles::<4, 4, 2>(pass, finish),
@@ -568,7 +600,7 @@ unsafe fn tile<const R: usize, const N: usize, const SPLIT: usize>(
         for r in 0..R {
             for n in 0..N {
                 let sum = tree_sum(array::from_fn::<_, SPLIT, _>(|s| sums[s][r][n]));
-                let offset = (at + r) * pass.sizes.stride() + (first + n) * LANES;
+                let offset = (at + r) * pass.state_weights.stride + (first + n) * LANES;
                 store(pass.state.add(offset), finish(offset, sum));
             }
         }

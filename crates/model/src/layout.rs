@@ -13,15 +13,17 @@
 //!   b_out  [O rounded up to 16]
 //! ```
 //!
-//! A row of G·S values is *grouped*: for each 16 units, G blocks of 16, one a gate, so
-//! that the gates of 16 units are neighbouring cache lines. With one gate that is the
-//! plain row. All padding is zero.
+//! A row of G·S values is *grouped*, as the kernels want it ([`cell::column`]): for each 16
+//! units, G blocks of 16, one a gate, so that the gates of 16 units are neighbouring cache
+//! lines. With one gate that is the plain row. All padding is zero.
 //!
-//! [`Tensor`] maps PyTorch's row-major index to a place in the arena. Weight files, the
-//! f64 reference and the drawing of first weights all go through it: the layout is
-//! written here once and nowhere else.
+//! [`Tensor`] maps PyTorch's row-major index to a place in the arena. Weight files, the f64
+//! reference and the drawing of first weights all go through it, and who needs a range of the
+//! arena asks here. The passes know the shapes of these ranges; the fused path of the lab's
+//! network knows their order, too (`Parameters::lab_weights`), and a test holds it to this one.
 
-use crate::{Architecture, Config, Memory};
+use crate::{Architecture, Memory};
+use kernels::cell;
 use kernels::recurrent::{ROW, row_stride};
 use std::ops::Range;
 
@@ -89,20 +91,20 @@ pub(crate) struct HeadPlaces {
 }
 
 /// Rows of b_in and b_rec: 1 each, if there are such.
-fn biases(config: Config) -> [usize; 2] {
-    let bias = usize::from(config.bias());
-    [bias, if let Memory::Window(_) = config.memory() { 0 } else { bias }]
+fn biases(config: Architecture) -> [usize; 2] {
+    let bias = usize::from(config.bias);
+    [bias, if let Memory::Window(_) = config.memory { 0 } else { bias }]
 }
 
 /// The rows of the embedding, if there is one.
-pub(crate) fn embedding(config: Config) -> Option<InputRows> {
-    let rows = config.embedding()?;
-    Some(InputRows { start: 0, stride: row_stride(config.inputs()), rows })
+pub(crate) fn embedding(config: Architecture) -> Option<InputRows> {
+    let rows = config.embedding?;
+    Some(InputRows { start: 0, stride: row_stride(config.inputs), rows })
 }
 
 /// The places of layer `layer`, direction `direction`.
-pub(crate) fn layer(config: Config, layer: usize, direction: usize) -> LayerPlaces {
-    let row = config.cell().gates() * config.stride();
+pub(crate) fn layer(config: Architecture, layer: usize, direction: usize) -> LayerPlaces {
+    let row = config.cell.gates() * config.stride();
     let [b_in, b_rec] = biases(config);
     let recurrent = config.recurrent_inputs();
     let len = |layer| (config.layer_inputs(layer) + recurrent + b_in + b_rec) * row;
@@ -122,9 +124,9 @@ pub(crate) fn layer(config: Config, layer: usize, direction: usize) -> LayerPlac
 }
 
 /// The places of the head, if there is one.
-pub(crate) fn head(config: Config) -> Option<HeadPlaces> {
-    let head = config.head()?;
-    let start = layer(config, config.layers() - 1, config.directions() - 1).b_rec.end;
+pub(crate) fn head(config: Architecture) -> Option<HeadPlaces> {
+    let head = config.head?;
+    let start = layer(config, config.layers - 1, config.directions() - 1).b_rec.end;
     let w_out = start..start + head.outputs * config.directions() * config.stride();
     let bias = if head.bias { row_stride(head.outputs) } else { 0 };
     let b_out = w_out.end..w_out.end + bias;
@@ -162,7 +164,7 @@ impl InputRows {
 
 /// The rows that a symbol selects, in the order of the arena: of the embedding, or of W_in of the
 /// first layer, one a direction.
-pub(crate) fn input_rows(config: Config) -> impl Iterator<Item = InputRows> {
+pub(crate) fn input_rows(config: Architecture) -> impl Iterator<Item = InputRows> {
     let embedding = embedding(config);
     let directions = if embedding.is_some() { 0 } else { config.directions() };
     let w_in = (0..directions).map(move |direction| {
@@ -170,11 +172,6 @@ pub(crate) fn input_rows(config: Config) -> impl Iterator<Item = InputRows> {
         InputRows { start: w_in.start, stride: w_in.len() / rows, rows }
     });
     embedding.into_iter().chain(w_in)
-}
-
-/// Where gate `gate` of unit `unit` stands in a row of G·S grouped values.
-pub(crate) fn grouped(gates: usize, gate: usize, unit: usize) -> usize {
-    unit / ROW * gates * ROW + gate * ROW + unit % ROW
 }
 
 /// What a tensor is to the network.
@@ -204,7 +201,7 @@ pub struct Tensor {
     /// Layer and direction; (0, 0) for the head and the embedding.
     place: (usize, usize),
     start: usize,
-    config: Config,
+    config: Architecture,
 }
 
 impl Tensor {
@@ -233,18 +230,18 @@ impl Tensor {
         match self.role {
             Role::Embedding => self.config.symbols(),
             Role::Head | Role::HeadBias => self.config.outputs(),
-            _ => self.config.cell().gates() * self.config.hidden(),
+            _ => self.config.cell.gates() * self.config.hidden,
         }
     }
 
     /// Values of a row; 1 for a bias.
     pub fn columns(&self) -> usize {
         match self.role {
-            Role::Embedding => self.config.inputs(),
+            Role::Embedding => self.config.inputs,
             Role::Input => self.config.layer_inputs(self.layer()),
             Role::Recurrent => self.config.recurrent_inputs(),
             Role::InputBias | Role::RecurrentBias | Role::HeadBias => 1,
-            Role::Head => self.config.directions() * self.config.hidden(),
+            Role::Head => self.config.directions() * self.config.hidden,
         }
     }
 
@@ -262,17 +259,17 @@ impl Tensor {
     /// If there is no such element.
     pub fn index(&self, row: usize, column: usize) -> usize {
         assert!(row < self.rows() && column < self.columns(), "no ({row}, {column}) in {self:?}");
-        let (hidden, stride) = (self.config.hidden(), self.config.stride());
-        let gates = self.config.cell().gates();
+        let (hidden, stride) = (self.config.hidden, self.config.stride());
+        let gates = self.config.cell.gates();
         self.start
             + match self.role {
-                Role::Embedding => row * row_stride(self.config.inputs()) + column,
+                Role::Embedding => row * row_stride(self.config.inputs) + column,
                 Role::Head => {
                     let (direction, unit) = (column / hidden, column % hidden);
                     (row * self.config.directions() + direction) * stride + unit
                 }
                 Role::HeadBias => row,
-                _ => column * gates * stride + grouped(gates, row / hidden, row % hidden),
+                _ => column * gates * stride + cell::column(gates, row / hidden, row % hidden),
             }
     }
 
@@ -285,13 +282,13 @@ impl Tensor {
 
 /// All tensors of a network, in the order in which PyTorch makes them: the embedding, by layer,
 /// by direction, then the head's.
-pub(crate) fn tensors(config: Config) -> Vec<Tensor> {
+pub(crate) fn tensors(config: Architecture) -> Vec<Tensor> {
     let mut tensors = Vec::new();
     if let Some(rows) = embedding(config) {
         let (name, role, start) = ("embedding.weight".to_owned(), Role::Embedding, rows.start);
         tensors.push(Tensor { name, role, place: (0, 0), start, config });
     }
-    for index in 0..config.layers() * config.directions() {
+    for index in 0..config.layers * config.directions() {
         let (of_layer, direction) = (index / config.directions(), index % config.directions());
         let places = layer(config, of_layer, direction);
         let suffix = if direction == 0 { "" } else { "_reverse" };
@@ -323,11 +320,11 @@ pub(crate) fn tensors(config: Config) -> Vec<Tensor> {
 
 /// The arena as stretches of values with padding behind: (values, values and padding),
 /// from the first to the last.
-pub(crate) fn stretches(config: Config) -> impl Iterator<Item = (usize, usize)> {
-    let (hidden, stride) = (config.hidden(), config.stride());
-    let gates = config.cell().gates();
+pub(crate) fn stretches(config: Architecture) -> impl Iterator<Item = (usize, usize)> {
+    let (hidden, stride) = (config.hidden, config.stride());
+    let gates = config.cell.gates();
     let others = config.recurrent_inputs() + biases(config).iter().sum::<usize>();
-    let layers = (0..config.layers()).map(|layer| config.layer_inputs(layer) + others);
+    let layers = (0..config.layers).map(|layer| config.layer_inputs(layer) + others);
     let rows = config.directions() * layers.sum::<usize>();
     // one gate: a plain row; more: a block of 16 for each gate of each group
     let blocks = if gates == 1 { 1 } else { gates * stride / ROW };
@@ -337,14 +334,21 @@ pub(crate) fn stretches(config: Config) -> impl Iterator<Item = (usize, usize)> 
             _ => (ROW.min(hidden - block / gates * ROW), ROW),
         })
     };
-    let head_rows = config.head().map_or(0, |head| head.outputs * config.directions());
-    let head_bias = config.head().filter(|head| head.bias);
+    let head_rows = config.head.map_or(0, |head| head.outputs * config.directions());
+    let head_bias = config.head.filter(|head| head.bias);
     let symbols = embedding(config).map_or(0, |embedding| embedding.rows);
     (0..symbols)
-        .map(move |_| (config.inputs(), row_stride(config.inputs())))
+        .map(move |_| (config.inputs, row_stride(config.inputs)))
         .chain((0..rows).flat_map(row))
         .chain((0..head_rows).map(move |_| (hidden, stride)))
         .chain(head_bias.map(|head| (head.outputs, row_stride(head.outputs))))
+}
+
+/// Whether there is any padding.
+pub(crate) fn has_padding(config: Architecture) -> bool {
+    let bias = config.head.filter(|head| head.bias).map_or(0, |head| head.outputs);
+    let embedded = config.embedding.map_or(0, |_| config.inputs);
+    [config.hidden, bias, embedded].iter().any(|width| !width.is_multiple_of(ROW))
 }
 
 #[cfg(test)]
@@ -353,7 +357,7 @@ mod tests {
     use crate::{Cell, Head, Memory, Nonlinearity};
     use std::collections::BTreeSet;
 
-    fn configs() -> impl Iterator<Item = Config> {
+    fn configs() -> impl Iterator<Item = Architecture> {
         let others = [Memory::State, Memory::Output, Memory::Window(1), Memory::Window(3)];
         let others = others.into_iter().flat_map(|memory| {
             [(1, true, None), (16, false, Some(1)), (17, true, Some(40))].map(
@@ -361,16 +365,14 @@ mod tests {
                     let head = Some(Head { bias, ..Head::linear(18) });
                     let cell = Cell::Elman(Nonlinearity::Sigmoid);
                     let architecture = Architecture::new(cell, inputs, 20);
-                    let architecture =
-                        Architecture { bias, head, embedding, memory, ..architecture };
-                    Config::new(architecture).unwrap()
+                    Architecture { bias, head, embedding, memory, ..architecture }
                 },
             )
         });
         others.chain(recurrent_configs())
     }
 
-    fn recurrent_configs() -> impl Iterator<Item = Config> {
+    fn recurrent_configs() -> impl Iterator<Item = Architecture> {
         let cells = [Cell::Elman(Nonlinearity::Tanh), Cell::Gru, Cell::Lstm];
         cells.into_iter().flat_map(|cell| {
             [(1, false, true, None), (3, true, true, Some(17)), (2, true, false, Some(16))]
@@ -381,9 +383,7 @@ mod tests {
                         let architecture = Architecture::new(cell, 5, hidden);
                         let embedding = Some(hidden).filter(|_| layers == 2);
                         let architecture = Architecture { embedding, ..architecture };
-                        let architecture =
-                            Architecture { layers, bidirectional, bias, head, ..architecture };
-                        Config::new(architecture).unwrap()
+                        Architecture { layers, bidirectional, bias, head, ..architecture }
                     })
                 })
         })
@@ -392,7 +392,7 @@ mod tests {
     #[test]
     fn every_value_has_a_place_of_its_own_and_the_rest_is_padding() {
         for config in configs() {
-            let len = arena_len(&config.architecture()).unwrap();
+            let len = arena_len(&config).unwrap();
             let places: Vec<_> =
                 tensors(config).iter().flat_map(|t| t.indices().collect::<Vec<_>>()).collect();
             let distinct: BTreeSet<_> = places.iter().copied().collect();
@@ -405,12 +405,13 @@ mod tests {
             }
             assert_eq!(start, len, "{config:?}");
             assert_eq!(values, distinct, "{config:?}");
+            assert_eq!(has_padding(config), values.len() < len, "{config:?}");
         }
     }
 
     #[test]
     fn the_gates_of_sixteen_units_are_neighbours() {
-        let config = Config::new(Architecture::new(Cell::Lstm, 1, 20)).unwrap();
+        let config = Architecture::new(Cell::Lstm, 1, 20);
         let weight = &tensors(config)[0];
         assert_eq!((weight.name(), weight.shape()), ("weight_ih_l0", vec![80, 1]));
         let place = |gate: usize, unit: usize| weight.index(gate * 20 + unit, 0);

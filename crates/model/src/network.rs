@@ -6,7 +6,7 @@
 //!
 //! # Memory
 //!
-//! What a forward pass keeps for the way back, in bytes for each of the T·B·S places of a
+//! What a forward pass keeps for the backward pass, in bytes for each of the T·B·S places of a
 //! layer and direction (S is H rounded up to 16):
 //!
 //! | cell | bytes | kept |
@@ -20,9 +20,11 @@
 //! adds 2 bytes for 16 units. [`Network::recompute`] keeps these starts alone, and the
 //! rest for one segment at a time: of the order of √T instead of T. With two directions it
 //! keeps h of all steps, too, since the layer above needs both at once (so it saves an
-//! Elman network nothing). [`Network::activation_bytes`]
-//! tells what is in use; the way back adds 4 bytes for each of the places of a segment (two
-//! directions: of all). Nothing is allocated for these until a longer pass.
+//! Elman network nothing). Inputs count where they had to be copied: of sequences of unequal
+//! length, and rows of an embedding. [`Network::activation_bytes`] tells what is in use.
+//!
+//! The backward pass adds 4 bytes for each of the places of a segment (two directions: of all).
+//! Nothing is allocated for all these until a longer pass.
 
 mod backward;
 mod dropout;
@@ -104,8 +106,8 @@ impl Network {
         }
     }
 
-    /// The same, computing on the way back again what forward passes do not keep: for long
-    /// sequences. It changes no bit of the results, and costs a second forward pass.
+    /// The same, where the backward pass computes again what the forward pass did not keep: for
+    /// long sequences. It changes no bit of the results, and costs a second forward pass.
     pub fn recompute(self) -> Self {
         Self { keep: Keep::Starts, ..self }
     }
@@ -159,7 +161,7 @@ impl Network {
     }
 
     /// The second part of [`Network::forward`], behind [`Network::states`]: the outputs
-    /// `[T, B, O]`, by the `W_out` of `parameters`. The way back takes the same one, even where
+    /// `[T, B, O]`, by the `W_out` of `parameters`. The backward pass takes the same one, even where
     /// `parameters` have another by then; so `W_out` may be changed as soon as its gradient is
     /// there, by [`Network::head_gradient`].
     ///
@@ -174,7 +176,7 @@ impl Network {
     }
 
     /// The gradient of `W_out`, which [`Network::backward`] writes, too, and which does not need
-    /// the way back: summed over T and B, over its place in `gradient`. `dy` is as there.
+    /// the backward pass: summed over T and B, over its place in `gradient`. `dy` is as there.
     ///
     /// # Panics
     /// If the network is not a lab's, or a size is not that of the last pass.
@@ -208,7 +210,7 @@ impl Network {
         self.pass(parameters, sequences, Some(generator), self.keep)
     }
 
-    /// As [`Network::run`], for the outputs alone: no way back follows. It keeps less, and
+    /// As [`Network::run`], for the outputs alone: no backward pass follows. It keeps less, and
     /// may be faster.
     pub fn infer(&mut self, parameters: &Parameters, sequences: &Sequences<'_>) -> &[f32] {
         self.pass(parameters, sequences, None, Keep::Nothing)
@@ -252,7 +254,7 @@ impl Network {
     ///
     /// # Panics
     /// If a slice or the parameters do not have the sizes of that pass, or that pass was
-    /// [`Network::infer`], or its way back has been gone: it uses up what the pass kept.
+    /// [`Network::infer`], or has been gone back through before: that uses up what it kept.
     #[inline]
     pub fn backward<'i>(
         &mut self,
@@ -302,7 +304,7 @@ impl Network {
             (self.had_symbols && !self.is_lab, matches!(inputs, Inputs::Symbols(_)));
         assert!(
             had_symbols == has_symbols,
-            "the way back is given {}, the pass was not",
+            "the backward pass is given {}, the forward pass was not",
             if has_symbols { "symbols" } else { "values" }
         );
         assert!(!has_symbols || dx.is_none(), "symbols have no gradient; values have");
@@ -405,7 +407,8 @@ impl Network {
         self.layers.keeps(self.config, (layer, direction), (step, sequence), unit)
     }
 
-    /// Bytes that the last forward pass keeps for the way back; see the table above.
+    /// Bytes that the last forward pass keeps for the backward pass; see the table on the
+    /// front page.
     pub fn activation_bytes(&self) -> usize {
         match (&self.lab, &self.plain) {
             (Some(lab), _) if self.is_lab => lab.bytes(),
@@ -418,8 +421,8 @@ impl Network {
     fn check(&self, config: Config, name: &str) {
         assert!(
             config == self.config,
-            "the {name} are of {config:?}, the network is of {:?}",
-            self.config
+            "the {name} are of another network than this: {}",
+            config.differences(self.config)
         );
     }
 }

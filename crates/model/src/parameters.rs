@@ -4,6 +4,7 @@
 //! checkpoint or a copy is one loop over [`Parameters::arena`]. Where each value lies
 //! is `layout`'s; by PyTorch's names, [`Parameters::tensors`] tells.
 
+use crate::finite::all_finite;
 use crate::layout::{self, InputRows, Role, Tensor};
 use crate::used::UsedRows;
 use crate::{Config, Error, Memory, size};
@@ -115,7 +116,9 @@ impl Parameters {
         &self.arena
     }
 
-    /// Everything, padding included. What is written to the padding must be zero.
+    /// Everything, padding included. What is written to the padding must be zero: what an
+    /// update of values and gradients that are finite makes of zeros. Where that is not sure,
+    /// [`Parameters::clear_padding`] restores it.
     #[inline]
     pub fn arena_mut(&mut self) -> &mut [f32] {
         self.used.set_any();
@@ -135,7 +138,7 @@ impl Parameters {
     /// # Ok::<(), model::Error>(())
     /// ```
     pub fn tensors(&self) -> Vec<Tensor> {
-        layout::tensors(self.config)
+        self.config.tensors()
     }
 
     /// The rows of `W_in` `[I, H]`, without padding, of a network of one gate (in the
@@ -171,50 +174,94 @@ impl Parameters {
     pub fn for_each_row_mut(&mut self, mut visit: impl FnMut(&mut [f32])) {
         self.used.set_any();
         let mut rest = &mut self.arena[..];
-        for (used, padded) in layout::stretches(self.config) {
+        for (used, padded) in layout::stretches(self.config.architecture()) {
             let (stretch, behind) = rest.split_at_mut(padded);
             visit(&mut stretch[..used]);
             rest = behind;
         }
     }
 
-    /// Is every value finite? One pass over the arena.
-    pub fn is_finite(&self) -> bool {
-        crate::all_finite(&self.arena)
+    /// The parameters in an arena that was [`Parameters::arena`] once.
+    ///
+    /// # Errors
+    /// If it has another length, a value is not finite, or the padding is not zero.
+    pub fn from_arena(config: Config, arena: &[f32]) -> Result<Self, Error> {
+        let mut parameters = Self::zeros(config);
+        let expected = parameters.arena.len();
+        if arena.len() != expected {
+            return Err(Error::ArenaSize { found: arena.len(), expected });
+        }
+        parameters.arena_mut().copy_from_slice(arena);
+        parameters.check_finite()?;
+        Ok(parameters)
     }
 
-    /// Refuses a value that is not finite by its tensor and place.
+    /// Sets the padding to zero, whatever was written there.
+    pub fn clear_padding(&mut self) {
+        let mut rest = &mut self.arena[..];
+        for (used, padded) in layout::stretches(self.config.architecture()) {
+            let (stretch, behind) = rest.split_at_mut(padded);
+            stretch[used..].fill(0.0);
+            rest = behind;
+        }
+    }
+
+    /// Is every value finite, and the padding zero? What [`Parameters::check_finite`] says, in
+    /// one pass over the arena.
+    pub fn is_finite(&self) -> bool {
+        all_finite(&self.arena) && self.padding().is_none()
+    }
+
+    /// Refuses a value that is not finite by its tensor and place, and padding that is not zero.
     ///
     /// # Errors
     /// If there is one.
     pub fn check_finite(&self) -> Result<(), Error> {
-        if self.is_finite() {
-            return Ok(());
-        }
-        for tensor in self.tensors() {
-            let mut values = tensor.indices().map(|index| self.arena[index]).enumerate();
-            if let Some((index, value)) = values.find(|(_, value)| !value.is_finite()) {
-                return Err(Error::NotFinite { name: tensor.name().to_owned(), index, value });
+        if !all_finite(&self.arena) {
+            for tensor in self.tensors() {
+                let mut values = tensor.indices().map(|index| self.arena[index]).enumerate();
+                if let Some((index, value)) = values.find(|(_, value)| !value.is_finite()) {
+                    return Err(Error::NotFinite { name: tensor.name().to_owned(), index, value });
+                }
             }
         }
-        Ok(()) // in the padding, which no result meets
+        match self.padding() {
+            None => Ok(()),
+            Some((place, value)) => Err(Error::Padding { place, value }),
+        }
+    }
+
+    /// What stands in the padding, if it is not all zero: its first place and value.
+    fn padding(&self) -> Option<(usize, f32)> {
+        if !layout::has_padding(self.config.architecture()) {
+            return None;
+        }
+        let mut start = 0;
+        for (used, padded) in layout::stretches(self.config.architecture()) {
+            let padding = &self.arena[start + used..start + padded];
+            if let Some(place) = padding.iter().position(|&value| value != 0.0) {
+                return Some((start + used + place, padding[place]));
+            }
+            start += padded;
+        }
+        None
     }
 
     /// The padded embedding `[V, I rounded up to 16]`, if there is one.
     pub(crate) fn embedding(&self) -> Option<Embedding<&[f32]>> {
-        let rows = layout::embedding(self.config)?;
+        let rows = layout::embedding(self.config.architecture())?;
         Some(Embedding { values: &self.arena[rows.all()], width: self.config.inputs(), rows })
     }
 
     /// The same, to write.
     pub(crate) fn embedding_mut(&mut self) -> Option<Embedding<&mut [f32]>> {
-        let rows = layout::embedding(self.config)?;
+        let rows = layout::embedding(self.config.architecture())?;
         Some(Embedding { values: &mut self.arena[rows.all()], width: self.config.inputs(), rows })
     }
 
     /// The padded views of layer `layer`, direction `direction`.
     pub(crate) fn layer(&self, layer: usize, direction: usize) -> Layer<&[f32]> {
-        let places = layout::layer(self.config, layer, direction);
+        let places = layout::layer(self.config.architecture(), layer, direction);
         Layer {
             w_in: &self.arena[places.w_in],
             w_rec: &self.arena[places.w_rec],
@@ -227,7 +274,7 @@ impl Parameters {
     /// `symbols` select, which are to be added to. All input rows are zero then.
     pub(crate) fn begin_gradient(&mut self, symbols: Option<&[u32]>) {
         let Some(symbols) = symbols else { return self.used.set_any() };
-        for region in layout::input_rows(self.config) {
+        for region in layout::input_rows(self.config.architecture()) {
             match self.used.rows() {
                 None => self.arena[region.all()].fill(0.0),
                 Some(rows) => {
@@ -241,7 +288,7 @@ impl Parameters {
     /// The padded views of layer `layer`, direction `direction`, to write; behind
     /// [`Parameters::begin_gradient`].
     pub(crate) fn layer_mut(&mut self, layer: usize, direction: usize) -> Layer<&mut [f32]> {
-        let places = layout::layer(self.config, layer, direction);
+        let places = layout::layer(self.config.architecture(), layer, direction);
         let all = &mut self.arena[places.w_in.start..places.b_rec.end];
         let (w_in, rest) = all.split_at_mut(places.w_in.len());
         let (w_rec, rest) = rest.split_at_mut(places.w_rec.len());
@@ -253,7 +300,7 @@ impl Parameters {
     /// without one those of `W_in` `[I, G·S]` of the first layer, forward, one an input. (Of a
     /// window of n inputs, n·I, of which a symbol selects n, one in each I.)
     pub fn input_rows(&self) -> InputRows {
-        layout::input_rows(self.config).next().expect("a direction")
+        layout::input_rows(self.config.architecture()).next().expect("a direction")
     }
 
     /// Of a gradient that a backward pass over symbols wrote: the input rows (of each direction)
@@ -283,7 +330,8 @@ impl Parameters {
     /// and direction, and the head. Whole cache lines, and the end of it.
     pub fn tail_range(&self) -> Range<usize> {
         let config = self.config;
-        let places = layout::layer(config, config.layers() - 1, config.directions() - 1);
+        let places =
+            layout::layer(config.architecture(), config.layers() - 1, config.directions() - 1);
         places.w_rec.end..self.arena.len()
     }
 
@@ -291,18 +339,18 @@ impl Parameters {
     /// it. Empty without a head.
     pub fn head_range(&self) -> Range<usize> {
         let end = self.arena.len();
-        layout::head(self.config).map_or(end..end, |places| places.w_out.start..end)
+        layout::head(self.config.architecture()).map_or(end..end, |places| places.w_out.start..end)
     }
 
     /// The padded `W_out` `[O, D·S]` and `b_out`, which is empty without a bias.
     pub(crate) fn head(&self) -> Option<(&[f32], &[f32])> {
-        let places = layout::head(self.config)?;
+        let places = layout::head(self.config.architecture())?;
         Some((&self.arena[places.w_out], &self.arena[places.b_out]))
     }
 
     /// The padded `W_out` `[O, D·S]` and `b_out`, to write.
     pub(crate) fn head_mut(&mut self) -> Option<(&mut [f32], &mut [f32])> {
-        let places = layout::head(self.config)?;
+        let places = layout::head(self.config.architecture())?;
         Some(self.arena[places.w_out.start..places.b_out.end].split_at_mut(places.w_out.len()))
     }
 
@@ -354,7 +402,7 @@ fn for_each_used(config: Config, used: &UsedRows, len: usize, mut visit: impl Fn
             open = range;
         }
     };
-    for region in layout::input_rows(config) {
+    for region in layout::input_rows(config.architecture()) {
         let Some(rows) = used.rows() else { break };
         push(behind..region.start);
         rows.iter().for_each(|&row| push(region.range(row as usize)));
@@ -401,6 +449,21 @@ mod tests {
             assert_eq!(parameters.arena()[0], 1.0);
             assert_eq!(parameters.layer(0, 0).w_rec[0], 2.0);
         }
+    }
+
+    #[test]
+    fn the_fused_path_sees_the_weights_where_the_layout_has_them() {
+        let config = Config::lab(3, 17, 2).unwrap();
+        let mut parameters = Parameters::uniform(config, &mut Xoshiro256PlusPlus::seed_from_u64(1));
+        let layer = parameters.layer(0, 0);
+        let (w_out, _) = parameters.head().unwrap();
+        let lab = parameters.lab_weights();
+        assert_eq!((lab.w_in, lab.w_rec, lab.w_out), (layer.w_in, layer.w_rec, w_out));
+        let lab = parameters.lab_weights_mut();
+        let lens = [lab.w_in.len(), lab.w_rec.len(), lab.w_out.len()];
+        lab.w_rec[0] = 9.0;
+        assert_eq!(lens, [3 * 32, 17 * 32, 2 * 32]);
+        assert_eq!(parameters.layer(0, 0).w_rec[0], 9.0);
     }
 
     #[test]

@@ -15,7 +15,8 @@ mod weights;
 pub use cell::Step;
 pub use weights::{Layer, Linear, Matrix};
 
-use crate::{Config, HeadActivation, HeadSteps, Memory, Parameters, layout};
+use crate::{Config, HeadActivation, HeadSteps, Memory, Parameters};
+use kernels::reference::sigmoid;
 use plain::Plain;
 use weights::{add, add_outer, add_to_column, add_transposed, affine, selected};
 
@@ -77,7 +78,7 @@ impl State {
     }
 }
 
-/// What one sequence made of the network, for the way back.
+/// What one sequence made of the network, for the backward pass.
 #[derive(Clone, Debug)]
 pub struct Pass {
     /// The outputs: `[T][O]`, or `[1][O]` for a head on the last step (none if T is 0),
@@ -151,7 +152,7 @@ impl Reference {
     /// The values by PyTorch's names, each tensor row by row.
     pub fn tensors(&self) -> Vec<(String, Vec<f64>)> {
         let mut values = self.values();
-        let tensors = layout::tensors(self.config);
+        let tensors = self.config.tensors();
         let named = tensors.iter().map(|tensor| {
             let count = tensor.rows() * tensor.columns();
             (tensor.name().to_owned(), values.by_ref().take(count).collect())
@@ -248,7 +249,7 @@ impl Reference {
             let sums = affine(&linear.weight, &linear.bias, &states[t]);
             match self.activation() {
                 HeadActivation::Identity => sums,
-                HeadActivation::Sigmoid => sums.into_iter().map(cell::sigmoid).collect(),
+                HeadActivation::Sigmoid => sums.into_iter().map(sigmoid).collect(),
             }
         };
         self.head_times(states.len()).map(output).collect()

@@ -11,11 +11,10 @@
 //! So the work of a step is a product with just the rows that there are, and sequences
 //! of equal length are packed as they stand. Nothing here computes.
 
-use crate::{Config, Error, Inputs, State, all_finite, size};
+use crate::finite::{check_finite, check_finite_from};
+use crate::inputs::copy_columns;
+use crate::{Config, Error, Inputs, State, size};
 use std::ops::Range;
-
-/// The most steps of a pass: so many that only a mistake asks for more.
-pub(crate) const MOST_STEPS: usize = 1 << 30;
 
 /// Sequences for a network, values `[T, B, I]` or symbols `[T, B]`: their lengths, and the
 /// states they start from.
@@ -113,7 +112,7 @@ impl<'a> Sequences<'a> {
         }
         let tracks = config.layers() * config.directions();
         let states = size::product([tracks, batch, config.state_width()]);
-        if steps > MOST_STEPS || !states.is_some_and(size::has_room) {
+        if steps > size::MOST_STEPS || !states.is_some_and(size::has_room) {
             return Err(Error::PassTooLarge { steps, batch });
         }
         Ok(Self::trusted(config, inputs, steps, batch))
@@ -268,39 +267,6 @@ pub struct ShareBuffer {
     symbols: Vec<u32>,
     lengths: Vec<usize>,
     start: Option<State>,
-}
-
-/// The columns `range` of `all` `[rows, batch, width]`, over `part` `[rows, range, width]`.
-pub(crate) fn copy_columns<T: Copy>(
-    all: &[T],
-    batch: usize,
-    width: usize,
-    range: Range<usize>,
-    part: &mut Vec<T>,
-) {
-    part.clear();
-    for row in all.chunks_exact((batch * width).max(1)) {
-        part.extend_from_slice(&row[range.start * width..range.end * width]);
-    }
-}
-
-/// Refuses values that are not finite by their place.
-pub(crate) fn check_finite(what: &'static str, values: &[f32]) -> Result<(), Error> {
-    if all_finite(values) {
-        return Ok(());
-    }
-    check_finite_from(what, values, 0)
-}
-
-/// The same for those from index `first` on.
-fn check_finite_from(what: &'static str, values: &[f32], first: usize) -> Result<(), Error> {
-    match values[first..].iter().position(|value| !value.is_finite()) {
-        None => Ok(()),
-        Some(place) => {
-            let (index, value) = (first + place, values[first + place]);
-            Err(Error::NotFiniteValue { what, index, value })
-        }
-    }
 }
 
 /// The least rows of a segment, so that products over one have depth enough.

@@ -2,6 +2,12 @@
 //!
 //! Every door that takes sizes asks here once, before anything is indexed or allocated.
 
+/// The most steps of a pass: so many that only a mistake asks for more.
+pub(crate) const MOST_STEPS: usize = 1 << 30;
+
+/// The most parameters, padding included, that a network may have: 4 GiB of them.
+pub(crate) const MOST_PARAMETERS: usize = 1 << 30;
+
 /// The product of `sizes`, or none if a slice of numbers cannot be so long.
 pub(crate) fn product<const N: usize>(sizes: [usize; N]) -> Option<usize> {
     let product = sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))?;

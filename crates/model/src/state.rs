@@ -1,7 +1,8 @@
 //! The states of all layers between two steps: what a pass starts from and ends with.
 
-use crate::sequences::{check_finite, copy_columns};
-use crate::{Cell, Config, Error, size};
+use crate::finite::check_finite;
+use crate::inputs::copy_columns;
+use crate::{Architecture, Cell, Config, Error, size};
 use std::ops::Range;
 
 /// The states `h` (and, of an LSTM, `c`) `[layers·directions, B, H]` of B sequences, in
@@ -123,21 +124,17 @@ impl State {
     /// Is it of `batch` sequences of a network of `config`?
     pub(crate) fn check(&self, config: Config, batch: usize) -> Result<(), Error> {
         let sizes = |config: Config| {
-            (
-                config.cell(),
-                config.layers(),
-                config.directions(),
-                config.state_width(),
-                config.memory(),
-            )
+            let Architecture { cell, layers, bidirectional, memory, .. } = config.architecture();
+            (cell, layers, bidirectional, memory, config.state_width())
         };
-        if sizes(self.config) == sizes(config) && self.batch == batch {
-            return Ok(());
+        let mut differences = vec![];
+        if self.batch != batch {
+            differences.push(format!("{} sequences, not {batch}", self.batch));
         }
-        Err(Error::State {
-            found: format!("{} sequences of {:?}", self.batch, self.config.architecture()),
-            expected: format!("{batch} of {:?}", config.architecture()),
-        })
+        if sizes(self.config) != sizes(config) {
+            differences.push(self.config.differences(config));
+        }
+        if differences.is_empty() { Ok(()) } else { Err(Error::State(differences.join("; "))) }
     }
 
     /// `[H]`: the states h and c (empty but for an LSTM) of `sequence` in layer·directions +

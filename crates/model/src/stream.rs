@@ -8,7 +8,8 @@
 
 mod plain;
 
-use crate::{Cell, Config, Error, HeadActivation, Inputs, Memory, Parameters, State, check_finite};
+use crate::finite::check_finite;
+use crate::{Cell, Config, Error, HeadActivation, Inputs, Memory, Parameters, State};
 use kernels::activation::sigmoid;
 use kernels::buffer::Buffer;
 use kernels::cell::{CellWeights, elman, gru, lstm};
@@ -56,7 +57,8 @@ impl Stream {
     /// A stream that has seen nothing yet: its states are zero.
     ///
     /// # Errors
-    /// If the network is bidirectional, or a weight is not finite.
+    /// If the network is bidirectional, a weight is not finite, or the padding between them not
+    /// zero.
     pub fn new(parameters: Parameters) -> Result<Self, Error> {
         let config = parameters.config();
         if config.directions() > 1 {
@@ -146,7 +148,7 @@ impl Stream {
             return y.copy_from_slice(&h[..hidden]);
         };
         for (n, (y, w)) in y.iter_mut().zip(w_out.chunks_exact(h.len())).enumerate() {
-            *y = dot(h, w) + b_out.get(n).copied().unwrap_or(0.0);
+            *y = dot(&h[..hidden], &w[..hidden]) + b_out.get(n).copied().unwrap_or(0.0);
         }
         if config.head().is_some_and(|head| head.activation == HeadActivation::Sigmoid) {
             sigmoid(y);

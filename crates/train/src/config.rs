@@ -339,11 +339,11 @@ mod named {
 mod tests {
     use super::*;
     use crate::optimizer::{Clip, Descent, Rule, Schedule};
-    use crate::task::Addition;
+    use crate::task::TestTask;
 
     #[test]
     fn a_configuration_survives_the_way_to_toml_and_back() {
-        let mut config = Addition::lab();
+        let mut config = TestTask::lab();
         config.run.seed = 1 << 40;
         config.optimizer.learning_rate = 0.123_456_79;
         for rule in [
@@ -372,19 +372,27 @@ mod tests {
     }
 
     #[test]
+    fn the_readmes_file_is_the_labs() {
+        let readme = include_str!("../README.md");
+        let (_, rest) = readme.split_once("```toml\n").unwrap();
+        let (text, _) = rest.split_once("```").unwrap();
+        assert_eq!(RunConfig::from_toml(text), Ok(TestTask::lab()));
+    }
+
+    #[test]
     fn what_a_file_does_not_say_is_what_the_networks_of_before_were() {
         let text = "[task]\nname = \"addition\"\nbits = 8\n[network]\ncell = { elman = \"sigmoid\" }\n\
                     hidden = 16\n[optimizer]\nlearning_rate = 0.1\nrule = { name = \"sgd\" }\n\
                     [strategy]\nname = \"serial\"\n[run]\nexamples = 10000\nbatch = 1\nseed = 0\n";
-        assert_eq!(RunConfig::from_toml(text), Ok(Addition::lab()));
+        assert_eq!(RunConfig::from_toml(text), Ok(TestTask::lab()));
     }
 
     #[test]
     fn what_is_misspelt_or_of_another_task_is_named() {
-        let text = Addition::lab().to_toml();
+        let text = TestTask::lab().to_toml();
         let refused = |from: &str, to: &str| {
             assert!(text.contains(from), "{text}");
-            RunConfig::<Addition>::from_toml(&text.replace(from, to)).unwrap_err()
+            RunConfig::<TestTask>::from_toml(&text.replace(from, to)).unwrap_err()
         };
         assert!(refused("bits", "bit").contains("bit"));
         assert!(refused("bits = 8", "bits = 65").contains("65"));

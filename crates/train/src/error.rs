@@ -50,6 +50,19 @@ pub enum Error {
         source: rayon::ThreadPoolBuildError,
     },
 
+    /// The training would not fit in memory.
+    #[error(
+        "the training needs {} of memory, and {} are available; give fewer units (`--hidden`, \
+         `--layers`), a smaller `--batch`, or fewer `--threads`",
+        crate::text::bytes(*needed), crate::text::bytes(*available)
+    )]
+    Memory {
+        /// Bytes, about.
+        needed: u64,
+        /// Bytes.
+        available: u64,
+    },
+
     /// The training left the finite numbers.
     #[error(
         "the training diverged: after {examples} examples the mean loss is {loss} and the norm of \

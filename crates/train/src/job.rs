@@ -178,7 +178,7 @@ impl<T: Task> Job<T> {
         let mut examples = if first { round } else { whole(self.chunk) };
         let due = match self.options.checkpoint_every {
             Every::Examples(every) => {
-                (self.saved_examples + every).saturating_sub(self.at.examples)
+                self.saved_examples.saturating_add(every).saturating_sub(self.at.examples)
             }
             Every::Seconds(_) => u64::MAX,
         };

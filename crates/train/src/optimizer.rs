@@ -340,7 +340,7 @@ impl Optimizer {
 
 impl Rule {
     /// How many arenas of state it keeps.
-    fn moments(&self) -> usize {
+    pub(crate) fn moments(&self) -> usize {
         match self {
             Self::Sgd(Descent { momentum: 0.0, .. }) => 0,
             Self::Sgd(_) => 1,

@@ -27,7 +27,10 @@ use self::report::Report;
 use self::size::Size;
 use super::machine::cpu_model;
 use super::workspace::Workspace;
+use crate::Usage;
+use crate::numbers::whole;
 use crate::output::{Progress, line};
+use crate::paths::shown;
 
 /// Measure the time until the held-out loss falls below a target, for every strategy
 ///
@@ -43,11 +46,13 @@ pub struct Args {
     size: Option<Size>,
 
     /// Numbers of workers, parted by commas [default: doublings up to the cores there are]
-    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_delimiter = ',', value_parser = whole::<u16>(1..=1024),
+          allow_negative_numbers = true)]
     threads: Vec<u16>,
 
     /// Numbers of examples between two pushes, parted by commas [default: by size]
-    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_delimiter = ',', value_parser = whole::<u64>(1..=u64::MAX),
+          allow_negative_numbers = true)]
     push_every: Vec<u64>,
 
     /// Strategies beside the serial one, parted by commas [default: all]
@@ -55,16 +60,18 @@ pub struct Args {
     strategy: Vec<Strategy>,
 
     /// Learning rates to try, parted by commas; one alone is no tuning [default: by size]
-    #[arg(long, value_delimiter = ',', value_parser = crate::train::learning_rate)]
+    #[arg(long, value_delimiter = ',', value_parser = crate::train::learning_rate,
+          allow_negative_numbers = true)]
     rate: Vec<f32>,
 
     /// Seeds that are measured; others are used for tuning [default: by size]
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, value_parser = whole::<u64>(1..=1000), conflicts_with = "quick",
+          allow_negative_numbers = true)]
     seeds: Option<u64>,
 
     /// The held-out losses to fall below, falling, parted by commas; the last one is tuned for
     /// [default: three by size]
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = loss, allow_negative_numbers = true)]
     loss: Vec<f64>,
 
     /// One seed, one rate: a look, not a measurement
@@ -74,6 +81,31 @@ pub struct Args {
     /// Print the report as one JSON object in the last line
     #[arg(long)]
     json: bool,
+}
+
+fn loss(text: &str) -> Result<f64, String> {
+    let loss = text.parse().ok().filter(|loss: &f64| loss.is_finite() && *loss > 0.0);
+    loss.ok_or_else(|| "a positive, finite number such as 0.5 is needed".to_owned())
+}
+
+/// Options that would have no effect beside others: refused, with the reason.
+fn refuse_ignored(args: &Args) -> std::result::Result<(), Usage> {
+    let has = |strategies: &[Strategy]| {
+        args.strategy.is_empty() || args.strategy.iter().any(|s| strategies.contains(s))
+    };
+    let shared = [Strategy::Hogwild, Strategy::Averaging];
+    let reason = if !args.loss.is_sorted_by(|a, b| a > b) {
+        "the losses of --loss do not fall; give the highest first"
+    } else if args.quick && args.rate.len() > 1 {
+        "--quick tries one --rate alone, and the others would be ignored; give one"
+    } else if !args.push_every.is_empty() && !has(&shared) {
+        "--push-every would be ignored: only hogwild and averaging push"
+    } else if !args.threads.is_empty() && !has(&[&shared[..], &[Strategy::Synchronous]].concat()) {
+        "--threads would be ignored: the serial strategy has one worker"
+    } else {
+        return Ok(());
+    };
+    Err(Usage(reason.to_owned()))
 }
 
 /// B of synchronous training.
@@ -87,7 +119,7 @@ const HELD_OUT: usize = 512;
 /// # Errors
 /// If threads cannot be started, the bench fails, or the report cannot be written.
 pub fn run(args: Args) -> Result<()> {
-    anyhow::ensure!(args.loss.is_sorted_by(|a, b| a > b), "the losses of --loss do not fall");
+    refuse_ignored(&args)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut threads: Vec<usize> = args.threads.iter().map(|&n| usize::from(n)).collect();
     if threads.is_empty() {
@@ -97,7 +129,7 @@ pub fn run(args: Args) -> Result<()> {
     let sizes = args.size.map_or(Size::ALL.to_vec(), |size| vec![size]);
     let workspace = Workspace::here()?;
     let folder = workspace.report_folder();
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", shown(&folder)))?;
 
     let spinner = indicatif::ProgressBar::new_spinner();
     spinner.enable_steady_tick(Duration::from_millis(200));
@@ -124,7 +156,7 @@ pub fn run(args: Args) -> Result<()> {
     });
     write_whole(&folder.join("hogwild.json"), json.to_string().as_bytes())?;
     line(&text);
-    line(format!("The report is in {}", folder.display()));
+    line(format!("The report is in {}", shown(&folder)));
     if args.json {
         line(json.to_string());
     }

@@ -11,6 +11,8 @@ mod spread;
 
 use anyhow::Result;
 
+use crate::numbers::whole;
+
 /// Train the lab beside NumPy, JAX and PyTorch, in turn, and print the ratios
 ///
 /// Makes its own Python environments under target/peers-venv, with pinned versions from PyPI, at
@@ -26,7 +28,7 @@ pub struct Args {
     quick: bool,
 
     /// Training examples of each run [default: 10000, with --quick 2000]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_parser = whole::<u32>(1..=u32::MAX.into()), allow_negative_numbers = true)]
     examples: Option<u32>,
 
     /// Print one JSON object as the last line

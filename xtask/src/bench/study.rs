@@ -34,6 +34,7 @@ use super::roofline::{Ceilings, Roofline};
 use super::workspace::{Workspace, criterion_settings};
 use super::{baseline, criterion, pictures};
 use crate::output::line;
+use crate::paths::shown;
 
 #[derive(clap::Args)]
 #[group(skip)] // its name is taken by the Args that this is part of
@@ -107,13 +108,13 @@ pub fn run(args: Args) -> Result<()> {
         comparison: None,
     };
     if let (Some(baseline), Some(path)) = (&baseline, &args.baseline) {
-        baseline::compare(&mut report, baseline, &path.display().to_string());
+        baseline::compare(&mut report, baseline, &shown(path));
     }
     let written = write(&folder, &report)?;
 
     line(report.markdown());
     for path in written {
-        line(format!("wrote {}", path.display()));
+        line(format!("wrote {}", shown(&path)));
     }
     if args.json {
         line(report.json());

@@ -1,6 +1,7 @@
 //! The options of `cargo xtask train` that say how weights follow gradients.
 
 use crate::Usage;
+use crate::numbers::whole;
 use clap::ValueEnum;
 use train::config::Extent;
 use train::optimizer::{Clip, Descent, Moments, OptimizerConfig, Rule, Schedule};
@@ -58,7 +59,7 @@ pub(super) struct OptimizerArgs {
     schedule: Option<ScheduleName>,
 
     /// Examples between two steps of the step schedule
-    #[arg(long, value_name = "EXAMPLES", value_parser = clap::value_parser!(u64).range(1..),
+    #[arg(long, value_name = "EXAMPLES", value_parser = whole::<u64>(1..=u64::MAX),
           allow_negative_numbers = true)]
     decay_every: Option<u64>,
 
@@ -67,7 +68,8 @@ pub(super) struct OptimizerArgs {
     decay: Option<f64>,
 
     /// Examples over which the cosine schedule rises to the learning rate first [default: 0]
-    #[arg(long, value_name = "EXAMPLES")]
+    #[arg(long, value_name = "EXAMPLES", value_parser = whole::<u64>(0..=u64::MAX),
+          allow_negative_numbers = true)]
     warm_up: Option<u64>,
 
     /// The share of the learning rate at which the cosine schedule ends, 0 to 1 [default: 0]

@@ -30,6 +30,9 @@ use wide::{f32x4, f32x8};
 #[track_caller]
 pub fn softmax_rows(x: &mut [f32], rows: usize, columns: usize, stride: usize) {
     check(x.len(), rows, columns, stride);
+    if columns == 0 {
+        return; // of however many rows
+    }
     for row in 0..rows {
         softmax_row(1.0, &mut x[row * stride..][..columns]);
     }
@@ -45,6 +48,9 @@ pub fn softmax_rows(x: &mut [f32], rows: usize, columns: usize, stride: usize) {
 pub fn softmax_rows_into(x: &[f32], y: &mut [f32], rows: usize, columns: usize, stride: usize) {
     check(x.len(), rows, columns, stride);
     check(y.len(), rows, columns, stride);
+    if columns == 0 {
+        return; // of however many rows
+    }
     for row in 0..rows {
         let y = &mut y[row * stride..][..columns];
         y.copy_from_slice(&x[row * stride..][..columns]); // into L1, where the passes are

@@ -109,7 +109,7 @@ pub fn forward_steps(
 ) {
     let units = h.columns();
     check_row("w_rec", w_rec.columns(), 1, w_rec.rows());
-    check("h", h.rows(), units, walk.steps * walk.batch, w_rec.columns());
+    check("h", h.rows(), units, walk.rows(), w_rec.columns());
     check("start", start.rows(), start.columns(), walk.batch, units);
     match nonlinearity {
         Tanh => all_steps(walk, w_rec, start, h, tanh_lanes),
@@ -166,7 +166,7 @@ pub fn backward_steps(
 ) {
     let units = h.columns();
     check_row("w_rec", w_rec.columns(), 1, w_rec.rows());
-    check("h", h.rows(), units, walk.steps * walk.batch, w_rec.columns());
+    check("h", h.rows(), units, walk.rows(), w_rec.columns());
     check("dh", dh.rows(), dh.columns(), h.rows(), units);
     check("dh_start", dh_start.rows(), dh_start.columns(), walk.batch, units);
     dh_start.reborrow().into_rows().for_each(|row| row.fill(0.0));

@@ -148,7 +148,7 @@ pub struct Steps<'a> {
 pub fn forward_steps(walk: Walk, recurrent: Recurrent<'_>, start: MatRef<'_>, steps: Steps<'_>) {
     let Recurrent { w_rec, b_rec } = recurrent;
     let Steps { mut zx, mut zh, mut h } = steps;
-    let (rows, units) = (walk.steps * walk.batch, h.columns());
+    let (rows, units) = (walk.rows(), h.columns());
     check_row("w_rec", w_rec.columns(), GATES, w_rec.rows());
     check_row("h", units, 1, w_rec.rows());
     check("h", h.rows(), units, rows, units);
@@ -216,7 +216,7 @@ pub fn backward_steps(
     mut dh_start: MatMut<'_>,
 ) {
     let StepsBackward { mut zx, mut zh, h, mut dh } = steps;
-    let (rows, units) = (walk.steps * walk.batch, h.columns());
+    let (rows, units) = (walk.rows(), h.columns());
     check_row("w_rec", w_rec.columns(), GATES, w_rec.rows());
     check_row("h", units, 1, w_rec.rows());
     check("h", h.rows(), units, rows, units);

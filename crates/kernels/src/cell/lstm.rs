@@ -152,7 +152,7 @@ pub struct Steps<'a> {
 #[track_caller]
 pub fn forward_steps(walk: Walk, w_rec: MatRef<'_>, start: Start<'_>, steps: Steps<'_>) {
     let Steps { mut gates, mut c, mut h } = steps;
-    let (rows, units) = (walk.steps * walk.batch, h.columns());
+    let (rows, units) = (walk.rows(), h.columns());
     check_row("w_rec", w_rec.columns(), GATES, w_rec.rows());
     check_row("h", units, 1, w_rec.rows());
     check("h", h.rows(), units, rows, units);
@@ -227,7 +227,7 @@ pub fn backward_steps(
 ) {
     let StepsBackward { mut gates, c, h, mut dh } = steps;
     let StartBackward { dh: mut dh_start, mut dc } = start;
-    let (rows, units) = (walk.steps * walk.batch, h.columns());
+    let (rows, units) = (walk.rows(), h.columns());
     check_row("w_rec", w_rec.columns(), GATES, w_rec.rows());
     check_row("h", units, 1, w_rec.rows());
     check("h", h.rows(), units, rows, units);

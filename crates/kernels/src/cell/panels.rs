@@ -27,6 +27,7 @@ use crate::buffer::{Buffer, LINE};
 use crate::lanes::{LANES, Lanes, load, store};
 use crate::matrix::{MatMut, MatRef, Operand};
 use crate::prefetch;
+use crate::size;
 use crate::transpose::transpose_view;
 use std::array;
 
@@ -70,16 +71,20 @@ pub enum InitialSum<'a> {
 impl Panels {
     /// Whether weights `[depth, columns]` are so large that panels pay.
     pub fn pay(depth: usize, columns: usize) -> bool {
-        depth * columns > LARGE
+        depth.saturating_mul(columns) > LARGE
     }
 
     /// Packs other weights; allocates only if they are more than ever before.
+    ///
+    /// # Panics
+    /// If they are, padded, more than a `usize` counts.
+    #[track_caller]
     pub fn assign<'a>(&mut self, weights: impl Into<Operand<'a>>) {
         let weights = weights.into();
+        self.values.resize(size::padded_rows(weights.rows(), weights.columns(), GROUP));
         self.depth = weights.rows();
-        self.columns = weights.columns().next_multiple_of(GROUP);
-        self.values.resize(self.depth * self.columns);
-        if self.depth == 0 {
+        self.columns = size::padded(weights.columns(), GROUP);
+        if self.values.is_empty() {
             return;
         }
         for (n, panel) in self.values.chunks_mut(self.depth * PANEL).enumerate() {

@@ -18,6 +18,7 @@ use crate::{
     buffer::{Buffer, LINE},
     lanes::LANES,
     matrix::{MatRef, Operand},
+    size,
     tail_mask::TailMask,
     transpose::transpose_view,
 };
@@ -36,6 +37,10 @@ pub struct PackedMatrix {
 
 impl PackedMatrix {
     /// Packs `op(B)` into a buffer of its own.
+    ///
+    /// # Panics
+    /// If it has, in panels, more values than a `usize` counts.
+    #[track_caller]
     pub fn new<'a>(matrix: impl Into<Operand<'a>>) -> Self {
         let mut packed = Self::default();
         packed.assign(matrix);
@@ -43,11 +48,14 @@ impl PackedMatrix {
     }
 
     /// Packs another `op(B)` into the same buffer, which grows if it must.
+    ///
+    /// # Panics
+    /// If it has, in panels, more values than a `usize` counts.
+    #[track_caller]
     pub fn assign<'a>(&mut self, matrix: impl Into<Operand<'a>>) {
         let matrix = matrix.into();
-        self.rows = matrix.rows();
-        self.columns = matrix.columns();
-        let panels = self.panels.first(packed_len(self.rows, self.columns));
+        let panels = self.panels.first(packed_len(matrix.rows(), matrix.columns()));
+        (self.rows, self.columns) = (matrix.rows(), matrix.columns());
         pack_panels(matrix, panels);
     }
 
@@ -70,14 +78,15 @@ impl PackedMatrix {
 }
 
 /// Values in the panels of `rows` × `columns`.
-pub(super) fn packed_len(rows: usize, columns: usize) -> usize {
-    rows * columns.next_multiple_of(LANES)
+#[track_caller]
+fn packed_len(rows: usize, columns: usize) -> usize {
+    size::padded_rows(rows, columns, LANES)
 }
 
 /// Writes the panels of `op(B)`.
 fn pack_panels(matrix: Operand<'_>, panels: &mut [f32]) {
     let (rows, columns) = (matrix.rows(), matrix.columns());
-    if rows == 0 {
+    if panels.is_empty() {
         return;
     }
     for (index, panel) in panels.chunks_mut(rows * WIDTH * LANES).enumerate() {
@@ -104,13 +113,13 @@ pub(super) fn pack_panel(matrix: Operand<'_>, panel: &mut [f32]) {
 /// Writes the rows of `source` (at most [`LANES`] columns) as vectors at a stride, filled
 /// up with zeros.
 fn copy_vectors(source: MatRef<'_>, target: &mut [f32], stride: usize) {
-    let prefix = TailMask::new(source.columns());
+    let mask = TailMask::new(source.columns());
     for (target, row) in target.chunks_mut(stride).zip(source.iter_rows()) {
         let (target, _) = target.split_first_chunk_mut::<LANES>().expect("room for a vector");
         *target = match row.first_chunk::<LANES>() {
             Some(full) => *full,
             // SAFETY: the mask selects as many lanes as the row has values.
-            None => unsafe { prefix.load(row.as_ptr()) }.to_array(),
+            None => unsafe { mask.load(row.as_ptr()) }.to_array(),
         };
     }
 }

@@ -20,7 +20,7 @@ use kernels::cell::{GROUP, elman, gru, lstm};
 use kernels::matmul::{Right, gemm};
 use kernels::matrix::{MatMut, MatRef};
 
-/// What the way back multiplies with, and how it takes the segment.
+/// What the backward pass multiplies with, and how it takes the segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backward<'a> {
     /// The inputs.

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! What a pass keeps is one of three ([`Keep`]): everything; where each segment starts
-//! from, the rest being computed again on the way back; or nothing. The arithmetic and its
+//! from, the rest being computed again by the backward pass; or nothing. The arithmetic and its
 //! order are the same in all three, so the bits are, too.
 //!
 //! Where the outputs are just the states of one direction, without gaps, the top layer
@@ -39,7 +39,7 @@ pub(super) struct Layers {
     steps: usize,
     /// Whether the pass began from states of the caller's.
     has_start: bool,
-    /// Whether the way back is still to be gone.
+    /// Whether there is a pass to go back through.
     is_fresh: bool,
     /// `[layers·directions]`
     tracks: Vec<Track>,
@@ -306,7 +306,7 @@ impl Layers {
         self.gather(config, |track| (&track.h, &track.c))
     }
 
-    /// ∂L/∂ the states before the pass, if they were the caller's and the way back is gone.
+    /// ∂L/∂ the states before the pass, if they were the caller's, once the pass was gone back through.
     pub fn start_gradient(&self, config: Config) -> Option<State> {
         let is_back = self.has_start && !self.is_fresh && self.keep != Keep::Nothing;
         is_back.then(|| self.gather(config, |track| (&track.dh, &track.dc)))
@@ -328,7 +328,7 @@ impl Layers {
         state
     }
 
-    /// Bytes kept for the way back: the slots, the states before segments, masks, and the
+    /// Bytes kept for the backward pass: the slots, the states before segments, masks, and the
     /// states and inputs of all steps where they are kept apart.
     pub fn bytes(&self) -> usize {
         let of_track = |track: &Track| {

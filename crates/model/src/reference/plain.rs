@@ -8,9 +8,10 @@
 //! both       u[t] = W h[t] + b                         y[t] = g(u[t])
 //! ```
 
-use super::cell::{self, Step, sigmoid};
+use super::cell::{self, Step};
 use super::weights::{Layer, Linear, Matrix, add, add_outer, add_transposed, affine};
 use crate::{Cell, HeadActivation, Memory};
+use kernels::reference::{sigmoid, sigmoid_derivative};
 
 /// One such network.
 pub(super) struct Plain<'a> {
@@ -94,7 +95,7 @@ impl Plain<'_> {
                 // y = g(u)
                 let slope = |y: f64| match self.activation {
                     HeadActivation::Identity => 1.0,
-                    HeadActivation::Sigmoid => y * (1.0 - y),
+                    HeadActivation::Sigmoid => sigmoid_derivative(y),
                 };
                 let pairs = seen.y[t].iter().zip(&dremembered);
                 add(&mut du, &pairs.map(|(&y, dy)| dy * slope(y)).collect::<Vec<_>>());

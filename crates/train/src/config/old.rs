@@ -70,14 +70,14 @@ impl OldConfig {
 mod tests {
     use crate::config::{RunConfig, Strategy, StrategyConfig, task_name};
     use crate::optimizer::{Descent, Rule};
-    use crate::task::Addition;
+    use crate::task::TestTask;
 
     const FIRST: &str = "task = \"addition\"\nbits = 8\nhidden = 16\nexamples = 10000\n\
                          learning_rate = 0.1\nbatch = 1\nseed = 0\n";
 
     #[test]
     fn a_file_from_before_there_were_strategies_is_the_lab() {
-        assert_eq!(RunConfig::from_toml(FIRST), Ok(Addition::lab()));
+        assert_eq!(RunConfig::from_toml(FIRST), Ok(TestTask::lab()));
     }
 
     #[test]
@@ -86,7 +86,7 @@ mod tests {
             "{FIRST}bias = true\nstrategy = \"hogwild\"\nthreads = 3\npush_every = 32\n\
              [optimizer]\nname = \"sgd\"\nmomentum = 0.9\nnesterov = false\nweight_decay = 0.0\n"
         );
-        let found = RunConfig::<Addition>::from_toml(&text).unwrap();
+        let found = RunConfig::<TestTask>::from_toml(&text).unwrap();
         let name = Strategy::Hogwild;
         assert_eq!(found.strategy, StrategyConfig { name, threads: 3, push_every: 32 });
         let descent = Descent { momentum: 0.9, nesterov: false, weight_decay: 0.0 };
@@ -98,13 +98,13 @@ mod tests {
     fn a_network_trained_for_a_proof_was_one_by_adam() {
         let text = format!("certifiable = true\n{FIRST}");
         assert_eq!(task_name(&text).unwrap(), "addition-ibp");
-        let error = RunConfig::<Addition>::from_toml(&text).unwrap_err();
+        let error = RunConfig::<TestTask>::from_toml(&text).unwrap_err();
         assert!(error.contains("addition-ibp"), "{error}");
     }
 
     #[test]
     fn what_never_was_is_named() {
-        let refused = |text: &str| RunConfig::<Addition>::from_toml(text).unwrap_err();
+        let refused = |text: &str| RunConfig::<TestTask>::from_toml(text).unwrap_err();
         assert!(refused(&format!("{FIRST}hiden = 3\n")).contains("`hiden`"));
         assert!(refused(&FIRST.replace("bits = 8", "bits = 65")).contains("65"));
     }
@@ -113,7 +113,7 @@ mod tests {
     fn the_largest_seed_is_read_from_both_kinds_of_files() {
         let seed = u64::MAX.to_string();
         let old = FIRST.replace("seed = 0", &format!("seed = {seed}"));
-        let found = RunConfig::<Addition>::from_toml(&old).unwrap();
+        let found = RunConfig::<TestTask>::from_toml(&old).unwrap();
         assert_eq!(found.run.seed, u64::MAX);
         assert_eq!(RunConfig::from_toml(&found.to_toml()), Ok(found));
     }
