@@ -15,8 +15,7 @@
 
 /// The features that this binary was built with and this CPU (or its operating
 /// system, which must save the wide registers) lacks; none when all is well.
-#[inline]
-pub fn missing_features() -> impl Iterator<Item = &'static str> {
+fn missing_features() -> impl Iterator<Item = &'static str> {
     missing(&BUILT_WITH, detected)
 }
 

@@ -38,7 +38,7 @@ use crate::lanes::{LANES, Lanes, eights, from_eights, load, store, tree_sum};
 use crate::rows::{Rows, RowsMut, ZEROS};
 use crate::size;
 use crate::tail_mask::leading_ones;
-use crate::transpose::{Source, transpose, transposed_block};
+use crate::transpose::{transpose, transposed_block};
 use std::array;
 use wide::f32x8;
 
@@ -235,15 +235,11 @@ pub fn backward(
     check("dw_out", gradients.w_out.len(), sizes.outputs, stride);
 
     if !is_held(sizes) {
-        let from = Source {
-            values: Rows::of_slice(weights.w_rec, stride),
-            rows: sizes.hidden,
-            columns: sizes.hidden,
-            readable: stride,
-        };
+        let from = Rows::of_slice(weights.w_rec, stride);
+        let to = RowsMut::of_slice(scratch.w_rec_t, stride);
         // SAFETY: the checks above: `w_rec` and `w_rec_t` have H rows of S values, and S is
-        // a multiple of LANES; `w_rec_t` is borrowed exclusively.
-        unsafe { transpose(from, RowsMut::of_slice(scratch.w_rec_t, stride), stride) };
+        // a multiple of LANES and of 8, at least H; `w_rec_t` is borrowed exclusively.
+        unsafe { transpose::<true>(from, sizes.hidden, sizes.hidden, to, stride) };
     }
     let h_rows = Rows::of_slice(h, stride);
     let pass = Scan {

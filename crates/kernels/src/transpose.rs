@@ -18,44 +18,41 @@ use wide::f32x8;
 /// Rows and columns of a square.
 pub(crate) const SIDE: usize = 8;
 
-/// A matrix to transpose; some values beyond the end of each row may be readable as well.
-#[derive(Clone, Copy)]
-pub(crate) struct Source {
-    pub(crate) values: Rows,
-    pub(crate) rows: usize,
-    pub(crate) columns: usize,
-    /// Values of a row that may be read, at least `columns`: padding spares the masked
-    /// reads at its end.
-    pub(crate) readable: usize,
-}
-
-/// `to[j, i] = from[i, j]` for each column j of `from`; zero for i from its rows up to
-/// `width`.
+/// `to[j, i] = from[i, j]` for i < `rows` and j < `columns`; zero for i from `rows` up to
+/// `width`. `PADDED` says that the rows of `from` may be read up to a multiple of 8 values,
+/// which spares the masked reads at their end.
 ///
 /// # Safety
-/// `from` has its rows, each valid for reading `readable` values. `to` has a row for each
-/// column of `from`, each valid for writing `width` values, a multiple of [`LANES`] that is
-/// at least the rows of `from`; nobody else uses these.
+/// `from` has `rows` rows, each valid for reading `columns` values, rounded up to a multiple
+/// of 8 if `PADDED`. `to` has `columns` rows, each valid for writing `width` values, a
+/// multiple of [`LANES`] that is at least `rows`; nobody else uses these.
 #[inline(always)]
-pub(crate) unsafe fn transpose(from: Source, to: RowsMut, width: usize) {
+pub(crate) unsafe fn transpose<const PADDED: bool>(
+    from: Rows,
+    rows: usize,
+    columns: usize,
+    to: RowsMut,
+    width: usize,
+) {
     for i in (0..width).step_by(LANES) {
-        for j in (0..from.columns).step_by(SIDE) {
+        for j in (0..columns).step_by(SIDE) {
             let block = |first| {
-                if j + SIDE <= from.readable {
-                    // SAFETY: the rows below `from.rows` have a square's width from j on.
-                    unsafe { transposed_block(from.values, first, from.rows, j) }
+                if PADDED || j + SIDE <= columns {
+                    // SAFETY: the rows below `rows` may be read up to j + 8: either they are
+                    // padded, or they have as many values.
+                    unsafe { transposed_block(from, first, rows, j) }
                 } else {
-                    // SAFETY: the rows below `from.rows` have the values from j on that
-                    // are left of `readable`, fewer than a square's width.
-                    unsafe { transposed_edge(from, first, j) }
+                    // SAFETY: the rows below `rows` have the values from j up to `columns`,
+                    // fewer than 8.
+                    unsafe { transposed_edge(from, first, rows, j, columns - j) }
                 }
             };
             // With 8 lanes there is no second square.
             let low = block(i);
             let high = if LANES == 16 { block(i + SIDE) } else { [f32x8::ZERO; SIDE] };
-            for k in 0..SIDE.min(from.columns - j) {
-                // SAFETY: j + k is below the columns of `from`, and i + LANES ≤ `width`, so
-                // row j + k of `to` has room for this vector.
+            for k in 0..SIDE.min(columns - j) {
+                // SAFETY: j + k is below `columns`, and i + LANES ≤ `width`, so row j + k of
+                // `to` has room for this vector.
                 unsafe { store(to.at(j + k).wrapping_add(i), from_eights(low[k], high[k])) };
             }
         }
@@ -82,10 +79,10 @@ pub(crate) fn transpose_view(source: MatRef<'_>, target: &mut [f32], stride: usi
          transposed, or {} values",
         target.len()
     );
-    let from = Source { values: Rows::of_view(source), rows, columns, readable: columns };
-    // SAFETY: the view vouches for its rows and columns; the assertion found `width` a
-    // multiple of LANES and the rows of `target` within it, and it is borrowed exclusively.
-    unsafe { transpose(from, RowsMut::of_slice(target, stride), width) };
+    let to = RowsMut::of_slice(target, stride);
+    // SAFETY: the view has its rows and columns; the assertion found `width` a multiple of
+    // LANES, at least `rows`, and the rows of `target` within it; that is borrowed exclusively.
+    unsafe { transpose::<false>(Rows::of_view(source), rows, columns, to, width) };
 }
 
 /// Eight columns from `column` on, of eight rows from `first` on; rows from `count` on are
@@ -114,20 +111,25 @@ pub(crate) unsafe fn transposed_block(
     f32x8::transpose(block)
 }
 
-/// As [`transposed_block`], where fewer than eight columns may be read.
+/// As [`transposed_block`], for the last `left` columns, fewer than eight; zeros after them.
 ///
 /// # Safety
-/// As [`transpose`] asks of `from`.
+/// There are `count` rows, each valid for reading up to `column + left` values.
 #[inline(never)]
-unsafe fn transposed_edge(from: Source, first: usize, column: usize) -> [f32x8; SIDE] {
-    let left = from.readable - column;
+unsafe fn transposed_edge(
+    rows: Rows,
+    first: usize,
+    count: usize,
+    column: usize,
+    left: usize,
+) -> [f32x8; SIDE] {
     let line = |k: usize| {
-        if first + k >= from.rows {
+        if first + k >= count {
             return f32x8::ZERO;
         }
-        let row = from.values.at(first + k).wrapping_add(column);
+        let row = rows.at(first + k).wrapping_add(column);
         f32x8::new(array::from_fn(|n| {
-            // SAFETY: a row below `from.rows`, and a place before the end of `readable`.
+            // SAFETY: a row below `count`, and a value before `column + left`.
             if n < left { unsafe { *row.wrapping_add(n) } } else { 0.0 }
         }))
     };
@@ -146,20 +148,22 @@ mod tests {
             for columns in [0, 1, 5, 7, 8, 9, 16, 17, 23] {
                 for padding in [0, 1, 8] {
                     let stride = columns + padding;
-                    // Exactly as long as may be read, so that a tool sees a read beyond.
+                    // Exactly as long as may be read, so that a sanitizer sees a read beyond.
                     let values: Vec<f32> = (0..rows * stride).map(|n| n as f32 + 1.0).collect();
                     let width = rows.next_multiple_of(LANES);
                     let to_stride = width + 3;
                     let mut target = vec![-1.0; columns * to_stride];
-                    let from = Source {
-                        values: Rows::of_slice(&values, stride),
-                        rows,
-                        columns,
-                        readable: stride,
-                    };
-                    // SAFETY: `values` holds `rows` rows of `stride` values, `target`
-                    // `columns` rows of more than `width`.
-                    unsafe { transpose(from, RowsMut::of_slice(&mut target, to_stride), width) };
+                    let from = Rows::of_slice(&values, stride);
+                    let to = RowsMut::of_slice(&mut target, to_stride);
+                    // SAFETY: `values` holds `rows` rows of `stride` values, at least
+                    // `columns`, and `target` `columns` rows of more than `width`.
+                    unsafe {
+                        if stride >= columns.next_multiple_of(SIDE) {
+                            transpose::<true>(from, rows, columns, to, width);
+                        } else {
+                            transpose::<false>(from, rows, columns, to, width);
+                        }
+                    }
                     for (j, row) in target.chunks(to_stride).enumerate() {
                         for (i, &found) in row.iter().enumerate() {
                             let expected = match i {

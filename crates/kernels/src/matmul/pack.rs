@@ -73,7 +73,8 @@ impl PackedMatrix {
     /// rows have as many whole vectors as are left of the columns, `WIDTH` at most.
     pub(super) fn panel(&self, column: usize) -> *const f32 {
         debug_assert!(column.is_multiple_of(WIDTH * LANES));
-        self.panels[..packed_len(self.rows, self.columns)][column * self.rows..].as_ptr()
+        // `assign` has made room for `packed_len` values.
+        self.panels[column * self.rows..].as_ptr()
     }
 }
 
