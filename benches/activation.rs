@@ -1,5 +1,5 @@
-//! Criterion group `activation`: exp, sigmoid, tanh and their way back, softmax and
-//! log-sum-exp by rows, and the vector helpers, over slices, in values a second.
+//! Criterion group `activation`: exp, sigmoid, tanh and their backward passes, softmax
+//! and log-sum-exp by rows, and the vector helpers, over slices, in values a second.
 //!
 //! Beside us, in the same group and on the same values: `std`, a plain loop over the
 //! standard library's `f32` functions; `wide`, a loop over that crate's own vector
@@ -14,6 +14,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
 use criterion::{criterion_group, criterion_main};
+use kernels::buffer::Buffer;
 use kernels::lanes::{LANES, Lanes};
 use kernels::{activation, reference, vector};
 
@@ -28,14 +29,12 @@ fn values(len: usize) -> Vec<f32> {
 /// and half a page apart modulo the page, so that no load waits for a store that
 /// merely shares its low 12 address bits.
 fn with_buffers(len: usize, f: impl FnOnce(&mut [f32], &mut [f32])) {
-    const LINE: usize = 16;
     const PAGE: usize = 1024;
     let distance = len.next_multiple_of(PAGE) + PAGE / 2;
-    let mut buffer = vec![0.0f32; LINE + distance + len];
-    let start = buffer.as_ptr().align_offset(LINE * size_of::<f32>());
-    let (x, y) = buffer[start..].split_at_mut(distance);
+    let mut buffer = Buffer::zeros(distance + len);
+    let (x, y) = buffer.split_at_mut(distance);
     x[..len].copy_from_slice(&values(len));
-    f(&mut x[..len], &mut y[..len]);
+    f(&mut x[..len], y);
 }
 
 /// Panics if `name` is further from the truth than the tolerance, relatively.
@@ -224,12 +223,12 @@ fn activations(criterion: &mut Criterion) {
         wide_loop(x, y, Lanes::tanh);
     });
 
-    ways_back(group);
+    backward(group);
     rows(group);
     vectors(group);
 }
 
-fn ways_back(group: &mut BenchmarkGroup<WallTime>) {
+fn backward(group: &mut BenchmarkGroup<WallTime>) {
     let truth = |y: f64, dy: f64| dy * reference::sigmoid_derivative(y);
     bench_update(group, "sigmoid_backward/carry", truth, 0.5, activation::sigmoid_backward);
     bench_update(group, "sigmoid_backward/loop", truth, 0.5, |y, dy| {

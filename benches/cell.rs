@@ -6,6 +6,8 @@
 //! of the steps is reading `W_rec` from the cache where it fits: it is read once a step
 //! forward and once backward. What is timed is compared with the f64 reference first.
 
+mod uniform;
+
 use std::hint::black_box;
 use std::mem::swap;
 use std::time::{Duration, Instant};
@@ -13,22 +15,21 @@ use std::time::{Duration, Instant};
 use criterion::{Bencher, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kernels::buffer::Buffer;
 use kernels::cell::elman::{self, Nonlinearity};
-use kernels::cell::{Direction, GROUP, Walk, Weights, column, gru, lstm};
+use kernels::cell::{CellWeights, Direction, GROUP, Walk, column, gru, lstm};
 use kernels::matrix::{MatMut, MatRef};
 use kernels::reference;
+use uniform::uniform;
 
 /// Numbers in [−1, 1) times `scale`, the same in every run; zero in the padding of rows
 /// that hold `gates` gates of `hidden` units.
 fn grid(rows: usize, hidden: usize, gates: usize, scale: f32) -> Buffer {
     let columns = gates * hidden.next_multiple_of(GROUP);
     let mut buffer = Buffer::zeros(rows * columns);
-    let mut state = 1_u64;
+    let mut uniform = uniform();
     for row in 0..rows {
         for gate in 0..gates {
             for unit in 0..hidden {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let value = (state >> 40) as f32 / (1 << 23) as f32 - 1.0;
-                buffer[row * columns + column(gates, gate, unit)] = scale * value;
+                buffer[row * columns + column(gates, gate, unit)] = scale * uniform();
             }
         }
     }
@@ -225,7 +226,7 @@ fn steps(criterion: &mut Criterion) {
                     walk,
                     w_rec,
                     view(&start, 1),
-                    gru::StepsBack {
+                    gru::StepsBackward {
                         zx: view_mut(zx, STEPS),
                         zh: view_mut(&mut zh, STEPS),
                         h: view(&h, STEPS),
@@ -262,13 +263,16 @@ fn steps(criterion: &mut Criterion) {
                     walk,
                     w_rec,
                     view(&zero, 1),
-                    lstm::StepsBack {
+                    lstm::StepsBackward {
                         gates: view_mut(z, STEPS),
                         c: view(&c, STEPS),
                         h: view(&h, STEPS),
                         dh: view_mut(&mut dh, STEPS),
                     },
-                    lstm::StartBack { dh: view_mut(&mut dh_start, 1), dc: view_mut(&mut dc, 1) },
+                    lstm::StartBackward {
+                        dh: view_mut(&mut dh_start, 1),
+                        dc: view_mut(&mut dc, 1),
+                    },
                 );
             });
         });
@@ -277,7 +281,7 @@ fn steps(criterion: &mut Criterion) {
 }
 
 /// The state of the first unit after a step, by the reference.
-fn unit_zero_after(weights: Weights<'_>, x: &[f32], before: &[f32], c_before: f32) -> f64 {
+fn unit_zero_after(weights: CellWeights<'_>, x: &[f32], before: &[f32], c_before: f32) -> f64 {
     let sum = |bias: Option<&[f32]>, matrix: MatRef<'_>, values: &[f32], gate: usize| -> f64 {
         let products = matrix.iter_rows().zip(values);
         let sum =
@@ -311,7 +315,7 @@ fn stream(criterion: &mut Criterion) {
             let (w_in, w_rec) =
                 (grid(inputs, hidden, gates, 1.0), grid(hidden, hidden, gates, scale));
             let bias = grid(1, hidden, gates, 0.1);
-            let weights = Weights {
+            let weights = CellWeights {
                 w_in: view(&w_in, inputs),
                 w_rec: view(&w_rec, hidden),
                 b_in: Some(&bias),

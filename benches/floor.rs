@@ -38,13 +38,14 @@
 //! examples, medians all. A cycle is a quarter of a dependent FMA, which takes four on
 //! current cores of Intel and AMD; a build without FMA has no such measure.
 
-use std::array;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use kernels::activation::sigmoid_chain_lanes;
 use kernels::lanes::{LANES, Lanes};
+use train::statistics::median;
 use train::strategy::Serial;
+use train::task::Addition;
 
 /// T
 const STEPS: usize = 8;
@@ -135,7 +136,7 @@ fn measure_product() -> f64 {
 fn latency(mut link: impl FnMut(Lanes) -> Lanes) -> f64 {
     const LENGTH: u32 = 2_000;
     let mut value = black_box(Lanes::splat(0.5));
-    let ns = median::<201>(|| {
+    let ns = median_ns::<201>(|| {
         let start = Instant::now();
         for _ in 0..LENGTH {
             value = link(value);
@@ -147,10 +148,8 @@ fn latency(mut link: impl FnMut(Lanes) -> Lanes) -> f64 {
 }
 
 /// The median, in ns, of `COUNT` durations.
-fn median<const COUNT: usize>(mut duration: impl FnMut() -> Duration) -> f64 {
-    let mut durations: [Duration; COUNT] = array::from_fn(|_| duration());
-    durations.sort_unstable();
-    durations[COUNT / 2].as_nanos() as f64
+fn median_ns<const COUNT: usize>(mut duration: impl FnMut() -> Duration) -> f64 {
+    median(&[(); COUNT].map(|()| duration().as_nanos() as f64))
 }
 
 /// The latency of a product of `hidden` units: the least that its links allow.
@@ -183,8 +182,8 @@ fn throughput(links: &Links, hidden: usize) -> (f64, f64) {
 /// Prints the links, and for each H the time of an example beside its floor. `time`
 /// trains on so many examples.
 pub fn print_table(
-    trainings: impl IntoIterator<Item = (usize, Serial)>,
-    time: impl Fn(&mut Serial, u64) -> Duration,
+    trainings: impl IntoIterator<Item = (usize, Serial<Addition>)>,
+    time: impl Fn(&mut Serial<Addition>, u64) -> Duration,
 ) {
     const EXAMPLES: u64 = 500;
     let links = measure();
@@ -207,7 +206,7 @@ pub fn print_table(
     println!("\nT = {STEPS}, batch 1; the floor is the largest of chain, FMAs and loads (ns):");
     println!("   H   chain    FMAs   loads | floor, cycles     ns   example, ns   ratio");
     for (hidden, mut serial) in trainings {
-        let example = median::<41>(|| time(&mut serial, EXAMPLES)) / EXAMPLES as f64;
+        let example = median_ns::<41>(|| time(&mut serial, EXAMPLES)) / EXAMPLES as f64;
         let chain = chain(&links, product(&links, hidden));
         let (fmas, loads) = throughput(&links, hidden);
         let floor = chain.max(fmas).max(loads);

@@ -78,12 +78,14 @@ fn measure(
     Some(median(&whole.map(|(_, seconds)| *seconds).collect::<Vec<_>>()))
 }
 
-/// Two threads count as far as `asked` in turns, and each count has to come to the other. Where two
-/// threads do not run at the same time this takes for ever: it counts for no longer than a fifth
-/// of a second, and says how long all would have taken.
+/// The time of `asked` ways of a line from core to core: two threads count in turns, and each
+/// count has to come to the other. They count at least some thousands, for they first have to get
+/// a core each. Where they do not run at the same time this would take for ever: they give up
+/// after a fifth of a second, and the time is that of as many ways at the pace so far.
 fn line_transfer(asked: u64) -> Duration {
+    const LEAST: u32 = 20_000;
     const PATIENCE: Duration = Duration::from_millis(200);
-    let turns = u32::try_from(asked).unwrap_or(u32::MAX).max(2);
+    let turns = u32::try_from(asked).unwrap_or(u32::MAX).max(LEAST);
     let count = AtomicU32::new(0);
     let begin = Instant::now();
     // Nothing but the count itself is read: relaxed.
@@ -289,13 +291,24 @@ fn check_cost_model() {
     assert_eq!(model.rate(1_000, 8), 2.0 / 1e-7);
 }
 
-/// Times a size, and prints and returns what came of it; none where it was not asked for.
+/// A size, timed.
+struct Fitted {
+    name: &'static str,
+    config: RunConfig<Addition>,
+    /// The workers of Hogwild!.
+    workers: usize,
+    /// N, and the examples a second of N trainings that share nothing, one first.
+    independent: Vec<(usize, f64)>,
+    model: CostModel,
+}
+
+/// Times a size and fits the model; none where that was not asked for.
 fn measure_size(
     group: &mut BenchmarkGroup<WallTime>,
     size: &Size,
     cores: usize,
     transfer: Option<f64>,
-) -> Option<Value> {
+) -> Option<Fitted> {
     let config = (size.config)();
     let mut doublings: Vec<usize> = (0..).map(|n| 1 << n).take_while(|&n| n < cores).collect();
     doublings.push(cores);
@@ -311,37 +324,61 @@ fn measure_size(
         let seconds = measure(group, &id, |examples| hogwild(&config, cores, k, examples));
         points.extend(seconds.map(|seconds| (k, seconds * cores as f64)));
     }
-    let &(1, serial) = apart.first()? else { return None };
-    let (model, name) = (CostModel::fit(&points, transfer?)?, size.name);
-    println!(
-        "\n{name}: an example takes a worker {:.0} ns, a push {:.0} ns, a line {:.0} ns from core \
-         to core. Predicted, not measured:\n   N   least K   examples/s   times serial",
-        model.example * 1e9,
-        model.push * 1e9,
-        model.transfer * 1e9,
-    );
-    let prediction = [2, 4, 8, 16, 32, 64].map(|n| {
-        let k = model.least_push_every(n, 0.05);
-        let rate = model.rate(n, k);
-        println!("{n:>4}{k:>10}{rate:>13.0}{:>15.1}", rate / serial);
-        (n, k, rate)
-    });
-    Some(json!({
-        "size": name,
-        "hidden": config.network.hidden,
-        "bits": config.task.bits(),
-        "workers": cores,
-        "independent": apart,
-        "model": { "example": model.example, "push": model.push, "transfer": model.transfer },
-        "prediction": prediction,
-    }))
+    let model = CostModel::fit(&points, transfer?)?;
+    let is_whole = apart.first().is_some_and(|&(threads, _)| threads == 1);
+    is_whole.then_some(Fitted {
+        name: size.name,
+        config,
+        workers: cores,
+        independent: apart,
+        model,
+    })
+}
+
+impl Fitted {
+    /// Prints the model and what it predicts, and returns both.
+    fn print(&self) -> Value {
+        let Self { name, config, workers, independent, model } = self;
+        println!(
+            "\n{name}: an example takes a worker {:.0} ns, a push {:.0} ns, a line {:.0} ns from \
+             core to core. Predicted, not measured:\n   N   least K   examples/s   times serial",
+            model.example * 1e9,
+            model.push * 1e9,
+            model.transfer * 1e9,
+        );
+        let prediction = [2, 4, 8, 16, 32, 64].map(|n| {
+            let k = model.least_push_every(n, 0.05);
+            let rate = model.rate(n, k);
+            println!("{n:>4}{k:>10}{rate:>13.0}{:>15.1}", rate / independent[0].1);
+            (n, k, rate)
+        });
+        json!({
+            "size": name,
+            "hidden": config.network.hidden,
+            "bits": config.task.bits(),
+            "workers": workers,
+            "independent": independent,
+            "model": {
+                "example": model.example,
+                "push": model.push,
+                "transfer": model.transfer,
+            },
+            "prediction": prediction,
+        })
+    }
 }
 
 fn main() {
     check_cost_model();
     check_push();
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let mut criterion = Criterion::default().configure_from_args();
+    // As cargo says it; without, everything is only run once, to be tested.
+    let is_measurement = std::env::args().any(|argument| argument == "--bench");
+    let mut criterion = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(1000))
+        .configure_from_args();
     let mut group = criterion.benchmark_group("hogwild");
     // As many iterations in each sample: a short training is mostly the start of its threads.
     group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(1));
@@ -349,15 +386,18 @@ fn main() {
     let transfer = measure(&mut group, "line_transfer", line_transfer);
     let used = measure(&mut group, "push/used_rows", |n| push(n, false));
     let all = measure(&mut group, "push/all_rows", |n| push(n, true));
-    let sizes: Vec<Value> =
+    let sizes: Vec<Fitted> =
         SIZES.iter().filter_map(|size| measure_size(&mut group, size, cores, transfer)).collect();
     group.finish();
     criterion.final_summary();
-    let found = json!({
-        "cores": cores,
-        "line_transfer": transfer,
-        "one_hot_push": { "inputs": ONE_HOT, "used_rows": used, "all_rows": all },
-        "sizes": sizes,
-    });
-    println!("\n{found}");
+    let (Some(transfer), Some(used), Some(all)) = (transfer, used, all) else { return };
+    if is_measurement {
+        let found = json!({
+            "cores": cores,
+            "line_transfer": transfer,
+            "one_hot_push": { "inputs": ONE_HOT, "used_rows": used, "all_rows": all },
+            "sizes": sizes.iter().map(Fitted::print).collect::<Vec<_>>(),
+        });
+        println!("\n{found}");
+    }
 }

@@ -9,8 +9,8 @@
 //! where an allocator puts a `Vec`, 16 bytes behind one, every load of B and store of C
 //! touches two: products of 64 to 512 rows were 3 % slower.
 
-#[path = "roofline.rs"]
 mod roofline;
+mod uniform;
 
 use std::hint::black_box;
 
@@ -21,6 +21,8 @@ use kernels::{
     matrix::{MatMut, MatRef},
     reference,
 };
+use model::flops;
+use uniform::uniform;
 
 /// Square, odd, and those of recurrent networks (rows × inputs × gates).
 const SHAPES: [(usize, usize, usize); 28] = [
@@ -69,13 +71,10 @@ struct Problem {
 
 impl Problem {
     fn new((m, k, n): (usize, usize, usize)) -> Self {
-        let mut state = 1_u32;
+        let mut uniform = uniform();
         let mut values = |length: usize| {
             let mut values = Buffer::zeros(length);
-            for value in values.iter_mut() {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                *value = (state >> 8) as f32 / (1 << 23) as f32 - 1.0;
-            }
+            values.fill_with(&mut uniform);
             values
         };
         Self { m, k, n, a: values(m * k), b: values(k * n), c: Buffer::zeros(m * n) }
@@ -178,7 +177,7 @@ fn matmul(criterion: &mut Criterion) {
             ("matrixmultiply", &mut rival_matrixmultiply),
         ];
         let (m, k, n) = shape;
-        group.throughput(Throughput::Elements((2 * m * k * n) as u64));
+        group.throughput(Throughput::Elements(flops::product(m, k, n) as u64));
         for (name, run) in runners {
             problem.c.fill(f32::NAN);
             run(&mut problem);

@@ -6,10 +6,10 @@
 //! | `inference/CELL/…` | a forward pass for its outputs alone |
 //! | `step/CELL/carry` | a step of a stream, one sequence, parameter `IxH`; each step waits for the one before |
 //!
-//! The last part of the name is `carry` on one thread, `carry_2_threads` with the batch
-//! split over two; the parameter is `IxHxTxB`. One layer with biases, no head. Throughput
-//! is in FLOP: 2·T·B·G·H·(H + I) forward, G the gates, and three times that for training;
-//! what the gates' own arithmetic, biases, loss and SGD take is not counted.
+//! CELL is `rnn`, `gru` or `lstm`, with `_bidirectional` where the layer runs both ways. The last
+//! part of the name is `carry` on one thread, `carry_2_threads` with the batch split over two;
+//! the parameter is `IxHxTxB`. One layer with biases, no head. Throughput is in FLOP as
+//! `model::flops` counts them.
 //!
 //! Before each case the peak of this core is measured and printed: the clock wanders, and
 //! only shares of it can be compared. Beside a case of one sequence stands its floor: see
@@ -21,21 +21,27 @@
 //!
 //! What this is not: a comparison with other programs, which `peers/` holds.
 
-#[path = "roofline.rs"]
+mod check;
 mod roofline;
+mod sum_of_squares;
 
 use std::hint::black_box;
 use std::time::Duration;
 
+use check::{assert_close, widened};
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
 use criterion::{criterion_group, criterion_main};
 use model::reference::Reference;
-use model::{Architecture, Cell, Config, Network, Nonlinearity, Parameters, Sequences, Stream};
+use model::{
+    Architecture, Cell, Config, Network, Nonlinearity, Parameters, Sequences, Stream, flops,
+};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use roofline::Roofline;
+use sum_of_squares::sum_of_squares;
+use train::batch::Batch;
 use train::optimizer::Sgd;
-use train::parallel::{Batch, Parallel};
+use train::parallel::Parallel;
 
 const CELLS: [(&str, Cell); 3] =
     [("rnn", Cell::Elman(Nonlinearity::Tanh)), ("gru", Cell::Gru), ("lstm", Cell::Lstm)];
@@ -45,6 +51,9 @@ type Sizes = [usize; 4];
 
 const SIZES: [Sizes; 4] =
     [[64, 128, 64, 32], [128, 512, 64, 32], [64, 256, 128, 16], [64, 128, 64, 1]];
+
+/// The layers of a network that halves its steps from layer to layer; these run both ways.
+const BIDIRECTIONAL: [Sizes; 3] = [[24, 32, 63, 1], [48, 32, 31, 1], [96, 32, 15, 1]];
 
 /// I, H of the streams.
 const STREAMS: [[usize; 2]; 3] = [[16, 16], [16, 64], [64, 64]];
@@ -64,13 +73,18 @@ struct Case {
     x: Vec<f32>,
     network: Network,
     gradient: Parameters,
-    /// `[T, B, H]`
+    /// `[T, B, D·H]`
     dy: Vec<f32>,
 }
 
+/// One layer with biases, no head.
+fn layer(cell: Cell, bidirectional: bool, [inputs, hidden, ..]: Sizes) -> Config {
+    let architecture = Architecture::new(cell, inputs, hidden);
+    Config::new(Architecture { bidirectional, ..architecture }).expect("a network")
+}
+
 impl Case {
-    fn new(cell: Cell, [inputs, hidden, steps, batch]: Sizes) -> Self {
-        let config = Config::new(Architecture::new(cell, inputs, hidden)).expect("a network");
+    fn new(config: Config, [inputs, _, steps, batch]: Sizes) -> Self {
         let parameters = Parameters::initialised(config, &mut Xoshiro256PlusPlus::seed_from_u64(0));
         let x = (0..steps * batch * inputs).map(|k| (k as f32 * 0.7).sin()).collect();
         Self {
@@ -81,7 +95,7 @@ impl Case {
             x,
             network: Network::new(config),
             gradient: Parameters::zeros(config),
-            dy: vec![0.0; steps * batch * hidden],
+            dy: vec![0.0; steps * batch * config.outputs()],
         }
     }
 
@@ -100,15 +114,13 @@ impl Case {
 
     /// One sequence as the reference takes it, `[T][width]`.
     fn rows(&self, values: &[f32], width: usize, sequence: usize) -> Vec<Vec<f64>> {
-        let step = |step: &[f32]| {
-            step[sequence * width..][..width].iter().map(|&v| f64::from(v)).collect()
-        };
+        let step = |step: &[f32]| widened(&step[sequence * width..][..width]).collect();
         values.chunks(self.batch * width).map(step).collect()
     }
 
     /// The outputs of `sequences` sequences are the reference's.
     fn check_outputs(&mut self, sequences: usize) {
-        let (inputs, hidden) = (self.config.inputs(), self.config.hidden());
+        let (inputs, outputs) = (self.config.inputs(), self.config.outputs());
         let reference = Reference::from(&self.parameters);
         for training in [true, false] {
             let y = if training {
@@ -118,7 +130,7 @@ impl Case {
             };
             for sequence in 0..sequences {
                 let expected = reference.forward(&self.rows(&self.x, inputs, sequence)).y;
-                let found = self.rows(&y, hidden, sequence);
+                let found = self.rows(&y, outputs, sequence);
                 assert_close(found.iter().flatten().copied(), expected.iter().flatten().copied());
             }
         }
@@ -140,115 +152,78 @@ impl Case {
     }
 }
 
-/// `Σ y²`, and its gradient `dy ← 2·y`.
-fn sum_of_squares(y: &[f32], dy: &mut [f32]) -> f64 {
-    const LANES: usize = 64;
-    let mut total = 0.0;
-    for (y, dy) in y.chunks(1024).zip(dy.chunks_mut(1024)) {
-        let mut sums = [0.0_f32; LANES];
-        let (y, y_rest) = y.as_chunks::<LANES>();
-        let (dy, dy_rest) = dy.as_chunks_mut::<LANES>();
-        for (y, dy) in y.iter().zip(dy) {
-            for k in 0..LANES {
-                sums[k] += y[k] * y[k];
-                dy[k] = 2.0 * y[k];
-            }
-        }
-        for ((y, dy), sum) in y_rest.iter().zip(dy_rest).zip(&mut sums) {
-            *sum += y * y;
-            *dy = 2.0 * y;
-        }
-        total += f64::from(sums.iter().sum::<f32>());
-    }
-    total
-}
-
-/// Panics unless `found` is within 1e-5 of `expected`, as vectors.
-fn assert_close(found: impl Iterator<Item = f64>, expected: impl Iterator<Item = f64>) {
-    let (mut error, mut size) = (0.0, 0.0);
-    for (found, expected) in found.zip(expected) {
-        error += (found - expected).powi(2);
-        size += expected.powi(2);
-    }
-    assert!(error.sqrt() <= 1e-5 * size.sqrt(), "{:e} off {:e}", error.sqrt(), size.sqrt());
-}
-
-fn wide(values: &[f32]) -> impl Iterator<Item = f64> {
-    values.iter().map(|&v| f64::from(v))
-}
-
-/// FLOP of a forward pass.
-fn flop(cell: Cell, [inputs, hidden, steps, batch]: Sizes) -> u64 {
-    (2 * steps * batch * cell.gates() * hidden * (hidden + inputs)) as u64
-}
-
 /// Seconds that a pass of one sequence takes at least, if it does its products as they are
-/// counted: every step reads `W_rec`, of 4·G·H² bytes, for a single row, and the way back
-/// reads it once more; they come from L1 or L2, whichever holds them. All other products
-/// (`x·W_in`, and the gradients of the weights, of T rows each) run at peak.
-fn floor(cell: Cell, [inputs, hidden, steps, _]: Sizes, training: bool, machine: Roofline) -> f64 {
-    let weights = steps * 4 * cell.gates() * hidden * hidden;
-    let bandwidth = if weights / steps <= 32 << 10 { machine.l1 } else { machine.l2 };
-    let other = 2 * steps * cell.gates() * hidden * inputs;
-    let gradients = 2 * steps * cell.gates() * hidden * (hidden + inputs);
-    let (bytes, flop) = if training { (2 * weights, other + gradients) } else { (weights, other) };
-    (bytes as f64 / bandwidth + flop as f64 / machine.peak) / 1e9
+/// counted: every step reads `W_rec`, of 4·G·H² bytes in each direction, for a single row, and the
+/// backward pass reads it once more; they come from L1 or L2, whichever holds them. All other
+/// products (`x·W_in`, and the gradients of the weights, of T rows each) run at peak.
+fn floor(config: Config, steps: usize, training: bool, machine: Roofline) -> f64 {
+    let (hidden, directions) = (config.hidden(), config.directions());
+    let sums = config.cell().gates() * hidden;
+    let w_rec = 4 * sums * hidden;
+    let bandwidth = if w_rec <= 32 << 10 { machine.l1 } else { machine.l2 };
+    let bytes = (directions * steps * w_rec) as f64;
+    let x_w_in = flops::product(directions * steps, config.inputs(), sums);
+    let gradients = flops::product(directions * steps, config.inputs() + hidden, sums);
+    let (bytes, flop) = if training { (2.0 * bytes, x_w_in + gradients) } else { (bytes, x_w_in) };
+    (bytes / bandwidth + flop / machine.peak) / 1e9
 }
 
 /// Prints what the machine can do now, and the floor of a case of one sequence.
-fn print_ceilings(name: &str, cell: Cell, sizes: Sizes) {
-    if sizes[3] > 1 {
+fn print_ceilings(case: &str, config: Config, steps: usize, batch: usize) {
+    if batch > 1 {
         return println!("peak of one core: {:.0} GFLOP/s", roofline::peak());
     }
     let machine = Roofline::measure();
-    for (mode, training, passes) in [("inference", false, 1), ("training", true, 3)] {
-        let seconds = floor(cell, sizes, training, machine);
+    for (mode, training, flop) in [
+        ("inference", false, flops::forward(config, steps, 1)),
+        ("training", true, flops::training_step(config, steps, 1)),
+    ] {
+        let seconds = floor(config, steps, training, machine);
         println!(
-            "floor of {mode}/{name}, one sequence: {:.0} µs, {:.0} GFLOP/s (L2 {:.0} GB/s, peak {:.0} GFLOP/s)",
+            "floor of {mode}/{case}, one sequence: {:.0} µs, {:.0} GFLOP/s (L2 {:.0} GB/s, peak {:.0} GFLOP/s)",
             1e6 * seconds,
-            (passes * flop(cell, sizes)) as f64 / seconds / 1e9,
+            flop / seconds / 1e9,
             machine.l2,
             machine.peak,
         );
     }
 }
 
-/// Criterion's default of 8 s a benchmark tells no more of these.
-fn settle(group: &mut BenchmarkGroup<WallTime>) {
-    group.sample_size(20);
-    group.warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(1000));
+/// FLOP as Criterion takes them.
+fn throughput(flop: f64) -> Throughput {
+    Throughput::Elements(flop as u64)
 }
 
-fn bench_case(group: &mut BenchmarkGroup<WallTime>, name: &str, cell: Cell, sizes: Sizes) {
-    print_ceilings(name, cell, sizes);
-    let mut case = Case::new(cell, sizes);
-    case.check_outputs(1);
-    let loss = case.differentiate();
+fn bench_case(group: &mut BenchmarkGroup<WallTime>, name: &str, config: Config, sizes: Sizes) {
     let [inputs, hidden, steps, batch] = sizes;
     let size = format!("{inputs}x{hidden}x{steps}x{batch}");
+    print_ceilings(&format!("{name}/{size}"), config, steps, batch);
+    let mut case = Case::new(config, sizes);
+    case.check_outputs(1);
+    let loss = case.differentiate();
     let id = |mode: &str, by: &str| BenchmarkId::new(format!("{mode}/{name}/{by}"), &size);
     let sgd = Sgd::new(LEARNING_RATE).expect("a learning rate");
 
     // One sequence cannot be split.
     let mut parallel = (batch > 1).then(|| Parallel::new(case.config, 2).expect("two threads"));
     if let Some(parallel) = &mut parallel {
-        let batch = Batch { x: &case.x, steps, batch, lengths: None };
+        let batch = Batch::of_values(&case.x, steps, batch);
         let found = parallel
             .differentiate(&case.parameters, &batch, |_, y, dy| sum_of_squares(y, dy))
             .expect("a batch that fits");
         assert!((found - loss).abs() <= 1e-6 * loss, "{found} for {loss}");
-        assert_close(wide(parallel.gradient().arena()), wide(case.gradient.arena()));
+        assert_close(widened(parallel.gradient().arena()), widened(case.gradient.arena()));
     }
 
-    group.throughput(Throughput::Elements(flop(cell, sizes)));
+    group.throughput(throughput(flops::forward(config, steps, batch)));
     group.bench_function(id("inference", "carry"), |b| b.iter(|| black_box(case.infer()).len()));
     if let Some(parallel) = &mut parallel {
-        let batch = Batch { x: &case.x, steps, batch, lengths: None };
+        let batch = Batch::of_values(&case.x, steps, batch);
         group.bench_function(id("inference", "carry_2_threads"), |b| {
             b.iter(|| parallel.infer(&case.parameters, &batch).expect("a batch that fits"));
         });
     }
-    group.throughput(Throughput::Elements(3 * flop(cell, sizes)));
+    group.throughput(throughput(flops::training_step(config, steps, batch)));
     group.bench_function(id("training", "carry"), |b| {
         b.iter(|| {
             black_box(case.differentiate());
@@ -256,7 +231,7 @@ fn bench_case(group: &mut BenchmarkGroup<WallTime>, name: &str, cell: Cell, size
         });
     });
     if let Some(parallel) = &mut parallel {
-        let batch = Batch { x: &case.x, steps, batch, lengths: None };
+        let batch = Batch::of_values(&case.x, steps, batch);
         let parameters = &mut case.parameters;
         group.bench_function(id("training", "carry_2_threads"), |b| {
             b.iter(|| {
@@ -276,16 +251,18 @@ fn bench_stream(
     cell: Cell,
     [inputs, hidden]: [usize; 2],
 ) {
-    let mut case = Case::new(cell, [inputs, hidden, 50, 1]);
+    let sizes = [inputs, hidden, 50, 1];
+    let config = layer(cell, false, sizes);
+    let mut case = Case::new(config, sizes);
     let expected = case.infer().to_vec();
     let mut stream = Stream::new(case.parameters.clone()).expect("finite weights");
     let mut y = vec![0.0; hidden];
     for (x, expected) in case.x.chunks(inputs).zip(expected.chunks(hidden)) {
         stream.step(x, &mut y).expect("finite inputs");
-        assert_close(wide(&y), wide(expected));
+        assert_close(widened(&y), widened(expected));
     }
     let x = &case.x[..inputs];
-    group.throughput(Throughput::Elements(flop(cell, [inputs, hidden, 1, 1])));
+    group.throughput(throughput(flops::forward(config, 1, 1)));
     group.bench_function(
         BenchmarkId::new(format!("step/{name}/carry"), format!("{inputs}x{hidden}")),
         |b| {
@@ -296,22 +273,36 @@ fn bench_stream(
 
 fn models(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("model");
-    settle(&mut group);
     for (name, cell) in CELLS {
-        for batch in [1, SMALL[3]] {
-            let mut small = Case::new(cell, [SMALL[0], SMALL[1], SMALL[2], batch]);
-            small.check_outputs(batch);
-            small.check_gradient();
+        for bidirectional in [false, true] {
+            for batch in [1, SMALL[3]] {
+                let sizes = [SMALL[0], SMALL[1], SMALL[2], batch];
+                let mut small = Case::new(layer(cell, bidirectional, sizes), sizes);
+                small.check_outputs(batch);
+                small.check_gradient();
+            }
         }
         for sizes in STREAMS {
             bench_stream(&mut group, name, cell, sizes);
         }
         for sizes in SIZES {
-            bench_case(&mut group, name, cell, sizes);
+            bench_case(&mut group, name, layer(cell, false, sizes), sizes);
+        }
+        for sizes in BIDIRECTIONAL {
+            let name = format!("{name}_bidirectional");
+            bench_case(&mut group, &name, layer(cell, true, sizes), sizes);
         }
     }
     group.finish();
 }
 
-criterion_group!(benches, models);
+criterion_group! {
+    name = benches;
+    // Criterion's default of 8 s a benchmark tells no more of these.
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(1000));
+    targets = models
+}
 criterion_main!(benches);

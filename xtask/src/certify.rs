@@ -11,7 +11,7 @@ use crate::train::seed_range;
 use certify::study::{
     Kind, Quartiles, Recipe, SIZES, Summary, Trial, TrialsFile, WORKERS, kinds, study,
 };
-use certify::{Certificate, EFFORT, Outcome, certify, picture};
+use certify::{BUDGET, Certificate, Outcome, certify, picture};
 use num_bigint::BigUint;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -28,9 +28,9 @@ use verify::{Verified, check};
 
 /// Prove that a trained network adds any two numbers of any length
 ///
-/// Looks for sets of hidden states that every pair of digits maps into each other, with every
-/// output on its right side, for the network as this program runs it in f32. A separate checker
-/// decides. What it finds is a proof, kept in the run's folder as certificate.json with a picture
+/// Looks for abstract states, sets of hidden states, that every pair of digits maps into each
+/// other, with every output on its right side, for the network as this program runs it in f32. A
+/// separate checker decides. What it finds is a proof, kept in the run's folder as certificate.json with a picture
 /// in report.svg, or two numbers that the network adds wrongly, or neither.
 ///
 /// Exit code 0 with a proof, 1 without.
@@ -44,7 +44,7 @@ Examples:
   cargo xtask certify --study --hidden 16 --recipe certifiable --biases without
 
 A study appends every trial to a file (--trials) as it ends. Stopped and started again, it goes
-on from there: trials of the same kind, seed and effort are not repeated. With more seeds or
+on from there: trials of the same kind, seed and budget are not repeated. With more seeds or
 sizes it makes what is missing. The trials of a program that was changed since belong into
 another file.")]
 pub struct Args {
@@ -56,11 +56,11 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
 
-    /// How long to search: so many sets are taken a step further before it is given up
-    #[arg(long, value_name = "N", default_value_t = EFFORT,
+    /// How long to search: so many abstract states are propagated a step before it is given up
+    #[arg(long, value_name = "N", default_value_t = BUDGET, visible_alias = "effort",
           value_parser = whole::<u64>(0..=u64::MAX), conflicts_with = "check",
           allow_negative_numbers = true)]
-    effort: u64,
+    budget: u64,
 
     /// Train and examine many networks: H of 2, 3, 4, 8 and 16, with biases and without, plain
     /// and certifiable training, by one worker and by two on shared parameters (Hogwild!)
@@ -152,7 +152,7 @@ fn statement(verified: &Verified) -> String {
 fn show(verified: &Verified, seconds: f64) {
     line(statement(verified));
     line(format!(
-        "{} nodes, sets of {} cells, histories of up to {} pairs of digits (k), {} a time, {}",
+        "{} nodes, abstract states of {} pieces, histories of up to {} pairs of digits (k), {} a time, {}",
         thousands(verified.nodes as u64),
         thousands(verified.pieces as u64),
         verified.history,
@@ -224,7 +224,7 @@ fn run_search(args: &Args, folder: &RunFolder) -> anyhow::Result<ExitCode> {
     let Adding { seed, parameters, .. } = provable(folder)?;
     let model = folder.model_bytes()?;
     let start = Instant::now();
-    let outcome = certify(&parameters, &model, args.effort);
+    let outcome = certify(&parameters, &model, args.budget);
     let seconds = start.elapsed().as_secs_f64();
     let draw = |certificate: Option<&Certificate>| -> anyhow::Result<PathBuf> {
         let title = format!(
@@ -378,7 +378,7 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
     for trial in found.trials {
         let key = (trial.kind, trial.seed);
         // One that is there twice, such as in files that were joined, counts once.
-        if trial.effort == args.effort && asked.contains(&key) && done.insert(key) {
+        if trial.budget == args.budget && asked.contains(&key) && done.insert(key) {
             trials.push(trial);
         }
     }
@@ -406,7 +406,7 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
     };
     print(study_so_far.complete());
     let shared = Mutex::new((file, study_so_far));
-    study(&jobs, args.effort, |trial| {
+    study(&jobs, args.budget, |trial| {
         let (file, study_so_far) = &mut *shared.lock().expect("nobody panics with it");
         file.append(&trial)?;
         study_so_far.trials.push(trial);
@@ -432,7 +432,7 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
     if args.json {
         let object = json!({
             "seeds": [seeds.start, seeds.end],
-            "effort": args.effort,
+            "effort": args.budget,
             "rows": rows.iter().map(row_fields).collect::<Vec<Value>>(),
             "trials": args.trials.display().to_string(),
             "picture": args.picture.display().to_string(),

@@ -12,7 +12,7 @@ use crate::runs;
 use anyhow::{Context, bail};
 use certify::ibp::Ibp;
 use clap::ValueEnum;
-use model::{Cell, Nonlinearity};
+use model::{Cell, Memory, Nonlinearity};
 use optimizer::OptimizerArgs;
 use serde_json::{Value, json};
 use std::ops::Range;
@@ -101,7 +101,7 @@ pub struct Args {
 
     /// Train for a proof, by interval bound propagation; see `cargo xtask certify`. The defaults
     /// are others then: 6,000 updates of Adam on 64 sequences of 12 digits
-    #[arg(long, conflicts_with_all = ["cell", "layers", "bidirectional", "dropout"])]
+    #[arg(long, conflicts_with_all = ["cell", "layers", "bidirectional", "dropout", "memory"])]
     certifiable: bool,
 
     /// The cell: sigmoid (the lab's), tanh or relu (Elman networks), gru, lstm
@@ -120,6 +120,12 @@ pub struct Args {
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = dropout,
           allow_negative_numbers = true)]
     dropout: f32,
+
+    /// What the network remembers: state (the hidden units), output (a Jordan network), or its last
+    /// N inputs, a number (a feed-forward network)
+    #[arg(long, value_name = "state|output|N", default_value = "state", value_parser = memory,
+          allow_negative_numbers = true)]
+    memory: Memory,
 
     /// Give the units biases [default: gru and lstm have them, the others not]
     #[arg(long)]
@@ -146,7 +152,7 @@ pub struct Args {
     /// Go on with the training in DIR that was stopped, with what it was asked then
     #[arg(long, value_name = "DIR",
           conflicts_with_all = ["task", "bits", "cell", "hidden", "layers", "bidirectional", "dropout",
-                                "bias", "examples", "optimizing", "batch", "seed", "seeds", "strategy",
+                                "memory", "bias", "examples", "optimizing", "batch", "seed", "seeds", "strategy",
                                 "threads", "push_every", "certifiable", "out", "force"])]
     resume: Option<PathBuf>,
 
@@ -231,6 +237,16 @@ fn positive(text: &str) -> Result<usize, String> {
         Ok(0) => Err("at least 1 is needed".to_owned()),
         Ok(number) => Ok(number),
         Err(error) => Err(format!("{error}; a whole number, at least 1, is needed")),
+    }
+}
+
+fn memory(text: &str) -> Result<Memory, String> {
+    match text {
+        "state" => Ok(Memory::State),
+        "output" => Ok(Memory::Output),
+        _ => positive(text)
+            .map(Memory::Window)
+            .map_err(|_| "state, output, or a number of inputs, at least 1, is needed".to_owned()),
     }
 }
 
@@ -364,11 +380,11 @@ fn resume<T: Task>(args: &Args, folder: RunFolder, next: &str) -> anyhow::Result
 
 /// The network that `args` ask for; the lab's has other first weights than the rest.
 fn network(args: &Args) -> NetworkConfig {
-    let &Args { hidden, layers, bidirectional, dropout, .. } = args;
+    let &Args { hidden, layers, bidirectional, dropout, memory, .. } = args;
     let (cell, lab) = (Cell::from(args.cell), NetworkConfig::lab(hidden));
     let of_cell = if cell == lab.cell { lab } else { NetworkConfig::new(cell, hidden) };
     let bias = args.bias || matches!(cell, Cell::Gru | Cell::Lstm);
-    NetworkConfig { layers, bidirectional, dropout, bias, ..of_cell }
+    NetworkConfig { layers, bidirectional, dropout, memory, bias, ..of_cell }
 }
 
 fn options(args: &Args) -> Options {

@@ -1,43 +1,52 @@
-//! Sets of hidden states on their way through a network, for the search.
+//! Abstract states, for the search: sets that hold hidden states, and their sums.
 //!
 //! ```text
-//! set     c + Σ_g e_g·G[·, g] + Σ_j e_j·own_j·u_j, all e in [−1, 1], cut by a box
-//! image   W_recᵀ·set: a matrix product, and the own_j become columns of G
-//! after   σ(image + W_in·pair + b): on [low, high] a line of the chord's slope λ follows σ,
-//!         and what it is off by becomes the new own_j
+//! state     c + Σ_g e_g·G[·, g] + Σ_j e_j·own_j·u_j, all e in [−1, 1], cut with a box:
+//!           a zonotope; u_j the unit vectors
+//! sums      W_recᵀ·state: a matrix product, in which the own_j become columns of G
+//! activate  σ(sums + W_in·pair + b): on [low, high] a line of the chord's slope λ stands
+//!           for σ, and its linearisation error becomes the new own_j
 //! ```
 //!
 //! Nothing here is trusted: it computes in rounded f64, with some slack.
 //!
 //! 1. Generators lie along the lanes, `[H, G]`: products, sums of absolute values and
 //!    scaling are then whole vectors for every H.
-//! 2. σ and the logarithm of the tangents' points are polynomials over eight units at once.
-//! 3. Sets are written over where they lie; a walk allocates nothing.
+//! 2. σ and the logarithm that finds the tangents are polynomials over eight units at once.
+//! 3. States are overwritten in place; propagation allocates nothing.
 
 use crate::lanes::{LANES, fma};
 
-/// A set of states.
+/// The points of a zonotope that are also in a box.
 #[derive(Clone, Debug)]
-pub(crate) struct Zonotope {
+pub(crate) struct AbstractState {
+    /// `[H]`
     pub center: Vec<f64>,
     /// `[H, stride]`, of which `columns`, whole lanes, are used.
     pub generators: Vec<f64>,
     pub columns: usize,
     pub stride: usize,
+    /// `[H]`, the generators along the unit vectors.
     pub own: Vec<f64>,
+    /// `[H]`, of the box.
     pub low: Vec<f64>,
+    /// `[H]`, of the box.
     pub high: Vec<f64>,
 }
 
-/// The affine image of a set.
+/// The sums before the sigmoids, without inputs and biases: an affine image of a state.
 #[derive(Clone, Debug)]
-pub(crate) struct Image {
+pub(crate) struct Sums {
+    /// `[H]`
     pub center: Vec<f64>,
+    /// `[H, stride]`
     pub generators: Vec<f64>,
     pub columns: usize,
     /// `[H]`, how far the f32 sums may be off.
     pub error: Vec<f64>,
+    /// `[H]`, with the error.
     pub low: Vec<f64>,
+    /// `[H]`, with the error.
     pub high: Vec<f64>,
 }
 
@@ -46,7 +55,7 @@ fn stride(hidden: usize, steps: usize) -> usize {
     (0..=steps).fold(0, |columns, _| (columns + hidden).next_multiple_of(LANES))
 }
 
-impl Image {
+impl Sums {
     pub fn new(hidden: usize, steps: usize) -> Self {
         let row = || vec![0.0; hidden];
         let generators = vec![0.0; hidden * stride(hidden, steps)];
@@ -54,7 +63,7 @@ impl Image {
     }
 }
 
-impl Zonotope {
+impl AbstractState {
     /// The origin, with room for `steps` steps.
     pub fn new(hidden: usize, steps: usize) -> Self {
         let row = || vec![0.0; hidden];

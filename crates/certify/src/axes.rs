@@ -1,4 +1,4 @@
-//! The principal axes of states.
+//! Principal component analysis of sampled states.
 
 /// The eigenvectors of the covariance, as rows `[H, H]`, that of the largest variance first, by
 /// Jacobi's rotations, rounded to f32 to be short when written.

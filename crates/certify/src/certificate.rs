@@ -1,26 +1,26 @@
-//! A certificate as it is written.
+//! A certificate as it is written; the checker reads the file by types of its own.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use verify::FORMAT;
 
-/// A proof that one network adds numbers of any length; see [`check`] for what it says.
+/// A proof that one network adds numbers of any length; see [`verify::check`] for what it says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {
-    /// [`FORMAT`]
+    /// [`verify::FORMAT`]
     pub format: String,
-    /// SHA-256 of the network's file, in hexadecimal digits.
+    /// The SHA-256 digest of the network's file, in hexadecimal digits.
     pub model: String,
     /// Steps from node to node, at most.
     pub steps: usize,
-    /// What tells a file that was changed; see [`Certificate::update_digest`].
+    /// What tells a file that was damaged; see [`Certificate::update_digest`].
     #[serde(rename = "seal")]
     pub digest: String,
-    /// The sets, each with the histories it is for.
+    /// The abstract states, each with its history.
     pub nodes: Vec<Node>,
 }
 
-/// A set of hidden states.
+/// An abstract state, and the history after which it holds the hidden state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     /// `start`, or the carry (0 or 1) before the history, then its pairs of digits, oldest
@@ -34,7 +34,7 @@ pub struct Node {
     pub pieces: Vec<Piece>,
 }
 
-/// A piece of a set.
+/// A convex piece of an abstract state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Piece {
     /// The least values along the axes.
@@ -60,16 +60,16 @@ impl Node {
 }
 
 impl Certificate {
-    /// A certificate of `nodes` for the network in the file `model`, sealed.
+    /// A certificate of `nodes` for the network in the file `model`.
     pub(crate) fn new(model: &[u8], steps: usize, nodes: Vec<Node>) -> Self {
         let format = FORMAT.to_owned();
-        let mut new = Self { format, model: hash(model), steps, digest: String::new(), nodes };
+        let mut new = Self { format, model: digest(model), steps, digest: String::new(), nodes };
         new.update_digest();
         new
     }
 
-    /// Seals the nodes as they are: SHA-256 over the steps and every node's key, axes by
-    /// rows, and cells, each list with its length before it, all in 64 bits.
+    /// Takes the digest of the nodes as they are: SHA-256 over the steps and every node's key,
+    /// axes by rows, and pieces, each list with its length before it, all in 64 bits.
     pub fn update_digest(&mut self) {
         let mut bytes = (self.steps as u64).to_le_bytes().to_vec();
         let list = |bytes: &mut Vec<u8>, values: &mut dyn ExactSizeIterator<Item = f64>| {
@@ -91,7 +91,7 @@ impl Certificate {
                 }
             }
         }
-        self.digest = hash(&bytes);
+        self.digest = digest(&bytes);
     }
 
     /// As a file: JSON, a node a line.
@@ -109,7 +109,7 @@ impl Certificate {
     }
 }
 
-/// SHA-256 in hexadecimal digits.
-fn hash(bytes: &[u8]) -> String {
+/// The SHA-256 digest in hexadecimal digits.
+fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -167,7 +167,7 @@ impl Task for Ibp {
         };
         let sizes = Sizes::new(parameters, batch);
         let mut intervals = Intervals::new(sizes, pass.workspace(sizes.workspace()));
-        let weights = Weights::new(parameters);
+        let weights = LabWeights::new(parameters);
         let totals = intervals.forward(&weights, x, targets, self.epsilon_at(progress));
         intervals.backward(&weights, x, targets, gradient);
         totals
@@ -184,10 +184,6 @@ impl Task for Ibp {
 
     fn header(&self) -> String {
         "worst loss".to_owned()
-    }
-
-    fn show(&self, _: &Batch, _: &[f32]) -> Option<String> {
-        None
     }
 }
 
@@ -231,7 +227,7 @@ impl Sizes {
 }
 
 /// The weights of a lab's network, by rows of S values.
-struct Weights<'a> {
+struct LabWeights<'a> {
     /// `[2, S]`
     w_in: &'a [f32],
     /// `[H, S]`
@@ -269,7 +265,7 @@ impl Places {
     }
 }
 
-impl<'a> Weights<'a> {
+impl<'a> LabWeights<'a> {
     fn new(parameters: &'a Parameters) -> Self {
         let (places, arena) = (Places::new(parameters), parameters.arena());
         let biases = &arena[places.biases];
@@ -347,7 +343,7 @@ impl<'a> Intervals<'a> {
     /// The loss of the worst outputs, and what the backward pass needs.
     fn forward(
         &mut self,
-        weights: &Weights<'_>,
+        weights: &LabWeights<'_>,
         x: &[f32],
         targets: &[f32],
         epsilon: f32,
@@ -417,7 +413,7 @@ impl<'a> Intervals<'a> {
     /// The gradient, summed over B, over `gradient`.
     fn backward(
         &mut self,
-        weights: &Weights<'_>,
+        weights: &LabWeights<'_>,
         x: &[f32],
         targets: &[f32],
         gradient: &mut Parameters,
@@ -485,6 +481,7 @@ impl<'a> Intervals<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::Network;
     use rand::SeedableRng;
     use rand_xoshiro::Xoshiro256PlusPlus;
     use train::config::Strategy;
@@ -576,6 +573,38 @@ mod tests {
                 let found = f64::from(gradient.arena()[index]);
                 let off = (found - expected).abs();
                 assert!(off < 2e-5 * f64::from(largest), "{hidden}, {index}: {found} {expected}");
+            }
+        }
+    }
+
+    /// Without a radius IBP is the backpropagation of the binary cross-entropy.
+    #[test]
+    fn at_epsilon_0_the_gradient_is_that_of_the_model() {
+        for (hidden, bias, seed) in [(1, false, 5), (5, true, 6), (16, false, 7), (17, true, 8)] {
+            let task = Ibp::new(6).unwrap();
+            let model = Ibp::training(hidden, bias, seed).network.config(&task).unwrap();
+            let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
+            let parameters = Parameters::uniform(model, &mut generator);
+            let (mut found, mut expected) = (Parameters::zeros(model), Parameters::zeros(model));
+            let mut pass = Pass::new(model, generator.clone());
+            let mut batch = Batch::default();
+            let progress = Progress { examples: 0, of: 100, worker: 0, workers: 1 };
+            task.draw(Source { generator: &mut generator, count: 3, progress }, &mut batch);
+            task.differentiate(&mut pass, &parameters, &batch, progress, &mut found);
+
+            let (Inputs::Values(x), Targets::Values(targets)) = (&batch.inputs, &batch.targets)
+            else {
+                panic!("values")
+            };
+            let mut network = Network::new(model);
+            let outputs = network.forward(&parameters, x, 6, 3);
+            let dy: Vec<f32> =
+                outputs.iter().zip(&targets[..]).map(|(o, y)| (o - y) / 6.0).collect();
+            network.backward(&parameters, x, &dy, &mut expected);
+            let largest = expected.arena().iter().fold(0.0_f32, |most, g| most.max(g.abs()));
+            for (n, (found, expected)) in found.arena().iter().zip(expected.arena()).enumerate() {
+                let off = (found - expected).abs();
+                assert!(off < 1e-5 * largest, "{hidden} units, {n}: {found} {expected}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The sigmoid, its logarithm and lines that follow it, over eight units at once.
+//! The sigmoid, the logarithm and linear relaxations of σ, over eight units at once.
 
 /// Values computed side by side.
 pub(crate) const LANES: usize = 8;
@@ -17,9 +17,12 @@ pub(crate) fn lanes(values: &[f64]) -> Lanes {
     lanes
 }
 
-/// Lines that follow σ on [low, high]: `slope·z + below ≤ σ(z) ≤ slope·z + above`.
+/// Lines that stand for σ on [low, high]: `slope·z + below ≤ σ(z) ≤ slope·z + above`, so that
+/// `[below, above]` encloses the linearisation error.
 pub(crate) struct Line {
+    /// σ(low)
     pub bottom: Lanes,
+    /// σ(high)
     pub top: Lanes,
     pub slope: Lanes,
     pub below: Lanes,
@@ -27,7 +30,8 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub fn along(low: Lanes, high: Lanes) -> Self {
+    /// Of the slope of the chord, or, on a point, of the tangent.
+    pub fn chord(low: Lanes, high: Lanes) -> Self {
         let (bottom, top) = (sigmoid(low), sigmoid(high));
         let [mut slope, mut below, mut above, mut at, mut ratio] = [[0.0; LANES]; 5];
         for l in 0..LANES {
@@ -116,7 +120,7 @@ mod tests {
         for n in 0..2_000 {
             let low = f64::from(n % 100) * 0.3 - 15.0;
             let width = f64::from(n / 100).powi(2) * 0.03;
-            let line = Line::along([low; LANES], [low + width; LANES]);
+            let line = Line::chord([low; LANES], [low + width; LANES]);
             let (mut least, mut most) = (f64::MAX, f64::MIN);
             for share in 0..=200 {
                 let z = low + width * f64::from(share) / 200.0;

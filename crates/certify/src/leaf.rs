@@ -1,16 +1,17 @@
-//! A history that is told apart, and the set of its states: a chain of cells.
+//! A leaf: a history, and the abstract state after it, a chain of segments.
 //!
 //! ```text
-//! axes    the principal axes of states seen, the longest first (or the units: one box)
-//! cells   what lies between neighbouring edges of the first axis, a multiple of `width`
-//! bounds  low₀ ≤ a₀·h ≤ high₀,   lowᵢ ≤ (aᵢ − slopeᵢ·a₀)·h ≤ highᵢ for the other axes
+//! axes      the principal axes of the sampled states, that of the largest variance first
+//!           (or the units: one box)
+//! segments  between neighbouring edges along the first axis, multiples of `length`
+//! bounds    low₀ ≤ a₀·h ≤ high₀,   lowᵢ ≤ (aᵢ − slopeᵢ·a₀)·h ≤ highᵢ for the other axes
 //! ```
 //!
-//! A network that remembers for long has, after given pairs, states along a curve, and thin
-//! about it. One box around a bent curve is mostly air; short cells along it are not, and a
-//! slope lets a cell lie along its piece of the curve.
+//! The states of a network that remembers for long lie, after given pairs, close to a curve.
+//! One box around a bent curve is mostly empty; short segments along it are not, and a slope
+//! turns a segment into the curve's direction.
 
-use crate::abstract_state::Zonotope;
+use crate::abstract_state::AbstractState;
 use crate::axes::principal_axes;
 use crate::certificate::{Node, Piece};
 use crate::lanes::LANES;
@@ -18,57 +19,57 @@ use crate::pairs::add;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// Each set is widened by this share of its width and this much.
+/// A bound is widened by this share of the range, and this much.
 const WIDEN: (f64, f64) = (0.02, 1e-4);
-/// Cells are halved at first until they are as short as they are thick, or as this.
-const LEAST_WIDTH: f64 = 0.05;
-/// A slope is that of so many states on each side at least.
+/// At first, segments are halved until they are as short as they are thick, or as this.
+const LEAST_LENGTH: f64 = 0.05;
+/// A slope is fitted to so many sampled states on each side at least.
 const NEAREST: usize = 6;
 /// A slope is used where it explains this share of the variance.
 const FIT: f64 = 0.9;
 
-/// One of the cells.
+/// One of the segments.
 #[derive(Clone)]
-pub(crate) struct Cell {
+pub(crate) struct Segment {
     /// `[H, H]`, the directions of the bounds, by rows; none for those of the units.
     rows: Vec<f64>,
     /// `[H]`
     slopes: Vec<f64>,
     low: Vec<f64>,
     high: Vec<f64>,
-    /// Whether it has grown since it was taken further.
+    /// Whether it has grown since it was propagated.
     pub grown: bool,
 }
 
-/// A history and its set.
+/// A history and its abstract state.
 #[derive(Clone)]
 pub(crate) struct Leaf {
-    /// All pairs since the first step are known.
+    /// Whether the history goes back to the first step.
     pub from_start: bool,
     /// The carry before the pairs.
     pub before: bool,
     pub pairs: Vec<u8>,
     /// `[H, H]`, a row an axis; the units without.
     axes: Option<Vec<f64>>,
-    /// The axes are rounded: how far `AᵀA·h` may be from `h`.
-    pub rough: f64,
-    /// How long a cell is along the first axis.
-    pub width: f64,
+    /// How far a unit of `AᵀA·h` may be from that of h: the axes are rounded.
+    pub axes_error: f64,
+    /// How long a segment is along the first axis.
+    pub length: f64,
     /// By their number along the first axis.
-    pub cells: BTreeMap<i64, Cell>,
-    /// Of which other leaf it last had to hold more.
-    pub from: usize,
-    /// Where states seen lie along the axes, in the order of the first.
-    places: Rc<Vec<Vec<f64>>>,
+    pub segments: BTreeMap<i64, Segment>,
+    /// The leaf whose successors last widened it.
+    pub widened_by: usize,
+    /// The sampled states along the axes, in the order of the first.
+    coordinates: Rc<Vec<Vec<f64>>>,
 }
 
-/// Is told the number of a cell, and what it would have to hold.
+/// Called with the number of a segment, and what it would have to hold.
 pub(crate) type Missed<'a> = dyn FnMut(i64, &Ranges) + 'a;
 
-/// What of a set a cell would have to hold: the range of each bound.
+/// The ranges of an abstract state along the bounds of a segment.
 pub(crate) type Ranges = Vec<(f64, f64)>;
 
-impl Cell {
+impl Segment {
     /// Holds `ranges` too, and a little more.
     fn widen(&mut self, ranges: &[(f64, f64)]) {
         for (j, &(low, high)) in ranges.iter().enumerate() {
@@ -82,18 +83,18 @@ impl Cell {
         }
     }
 
-    /// The range of a set along one of the bounds but the first.
-    fn range(&self, set: &Zonotope, bound: usize) -> (f64, f64) {
+    /// The range of a state along one of the bounds but the first.
+    fn range(&self, state: &AbstractState, bound: usize) -> (f64, f64) {
         let h = self.low.len();
         match self.rows.is_empty() {
-            true => set.range_of_unit(bound),
-            false => set.range(&self.rows[bound * h..][..h]),
+            true => state.range_of_unit(bound),
+            false => state.range(&self.rows[bound * h..][..h]),
         }
     }
 }
 
 impl Leaf {
-    /// The box of the states after the first `pairs` of all.
+    /// The box of the states after the first `pairs` of a run.
     pub fn start(pairs: Vec<u8>, low: Vec<f64>, high: Vec<f64>) -> Self {
         let (rows, slopes) = (Vec::new(), vec![0.0; low.len()]);
         Self {
@@ -101,53 +102,54 @@ impl Leaf {
             before: false,
             pairs,
             axes: None,
-            rough: 0.0,
-            width: f64::INFINITY,
-            cells: BTreeMap::from([(0, Cell { rows, slopes, low, high, grown: true })]),
-            from: 0,
-            places: Rc::default(),
+            axes_error: 0.0,
+            length: f64::INFINITY,
+            segments: BTreeMap::from([(0, Segment { rows, slopes, low, high, grown: true })]),
+            widened_by: 0,
+            coordinates: Rc::default(),
         }
     }
 
-    /// Around `states`: cells of this `width`, or one as `width` is best, along `axes`.
+    /// Around the sampled `states`, along `axes`: segments of this `length`, or of one that fits
+    /// how thick they are.
     pub fn around(
         before: bool,
         pairs: Vec<u8>,
         axes: Option<Vec<f64>>,
-        width: Option<f64>,
+        length: Option<f64>,
         states: &[Vec<f64>],
     ) -> Self {
         let h = states[0].len();
-        let places = places(axes.as_deref(), states);
-        let width = match (width, &axes) {
-            (Some(width), _) => width,
-            (None, Some(_)) => first_width(&places),
+        let coordinates = coordinates(axes.as_deref(), states);
+        let length = match (length, &axes) {
+            (Some(length), _) => length,
+            (None, Some(_)) => first_length(&coordinates),
             (None, None) => f64::INFINITY,
         };
-        let rough = axes.as_ref().map_or(0.0, |axes| roughness(axes, h));
+        let axes_error = axes.as_ref().map_or(0.0, |axes| axes_error(axes, h));
         let mut leaf = Self {
             from_start: false,
             before,
             pairs,
             axes,
-            rough,
-            width,
-            cells: BTreeMap::new(),
-            from: 0,
-            places: Rc::new(places),
+            axes_error,
+            length,
+            segments: BTreeMap::new(),
+            widened_by: 0,
+            coordinates: Rc::new(coordinates),
         };
-        let mut seen: BTreeMap<i64, Ranges> = BTreeMap::new();
-        for place in leaf.places.iter() {
-            let number = leaf.number(place[0]);
+        let mut sampled: BTreeMap<i64, Ranges> = BTreeMap::new();
+        for along in leaf.coordinates.iter() {
+            let number = leaf.number(along[0]);
             let slopes = leaf.slopes(number);
-            let ranges = seen.entry(number).or_insert_with(|| vec![(f64::MAX, f64::MIN); h]);
-            for ((range, value), slope) in ranges.iter_mut().zip(place).zip(slopes) {
-                let value = value - slope * place[0];
+            let ranges = sampled.entry(number).or_insert_with(|| vec![(f64::MAX, f64::MIN); h]);
+            for ((range, value), slope) in ranges.iter_mut().zip(along).zip(slopes) {
+                let value = value - slope * along[0];
                 *range = (range.0.min(value), range.1.max(value));
             }
         }
-        for (number, ranges) in seen {
-            leaf.hold(number, &ranges, 0);
+        for (number, ranges) in sampled {
+            leaf.widen(number, &ranges, 0);
         }
         leaf
     }
@@ -157,36 +159,37 @@ impl Leaf {
         self.pairs.iter().fold(self.before, |carry, &pair| add(pair, carry).1)
     }
 
-    /// The number of the cell at a place along the first axis.
-    fn number(&self, place: f64) -> i64 {
-        (place / self.width).floor() as i64
+    /// The number of the segment at a coordinate along the first axis.
+    fn number(&self, along: f64) -> i64 {
+        (along / self.length).floor() as i64
     }
 
-    /// The edges of a cell along the first axis.
+    /// The edges of a segment along the first axis.
     fn edges(&self, number: i64) -> (f64, f64) {
-        if self.width.is_infinite() {
+        if self.length.is_infinite() {
             return (f64::MIN, f64::MAX);
         }
-        (number as f64 * self.width, (number + 1) as f64 * self.width)
+        (number as f64 * self.length, (number + 1) as f64 * self.length)
     }
 
-    /// How each axis goes with the first about a cell, by least squares over states seen.
+    /// The slope of each axis over the first near a segment, by least squares over the sampled
+    /// states.
     fn slopes(&self, number: i64) -> Vec<f64> {
-        let mut slopes = vec![0.0; self.places[0].len()];
+        let mut slopes = vec![0.0; self.coordinates[0].len()];
         let (low, high) = self.edges(number);
-        let (middle, reach) = (0.5 * (low + high), 0.75 * self.width);
-        if self.width.is_infinite() {
+        let (middle, reach) = (0.5 * (low + high), 0.75 * self.length);
+        if self.length.is_infinite() {
             return slopes;
         }
-        let below = |edge: f64| self.places.partition_point(|place| place[0] < edge);
+        let below = |edge: f64| self.coordinates.partition_point(|along| along[0] < edge);
         let at = below(middle);
         let first = below(middle - reach).min(at.saturating_sub(NEAREST));
-        let last = below(middle + reach).max(at + NEAREST).min(self.places.len());
-        let near = &self.places[first..last];
-        let mean = |i: usize| near.iter().map(|place| place[i]).sum::<f64>() / near.len() as f64;
+        let last = below(middle + reach).max(at + NEAREST).min(self.coordinates.len());
+        let near = &self.coordinates[first..last];
+        let mean = |i: usize| near.iter().map(|along| along[i]).sum::<f64>() / near.len() as f64;
         let sum = |i: usize, j: usize| {
             let (a, b) = (mean(i), mean(j));
-            near.iter().map(|place| (place[i] - a) * (place[j] - b)).sum::<f64>()
+            near.iter().map(|along| (along[i] - a) * (along[j] - b)).sum::<f64>()
         };
         let square = sum(0, 0);
         for (i, slope) in slopes.iter_mut().enumerate().skip(1) {
@@ -198,8 +201,8 @@ impl Leaf {
         slopes
     }
 
-    /// A cell that holds nothing yet.
-    fn empty(&self, number: i64, h: usize) -> Cell {
+    /// A segment that holds nothing yet.
+    fn empty(&self, number: i64, h: usize) -> Segment {
         let (low, high) = (vec![f64::MAX; h], vec![f64::MIN; h]);
         let (mut rows, mut slopes) = (Vec::new(), vec![0.0; h]);
         if let Some(axes) = &self.axes {
@@ -209,45 +212,45 @@ impl Leaf {
                 row.iter_mut().zip(axes).for_each(|(value, first)| *value -= slope * first);
             }
         }
-        Cell { rows, slopes, low, high, grown: true }
+        Segment { rows, slopes, low, high, grown: true }
     }
 
-    /// Widens a cell to hold `ranges`, which came from the leaf `from`.
-    pub fn hold(&mut self, number: i64, ranges: &[(f64, f64)], from: usize) {
+    /// Widens a segment to hold `ranges`, the successors of the leaf `by`.
+    pub fn widen(&mut self, number: i64, ranges: &[(f64, f64)], by: usize) {
         let (edges, is_box) = (self.edges(number), self.axes.is_none());
-        if !self.cells.contains_key(&number) {
-            self.cells.insert(number, self.empty(number, ranges.len()));
+        if !self.segments.contains_key(&number) {
+            self.segments.insert(number, self.empty(number, ranges.len()));
         }
-        let cell = self.cells.get_mut(&number).expect("just inserted");
-        cell.grown = true;
-        self.from = from;
-        cell.widen(ranges);
+        let segment = self.segments.get_mut(&number).expect("just inserted");
+        segment.grown = true;
+        self.widened_by = by;
+        segment.widen(ranges);
         if is_box {
-            cell.low.iter_mut().for_each(|low| *low = low.max(0.0));
-            cell.high.iter_mut().for_each(|high| *high = high.min(1.0));
+            segment.low.iter_mut().for_each(|low| *low = low.max(0.0));
+            segment.high.iter_mut().for_each(|high| *high = high.min(1.0));
         }
-        cell.low[0] = cell.low[0].max(edges.0);
-        cell.high[0] = cell.high[0].min(edges.1);
+        segment.low[0] = segment.low[0].max(edges.0);
+        segment.high[0] = segment.high[0].min(edges.1);
     }
 
-    /// Whether the leaf holds all of `set`. If not, and `missed` is asked for, it is called
-    /// with every cell that would have to hold more, and what.
+    /// Whether the leaf holds all of `state`. If not, `missed`, where it is given, is called for
+    /// every segment that would have to hold more.
     pub fn holds(
         &self,
-        set: &Zonotope,
+        state: &AbstractState,
         ranges: &mut Ranges,
         mut missed: Option<&mut Missed>,
     ) -> bool {
         let first = match &self.axes {
-            Some(axes) => set.range(&axes[..ranges.len()]),
-            None => set.range_of_unit(0),
+            Some(axes) => state.range(&axes[..ranges.len()]),
+            None => state.range_of_unit(0),
         };
         let mut all = true;
         for number in self.number(first.0)..=self.number(first.1) {
             let edges = self.edges(number);
             let fresh;
-            let cell = match self.cells.get(&number) {
-                Some(cell) => cell,
+            let segment = match self.segments.get(&number) {
+                Some(segment) => segment,
                 None if missed.is_none() => return false,
                 None => {
                     fresh = self.empty(number, ranges.len());
@@ -258,9 +261,9 @@ impl Leaf {
             for (i, range) in ranges.iter_mut().enumerate() {
                 *range = match i {
                     0 => (first.0.max(edges.0), first.1.min(edges.1)),
-                    _ => cell.range(set, i),
+                    _ => segment.range(state, i),
                 };
-                held &= cell.low[i] <= range.0 && range.1 <= cell.high[i];
+                held &= segment.low[i] <= range.0 && range.1 <= segment.high[i];
                 if !held && missed.is_none() {
                     return false;
                 }
@@ -273,43 +276,46 @@ impl Leaf {
         all
     }
 
-    /// Sets `set` to a cell.
-    pub fn put(&self, cell: &Cell, set: &mut Zonotope) {
-        let h = cell.low.len();
-        let middle = |i: usize| 0.5 * (cell.low[i] + cell.high[i]);
-        let radius = |i: usize| 0.5 * (cell.high[i] - cell.low[i]);
+    /// Writes a segment to `state`.
+    pub fn write_state(&self, segment: &Segment, state: &mut AbstractState) {
+        let h = segment.low.len();
+        let middle = |i: usize| 0.5 * (segment.low[i] + segment.high[i]);
+        let radius = |i: usize| 0.5 * (segment.high[i] - segment.low[i]);
         let Some(axes) = &self.axes else {
-            set.columns = 0;
-            set.low.copy_from_slice(&cell.low);
-            set.high.copy_from_slice(&cell.high);
+            state.columns = 0;
+            state.low.copy_from_slice(&segment.low);
+            state.high.copy_from_slice(&segment.high);
             for j in 0..h {
-                (set.center[j], set.own[j]) = (middle(j), radius(j));
+                (state.center[j], state.own[j]) = (middle(j), radius(j));
             }
             return;
         };
-        set.columns = h.next_multiple_of(LANES);
-        set.center.fill(0.0);
-        set.generators.fill(0.0);
-        set.own.fill(0.0);
-        set.low.fill(0.0);
-        set.high.fill(1.0);
+        state.columns = h.next_multiple_of(LANES);
+        state.center.fill(0.0);
+        state.generators.fill(0.0);
+        state.own.fill(0.0);
+        state.low.fill(0.0);
+        state.high.fill(1.0);
         for (i, axis) in axes.chunks_exact(h).enumerate() {
             for (j, a) in axis.iter().enumerate() {
-                let row = j * set.stride;
-                set.center[j] += a * (middle(i) + cell.slopes[i] * middle(0));
-                set.generators[row + i] += a * radius(i);
-                set.generators[row] += a * cell.slopes[i] * radius(0);
+                let row = j * state.stride;
+                state.center[j] += a * (middle(i) + segment.slopes[i] * middle(0));
+                state.generators[row + i] += a * radius(i);
+                state.generators[row] += a * segment.slopes[i] * radius(0);
             }
         }
     }
 
-    /// The thickest that a cell is across the first axis.
+    /// The thickness of the thickest segment, across the first axis.
     pub fn thickness(&self) -> f64 {
-        let bounds = self.cells.values().flat_map(|cell| cell.low.iter().zip(&cell.high).skip(1));
+        let bounds = self
+            .segments
+            .values()
+            .flat_map(|segment| segment.low.iter().zip(&segment.high).skip(1));
         bounds.map(|(low, high)| high - low).fold(0.0, f64::max)
     }
 
-    /// As a certificate says it.
+    /// As a node of a certificate.
     pub fn node(&self) -> Node {
         let first = match (self.from_start, self.before) {
             (true, _) => "start",
@@ -317,61 +323,62 @@ impl Leaf {
             (false, true) => "1",
         };
         let words = self.pairs.iter().map(|&pair| ["00", "01", "10", "11"][usize::from(pair)]);
-        let bounds = |cell: &Cell| {
-            let is_bent = cell.slopes.iter().any(|&slope| slope != 0.0);
-            let slopes = is_bent.then(|| cell.slopes.clone());
-            Piece { low: cell.low.clone(), high: cell.high.clone(), slopes }
+        let bounds = |segment: &Segment| {
+            let has_slopes = segment.slopes.iter().any(|&slope| slope != 0.0);
+            let slopes = has_slopes.then(|| segment.slopes.clone());
+            Piece { low: segment.low.clone(), high: segment.high.clone(), slopes }
         };
         let rows =
             |axes: &Vec<f64>| axes.chunks_exact(axes.len().isqrt()).map(<[f64]>::to_vec).collect();
         Node {
             key: [first].into_iter().chain(words).collect::<Vec<_>>().join(" "),
             axes: self.axes.as_ref().map(rows),
-            pieces: self.cells.values().map(bounds).collect(),
+            pieces: self.segments.values().map(bounds).collect(),
         }
     }
 }
 
-/// How long the cells of `states` are at first: a measure of how thick the set is.
-pub(crate) fn cell_width(states: &[Vec<f64>]) -> f64 {
-    first_width(&places(Some(&principal_axes(states)), states))
+/// How long the segments around `states` are at first: a measure of how thick they lie.
+pub(crate) fn segment_length(states: &[Vec<f64>]) -> f64 {
+    first_length(&coordinates(Some(&principal_axes(states)), states))
 }
 
-/// Where `states` lie along `axes`, in the order of the first.
-fn places(axes: Option<&[f64]>, states: &[Vec<f64>]) -> Vec<Vec<f64>> {
+/// The coordinates of `states` along `axes`, in the order of the first.
+fn coordinates(axes: Option<&[f64]>, states: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let dot = |axis: &[f64], state: &[f64]| axis.iter().zip(state).map(|(a, s)| a * s).sum();
-    let place = |state: &Vec<f64>| match axes {
+    let along = |state: &Vec<f64>| match axes {
         Some(axes) => axes.chunks_exact(state.len()).map(|axis| dot(axis, state)).collect(),
         None => state.clone(),
     };
-    let mut places: Vec<Vec<f64>> = states.iter().map(place).collect();
-    places.sort_by(|a, b| a[0].total_cmp(&b[0]));
-    places
+    let mut coordinates: Vec<Vec<f64>> = states.iter().map(along).collect();
+    coordinates.sort_by(|a, b| a[0].total_cmp(&b[0]));
+    coordinates
 }
 
-/// Halves the length until cells are about as long as they are thick.
-fn first_width(places: &[Vec<f64>]) -> f64 {
-    let range = |cell: &[Vec<f64>], i: usize| {
-        let values = cell.iter().map(|place| place[i]);
+/// Halves the length until segments are about as long as they are thick.
+fn first_length(coordinates: &[Vec<f64>]) -> f64 {
+    let range = |segment: &[Vec<f64>], i: usize| {
+        let values = segment.iter().map(|along| along[i]);
         let (low, high) =
             values.fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
         high - low
     };
-    let mut width = range(places, 0).max(1e-3);
-    while width > LEAST_WIDTH {
-        let cells =
-            places.chunk_by(|a, b| (a[0] / width).floor() as i64 == (b[0] / width).floor() as i64);
-        let thick = cells.flat_map(|cell| (1..places[0].len()).map(move |i| range(cell, i)));
-        if thick.fold(0.0, f64::max) > width {
+    let mut length = range(coordinates, 0).max(1e-3);
+    while length > LEAST_LENGTH {
+        let segments = coordinates
+            .chunk_by(|a, b| (a[0] / length).floor() as i64 == (b[0] / length).floor() as i64);
+        let thick =
+            segments.flat_map(|segment| (1..coordinates[0].len()).map(move |i| range(segment, i)));
+        if thick.fold(0.0, f64::max) > length {
             break;
         }
-        width *= 0.5;
+        length *= 0.5;
     }
-    width
+    length
 }
 
 /// The largest `Σ_k |I − AᵀA|` of a row, and a little more.
-fn roughness(axes: &[f64], h: usize) -> f64 {
+fn axes_error(axes: &[f64], h: usize) -> f64 {
     let entry = |j: usize, k: usize| {
         let product: f64 = axes.chunks_exact(h).map(|axis| axis[j] * axis[k]).sum();
         (f64::from(u8::from(j == k)) - product).abs() + 1e-8

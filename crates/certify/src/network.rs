@@ -1,6 +1,6 @@
-//! A network as plain numbers, and what a step of it makes of an abstract state.
+//! A network as plain numbers, and a step of it: of one hidden state, and of an abstract state.
 
-use crate::abstract_state::{Image, Zonotope};
+use crate::abstract_state::{AbstractState, Sums};
 use crate::lanes::{LANES, Line, fma, lanes, sigmoid};
 use model::Parameters;
 
@@ -11,7 +11,7 @@ pub(crate) struct Net {
     /// `[4][H]`, what a pair and the biases add to the sums.
     inputs: [Vec<f64>; 4],
     /// `[H, H]`, row: from unit
-    pub w_rec: Vec<f64>,
+    w_rec: Vec<f64>,
     /// `[H]`
     w_out: Vec<f64>,
     b_out: f64,
@@ -20,8 +20,8 @@ pub(crate) struct Net {
     /// `[H]`, a little more than the f32 sums may be off.
     slack: Vec<f64>,
     out_slack: f64,
-    /// `[H]`, how far at most an error of a unit moves all sums after it.
-    reach: Vec<f64>,
+    /// `[H]`, how far at most an error of a unit moves all sums of the next step.
+    influence: Vec<f64>,
 }
 
 impl Net {
@@ -55,12 +55,12 @@ impl Net {
         }
         let slack = |weight: f64| weight * ((h + 13) as f64 / 16_777_216.0 * 1.01 + 3e-9) + 1e-25;
         let absolute = |values: &[f64]| values.iter().map(|value| value.abs()).sum::<f64>();
-        let reach = w_rec.chunks_exact(h).zip(&w_out);
+        let rows = w_rec.chunks_exact(h).zip(&w_out);
         Self {
             hidden: h,
             slack: weight.iter().map(|&weight| slack(weight)).collect(),
             out_slack: slack(absolute(&w_out) + b_out.abs()),
-            reach: reach.map(|(row, out)| 0.25 * absolute(row) + out.abs()).collect(),
+            influence: rows.map(|(row, out)| 0.25 * absolute(row) + out.abs()).collect(),
             inputs,
             w_rec,
             w_out,
@@ -69,9 +69,9 @@ impl Net {
         }
     }
 
-    /// One step of one state.
+    /// A step of one state.
     pub fn step(&self, state: &[f64], pair: u8, next: &mut [f64]) {
-        self.sums(state, next);
+        self.recur(state, next);
         for (next, input) in next.iter_mut().zip(&self.inputs[usize::from(pair)]) {
             *next += input;
         }
@@ -83,7 +83,7 @@ impl Net {
     }
 
     /// `z = h·W_rec`
-    fn sums(&self, state: &[f64], z: &mut [f64]) {
+    fn recur(&self, state: &[f64], z: &mut [f64]) {
         z.fill(0.0);
         for (value, row) in state.iter().zip(self.w_rec.chunks_exact(self.hidden)) {
             for (z, w) in z.iter_mut().zip(row) {
@@ -92,27 +92,27 @@ impl Net {
         }
     }
 
-    /// How far the sum before the output is on its right side.
-    pub fn margin_of(&self, state: &[f64], digit: bool) -> f64 {
+    /// How far the sum before the output is on its right side, at one state.
+    pub fn margin_at(&self, state: &[f64], digit: bool) -> f64 {
         let z = self.b_out + state.iter().zip(&self.w_out).map(|(h, w)| h * w).sum::<f64>();
         if digit { z } else { -z }
     }
 
-    /// What lines cannot follow of the next step from anywhere in a set, for the worst pair:
-    /// the error that it adds to all sums after it.
-    pub fn bend(&self, image: &Image) -> f64 {
+    /// The linearisation error of the next step, for the worst pair: what it adds to all sums
+    /// of the step after.
+    pub fn linearisation_error(&self, sums: &Sums) -> f64 {
         let of = |inputs: &Vec<f64>| {
             let mut total = 0.0;
             for first in (0..self.hidden).step_by(LANES) {
                 let at = |values: &[f64]| lanes(&values[first..]);
-                let (input, reach) = (at(inputs), at(&self.reach));
-                let (mut low, mut high) = (at(&image.low), at(&image.high));
+                let (input, influence) = (at(inputs), at(&self.influence));
+                let (mut low, mut high) = (at(&sums.low), at(&sums.high));
                 for l in 0..LANES {
                     (low[l], high[l]) = (low[l] + input[l], high[l] + input[l]);
                 }
-                let line = Line::along(low, high);
-                for (l, reach) in reach.into_iter().enumerate() {
-                    total += 0.5 * (line.above[l] - line.below[l]) * reach;
+                let line = Line::chord(low, high);
+                for (l, influence) in influence.into_iter().enumerate() {
+                    total += 0.5 * (line.above[l] - line.below[l]) * influence;
                 }
             }
             total
@@ -120,20 +120,20 @@ impl Net {
         self.inputs.iter().map(of).fold(0.0, f64::max)
     }
 
-    /// The affine image of a set; `rough` is a width by which the set is larger than it says.
-    pub fn image(&self, set: &Zonotope, rough: f64, image: &mut Image) {
+    /// The sums of `state`, each of whose units may be off by `error` more than it says.
+    pub fn sums(&self, state: &AbstractState, error: f64, sums: &mut Sums) {
         let h = self.hidden;
-        let columns = (set.columns + h).next_multiple_of(LANES);
-        image.columns = columns;
-        self.sums(&set.center, &mut image.center);
+        let columns = (state.columns + h).next_multiple_of(LANES);
+        sums.columns = columns;
+        self.recur(&state.center, &mut sums.center);
         for j in 0..h {
-            let row = &mut image.generators[j * set.stride..][..columns];
+            let row = &mut sums.generators[j * state.stride..][..columns];
             let mut radius = [0.0; LANES];
-            for first in (0..set.columns).step_by(LANES) {
+            for first in (0..state.columns).step_by(LANES) {
                 let mut sum = [0.0; LANES];
                 for k in 0..h {
                     let w = self.w_rec[k * h + j];
-                    let from = &set.generators[k * set.stride + first..][..LANES];
+                    let from = &state.generators[k * state.stride + first..][..LANES];
                     for l in 0..LANES {
                         sum[l] = fma(w, from[l], sum[l]);
                     }
@@ -144,50 +144,50 @@ impl Net {
                 }
             }
             let mut radius: f64 = radius.iter().sum();
-            row[set.columns..].fill(0.0);
+            row[state.columns..].fill(0.0);
             let (mut low, mut high) = (0.0, 0.0);
             for k in 0..h {
                 let w = self.w_rec[k * h + j];
-                let own = set.own[k] * w;
-                row[set.columns + k] = own;
+                let own = state.own[k] * w;
+                row[state.columns + k] = own;
                 radius += own.abs();
-                low += (w * set.low[k]).min(w * set.high[k]);
-                high += (w * set.low[k]).max(w * set.high[k]);
+                low += (w * state.low[k]).min(w * state.high[k]);
+                high += (w * state.low[k]).max(w * state.high[k]);
             }
-            let error = self.slack[j] + rough * self.weight[j];
-            image.error[j] = error;
-            image.low[j] = low.max(image.center[j] - radius) - error;
-            image.high[j] = high.min(image.center[j] + radius) + error;
+            let error = self.slack[j] + error * self.weight[j];
+            sums.error[j] = error;
+            sums.low[j] = low.max(sums.center[j] - radius) - error;
+            sums.high[j] = high.min(sums.center[j] + radius) + error;
         }
     }
 
-    /// The states after one more pair.
-    pub fn after(&self, image: &Image, pair: u8, set: &mut Zonotope) {
+    /// The states after `sums` and one more pair.
+    pub fn activate(&self, sums: &Sums, pair: u8, state: &mut AbstractState) {
         let h = self.hidden;
-        set.columns = image.columns;
+        state.columns = sums.columns;
         for first in (0..h).step_by(LANES) {
             let at = |values: &[f64]| lanes(&values[first..]);
             let input = at(&self.inputs[usize::from(pair)]);
-            let (mut low, mut high) = (at(&image.low), at(&image.high));
+            let (mut low, mut high) = (at(&sums.low), at(&sums.high));
             for l in 0..LANES {
                 (low[l], high[l]) = (low[l] + input[l], high[l] + input[l]);
             }
-            let line = Line::along(low, high);
+            let line = Line::chord(low, high);
             let count = (h - first).min(LANES);
             for l in 0..count {
                 let j = first + l;
                 let (bottom, top, slope) = (line.bottom[l], line.top[l], line.slope[l]);
                 let ulp = 4.0e-7 * top + 3e-11;
-                (set.low[j], set.high[j]) = ((bottom - ulp).max(0.0), (top + ulp).min(1.0));
-                set.center[j] =
-                    slope * (image.center[j] + input[l]) + 0.5 * (line.below[l] + line.above[l]);
-                set.own[j] = 0.5 * (line.above[l] - line.below[l])
-                    + slope * image.error[j]
+                (state.low[j], state.high[j]) = ((bottom - ulp).max(0.0), (top + ulp).min(1.0));
+                state.center[j] =
+                    slope * (sums.center[j] + input[l]) + 0.5 * (line.below[l] + line.above[l]);
+                state.own[j] = 0.5 * (line.above[l] - line.below[l])
+                    + slope * sums.error[j]
                     + ulp
                     + 3e-9 * (1.0 + slope * self.weight[j] * 8.0)
                     + 3e-10 * (1.0 + high[l].abs().max(low[l].abs()));
-                let range = j * set.stride..j * set.stride + image.columns;
-                let (to, from) = (&mut set.generators[range.clone()], &image.generators[range]);
+                let range = j * state.stride..j * state.stride + sums.columns;
+                let (to, from) = (&mut state.generators[range.clone()], &sums.generators[range]);
                 for (to, from) in to.iter_mut().zip(from) {
                     *to = from * slope;
                 }
@@ -195,9 +195,10 @@ impl Net {
         }
     }
 
-    /// How far the sum before the output is on its right side, at least.
-    pub fn margin(&self, set: &Zonotope, digit: bool) -> f64 {
-        let (low, high) = set.range(&self.w_out);
+    /// How far the sum before the output is on its right side, at least, at any state of
+    /// `state`.
+    pub fn margin(&self, state: &AbstractState, digit: bool) -> f64 {
+        let (low, high) = state.range(&self.w_out);
         (if digit { low + self.b_out } else { -high - self.b_out }) - self.out_slack
     }
 }

@@ -1,6 +1,6 @@
-//! Binary addition as the proofs see it: a pair of digits a step, and the carry.
+//! Binary addition as the search sees it: a pair of digits a step, and the carry.
 //!
-//! A pair is a number from 0 to 3, the digit of the first operand above that of the second.
+//! A pair is a number from 0 to 3: twice the digit of the first operand, plus that of the second.
 
 use rand::{Rng, RngExt};
 
@@ -10,7 +10,7 @@ pub(crate) fn add(pair: u8, carry: bool) -> (bool, bool) {
     (sum & 1 == 1, sum >= 2)
 }
 
-/// How often each pair comes up: now even, now long chains of few kinds.
+/// Random probabilities of the four pairs, from nearly equal ones to nearly one pair alone.
 pub(crate) fn mix(generator: &mut impl Rng) -> [f64; 4] {
     let mut mix = [0.0; 4];
     let power = generator.random_range(0.0..6.0);
@@ -21,6 +21,7 @@ pub(crate) fn mix(generator: &mut impl Rng) -> [f64; 4] {
     mix.map(|share| share / sum)
 }
 
+/// A pair drawn with the probabilities `mix`.
 pub(crate) fn draw(mix: &[f64; 4], generator: &mut impl Rng) -> u8 {
     let mut rest = generator.random_range(0.0..1.0_f64);
     for (pair, share) in (0..4).zip(mix) {
@@ -32,7 +33,8 @@ pub(crate) fn draw(mix: &[f64; 4], generator: &mut impl Rng) -> u8 {
     3
 }
 
-/// Histories one pair longer that end with it.
+/// The histories one pair longer than that of `pairs` with the carry `before`: each the carry
+/// before it, and its pairs.
 pub(crate) fn earlier(before: bool, pairs: &[u8]) -> impl Iterator<Item = (bool, Vec<u8>)> {
     (0..4)
         .flat_map(|pair| [(pair, false), (pair, true)])

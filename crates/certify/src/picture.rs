@@ -1,10 +1,10 @@
-//! What a proof looks like: the states of a network, and the sets that hold them, seen
-//! along the two axes on which the states differ most.
+//! What a proof looks like: the states of a network, and the abstract states that hold them,
+//! along the two principal axes on which the states differ most.
 
 use crate::axes::principal_axes;
 use crate::certificate::Certificate;
 use crate::network::Net;
-use crate::pool::Pool;
+use crate::sample::Sample;
 use model::Parameters;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -14,16 +14,16 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 pub struct Picture {
     /// Points, by carry.
     pub states: [Vec<[f64; 2]>; 2],
-    /// What each cell of a node covers, by carry: the least and the largest point.
-    pub sets: [Vec<[[f64; 2]; 2]>; 2],
+    /// What each piece of a node covers, by carry: the least and the largest point.
+    pub pieces: [Vec<[[f64; 2]; 2]>; 2],
 }
 
 /// The picture of a certified network, or, without a certificate, of its states alone.
 pub fn picture(parameters: &Parameters, certificate: Option<&Certificate>) -> Picture {
     let net = Net::new(parameters);
     let h = net.hidden;
-    let pool = Pool::new(&net, 200, &mut Xoshiro256PlusPlus::seed_from_u64(0));
-    let vectors = principal_axes(&pool.states.concat());
+    let sample = Sample::new(&net, 200, &mut Xoshiro256PlusPlus::seed_from_u64(0));
+    let vectors = principal_axes(&sample.states.concat());
     let axis = |n: usize| match n < h {
         true => vectors[n * h..][..h].to_vec(),
         false => vec![0.0; h], // a single unit has one axis
@@ -33,28 +33,28 @@ pub fn picture(parameters: &Parameters, certificate: Option<&Certificate>) -> Pi
     let points = |states: &Vec<Vec<f64>>| {
         states.iter().map(|state| [dot(&axes[0], state), dot(&axes[1], state)]).collect()
     };
-    let states = [points(&pool.states[0]), points(&pool.states[1])];
-    let mut sets = [Vec::new(), Vec::new()];
+    let states = [points(&sample.states[0]), points(&sample.states[1])];
+    let mut pieces = [Vec::new(), Vec::new()];
     for node in certificate.iter().flat_map(|certificate| &certificate.nodes) {
-        for cell in &node.pieces {
+        for piece in &node.pieces {
             let range = |axis: &[f64]| {
                 let mut along: Vec<f64> = match &node.axes {
                     Some(axes) => axes.iter().map(|row| dot(row, axis)).collect(),
                     None => axis.to_vec(),
                 };
-                for (i, slope) in cell.slopes.iter().flatten().enumerate() {
+                for (i, slope) in piece.slopes.iter().flatten().enumerate() {
                     along[0] += slope * along[i];
                 }
                 let (mut low, mut high) = (0.0, 0.0);
-                for ((least, most), a) in cell.low.iter().zip(&cell.high).zip(along) {
+                for ((least, most), a) in piece.low.iter().zip(&piece.high).zip(along) {
                     low += (a * least).min(a * most);
                     high += (a * least).max(a * most);
                 }
                 [low, high]
             };
             let [x, y] = [range(&axes[0]), range(&axes[1])];
-            sets[usize::from(node.carry())].push([[x[0], y[0]], [x[1], y[1]]]);
+            pieces[usize::from(node.carry())].push([[x[0], y[0]], [x[1], y[1]]]);
         }
     }
-    Picture { states, sets }
+    Picture { states, pieces }
 }

@@ -2,8 +2,8 @@
 
 use crate::certificate::Certificate;
 use crate::network::Net;
-use crate::pool::Pool;
 use crate::refute::{self, Counterexample};
+use crate::sample::Sample;
 use crate::search;
 use model::Parameters;
 use rand::SeedableRng;
@@ -26,24 +26,25 @@ pub enum Outcome {
     Unknown,
 }
 
-/// Sets taken a step further before a search is given up; some tens of seconds at H = 16.
-pub const EFFORT: u64 = 2_000_000;
+/// Abstract states propagated a step before a search is given up; some tens of seconds at
+/// H = 16.
+pub const BUDGET: u64 = 2_000_000;
 
 /// Looks for a proof, and for a counterexample, until one is found, or all plans are done,
-/// or `effort` (such as [`EFFORT`]) is spent. `model` is the file that holds `parameters`,
-/// which the certificate names by its hash.
-pub fn certify(parameters: &Parameters, model: &[u8], effort: u64) -> Outcome {
+/// or `budget` (such as [`BUDGET`]) is spent. `model` is the file that holds `parameters`,
+/// which the certificate names by its digest.
+pub fn certify(parameters: &Parameters, model: &[u8], budget: u64) -> Outcome {
     let net = Net::new(parameters);
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(0);
-    let pool = Pool::new(&net, search::STATES, &mut generator);
-    let mut left = effort;
+    let sample = Sample::new(&net, search::SAMPLED, &mut generator);
+    let mut left = budget;
     for (n, plan) in search::PLANS.iter().enumerate() {
         if n == search::CHEAP
             && let Some(found) = refute::refute(parameters, &net, &mut generator)
         {
             return Outcome::Refuted(found);
         }
-        match search::search(&net, &pool, plan, &mut left) {
+        match search::search(&net, &sample, plan, &mut left) {
             Ok(nodes) => {
                 let certificate = Certificate::new(model, plan.steps, nodes);
                 // A certificate that the checker refuses is none.
@@ -53,7 +54,7 @@ pub fn certify(parameters: &Parameters, model: &[u8], effort: u64) -> Outcome {
             }
             Err(failure) if n >= search::CHEAP => {
                 if let Some(found) =
-                    refute::refute_near(parameters, &net, &failure.ways, &mut generator)
+                    refute::refute_near(parameters, &net, &failure.sequences, &mut generator)
                 {
                     return Outcome::Refuted(found);
                 }

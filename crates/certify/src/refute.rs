@@ -3,15 +3,15 @@
 //! ```text
 //! all sequences of up to 10 pairs, the shortest first
 //! long carry chains, of 01, of 10 and of both by turns; then mixes of pairs of all kinds
-//! backwards from every last pairs, and from those where a proof failed: which pair before
-//! them brings the output nearest to ½? The nearest few are kept, and made longer
+//! backwards from the empty sequence, and from those where a proof failed: which pair before
+//! brings the last output nearest to ½? A beam search: the nearest few are extended again
 //! ```
 //!
-//! A network that forgets makes the last search one for the worst output there is: what a
-//! pair does to it shrinks with its distance, so that what is best near the end stays best.
+//! In a network that forgets, the effect of a pair on an output shrinks with its distance, so
+//! that the best last pairs stay the best, and the beam ends at the worst output there is.
 //!
-//! The search runs in f64; what it finds wrong, or nearly, is cut at the wrong digit, made
-//! shorter as long as it stays wrong, and is a counterexample only if [`adder::add`], which
+//! The search runs in f64; what it finds wrong, or nearly, is cut at the wrong digit, shortened
+//! as long as it stays wrong, and is a counterexample only if [`adder::add`], which
 //! users meet, adds the two numbers wrongly.
 
 use crate::network::Net;
@@ -71,7 +71,7 @@ pub(crate) fn refute(
     let mut right_up_to = 0;
     search.states.resize(EXHAUSTIVE + 1, vec![0.0; net.hidden]);
     for length in 1..=EXHAUSTIVE {
-        if let Some(found) = search.all(&mut Vec::new(), false, length) {
+        if let Some(found) = search.exhaustive(&mut Vec::new(), false, length) {
             return Some(Counterexample { right_up_to, ..found });
         }
         right_up_to = length;
@@ -83,33 +83,33 @@ pub(crate) fn refute(
     found.map(|found| Counterexample { right_up_to, ..found })
 }
 
-/// The most ways on which a proof failed that are gone back.
-const MOST_WAYS: usize = 256;
+/// The most sequences on which a proof failed that are extended.
+const MOST_ENDS: usize = 256;
 
-/// Tries sequences that end with one of `ways`, where a proof failed, and many more of those
-/// that [`refute`] tries: the search for a proof took longer.
+/// Tries sequences that end with one of `failed`, on which a proof failed, and many more of
+/// the kinds that [`refute`] tries: the search for a proof took longer anyhow.
 pub(crate) fn refute_near(
     parameters: &Parameters,
     net: &Net,
-    ways: &[Vec<u8>],
+    failed: &[Vec<u8>],
     generator: &mut impl Rng,
 ) -> Option<Counterexample> {
     let search = Search { parameters, net, states: Vec::new() };
-    let origin = Seen { state: vec![0.0; net.hidden], pairs: Vec::new() };
+    let origin = Reached { state: vec![0.0; net.hidden], pairs: Vec::new() };
     let after_carry = search.follow(&origin, &[3]);
-    let seen = [vec![origin], vec![after_carry]];
-    let step = ways.len().div_ceil(MOST_WAYS).max(1);
+    let reached = [vec![origin], vec![after_carry]];
+    let step = failed.len().div_ceil(MOST_ENDS).max(1);
     let ends =
-        ways.iter().step_by(step).flat_map(|way| [(false, way.clone()), (true, way.clone())]);
+        failed.iter().step_by(step).flat_map(|end| [(false, end.clone()), (true, end.clone())]);
     let found = search
-        .longer(&seen, ends.collect(), 30, 24)
+        .extend(&reached, ends.collect(), 30, 24)
         .or_else(|| search.mixes(200_000, generator))
         .or_else(|| search.backwards(30, 100, generator))?;
     Some(Counterexample { right_up_to: EXHAUSTIVE, ..found })
 }
 
-/// A state and how it was come to.
-struct Seen {
+/// A state, and the pairs that lead to it.
+struct Reached {
     state: Vec<f64>,
     pairs: Vec<u8>,
 }
@@ -117,13 +117,18 @@ struct Seen {
 struct Search<'a> {
     parameters: &'a Parameters,
     net: &'a Net,
-    /// By how many pairs led there.
+    /// The states after each number of pairs.
     states: Vec<Vec<f64>>,
 }
 
 impl Search<'_> {
-    /// All sequences of `length` pairs that begin with `pairs`; their last digit is looked at.
-    fn all(&mut self, pairs: &mut Vec<u8>, carry: bool, length: usize) -> Option<Counterexample> {
+    /// Tries the last digit of all sequences of `length` pairs that begin with `pairs`.
+    fn exhaustive(
+        &mut self,
+        pairs: &mut Vec<u8>,
+        carry: bool,
+        length: usize,
+    ) -> Option<Counterexample> {
         let depth = pairs.len();
         for pair in 0..4 {
             let (digit, next) = add(pair, carry);
@@ -131,8 +136,8 @@ impl Search<'_> {
             self.net.step(&before[depth], pair, &mut after[0]);
             pairs.push(pair);
             let found = if depth + 1 < length {
-                self.all(pairs, next, length)
-            } else if self.net.margin_of(&after[0], digit) < NEAR {
+                self.exhaustive(pairs, next, length)
+            } else if self.net.margin_at(&after[0], digit) < NEAR {
                 Counterexample::of(self.parameters, pairs)
             } else {
                 None
@@ -145,7 +150,7 @@ impl Search<'_> {
         None
     }
 
-    /// The longest carries there are, after each pair and before each.
+    /// Long carry chains, after each pair and before each.
     fn chains(&self) -> Option<Counterexample> {
         let turns: [&[u8]; 6] = [&[1], &[2], &[1, 2], &[1, 1, 2], &[2, 2, 1], &[1, 1, 2, 2]];
         let sequences = turns.iter().flat_map(|turn| {
@@ -156,10 +161,10 @@ impl Search<'_> {
                 })
             })
         });
-        sequences.into_iter().find_map(|sequence| self.look(&sequence))
+        sequences.into_iter().find_map(|sequence| self.try_sequence(&sequence))
     }
 
-    /// Long sequences, each with mixes of pairs of its own.
+    /// Long sequences, each with probabilities of the pairs of its own.
     fn mixes(&self, count: usize, generator: &mut impl Rng) -> Option<Counterexample> {
         let found = (0..count).filter_map(|n| {
             let mut shares = mix(generator);
@@ -170,42 +175,46 @@ impl Search<'_> {
                 }
                 draw(&shares, generator)
             };
-            self.look(&(0..length).map(|_| random()).collect::<Vec<u8>>())
+            self.try_sequence(&(0..length).map(|_| random()).collect::<Vec<u8>>())
         });
         // the shortest of the first few
         found.take(8).min_by_key(Counterexample::bits)
     }
 
-    /// From `count` states of each carry that mixes of pairs lead to, the last pairs that bring
-    /// an output nearest to ½, of which `kept` are kept.
+    /// From `count` random states of each carry: the last pairs that bring an output nearest to
+    /// ½, by a beam of `kept`.
     fn backwards(
         &self,
         count: usize,
         kept: usize,
         generator: &mut impl Rng,
     ) -> Option<Counterexample> {
-        let mut seen = [vec![Seen { state: vec![0.0; self.net.hidden], pairs: vec![] }], vec![]];
-        while seen.iter().any(|seen| seen.len() < count) {
+        let mut reached =
+            [vec![Reached { state: vec![0.0; self.net.hidden], pairs: vec![] }], vec![]];
+        while reached.iter().any(|reached| reached.len() < count) {
             let shares = mix(generator);
             let pairs: Vec<u8> = (0..generator.random_range(1..30_usize))
                 .map(|_| draw(&shares, generator))
                 .collect();
             let carry = pairs.iter().fold(false, |carry, &pair| add(pair, carry).1);
-            let seen = &mut seen[usize::from(carry)];
-            if seen.len() < count {
-                seen.push(
-                    self.follow(&Seen { state: vec![0.0; self.net.hidden], pairs: vec![] }, &pairs),
+            let reached = &mut reached[usize::from(carry)];
+            if reached.len() < count {
+                reached.push(
+                    self.follow(
+                        &Reached { state: vec![0.0; self.net.hidden], pairs: vec![] },
+                        &pairs,
+                    ),
                 );
             }
         }
-        self.longer(&seen, vec![(false, vec![]), (true, vec![])], 40, kept)
+        self.extend(&reached, vec![(false, vec![]), (true, vec![])], 40, kept)
     }
 
-    /// Puts up to `pairs` pairs before `ends`, each after the carry it names; of each length
-    /// `kept` are kept.
-    fn longer(
+    /// Extends `ends`, each after the carry it names, backwards by up to `pairs` pairs; of each
+    /// length `kept` are kept.
+    fn extend(
         &self,
-        seen: &[Vec<Seen>; 2],
+        reached: &[Vec<Reached>; 2],
         mut ends: Vec<(bool, Vec<u8>)>,
         pairs: usize,
         kept: usize,
@@ -215,15 +224,15 @@ impl Search<'_> {
             for (before, end) in &ends {
                 for (before, end) in earlier(*before, end) {
                     let mut nearest = (f64::MAX, 0);
-                    for (n, seen) in seen[usize::from(before)].iter().enumerate() {
-                        let margin = self.last_margin(&seen.state, before, &end);
+                    for (n, reached) in reached[usize::from(before)].iter().enumerate() {
+                        let margin = self.last_margin(&reached.state, before, &end);
                         if margin < nearest.0 {
                             nearest = (margin, n);
                         }
                     }
                     if nearest.0 < NEAR {
-                        let first = &seen[usize::from(before)][nearest.1].pairs;
-                        let found = self.look(&[first.as_slice(), &end].concat());
+                        let first = &reached[usize::from(before)][nearest.1].pairs;
+                        let found = self.try_sequence(&[first.as_slice(), &end].concat());
                         if found.is_some() {
                             return found;
                         }
@@ -238,13 +247,13 @@ impl Search<'_> {
         None
     }
 
-    fn follow(&self, seen: &Seen, pairs: &[u8]) -> Seen {
-        let (mut state, mut next) = (seen.state.clone(), seen.state.clone());
+    fn follow(&self, reached: &Reached, pairs: &[u8]) -> Reached {
+        let (mut state, mut next) = (reached.state.clone(), reached.state.clone());
         for &pair in pairs {
             self.net.step(&state, pair, &mut next);
             std::mem::swap(&mut state, &mut next);
         }
-        Seen { state, pairs: [seen.pairs.as_slice(), pairs].concat() }
+        Reached { state, pairs: [reached.pairs.as_slice(), pairs].concat() }
     }
 
     /// How far the sum before the last output of `pairs` is on its right side.
@@ -255,11 +264,11 @@ impl Search<'_> {
             std::mem::swap(&mut state, &mut next);
             (digit, carry) = add(pair, carry);
         }
-        self.net.margin_of(&state, digit)
+        self.net.margin_at(&state, digit)
     }
 
-    /// Runs a sequence up to its first wrong digit, if there is one, and makes it short.
-    fn look(&self, pairs: &[u8]) -> Option<Counterexample> {
+    /// Runs a sequence up to its first wrong digit, if there is one, and shortens it.
+    fn try_sequence(&self, pairs: &[u8]) -> Option<Counterexample> {
         let (mut state, mut carry) = (vec![0.0; self.net.hidden], false);
         let mut next = state.clone();
         for (n, &pair) in pairs.iter().enumerate() {
@@ -267,7 +276,7 @@ impl Search<'_> {
             std::mem::swap(&mut state, &mut next);
             let (digit, after) = add(pair, carry);
             carry = after;
-            if self.net.margin_of(&state, digit) < NEAR {
+            if self.net.margin_at(&state, digit) < NEAR {
                 let wrong = &pairs[..=n];
                 if let Some(found) = Counterexample::of(self.parameters, wrong) {
                     return Some(shorten(self.parameters, wrong.to_vec(), found));

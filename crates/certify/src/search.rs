@@ -1,31 +1,32 @@
-//! The search for a certificate: sets that hold all states of a network.
+//! The search for a certificate: abstract states that hold all states of a network.
 //!
 //! Nothing here is trusted. It computes in rounded f64 with some slack, and what it finds
 //! counts only once the checker, which shares no code with it, has accepted it.
 //!
 //! ```text
-//! for each plan (kind of sets, steps at a time, how many leaves):
-//!   leaves   the carry before and the last pairs of digits
-//!   sets     around states seen: boxes, or chains of cells along principal axes
-//!   repeat   take every cell that grew further, step by step, until a set holds what arrives;
-//!            after `steps` at the latest widen the cells that do not
-//!   until    all hold: found
-//!            an output may be wrong, or the sets grow on: where that happens, where growth
-//!            began and where sets are bent most, make the cells shorter or, where they are
-//!            thick, tell more histories apart, and begin again
+//! for each plan (kind of abstract states, steps at a time, how many leaves):
+//!   leaves     the carry before and the last pairs of digits
+//!   states     around sampled ones: boxes, or chains of segments along principal axes
+//!   fixpoint   propagate every segment that grew, step by step, until a leaf holds what
+//!              arrives; after `steps` at the latest widen the segments that do not
+//!   until      all hold: found
+//!              an output may be wrong, or states keep growing. Refine where that happens,
+//!              where growth began and where the linearisation error is largest: shorter
+//!              segments or, where these are thick, more histories; and begin again
 //! ```
 //!
 //! 1. A key names the carry *before* its pairs, not only the one now: after 01 01 01 11 the
 //!    carry is 1 either way, but the states still tell what it was before the 01s.
 //! 2. Units move together: along a leaf's principal axes its states are thin, and a box
-//!    along the units would be mostly air.
+//!    along the units would be mostly empty.
 //! 3. A network may remember, along one direction, for forty pairs. Histories that tell all
-//!    of that apart would be 2⁴⁰; a few pairs and the place along that direction are enough.
-//! 4. Some steps at a time: one step may stretch a set along an axis and turn it; only over
-//!    a few does a network that has learned to carry contract.
-//!    Most ways end earlier: one step is enough where states forget fast.
-//! 5. A set is as good as σ is straight on it. A unit that is nearly 0 or 1 may vary widely
-//!    at no cost, so leaves are split by what lines cannot follow, not by how far sums spread.
+//!    of that apart would be 2⁴⁰; a few pairs and the position along that direction are enough.
+//! 4. Some steps at a time: a single step may stretch a state along an axis and turn it; only
+//!    over several does a network that has learned to carry contract. Most sequences end
+//!    earlier: one step is enough where states forget fast.
+//! 5. An abstract state is as good as σ is linear on it. A unit that is nearly 0 or 1 may vary
+//!    widely at no cost, so leaves are refined by their linearisation error, not by how wide
+//!    their sums are.
 
 use crate::axes::principal_axes;
 use crate::certificate::Node;
@@ -33,20 +34,20 @@ use crate::histories::Histories;
 use crate::leaf::{self, Leaf, Ranges};
 use crate::network::Net;
 use crate::pairs::earlier;
-use crate::pool::Pool;
+use crate::sample::Sample;
 use crate::walk::Walk;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
 /// How to search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Plan {
-    /// Sets along the principal axes; along the units without.
+    /// Along the principal axes, or else along the units.
     pub axes: bool,
     /// The least pairs of a history.
     pub shortest: usize,
     /// The most pairs of a history.
     pub longest: usize,
-    /// A history is split at first where its set is thicker than this.
+    /// At first, histories are split whose sampled states are thicker than this.
     pub thickness: f64,
     /// The most leaves at first, and in the end.
     pub leaves: (usize, usize),
@@ -54,42 +55,42 @@ pub(crate) struct Plan {
     pub steps: usize,
 }
 
-/// From cheap to dear.
+/// The cheapest first.
 pub(crate) const PLANS: [Plan; 4] = [boxes(1), boxes(2), boxes(3), CURVES];
-/// States of each carry that sets are made around.
-pub(crate) const STATES: usize = 400;
-/// So many plans cost less than a look for a counterexample.
+/// Sampled states of each carry.
+pub(crate) const SAMPLED: usize = 400;
+/// So many plans cost less than a search for a counterexample.
 pub(crate) const CHEAP: usize = 3;
 
 const fn boxes(k: usize) -> Plan {
     Plan { axes: false, shortest: k, longest: k, thickness: 0.0, leaves: (0, 0), steps: 1 }
 }
 
-/// Chains of cells along the states' principal axes.
+/// Chains of segments along principal axes.
 const CURVES: Plan =
     Plan { axes: true, shortest: 2, longest: 60, thickness: 0.2, leaves: (200, 20_000), steps: 4 };
 
-/// Why a plan came to nothing.
+/// Why a plan found no certificate.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
-    /// Pairs on the way to outputs that may be wrong.
-    pub ways: Vec<Vec<u8>>,
+    /// Pairs up to outputs that may be wrong.
+    pub sequences: Vec<Vec<u8>>,
 }
 
-/// A leaf that is in the way gets shorter cells where they are longer than this many times
-/// their thickness, else its history is split.
+/// A leaf is refined by shorter segments where they are longer than this many times their
+/// thickness, else by a split of its history.
 const LONG: f64 = 0.7;
-/// The most cells of a leaf.
-const MOST_CELLS: usize = 200;
-/// The most rounds of growth.
+/// The most segments of a leaf.
+const MOST_SEGMENTS: usize = 200;
+/// The most rounds of widening.
 const ROUNDS: usize = 60;
-/// In the first round a set need not be taken further than this, in the next one step more,
-/// and so on: the way is then long only from the sets that need it.
+/// In the first round a state is propagated no further than this, in the next one step more,
+/// and so on: sequences are then long only from the states that need it.
 const FIRST_STEPS: usize = 2;
-/// One leaf of so many is split because it is bent.
+/// One leaf of so many is refined for its linearisation error.
 const SHARE: usize = 8;
 
-/// Leaves, by the histories of states.
+/// All leaves, and which history leads to which.
 struct Tree {
     leaves: Vec<Leaf>,
     histories: Histories,
@@ -97,14 +98,14 @@ struct Tree {
 }
 
 impl Tree {
-    /// The leaf for a state that came from `leaf`, whose pairs are the first of `way`.
-    fn find(&self, leaf: &Leaf, way: &[u8]) -> Option<usize> {
-        let from_start = || leaf.from_start.then(|| self.by_start.get(way).copied()).flatten();
-        self.histories.find(leaf.before, way).or_else(from_start)
+    /// The leaf for the states after `pairs`, of which the first are those of `leaf`.
+    fn find(&self, leaf: &Leaf, pairs: &[u8]) -> Option<usize> {
+        let from_start = || leaf.from_start.then(|| self.by_start.get(pairs).copied()).flatten();
+        self.histories.find(leaf.before, pairs).or_else(from_start)
     }
 }
 
-/// A history and how thick its set is; the thickest is the greatest.
+/// A history and how thick its states lie; the thickest is the greatest.
 #[derive(Clone, Debug, PartialEq)]
 struct History {
     thickness: f64,
@@ -127,54 +128,53 @@ impl PartialOrd for History {
     }
 }
 
-/// Looks for a certificate by one plan, and takes what that costs from `effort`.
+/// Looks for a certificate by one plan, and takes what that costs from `budget`.
 pub(crate) fn search(
     net: &Net,
-    pool: &Pool,
+    sample: &Sample,
     plan: &Plan,
-    effort: &mut u64,
+    budget: &mut u64,
 ) -> Result<Vec<Node>, Failure> {
-    let mut walk = Walk::new(net, plan.steps, effort);
-    let mut leaves = close(first_leaves(net, pool, plan), plan);
-    let mut failure = Failure { ways: Vec::new() };
+    let mut walk = Walk::new(net, plan.steps, budget);
+    let mut leaves = close(first_leaves(net, sample, plan), plan);
+    let mut failure = Failure { sequences: Vec::new() };
     loop {
-        let mut tree = plant(net, pool, plan, &mut leaves);
+        let mut tree = make_leaves(net, sample, plan, &mut leaves);
         add_starts(net, &mut tree, &mut walk);
-        let Some(trouble) = grow(&mut tree, &mut walk) else {
+        let Some(obstacles) = fixpoint(&mut tree, &mut walk) else {
             return Ok(tree.leaves.iter().map(Leaf::node).collect());
         };
-        failure.ways.extend(trouble.iter().filter_map(|(_, way)| way.clone()));
-        if !plan.axes || leaves.len() >= plan.leaves.1 || *walk.effort == 0 {
+        failure.sequences.extend(obstacles.iter().filter_map(|(_, pairs)| pairs.clone()));
+        if !plan.axes || leaves.len() >= plan.leaves.1 || *walk.budget == 0 {
             return Err(failure);
         }
-        let split = blame(&tree, &mut walk, &trouble, plan);
-        if split.is_empty() {
+        let refined = to_refine(&tree, &mut walk, &obstacles, plan);
+        if refined.is_empty() {
             return Err(failure);
         }
-        for n in split {
+        for n in refined {
             let leaf = &tree.leaves[n];
-            // Shorter cells, where they are long, else a longer history.
-            if leaf.width > LONG * leaf.thickness() && leaf.cells.len() < MOST_CELLS {
-                leaves.insert(key(leaf), Made { width: Some(0.5 * leaf.width), leaf: None });
+            if leaf.length > LONG * leaf.thickness() && leaf.segments.len() < MOST_SEGMENTS {
+                leaves.insert(key(leaf), Made { length: Some(0.5 * leaf.length), leaf: None });
             } else {
-                split_leaf(&mut leaves, &key(leaf));
+                split(&mut leaves, &key(leaf));
             }
         }
         leaves = close(leaves, plan);
     }
 }
 
-/// The pairs of a history, how many, and the carry before them: short ones come first.
+/// A history: how many pairs, these, and the carry before them. Short ones come first.
 type Key = (usize, Vec<u8>, bool);
 
 /// Histories, each with its leaf once that is made.
 type Leaves = BTreeMap<Key, Made>;
 
-/// What is made of a history so far.
+/// What was made of a history so far.
 #[derive(Clone, Default)]
 struct Made {
-    /// The width of its cells, where that was chosen.
-    width: Option<f64>,
+    /// The length of its segments, where that was refined.
+    length: Option<f64>,
     leaf: Option<Leaf>,
 }
 
@@ -182,7 +182,8 @@ fn key(leaf: &Leaf) -> Key {
     (leaf.pairs.len(), leaf.pairs.clone(), leaf.before)
 }
 
-fn split_leaf(leaves: &mut Leaves, key: &Key) {
+/// Replaces a history by those one pair longer.
+fn split(leaves: &mut Leaves, key: &Key) {
     leaves.remove(key);
     for (before, pairs) in earlier(key.2, &key.1) {
         leaves.insert((pairs.len(), pairs, before), Made::default());
@@ -190,12 +191,12 @@ fn split_leaf(leaves: &mut Leaves, key: &Key) {
 }
 
 /// Splits histories, the thickest first, as far as the plan says.
-fn first_leaves(net: &Net, pool: &Pool, plan: &Plan) -> Leaves {
+fn first_leaves(net: &Net, sample: &Sample, plan: &Plan) -> Leaves {
     let history = |before: bool, pairs: Vec<u8>| {
         let thickness = if pairs.len() < plan.shortest {
             f64::MAX
         } else if pairs.len() < plan.longest {
-            leaf::cell_width(&pool.after(net, before, &pairs))
+            leaf::segment_length(&sample.after(net, before, &pairs))
         } else {
             0.0
         };
@@ -234,31 +235,31 @@ fn close(mut leaves: Leaves, plan: &Plan) -> Leaves {
         if open.is_empty() {
             return leaves;
         }
-        open.iter().for_each(|key| split_leaf(&mut leaves, key));
+        open.iter().for_each(|key| split(&mut leaves, key));
     }
 }
 
-fn leads_to_leaves(histories: &Histories, before: bool, way: &mut Vec<u8>, left: usize) -> bool {
+fn leads_to_leaves(histories: &Histories, before: bool, pairs: &mut Vec<u8>, left: usize) -> bool {
     if left == 0 {
-        return histories.find(before, way).is_some();
+        return histories.find(before, pairs).is_some();
     }
     (0..4).all(|pair| {
-        way.push(pair);
-        let leads = leads_to_leaves(histories, before, way, left - 1);
-        way.pop();
+        pairs.push(pair);
+        let leads = leads_to_leaves(histories, before, pairs, left - 1);
+        pairs.pop();
         leads
     })
 }
 
-/// A tree of the leaves, each around states seen.
-fn plant(net: &Net, pool: &Pool, plan: &Plan, leaves: &mut Leaves) -> Tree {
+/// A tree of the leaves, each around sampled states.
+fn make_leaves(net: &Net, sample: &Sample, plan: &Plan, leaves: &mut Leaves) -> Tree {
     let mut tree =
         Tree { leaves: Vec::new(), histories: Histories::new(), by_start: HashMap::new() };
-    for ((_, pairs, before), Made { width, leaf }) in leaves {
+    for ((_, pairs, before), Made { length, leaf }) in leaves {
         let leaf = leaf.get_or_insert_with(|| {
-            let states = pool.after(net, *before, pairs);
+            let states = sample.after(net, *before, pairs);
             let axes = plan.axes.then(|| principal_axes(&states));
-            Leaf::around(*before, pairs.clone(), axes, *width, &states)
+            Leaf::around(*before, pairs.clone(), axes, *length, &states)
         });
         tree.histories.insert(*before, pairs, tree.leaves.len());
         tree.leaves.push(leaf.clone());
@@ -266,20 +267,20 @@ fn plant(net: &Net, pool: &Pool, plan: &Plan, leaves: &mut Leaves) -> Tree {
     tree
 }
 
-/// The nodes of histories too short for a leaf, from h = 0 on.
+/// Adds the leaves of the histories from the first step that are too short for the others.
 fn add_starts(net: &Net, tree: &mut Tree, walk: &mut Walk) {
     let (h, steps) = (net.hidden, walk.steps);
     let mut open = vec![(Vec::new(), vec![0.0; h], vec![0.0; h])];
     while let Some((pairs, low, high)) = open.pop() {
         tree.by_start.insert(pairs.clone(), tree.leaves.len());
         let leaf = Leaf::start(pairs, low, high);
-        // An output that may be wrong is met again, and told, when sets grow.
-        let _ = walk.visit(&leaf, &leaf.cells[&0], f64::MIN, &mut |set, way, depth| {
-            let known = tree.histories.find(false, way).is_some();
+        // An output that may be wrong is found again, and reported, by the fixpoint.
+        let _ = walk.propagate(&leaf, &leaf.segments[&0], f64::MIN, &mut |state, pairs, depth| {
+            let known = tree.histories.find(false, pairs).is_some();
             if depth == steps && !known {
-                let low = set.low.iter().map(|low| (low - 1e-6).max(0.0)).collect();
-                let high = set.high.iter().map(|high| (high + 1e-6).min(1.0)).collect();
-                open.push((way.to_vec(), low, high));
+                let low = state.low.iter().map(|low| (low - 1e-6).max(0.0)).collect();
+                let high = state.high.iter().map(|high| (high + 1e-6).min(1.0)).collect();
+                open.push((pairs.to_vec(), low, high));
             }
             known
         });
@@ -287,100 +288,102 @@ fn add_starts(net: &Net, tree: &mut Tree, walk: &mut Walk) {
     }
 }
 
-/// A leaf, and the pairs up to an output that may be wrong from there, if one may.
-type Trouble = (usize, Option<Vec<u8>>);
+/// A leaf to refine, and the pairs up to an output that may be wrong from there, if one may.
+type Obstacle = (usize, Option<Vec<u8>>);
 
-/// The last leaf from which more came than a cell holds, and the ranges that came.
+/// The last leaf from which more arrived than a segment holds, and the ranges that arrived.
 type Wanted = (usize, Ranges);
 
-/// Widens cells until all hold what arrives; or the leaves that are in the way.
-fn grow(tree: &mut Tree, walk: &mut Walk) -> Option<Vec<Trouble>> {
+/// Widens segments until all hold what arrives, or returns the leaves that keep them from it.
+fn fixpoint(tree: &mut Tree, walk: &mut Walk) -> Option<Vec<Obstacle>> {
     let h = walk.net.hidden;
     let mut ranges = vec![(0.0, 0.0); h];
-    // of each round, how many cells grew, and of which leaves and from which
+    // of each round, how many segments grew, and the leaves that grew or caused it
     let mut counts: Vec<usize> = Vec::new();
-    let mut restless: Vec<Vec<usize>> = Vec::new();
+    let mut growing: Vec<Vec<usize>> = Vec::new();
     for round in 0..ROUNDS {
         let mut wanted: BTreeMap<(usize, i64), Wanted> = BTreeMap::new();
-        let mut trouble = Vec::new();
+        let mut obstacles = Vec::new();
         let enough = walk.steps.min(FIRST_STEPS + round);
         for (n, leaf) in tree.leaves.iter().enumerate() {
-            for cell in leaf.cells.values().filter(|cell| cell.grown) {
-                let result = walk.visit(leaf, cell, LEAST_MARGIN, &mut |set, way, depth| {
-                    let Some(m) = tree.find(leaf, way) else { return false };
-                    if depth < enough {
-                        return tree.leaves[m].holds(set, &mut ranges, None);
-                    }
-                    let mut missed = |number, ranges: &Ranges| {
-                        let none = || (n, vec![(f64::MAX, f64::MIN); h]);
-                        let (from, wanted) = wanted.entry((m, number)).or_insert_with(none);
-                        *from = n;
-                        for (wanted, range) in wanted.iter_mut().zip(ranges) {
-                            *wanted = (wanted.0.min(range.0), wanted.1.max(range.1));
+            for segment in leaf.segments.values().filter(|segment| segment.grown) {
+                let result =
+                    walk.propagate(leaf, segment, LEAST_MARGIN, &mut |state, pairs, depth| {
+                        let Some(m) = tree.find(leaf, pairs) else { return false };
+                        if depth < enough {
+                            return tree.leaves[m].holds(state, &mut ranges, None);
                         }
-                    };
-                    tree.leaves[m].holds(set, &mut ranges, Some(&mut missed));
-                    true
-                });
-                if let Err(way) = result {
-                    trouble.push((n, Some(way)));
+                        let mut missed = |number, ranges: &Ranges| {
+                            let none = || (n, vec![(f64::MAX, f64::MIN); h]);
+                            let (from, wanted) = wanted.entry((m, number)).or_insert_with(none);
+                            *from = n;
+                            for (wanted, range) in wanted.iter_mut().zip(ranges) {
+                                *wanted = (wanted.0.min(range.0), wanted.1.max(range.1));
+                            }
+                        };
+                        tree.leaves[m].holds(state, &mut ranges, Some(&mut missed));
+                        true
+                    });
+                if let Err(pairs) = result {
+                    obstacles.push((n, Some(pairs)));
                     break;
                 }
             }
         }
-        if !trouble.is_empty() {
-            trouble.extend(early(&restless));
-            return Some(trouble);
+        if !obstacles.is_empty() {
+            obstacles.extend(where_growth_began(&growing));
+            return Some(obstacles);
         }
         if wanted.is_empty() {
             return None;
         }
         counts.push(wanted.len());
-        restless.push(wanted.iter().flat_map(|((m, _), (from, _))| [*m, *from]).collect());
+        growing.push(wanted.iter().flat_map(|((m, _), (from, _))| [*m, *from]).collect());
         let grows = round >= PATIENCE && 2 * counts[round] > 3 * counts[round - PATIENCE / 2];
         if grows || round + 1 == ROUNDS {
-            return Some(early(&restless).collect());
+            return Some(where_growth_began(&growing).collect());
         }
         for leaf in &mut tree.leaves {
-            leaf.cells.values_mut().for_each(|cell| cell.grown = false);
+            leaf.segments.values_mut().for_each(|segment| segment.grown = false);
         }
         for ((m, number), (from, ranges)) in wanted {
-            tree.leaves[m].hold(number, &ranges, from);
+            tree.leaves[m].widen(number, &ranges, from);
         }
     }
     Some(Vec::new())
 }
 
-/// The leaves where growth began that came before trouble, not where it went.
-fn early(restless: &[Vec<usize>]) -> impl Iterator<Item = Trouble> {
-    let rounds = SETTLED.min(restless.len())..(SETTLED + PATIENCE / 2).min(restless.len());
-    let leaves: BTreeSet<usize> = restless[rounds].concat().into_iter().collect();
+/// The leaves where growth began, not those that it went to.
+fn where_growth_began(growing: &[Vec<usize>]) -> impl Iterator<Item = Obstacle> {
+    let rounds = SETTLED.min(growing.len())..(SETTLED + PATIENCE / 2).min(growing.len());
+    let leaves: BTreeSet<usize> = growing[rounds].concat().into_iter().collect();
     leaves.into_iter().map(|n| (n, None))
 }
 
-/// So many rounds are waited for growth to end.
+/// Growth may take so many rounds before it has to slow down.
 const PATIENCE: usize = 8;
-/// What grows before this round does because few states were seen.
+/// Before this round states grow because few were sampled.
 const SETTLED: usize = 3;
 
-/// The checker asks for a margin of 2⁻¹⁶.
+/// A little more than the margin of 2⁻¹⁶ that the checker asks for.
 const LEAST_MARGIN: f64 = 2e-5;
 
-/// The leaves to split: those in trouble, those that widened them, and those that are bent
-/// most.
-fn blame(tree: &Tree, walk: &mut Walk, trouble: &[Trouble], plan: &Plan) -> Vec<usize> {
+/// The leaves to refine: the obstacles, those that widened them, and those of the largest
+/// linearisation error.
+fn to_refine(tree: &Tree, walk: &mut Walk, obstacles: &[Obstacle], plan: &Plan) -> Vec<usize> {
     let may = |n: &usize| !tree.leaves[*n].from_start && tree.leaves[*n].pairs.len() < plan.longest;
-    let mut split = BTreeSet::new();
-    for (n, _) in trouble {
+    let mut refined = BTreeSet::new();
+    for (n, _) in obstacles {
         let mut n = *n;
         for _ in 0..3 {
-            split.insert(n);
-            n = tree.leaves[n].from;
+            refined.insert(n);
+            n = tree.leaves[n].widened_by;
         }
     }
-    let mut bent: Vec<(f64, usize)> =
-        tree.leaves.iter().enumerate().map(|(n, leaf)| (walk.bend(leaf), n)).collect();
-    bent.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    split.extend(bent[..bent.len() / SHARE].iter().map(|&(_, n)| n));
-    split.into_iter().filter(may).collect()
+    let mut errors: Vec<(f64, usize)> = (tree.leaves.iter().enumerate())
+        .map(|(n, leaf)| (walk.linearisation_error(leaf), n))
+        .collect();
+    errors.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    refined.extend(errors[..errors.len() / SHARE].iter().map(|&(_, n)| n));
+    refined.into_iter().filter(may).collect()
 }

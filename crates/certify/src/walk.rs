@@ -1,78 +1,85 @@
-//! Abstract states taken further, step by step.
+//! The propagation of abstract states, step by step, depth first.
 
-use crate::abstract_state::{Image, Zonotope};
-use crate::leaf::{Cell, Leaf};
+use crate::abstract_state::{AbstractState, Sums};
+use crate::leaf::{Leaf, Segment};
 use crate::network::Net;
 use crate::pairs::add;
 
-/// Sets taken further, depth first, in place.
+/// A propagation over all sequences of up to `steps` pairs, in place.
 pub(crate) struct Walk<'a> {
     pub net: &'a Net,
     pub steps: usize,
     /// `[steps + 1]`
-    sets: Vec<Zonotope>,
-    images: Vec<Image>,
-    way: Vec<u8>,
-    /// Sets that may still be taken a step further.
-    pub effort: &'a mut u64,
+    states: Vec<AbstractState>,
+    /// `[steps + 1]`
+    sums: Vec<Sums>,
+    /// The history of the leaf, and the pairs since.
+    pairs: Vec<u8>,
+    /// Abstract states that may still be propagated a step.
+    pub budget: &'a mut u64,
 }
 
 impl<'a> Walk<'a> {
-    pub fn new(net: &'a Net, steps: usize, effort: &'a mut u64) -> Self {
+    pub fn new(net: &'a Net, steps: usize, budget: &'a mut u64) -> Self {
         let h = net.hidden;
-        let sets = vec![Zonotope::new(h, steps); steps + 1];
-        let images = vec![Image::new(h, steps); steps + 1];
-        Self { net, steps, sets, images, way: Vec::new(), effort }
+        let states = vec![AbstractState::new(h, steps); steps + 1];
+        let sums = vec![Sums::new(h, steps); steps + 1];
+        Self { net, steps, states, sums, pairs: Vec::new(), budget }
     }
 
-    /// Takes a cell of a leaf all ways of `steps` pairs; the pairs up to an output whose margin
-    /// is below `least` end it.
-    pub fn visit(
+    /// Propagates a segment of a leaf over all sequences of `steps` pairs, each until `arrived`
+    /// (of the state, the pairs and the depth) says that it need go no further.
+    ///
+    /// # Errors
+    /// The pairs up to the first output whose margin is not above `least`, or up to where the
+    /// budget ended.
+    pub fn propagate(
         &mut self,
         leaf: &Leaf,
-        cell: &Cell,
+        segment: &Segment,
         least: f64,
-        arrive: &mut impl FnMut(&Zonotope, &[u8], usize) -> bool,
+        arrived: &mut impl FnMut(&AbstractState, &[u8], usize) -> bool,
     ) -> Result<(), Vec<u8>> {
-        leaf.put(cell, &mut self.sets[0]);
-        self.way.clone_from(&leaf.pairs);
-        self.further(0, leaf.carry(), leaf.rough, least, arrive)
+        leaf.write_state(segment, &mut self.states[0]);
+        self.pairs.clone_from(&leaf.pairs);
+        self.step(0, leaf.carry(), leaf.axes_error, least, arrived)
     }
 
-    fn further(
+    fn step(
         &mut self,
         depth: usize,
         carry: bool,
-        rough: f64,
+        error: f64,
         least: f64,
-        arrive: &mut impl FnMut(&Zonotope, &[u8], usize) -> bool,
+        arrived: &mut impl FnMut(&AbstractState, &[u8], usize) -> bool,
     ) -> Result<(), Vec<u8>> {
-        if depth > 0 && arrive(&self.sets[depth], &self.way, depth) || depth == self.steps {
+        if depth > 0 && arrived(&self.states[depth], &self.pairs, depth) || depth == self.steps {
             return Ok(());
         }
-        let Some(left) = self.effort.checked_sub(1) else { return Err(self.way.clone()) };
-        *self.effort = left;
-        self.net.image(&self.sets[depth], rough, &mut self.images[depth]);
+        let Some(left) = self.budget.checked_sub(1) else { return Err(self.pairs.clone()) };
+        *self.budget = left;
+        self.net.sums(&self.states[depth], error, &mut self.sums[depth]);
         for pair in 0..4 {
             let (digit, next) = add(pair, carry);
-            self.net.after(&self.images[depth], pair, &mut self.sets[depth + 1]);
-            self.way.push(pair);
-            if self.net.margin(&self.sets[depth + 1], digit) <= least {
-                return Err(self.way.clone());
+            self.net.activate(&self.sums[depth], pair, &mut self.states[depth + 1]);
+            self.pairs.push(pair);
+            if self.net.margin(&self.states[depth + 1], digit) <= least {
+                return Err(self.pairs.clone());
             }
-            self.further(depth + 1, next, 0.0, least, arrive)?;
-            self.way.pop();
+            self.step(depth + 1, next, 0.0, least, arrived)?;
+            self.pairs.pop();
         }
         Ok(())
     }
 
-    /// What lines cannot follow of the next step from a leaf's cells, for the worst pair.
-    pub fn bend(&mut self, leaf: &Leaf) -> f64 {
+    /// The linearisation error of the next step from a leaf, for its worst segment and the
+    /// worst pair.
+    pub fn linearisation_error(&mut self, leaf: &Leaf) -> f64 {
         let mut most = 0.0_f64;
-        for cell in leaf.cells.values() {
-            leaf.put(cell, &mut self.sets[0]);
-            self.net.image(&self.sets[0], leaf.rough, &mut self.images[0]);
-            most = most.max(self.net.bend(&self.images[0]));
+        for segment in leaf.segments.values() {
+            leaf.write_state(segment, &mut self.states[0]);
+            self.net.sums(&self.states[0], leaf.axes_error, &mut self.sums[0]);
+            most = most.max(self.net.linearisation_error(&self.sums[0]));
         }
         most
     }

@@ -1,7 +1,7 @@
 //! Certificates: what is proved holds, what is not proved is refused.
 
 use certify::study::{Ending, Kind, Recipe, study, train};
-use certify::{Certificate, EFFORT, Outcome, Piece, certify, picture};
+use certify::{BUDGET, Certificate, Outcome, Piece, certify, picture};
 use model::{Config, Network, Parameters, weights};
 use num_bigint::BigUint;
 use proptest::prelude::*;
@@ -103,13 +103,13 @@ fn written() -> [(&'static str, Parameters); 2] {
 
 fn certified(parameters: &Parameters) -> (Vec<u8>, Certificate, Verified) {
     let model = weights::to_bytes(parameters);
-    match certify(parameters, &model, EFFORT) {
+    match certify(parameters, &model, BUDGET) {
         Outcome::Certified { certificate, verified } => (model, certificate, verified),
         other => panic!("{other:?}"),
     }
 }
 
-/// The same for many tests: the two units (boxes), and a lab network (oriented sets).
+/// The same for many tests: the two units (boxes), and a lab network (along principal axes).
 static SMALL: LazyLock<(Parameters, Vec<u8>, Certificate)> = LazyLock::new(|| {
     let parameters = two_units();
     let (model, certificate, verified) = certified(&parameters);
@@ -123,11 +123,11 @@ static LAB: LazyLock<(Parameters, Vec<u8>, Certificate)> = LazyLock::new(|| {
     (parameters, model, certificate)
 });
 
-/// A forger who knows how a certificate is sealed.
-fn sealed(certificate: &Certificate) -> Certificate {
-    let mut sealed = certificate.clone();
-    sealed.update_digest();
-    sealed
+/// A forger who takes the digest again.
+fn with_new_digest(certificate: &Certificate) -> Certificate {
+    let mut forged = certificate.clone();
+    forged.update_digest();
+    forged
 }
 
 fn checked(model: &[u8], certificate: &Certificate) -> Result<Verified, Error> {
@@ -150,27 +150,6 @@ fn is_changed(error: &Error) -> bool {
 /// Refused because the certificate names another network.
 fn is_of_another(error: &Error) -> bool {
     matches!(error, Error::OtherNetwork { .. })
-}
-
-#[test]
-fn the_committed_certificates_are_proofs() {
-    let names = |end: &str| -> Vec<String> {
-        let entries = std::fs::read_dir(FIXTURES).unwrap();
-        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<_> =
-            names.filter_map(|name| name.strip_suffix(end).map(str::to_owned)).collect();
-        names.sort();
-        names
-    };
-    assert_eq!(names(".json"), names(".safetensors"));
-    for (name, _) in written() {
-        assert!(names(".json").contains(&name.to_owned()), "{name}");
-    }
-    for name in names(".json") {
-        let read = |end: &str| std::fs::read(format!("{FIXTURES}/{name}.{end}")).unwrap();
-        let verified = check(&read("safetensors"), &read("json")).unwrap();
-        assert!(verified.margin > 0.0, "{name} {verified:?}");
-    }
 }
 
 #[test]
@@ -303,7 +282,7 @@ fn a_network_that_fails_is_refuted_by_two_numbers_that_anyone_can_try() {
     for seed in [1, 3, 4] {
         let parameters = train(LAB_KIND, seed).unwrap();
         let model = weights::to_bytes(&parameters);
-        let Outcome::Refuted(found) = certify(&parameters, &model, EFFORT) else {
+        let Outcome::Refuted(found) = certify(&parameters, &model, BUDGET) else {
             panic!("seed {seed} is not refuted");
         };
         assert!(adder::add(&parameters, &found.a, &found.b).wrong_bits() > 0);
@@ -321,7 +300,7 @@ fn certifiable_training_leads_to_proofs_with_boxes() {
         trials.lock().unwrap().push(trial);
         Ok(())
     };
-    study(&jobs, EFFORT, keep).unwrap();
+    study(&jobs, BUDGET, keep).unwrap();
     let mut trials = trials.into_inner().unwrap();
     trials.sort_by_key(|trial| trial.seed);
     assert_eq!(trials.iter().map(|trial| (trial.kind, trial.seed)).collect::<Vec<_>>(), jobs);
@@ -340,11 +319,11 @@ fn a_study_whose_trials_cannot_be_kept_ends() {
         let source = io::Error::from(io::ErrorKind::StorageFull);
         Err(certify::Error::File { action: "write", path: "trials".into(), source })
     };
-    assert!(matches!(study(&jobs, EFFORT, full), Err(certify::Error::File { .. })));
+    assert!(matches!(study(&jobs, BUDGET, full), Err(certify::Error::File { .. })));
     let ended = ended.into_inner().unwrap();
     let cores = std::thread::available_parallelism().unwrap().get();
     assert!((1..=cores).contains(&ended), "{ended} trials on {cores} cores");
-    study(&[], EFFORT, |_| panic!("there is no job")).unwrap();
+    study(&[], BUDGET, |_| panic!("there is no job")).unwrap();
 }
 
 /// The state of a real run that ends like `node`, after a multiple of `steps` steps.
@@ -376,7 +355,7 @@ fn state_in(
     network.hidden(pairs.len() - 1, 0).to_vec()
 }
 
-/// Moves the edge of a set just past a state that a real run has there.
+/// Moves the edge of an abstract state just past a state that a real run has there.
 fn move_edge(
     (parameters, _, certificate): &(Parameters, Vec<u8>, Certificate),
     seed: u64,
@@ -429,23 +408,23 @@ proptest! {
     fn an_edge_moved_past_a_state_of_a_real_run_is_refused(seed in any::<u64>()) {
         let forged = move_edge(&SMALL, seed);
         prop_assert!(is_changed(&refused(&SMALL.1, &forged)));
-        let error = refused(&SMALL.1, &sealed(&forged));
+        let error = refused(&SMALL.1, &with_new_digest(&forged));
         prop_assert!(!is_changed(&error), "{}", error);
     }
 
     #[test]
-    fn sets_of_the_two_carries_exchanged_are_refused(a in 0..1_000_usize, b in 0..1_000_usize) {
+    fn abstract_states_of_the_two_carries_exchanged_are_refused(a in 0..1_000_usize, b in 0..1_000_usize) {
         let (_, model, certificate) = &*SMALL;
         let mut forged = certificate.clone();
         let (a, b) = (a % forged.nodes.len(), b % forged.nodes.len());
         let (mut x, mut y) = (forged.nodes[a].clone(), forged.nodes[b].clone());
         std::mem::swap(&mut x.key, &mut y.key);
-        // Sets that overlap may be exchanged and still be right; these do not.
+        // Those that overlap may be exchanged and still be right; these do not.
         let (c, d) = (&x.pieces[0], &y.pieces[0]);
         prop_assume!((0..2).any(|i| c.low[i] > d.high[i] || d.low[i] > c.high[i]));
         (forged.nodes[a], forged.nodes[b]) = (x, y);
         prop_assert!(is_changed(&refused(model, &forged)));
-        let error = refused(model, &sealed(&forged));
+        let error = refused(model, &with_new_digest(&forged));
         prop_assert!(!is_changed(&error), "{}", error);
     }
 
@@ -475,13 +454,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
-    fn an_edge_of_an_oriented_set_moved_past_a_state_is_refused(seed in any::<u64>()) {
+    fn an_edge_along_a_principal_axis_moved_past_a_state_is_refused(seed in any::<u64>()) {
         prop_assert!(is_changed(&refused(&LAB.1, &move_edge(&LAB, seed))));
     }
 
-    /// Sealed again, with every set thinner than what arrives there.
+    /// With a new digest, and every abstract state thinner than what arrives there.
     #[test]
-    fn oriented_sets_shrunk_to_points_are_refused_though_sealed(share in 0.0..0.5_f64) {
+    fn abstract_states_shrunk_to_points_are_refused_though_their_digest_is_new(share in 0.0..0.5_f64) {
         let mut forged = LAB.2.clone();
         for node in forged.nodes.iter_mut().filter(|node| !node.key.starts_with("start")) {
             for piece in &mut node.pieces {
@@ -491,13 +470,13 @@ proptest! {
                 }
             }
         }
-        let error = refused(&LAB.1, &sealed(&forged));
+        let error = refused(&LAB.1, &with_new_digest(&forged));
         prop_assert!(!is_changed(&error), "{}", error);
     }
 }
 
 #[test]
-fn chains_with_gaps_are_refused_though_sealed() {
+fn chains_with_gaps_are_refused_though_their_digest_is_new() {
     let (_, model, certificate) = &*LAB;
     for which in 0..2 {
         let mut forged = certificate.clone();
@@ -508,7 +487,7 @@ fn chains_with_gaps_are_refused_though_sealed() {
                 n % 2 == which
             });
         }
-        let reason = refused(model, &sealed(&forged)).to_string();
+        let reason = refused(model, &with_new_digest(&forged)).to_string();
         assert!(reason.contains("leads out of node"), "{reason}");
     }
 }
@@ -520,7 +499,7 @@ fn a_certificate_without_any_one_of_its_nodes_is_refused() {
         let mut forged = certificate.clone();
         let key = forged.nodes.remove(n).key;
         assert!(is_changed(&refused(model, &forged)));
-        let reason = refused(model, &sealed(&forged)).to_string();
+        let reason = refused(model, &with_new_digest(&forged)).to_string();
         assert!(reason.contains("no node"), "{key}: {reason}");
     }
 }
@@ -569,10 +548,10 @@ fn what_is_no_certificate_is_refused_with_a_reason() {
         let cell = |low| serde_json::json!({"low": [low, 0], "high": [1, 1]});
         serde_json::json!({"key": "0", "cells": [cell(first), cell(second)]})
     };
-    // the same, and sealed again
+    // the same, with a new digest
     let forged = |pointer: &str, value: Value| {
         let forged: Certificate = serde_json::from_str(&with(pointer, value)).unwrap();
-        sealed(&forged).to_json()
+        with_new_digest(&forged).to_json()
     };
     for (text, reason) in [
         (String::new(), "it is not one"),
@@ -612,15 +591,15 @@ fn what_is_no_certificate_is_refused_with_a_reason() {
 }
 
 #[test]
-fn the_picture_shows_each_set_around_its_states() {
+fn the_picture_shows_each_abstract_state_around_its_states() {
     let (parameters, _, certificate) = &*SMALL;
     let picture = picture(parameters, Some(certificate));
     let pieces = certificate.nodes.iter().map(|node| node.pieces.len()).sum::<usize>();
-    assert_eq!(picture.sets.iter().map(Vec::len).sum::<usize>(), pieces);
+    assert_eq!(picture.pieces.iter().map(Vec::len).sum::<usize>(), pieces);
     for carry in 0..2 {
         assert!(picture.states[carry].len() >= 100);
         let inside = |point: &&[f64; 2]| {
-            picture.sets[carry].iter().any(|[low, high]| {
+            picture.pieces[carry].iter().any(|[low, high]| {
                 (0..2).all(|n| low[n] - 1e-6 <= point[n] && point[n] <= high[n] + 1e-6)
             })
         };

@@ -1,11 +1,12 @@
 //! A buffer of `f32` that begins on a cache line.
 //!
-//! Rows of a multiple of 16 values then never straddle two lines, and two buffers
-//! never share one. It is a vector of vectors, so it needs no `unsafe` of its own.
+//! Rows of a multiple of 16 values then never straddle two lines, and two buffers never share
+//! one. It is a `Vec` of SIMD vectors, so it needs no `unsafe`.
 
 use std::ops::{Deref, DerefMut};
 
-const LINE: usize = 16; // values in 64 bytes
+/// Values in a cache line of 64 bytes.
+pub const LINE: usize = 16;
 
 /// A growable, 64-byte-aligned slice of `f32`.
 #[derive(Clone, Debug, Default)]
@@ -16,12 +17,18 @@ pub struct Buffer {
 
 impl Buffer {
     /// A buffer of `len` zeros.
+    ///
+    /// # Panics
+    /// If they are more than memory can hold at all (`isize::MAX` bytes).
     pub fn zeros(len: usize) -> Self {
         Self { lines: vec![wide::f32x16::ZERO; len.div_ceil(LINE)], len }
     }
 
-    /// Makes the length `len`. Keeps what is there, fills with zeros what is new,
-    /// and allocates only to grow beyond the largest length so far.
+    /// Changes the length to `len`. Keeps the values that stay, fills new ones with zeros, and
+    /// allocates only to grow beyond the largest length so far.
+    ///
+    /// # Panics
+    /// As [`Buffer::zeros`]; the buffer is then as it was.
     pub fn resize(&mut self, len: usize) {
         let old = self.len;
         self.lines.resize(len.div_ceil(LINE), wide::f32x16::ZERO);
@@ -29,6 +36,15 @@ impl Buffer {
         if len > old {
             self[old..].fill(0.0);
         }
+    }
+
+    /// The first `len` values, to be overwritten: what they hold is what was last written
+    /// there, or zero. Grows if there never were as many, and never shrinks.
+    pub(crate) fn first(&mut self, len: usize) -> &mut [f32] {
+        if len > self.len {
+            self.resize(len);
+        }
+        &mut self[..len]
     }
 }
 

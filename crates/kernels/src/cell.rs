@@ -9,27 +9,27 @@
 //! h, c = cell(z, c_before)                        elman, gru, lstm
 //! ```
 //!
-//! A row of gate values is *grouped*: for each 16 units, G blocks of 16 values, one a
-//! gate ([`column()`] says where a value is). So the gates of 16 units are G adjacent
-//! cache lines, one tile of a product holds all gates of its units, and the arithmetic
-//! runs on what is in registers already.
+//! A row of gate values is *grouped*: for every 16 units, G blocks of 16 values, one for each
+//! gate ([`column()`] says where a value is). So the gates of 16 units are G adjacent cache
+//! lines, one tile of a product holds all gates of its units, and the arithmetic runs on
+//! values that are already in registers.
 //!
-//! Each cell has three kinds of doors, over the same arithmetic:
+//! Each cell has three kinds of functions, over the same arithmetic:
 //!
-//! 1. `forward`, `backward`: the gates of one step, of any number of rows. For batches,
-//!    beside packed products.
+//! 1. `forward`, `backward`: the gates of one step, for any number of rows. For batches,
+//!    together with packed products.
 //! 2. `forward_steps`, `backward_steps`: all steps of a layer, the recurrent product
-//!    included, for few rows (B to about 4), where there is no reuse to pack for.
+//!    included, for few rows (B up to about 4), which reuse each weight too seldom to pack.
 //! 3. `step`: one step from `x` to `h`, for streaming.
 //!
 //! All rows are padded with zeros to S (or G·S) values; the strides of the views may be
-//! larger. Where the padding of what comes in is zero (weights, biases, `h`, `c`, and
-//! every gradient), so is the padding of all that goes out, but that of the activated
-//! gates, which no product may meet: their gradients, which products do meet, are zero.
-//! The exception: a NaN or ∞ among the states of a step may turn the padding to NaN.
+//! larger. If the padding of the inputs is zero (weights, biases, `h`, `c`, and every
+//! gradient), so is the padding of the outputs, except for the activated gates. These must
+//! not enter a product; their gradients, which do, are zero in the padding. A NaN or ∞ among
+//! the states of a step may turn the padding to NaN.
 //!
 //! This is not a layer: the product `x·W_in` of all steps at once, the gradients of the
-//! weights (`xᵀ·dz`, `hᵀ·dz`) and the lengths of the sequences belong above.
+//! weights (`xᵀ·dz`, `hᵀ·dz`) and the lengths of the sequences belong to the caller.
 
 pub mod elman;
 pub mod gru;
@@ -40,16 +40,17 @@ mod sums;
 use crate::lanes::{LANES, Lanes, load, store};
 use crate::matrix::{MatMut, MatRef};
 use crate::recurrent::ROW;
+use crate::size;
 
-/// Units side by side in a row of gates: those of one cache line.
+/// Units whose values of one gate are adjacent: those of a cache line.
 pub const GROUP: usize = ROW;
 
-/// Where the value of `gate` of `unit` stands in a grouped row of `gates` gates.
+/// Where the value of `gate` of `unit` is in a grouped row of `gates` gates.
 pub const fn column(gates: usize, gate: usize, unit: usize) -> usize {
     (unit / GROUP * gates + gate) * GROUP + unit % GROUP
 }
 
-/// From which end a layer reads its sequences.
+/// The end from which a layer reads its sequences.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Direction {
     /// From the first step to the last.
@@ -72,10 +73,16 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// The steps in the order in which the layer takes them: the first has no step
-    /// before it but the initial state.
+    /// T·B, the rows of the arrays.
+    #[track_caller]
+    fn rows(self) -> usize {
+        size::rows(self.steps, self.batch)
+    }
+
+    /// The steps in the order in which the layer takes them; the first starts from the
+    /// initial state. None where there are no sequences.
     fn order(self) -> impl DoubleEndedIterator<Item = usize> {
-        (0..self.steps).map(move |step| match self.direction {
+        (0..if self.batch == 0 { 0 } else { self.steps }).map(move |step| match self.direction {
             Direction::Forward => step,
             Direction::Reverse => self.steps - 1 - step,
         })
@@ -119,18 +126,18 @@ impl Walk {
 
 /// The weights of one layer and direction, as [`step`](lstm::step) takes them.
 #[derive(Clone, Copy, Debug)]
-pub struct Weights<'a> {
+pub struct CellWeights<'a> {
     /// `[I, G·S]`, row: from input.
     pub w_in: MatRef<'a>,
     /// `[H, G·S]`, row: from unit.
     pub w_rec: MatRef<'a>,
-    /// `[G·S]`: PyTorch's `bias_ih`; none stands for zeros.
+    /// `[G·S]`: PyTorch's `bias_ih`; `None` means zeros.
     pub b_in: Option<&'a [f32]>,
-    /// `[G·S]`: PyTorch's `bias_hh`; none stands for zeros.
+    /// `[G·S]`: PyTorch's `bias_hh`; `None` means zeros.
     pub b_rec: Option<&'a [f32]>,
 }
 
-impl Weights<'_> {
+impl CellWeights<'_> {
     /// H
     fn hidden(&self) -> usize {
         self.w_rec.rows()
@@ -149,7 +156,7 @@ impl Weights<'_> {
     }
 }
 
-/// Refuses a matrix of another shape by its name.
+/// Panics with the name of a matrix that has another shape.
 #[track_caller]
 fn check(name: &str, rows: usize, columns: usize, of_rows: usize, of_columns: usize) {
     assert!(
@@ -158,10 +165,10 @@ fn check(name: &str, rows: usize, columns: usize, of_rows: usize, of_columns: us
     );
 }
 
-/// Refuses a row of gates that is not that of `hidden` units.
+/// Panics if a row of gates is not that of `hidden` units.
 #[track_caller]
 fn check_row(name: &str, columns: usize, gates: usize, hidden: usize) {
-    let expected = gates * hidden.next_multiple_of(GROUP);
+    let expected = size::padded_rows(gates, hidden, GROUP);
     assert!(
         hidden > 0 && columns == expected,
         "{name} has rows of {columns} values: {hidden} units with {gates} gates need {expected}"
@@ -173,25 +180,19 @@ fn vectors() -> impl Iterator<Item = usize> {
     (0..GROUP).step_by(LANES)
 }
 
-/// The vector at `at` of a block whose size is known when compiling, as is `at` once the
-/// loops are unrolled: nothing is left of the check.
+/// The vector at `at` of a block. Its size is known at compile time, as is `at` once the
+/// loops are unrolled, so the check takes no code.
 #[inline(always)]
 fn get<const N: usize>(block: &[f32; N], at: usize) -> Lanes {
     assert!(at + LANES <= N);
-    // SAFETY: LANES values follow.
+    // SAFETY: `at + LANES` is at most the length N of the block.
     unsafe { load(block.as_ptr().add(at)) }
 }
 
+/// Writes the vector that [`get`] reads.
 #[inline(always)]
 fn put<const N: usize>(block: &mut [f32; N], at: usize, value: Lanes) {
     assert!(at + LANES <= N);
-    // SAFETY: LANES values follow.
+    // SAFETY: `at + LANES` is at most the length N of the block, which is borrowed exclusively.
     unsafe { store(block.as_mut_ptr().add(at), value) }
-}
-
-/// The `G` gates of a vector of units of a bias, or zeros.
-#[inline(always)]
-fn bias_of<const G: usize>(bias: Option<&[f32]>, unit: usize) -> [Lanes; G] {
-    // SAFETY: `Weights::check` has found a value for each gate and unit.
-    bias.map_or([Lanes::ZERO; G], |bias| unsafe { sums::load_gates(bias.as_ptr(), unit) })
 }

@@ -1,18 +1,17 @@
 //! Does this CPU have the instructions that this binary was built for?
 //!
-//! The kernels choose their lanes at build time, so a binary built with AVX-512
-//! and started on a machine without it would die of an illegal instruction. It
-//! says so instead: [`refuse_if_lacking`] runs before `main`.
+//! The kernels choose their lanes at build time, so a binary built with AVX-512 would end in
+//! an illegal instruction on a CPU without it. It reports that instead:
+//! [`refuse_if_lacking`] runs before `main`.
 //!
-//! `main` itself would be too late: link-time optimisation compiles the standard
-//! library anew, for the features of the build, and its start-up code too. And what
-//! runs here must itself do with the instructions that every x86-64 has, though it
-//! is compiled for more: scalar arithmetic on a static table, `cpuid`, and calls to
-//! the C library; no copies of structures, no collections, no formatting, all of
-//! which become vector moves. `.ci/run` starts the binary on emulated old CPUs.
+//! `main` itself would be too late: link-time optimisation compiles the standard library,
+//! including its start-up code, for the features of the build. The code here must do with
+//! the instructions of every x86-64, though it is compiled for more: scalar arithmetic on a
+//! static table, `cpuid`, and calls to the C library. Copies of structures, collections and
+//! formatting would become vector moves. `.ci/run` starts the binary on emulated old CPUs.
 //!
-//! The standard library's detection cannot be used: it answers `true` at compile
-//! time for every feature that the build turns on, which are just the ones asked.
+//! The standard library's detection cannot be used: for the features that the build turns
+//! on, which are those in question, it answers `true` at compile time.
 
 /// The features that this binary was built with and this CPU (or its operating
 /// system, which must save the wide registers) lacks; none when all is well.
@@ -22,9 +21,9 @@ pub fn missing_features() -> impl Iterator<Item = &'static str> {
 }
 
 /// Ends the process with exit code 1 and a line on standard error if a feature is
-/// missing. On Linux and macOS it has run before `main`, in every program that this
-/// crate is linked into; a `main` that calls it first makes sure that it is, and
-/// serves the other systems as well as it can.
+/// missing. On Linux and macOS it runs before `main`, in every program that this crate is
+/// linked into. A `main` that calls it first makes sure that it is linked in, and covers
+/// other systems as far as possible.
 pub extern "C" fn refuse_if_lacking() {
     let mut lacking = false;
     for name in missing_features() {
@@ -205,14 +204,15 @@ fn cpuid(leaf: u32, sub_leaf: u32) -> std::arch::x86_64::CpuidResult {
 fn saved_state() -> u64 {
     #[target_feature(enable = "xsave")]
     fn xcr0() -> u64 {
-        // SAFETY: XCR0 exists wherever `xgetbv` does.
+        // SAFETY: `xgetbv` reads a register that exists wherever the instruction does (feature
+        // `xsave`).
         unsafe { std::arch::x86_64::_xgetbv(0) }
     }
     const OSXSAVE: u32 = 1 << 27;
     if cpuid(1, 0).ecx & OSXSAVE == 0 {
         return 0;
     }
-    // SAFETY: OSXSAVE says that `xgetbv` may be used.
+    // SAFETY: OSXSAVE, found above, says that `xgetbv` may be used.
     unsafe { xcr0() }
 }
 

@@ -1,14 +1,14 @@
-//! The vector type that every kernel is written over, chosen at build time.
+//! The vector type of every kernel, chosen at build time.
 //!
-//! One loop, one source: `Lanes` is `wide::f32x16` where the build has
-//! AVX-512F, else `wide::f32x8`. There is no run-time dispatch here; see
-//! [`crate::cpu`] for what happens on a CPU that lacks the build's features.
+//! Each loop is written once: `Lanes` is `wide::f32x16` where the build has AVX-512F, else
+//! `wide::f32x8`. There is no run-time dispatch; [`crate::cpu`] refuses a CPU that lacks
+//! features of the build. Here are also the few operations that `wide` does not have.
 
-use crate::prefix::Prefix;
 #[cfg(target_feature = "avx512f")]
 use std::arch::x86_64;
 #[cfg(target_feature = "avx512f")]
 use std::mem;
+use std::ops::AddAssign;
 use wide::f32x8;
 
 #[cfg(not(target_feature = "avx512f"))]
@@ -25,8 +25,8 @@ pub const LANES: usize = size_of::<Lanes>() / size_of::<f32>();
 /// `source` is valid for reading [`LANES`] values.
 #[inline(always)]
 pub(crate) unsafe fn load(source: *const f32) -> Lanes {
-    // SAFETY: the caller vouches for the bytes; `Lanes` is plain floats and
-    // the read asks for no alignment.
+    // SAFETY: `source` is valid for LANES values, as asked above; `Lanes` is plain floats, for
+    // which any bytes will do, and the read asks for no alignment.
     unsafe { source.cast::<Lanes>().read_unaligned() }
 }
 
@@ -36,24 +36,9 @@ pub(crate) unsafe fn load(source: *const f32) -> Lanes {
 /// `target` is valid for writing [`LANES`] values.
 #[inline(always)]
 pub(crate) unsafe fn store(target: *mut f32, value: Lanes) {
-    // SAFETY: the caller vouches for the bytes; the write asks for no alignment.
+    // SAFETY: `target` is valid for LANES values, as asked above; the write asks for no
+    // alignment.
     unsafe { target.cast::<Lanes>().write_unaligned(value) }
-}
-
-/// Loads `values` (at most [`LANES`] of them) and fills the other lanes with zero.
-#[inline(always)]
-pub(crate) fn load_partial(values: &[f32]) -> Lanes {
-    debug_assert!(values.len() <= LANES);
-    // SAFETY: as many lanes are read as the slice has values.
-    unsafe { Prefix::new(values.len()).load(values.as_ptr()) }
-}
-
-/// Stores the first `target.len()` (at most [`LANES`]) lanes.
-#[inline(always)]
-pub(crate) fn store_partial(target: &mut [f32], value: Lanes) {
-    debug_assert!(target.len() <= LANES);
-    // SAFETY: as many lanes are written as the slice has values.
-    unsafe { Prefix::new(target.len()).store(target.as_mut_ptr(), value) }
 }
 
 /// `x · 2ⁿ` for integral n in [−150, 128] and |x| in [0.5, 2]: one rounding where the
@@ -68,8 +53,8 @@ pub(crate) fn scale_by_power_of_two(x: Lanes, n: Lanes) -> Lanes {
             mem::transmute::<Lanes, x86_64::__m512>(n),
         ))
     }
-    // No exponent field holds such an n, but two hold its halves. Adding the magic
-    // number rounds to an integer and leaves its exponent field in the low bits.
+    // n does not fit one exponent field, but its halves fit two. Adding the magic number
+    // rounds to an integer and leaves the exponent field in the low bits.
     #[cfg(not(target_feature = "avx512f"))]
     {
         let magic = Lanes::splat(12_583_039.0); // 1.5·2²³ + 127
@@ -90,7 +75,7 @@ pub(crate) fn with_exponent<const OF: u32>(x: Lanes) -> Lanes {
     #[cfg(target_feature = "avx512vbmi2")]
     // SAFETY: the build has AVX-512 VBMI2; `Lanes` and `__m512i` are the same bytes.
     unsafe {
-        // The shift takes in the upper bits of its second operand.
+        // This shift moves in the upper bits of its second operand.
         mem::transmute(x86_64::_mm512_shldi_epi32::<23>(
             mem::transmute::<Lanes, x86_64::__m512i>(x),
             x86_64::_mm512_set1_epi32(mantissa << 9),
@@ -106,7 +91,7 @@ pub(crate) fn zero_below(limit: f32, x: Lanes, y: Lanes) -> Lanes {
     #[cfg(target_feature = "avx512f")]
     // SAFETY: the build has AVX-512F; `Lanes` and `__m512` are the same bytes.
     unsafe {
-        // "Not less than" is a comparison of its own; an inverted mask costs the port
+        // "Not less than" is a comparison of its own; inverting a mask would use the port
         // that divides.
         let kept = x86_64::_mm512_cmp_ps_mask::<{ x86_64::_CMP_NLT_UQ }>(
             mem::transmute::<Lanes, x86_64::__m512>(x),
@@ -121,7 +106,7 @@ pub(crate) fn zero_below(limit: f32, x: Lanes, y: Lanes) -> Lanes {
     x.simd_lt(Lanes::splat(limit)).select(Lanes::ZERO, y)
 }
 
-/// `1 / x` to a relative error of 2⁻¹⁴ or better, for normal x and 1/x: to be refined.
+/// `1 / x` to a relative error of 2⁻¹⁴ or better, for normal x and 1/x; callers refine it.
 #[inline(always)]
 pub(crate) fn reciprocal_estimate(x: Lanes) -> Lanes {
     #[cfg(target_feature = "avx512f")]
@@ -142,7 +127,7 @@ pub(crate) fn eights(value: Lanes) -> [f32x8; LANES / 8] {
     bytemuck::cast(value)
 }
 
-/// The vector made of these groups of eight lanes; what does not fit is left out.
+/// The vector made of these groups of eight lanes; with 8 lanes, of `low` alone.
 #[inline(always)]
 pub(crate) fn from_eights(low: f32x8, high: f32x8) -> Lanes {
     #[cfg(target_feature = "avx512f")]
@@ -156,18 +141,17 @@ pub(crate) fn from_eights(low: f32x8, high: f32x8) -> Lanes {
     }
 }
 
-/// 1.0 in the first `width` (at most [`LANES`]) lanes, 0.0 behind.
-#[inline]
-pub(crate) fn prefix_mask(width: usize) -> Lanes {
-    static ONES_THEN_ZEROS: [f32; 2 * LANES] = {
-        let mut values = [0.0; 2 * LANES];
-        let mut k = 0;
-        while k < LANES {
-            values[k] = 1.0;
-            k += 1;
+/// The sum of a power of two of vectors (or values), halves added to halves: rounding errors
+/// grow with the logarithm of their number, and the additions of a level run side by side.
+#[inline(always)]
+pub(crate) fn tree_sum<T: Copy + AddAssign, const COUNT: usize>(mut values: [T; COUNT]) -> T {
+    let mut width = COUNT / 2;
+    while width > 0 {
+        for k in 0..width {
+            let upper = values[k + width];
+            values[k] += upper;
         }
-        values
-    };
-    let (window, _) = ONES_THEN_ZEROS[LANES - width..].split_first_chunk().expect("LANES values");
-    Lanes::new(*window)
+        width /= 2;
+    }
+    values[0]
 }

@@ -7,9 +7,9 @@
 //! softmax_cross_entropy    −Σ_rows ln softmax(a)_class
 //! ```
 //!
-//! The gradient is multiplied by `scale`, the sum that is returned is not: who averages
-//! knows the divisor. `model::loss` derives the gradients, and knows steps and masks;
-//! here is what runs in lanes.
+//! The gradient is multiplied by `scale`; the sum that is returned is not, since only the
+//! caller knows what it averages over. `model::loss` derives the gradients and handles steps
+//! and masks.
 //!
 //! 1. A sum runs in `SUMS` vectors over `BLOCK` values, and in f64 beyond: its error
 //!    does not grow with the length.
@@ -28,7 +28,8 @@
 //! Any length, any alignment; nothing here allocates.
 
 use crate::activation::{exp_lanes, softmax_row};
-use crate::lanes::{LANES, Lanes, load_partial, prefix_mask, store_partial};
+use crate::lanes::{LANES, Lanes};
+use crate::tail_mask::{leading_ones, load_partial, store_partial};
 use std::array;
 
 /// Vectors in which a sum runs.
@@ -205,7 +206,7 @@ fn sum(
         }
         if !a_rest.is_empty() {
             let (l, g) = terms(load_partial(a_rest), load_partial(y_rest));
-            sums[1] += l * prefix_mask(a_rest.len());
+            sums[1] += l * leading_ones(a_rest.len());
             store_partial(gradient_rest, g);
         }
         let pairs: [Lanes; SUMS / 2] = array::from_fn(|i| sums[i] + sums[i + SUMS / 2]);

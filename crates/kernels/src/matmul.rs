@@ -1,79 +1,63 @@
 //! Products of matrices: `C ← activation(α·op(A)·op(B) + β·C + bias)`.
 //!
 //! ```text
-//! A [m×k], B [k×n], C [m×n]; op exchanges rows and columns or does not.
-//! for each block of the depth k              a strip of B so deep fits into L1
+//! A [m×k], B [k×n], C [m×n]; op is the identity or the transpose
+//! for each block of the depth k              so deep that a strip of B fits into L1
 //!   for each block of rows of C              copied from A, if it is large
 //!     for each strip of columns              a panel of B, as wide as a tile
 //!       for each group of rows: a tile       `tile`
 //! ```
 //!
-//! 1. One tile kernel does all the arithmetic, but for vectors and edges (`dot`).
-//! 2. A product whose B fits into L1 is one sweep of tiles over A and B where they lie. The
-//!    smallest is a single tile, called from here with nothing in between: what happens
-//!    before and after the multiply-adds is not hidden by those of the next product.
-//!    16 × 16 × 16, packed, went from 62 % of peak to 76 %.
-//! 3. Otherwise a strip of B is packed, into one panel that stays in L1, by the first
-//!    tile that reads it: 256 × 256 × 256 went from 87 % of peak to 94 %.
+//! 1. One tile kernel does all the arithmetic, except for vectors and edges (`dot`).
+//! 2. A product whose B fits into L1 is one sweep of tiles over A and B in place. The
+//!    smallest is a single tile, called directly: work before and after the multiply-adds
+//!    is not hidden behind those of another tile.
+//! 3. Otherwise the first tile that reads a strip of B packs it into one panel, which stays
+//!    in L1 for the tiles below it.
 //! 4. A [`PackedMatrix`] has all its panels already, for many products.
-//! 5. The tiles of a strip bring the next one to L2 meanwhile, a share each. A packed B of
-//!    512 × 2048, larger than L2, times 16 rows went from 63 % of peak to 71 %, times 32
-//!    from 74 % to 82 %; times 4, in a single tile a strip, it was slower, and is not done.
-//! 6. A is read where it lies, 256 rows at a time, so that the rows of a block keep to
-//!    their sets of L2; it is copied only if they are far apart, and then by 512, which
-//!    reads B half as often (1024 × 1024 × 1024, packed: 2 % faster).
-//! 7. What is packed goes to a workspace of the thread, allocated at first use.
-//! 8. The epilogue (α, β, bias, activation) works on the tile in registers or L1, so
-//!    the result leaves the core once.
-//! 9. Threads share out C and nothing else: each value is summed in the same order
-//!    however many there are, and comes out with the same bits.
+//! 5. Meanwhile the tiles of a strip prefetch the next strip into L2, each its share. Where
+//!    a strip has a single tile, which would wait for its own loads, none is fetched.
+//! 6. A is read in place, `ROWS` rows at a time, so that the rows of a block keep to
+//!    their sets of L2. It is copied only if its rows lie far apart, and then
+//!    `COPIED_ROWS` at a time, so that B is read half as often.
+//! 7. Packed data go to a workspace of the thread, allocated at first use.
+//! 8. The epilogue (α, β, bias, activation) works on a tile in registers or L1, so C is
+//!    written to memory once.
+//! 9. Threads divide C and nothing else: each value is summed in the same order however
+//!    many there are, and has the same bits.
 //!
-//! Every value is within `γ_{k+4}·(|α|·|op(A)|·|op(B)| + |β|·|C| + |bias|)` of the
-//! exact one before the activation, where `γ_n = n·u/(1 − n·u)` and u = 2⁻²⁴: each
-//! product takes part in at most k roundings, then come α, β and bias. (Without
-//! FMA hardware a product rounds once more, which `k + 4` allows for.) Source:
-//! N. Higham, Accuracy and Stability of Numerical Algorithms, section 3.5.
+//! Before the activation, every value is within
+//! `γ_{k+4}·(|α|·|op(A)|·|op(B)| + |β|·|C| + |bias|)` of the exact one, where
+//! `γ_n = n·u/(1 − n·u)` and u = 2⁻²⁴: each product takes part in at most k roundings, and
+//! α, β and the bias add three. (Without FMA hardware a product rounds once more, which
+//! `k + 4` allows for.) Source: N. Higham, Accuracy and Stability of Numerical Algorithms,
+//! section 3.5.
 //!
-//! Deliberately absent: f64, complex numbers, matrices with a column stride.
+//! Not supported: f64, complex numbers, matrices with a column stride.
+//! `benches/README.md` has the measurements behind these choices.
 
+mod addresses;
 mod dot;
+mod epilogue;
 mod pack;
 mod tile;
 
 use std::ptr;
 
+use addresses::{Addresses, DEPTH, Strip};
+use epilogue::Update;
+pub use epilogue::{Activation, Epilogue};
 pub use pack::PackedMatrix;
 use pack::{block_stride, copy_rows, pack_panel, with_workspace};
-use tile::{Addresses, DEPTH, Manner, Strip, TILE_ROWS, WIDTH, sweep, try_single, without_edge};
+use tile::{Manner, TILE_ROWS, WIDTH, sweep, try_single, without_edge};
 
 use crate::{
-    activation::{sigmoid_lanes, tanh_lanes},
-    lanes::{LANES, Lanes, load_partial},
+    lanes::{LANES, Lanes},
     matrix::{MatMut, MatRef, Operand},
+    tail_mask::load_partial,
 };
 
-/// What is done to a value of C before it is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Activation {
-    /// Nothing.
-    #[default]
-    Identity,
-    /// `σ(x) = 1 / (1 + e^{−x})`, as [`crate::activation::sigmoid`].
-    Sigmoid,
-    /// As [`crate::activation::tanh`].
-    Tanh,
-}
-
-/// What is done to the tiles of a product while they are in registers.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Epilogue<'a> {
-    /// `[n]`: added to every row.
-    pub bias: Option<&'a [f32]>,
-    /// Applied last.
-    pub activation: Activation,
-}
-
-/// The right factor: a view, its transpose, or a packed matrix, by `into()`.
+/// The right factor: a view, its transpose, or a packed matrix, made by `into()`.
 #[derive(Clone, Copy, Debug)]
 pub struct Right<'a>(Source<'a>);
 
@@ -140,8 +124,8 @@ impl Right<'_> {
 
 /// `C ← α·op(A)·op(B) + β·C` for A `[m, k]`, B `[k, n]`, C `[m, n]`.
 ///
-/// β = 0 does not read C: it may hold anything, NaN included. α = 0 and k = 0 do
-/// not read A and B.
+/// With β = 0, C is not read: it may hold anything, NaN included. With α = 0 or k = 0, A
+/// and B are not read.
 ///
 /// # Panics
 /// If the sizes do not fit together.
@@ -179,8 +163,8 @@ pub fn gemm_fused<'a>(
     {
         let mut at = Addresses::new(a, &mut c, &epilogue);
         let update = Update { alpha, beta, activation: epilogue.activation };
-        // SAFETY: the views vouch for their values, and `check` saw that the sizes
-        // fit; C is borrowed exclusively.
+        // SAFETY: the views hold the values that their sizes name, and `check` saw that the
+        // sizes fit together; C is borrowed exclusively.
         unsafe {
             if is_plain {
                 at.columns = without_edge(&at, &update, || strip);
@@ -194,8 +178,8 @@ pub fn gemm_fused<'a>(
     Product { alpha, a, b, beta, c, epilogue }.compute();
 }
 
-/// Whether a product is one sweep of tiles over A and B where they lie, and short
-/// enough to notice what comes before: [`Product`] moves through memory.
+/// Whether a product is one sweep of tiles over A and B in place, and so short that the
+/// cost of what comes before counts: a [`Product`] is passed through memory.
 #[inline(always)]
 fn is_small(c: &MatMut<'_>, depth: usize) -> bool {
     let (some_depth, some_columns) = (1..=DEPTH, 3..WIDE);
@@ -205,7 +189,7 @@ fn is_small(c: &MatMut<'_>, depth: usize) -> bool {
         && depth * c.columns() <= LARGE
 }
 
-/// B as one strip, if any strip of it is a part of that; and whether it lies as it was given.
+/// B as a single strip, if it can be read as one, and whether that is a plain view.
 #[inline(always)]
 fn one_strip(b: &Right<'_>) -> Option<(Strip, bool)> {
     match b.0 {
@@ -225,7 +209,8 @@ fn one_strip(b: &Right<'_>) -> Option<(Strip, bool)> {
 unsafe fn some_tiles(at: &Addresses, update: &Update, b: Strip) {
     let manner = Manner { width: tile::width(at.rows), edge: false, fetch: false };
     let strip = |column: usize, _| Strip::new(b.b.wrapping_add(column), b.step);
-    // SAFETY: the caller's promise.
+    // SAFETY: the addresses are valid, as asked above; since B is one strip, the strip from a
+    // column on lies that many values further on, at the same step.
     unsafe { sweep(at, update, manner, strip) };
 }
 
@@ -314,84 +299,17 @@ pub fn rank_one(alpha: f32, x: &[f32], y: &[f32], c: MatMut<'_>) {
     product.compute();
 }
 
-impl Addresses {
-    #[inline(always)]
-    fn new(a: Operand<'_>, c: &mut MatMut<'_>, epilogue: &Epilogue<'_>) -> Self {
-        let (a_row, a_step) = a.steps();
-        Self {
-            rows: c.rows(),
-            columns: c.columns(),
-            depth: a.columns(),
-            a: a.as_ptr(),
-            a_row,
-            a_step,
-            c: c.as_mut_ptr(),
-            c_row: c.stride(),
-            bias: epilogue.bias.map_or(ptr::null(), <[f32]>::as_ptr),
-        }
-    }
-}
-
-/// What happens to the sums of a tile.
-#[derive(Clone, Copy)]
-struct Update {
-    alpha: f32,
-    beta: f32,
-    activation: Activation,
-}
-
-impl Update {
-    /// Whether the sums are the result, but for a bias.
-    #[inline(always)]
-    fn is_nothing(&self) -> bool {
-        self.alpha == 1.0 && self.beta == 0.0 && self.activation == Activation::Identity
-    }
-
-    /// What happens to the sums over a part of the depth: the first part scales C,
-    /// the last applies the activation.
-    fn for_part(self, is_first: bool, is_last: bool) -> Self {
-        Self {
-            beta: if is_first { self.beta } else { 1.0 },
-            activation: if is_last { self.activation } else { Activation::Identity },
-            ..self
-        }
-    }
-}
-
-/// `activation(α·sum + β·old + bias)` of one vector.
-#[inline(always)]
-fn finish(sum: Lanes, old: Lanes, bias: Option<Lanes>, update: &Update) -> Lanes {
-    let mut value = sum * Lanes::splat(update.alpha);
-    if update.beta != 0.0 {
-        value = old.mul_add(Lanes::splat(update.beta), value);
-    }
-    if let Some(bias) = bias {
-        value += bias;
-    }
-    activate(value, update.activation)
-}
-
-/// `activation(x)`.
-#[inline(always)]
-fn activate(x: Lanes, activation: Activation) -> Lanes {
-    match activation {
-        Activation::Identity => x,
-        Activation::Sigmoid => sigmoid_lanes(x),
-        Activation::Tanh => tanh_lanes(x),
-    }
-}
-
-/// Rows of a block of A, where it lies and copied: with [`DEPTH`], a part of L2, in which
-/// the rows of a copy share the sets evenly.
+/// Rows of a block of A, in place and copied: with [`DEPTH`], a part of L2. The rows of a
+/// copy are spread evenly over its sets.
 const ROWS: usize = 256;
 const COPIED_ROWS: usize = 512;
-/// Columns of C, and values between the first and the last of A, from which a copy
-/// of A pays: more pages and cache sets than its rows share well.
+/// Columns of C, and values between the first and the last of A, from which copying A
+/// pays: its rows then collide in few pages and cache sets.
 const WIDE: usize = 256;
 const FAR: usize = 1 << 18;
-/// Values of B from which its strips are packed: they do not fit into L1.
+/// Values of B above which its strips are packed: they do not fit into L1.
 const LARGE: usize = 1 << 13;
-/// Multiply-adds from which threads are worth waking: some 100 µs of work.
+/// Multiply-adds from which waking threads pays.
 const PARALLEL: usize = 1 << 23;
 /// Rows and columns of C that one task of the parallel form computes.
 const TASK_ROWS: usize = 96;
@@ -423,7 +341,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
     }
 
     fn multiply_adds(&self) -> usize {
-        self.c.rows() * self.c.columns() * self.a.columns()
+        self.c.rows().saturating_mul(self.c.columns()).saturating_mul(self.a.columns())
     }
 
     fn update(&self) -> Update {
@@ -468,8 +386,8 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
         let product = Addresses { depth: 0, ..self.addresses() };
         let none = Strip::new(ptr::null(), 0);
         let manner = Manner { width: WIDTH, edge: false, fetch: false };
-        // SAFETY: C and the bias are as in `addresses`; a depth of zero reads
-        // neither A nor B.
+        // SAFETY: C is borrowed exclusively and has the sizes named, the bias a value a column
+        // (`check`); a depth of zero reads neither A nor B.
         unsafe { sweep(&product, &self.update(), manner, |_, _| none) };
     }
 
@@ -482,13 +400,14 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
     fn tiles(mut self) {
         let whole = self.addresses();
         if whole.depth <= DEPTH && whole.rows <= ROWS && self.is_direct() {
-            // SAFETY: as in `block`.
+            // SAFETY: these are the addresses of the whole product, from the first step of the
+            // depth on; `Product::is_direct` says that B is read in place.
             return unsafe { self.block(&whole, 0, &self.update(), &mut []) };
         }
         self.blocks(&whole);
     }
 
-    /// Whether tiles read A and B where they lie.
+    /// Whether tiles read A and B in place.
     fn is_direct(&self) -> bool {
         let (rows, columns, depth) = (self.c.rows(), self.c.columns(), self.a.columns());
         let b_lies_well = match self.b.0 {
@@ -543,7 +462,9 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                     } else {
                         block.a = block.a.wrapping_add(row * block.a_row);
                     }
-                    // SAFETY: as in `block`; a copy is a part of A.
+                    // SAFETY: the addresses are those of some rows of C and of the same rows of
+                    // A, or of a copy of these, from step p of the depth on; the panel is empty
+                    // or was made for this depth.
                     unsafe { self.block(&block, p, &update, panel) };
                 }
             }
@@ -554,12 +475,9 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
     ///
     /// # Safety
     /// The addresses are those of this product or a part of it, from p on. The
-    /// panel has room for so deep a strip, or is empty if B is read where it lies.
+    /// panel has room for a strip of that depth, or is empty if B is read in place.
     #[inline(always)]
     unsafe fn block(&self, at: &Addresses, p: usize, update: &Update, panel: &mut [f32]) {
-        // For the three products: the views vouch for their values, and `new` checked that
-        // the sizes fit; C is borrowed exclusively, and initialised after the first
-        // part of the depth. A packed matrix has all its panels.
         let manner = |width, edge| Manner { width, edge, fetch: true };
         let is_last = |column: usize, vectors: usize| column + vectors * LANES >= at.columns;
         match self.b.0 {
@@ -574,7 +492,8 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                     };
                     Strip { b, step, panel: ptr::null_mut(), next }
                 };
-                // SAFETY: as above.
+                // SAFETY: A, C and the bias are valid at these addresses, as asked above, and a
+                // packed matrix has all panels of its rows, of which p is one.
                 unsafe { sweep(at, update, manner(WIDTH, false), strip) };
             }
             Source::Plain(b) if b.is_transposed() => {
@@ -584,7 +503,8 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                     pack_panel(b.part(p, column, at.depth, columns), panel);
                     Strip::new(panel.as_ptr(), vectors * LANES)
                 };
-                // SAFETY: as above.
+                // SAFETY: A, C and the bias are valid at these addresses, as asked above, and
+                // each strip has just been packed.
                 unsafe { sweep(at, update, manner(WIDTH, false), strip) };
             }
             Source::Plain(b) => {
@@ -598,14 +518,16 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                     let next = if is_last(column, vectors) { ptr::null() } else { right };
                     Strip { b, step, panel, next }
                 };
-                // SAFETY: as above.
+                // SAFETY: A, C and the bias are valid at these addresses, as asked above; B is
+                // a view with rows from p on and these columns, and the panel has room for so
+                // deep a strip of WIDTH vectors or is null.
                 unsafe { sweep(at, update, manner(width, true), strip) };
             }
         }
     }
 
-    /// One column of C, as rows of A times a column of B. Neither is transposed
-    /// in a way that matters: A is not, and the column of B is gathered.
+    /// One column of C, as rows of A times a column of B. A is not transposed, and the
+    /// column of B is gathered if need be.
     fn column(&mut self, b: Operand<'_>, column: usize) {
         let y =
             dot::Strided { start: self.c.as_mut_ptr().wrapping_add(column), step: self.c.stride() };
@@ -618,7 +540,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
         });
     }
 
-    /// One row of C, as the rows of a B that is transposed times a row of A.
+    /// One row of C, as the rows of the matrix that B transposes times a row of A.
     fn row(&mut self, b: Operand<'_>, row: usize) {
         let y = dot::Strided { start: self.c.row_mut(row).as_mut_ptr(), step: 1 };
         let bias = self.epilogue.bias;
@@ -627,7 +549,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
         let update = self.update();
         with_column(self.a.t(), row, |x| {
             // SAFETY: y is a row of C, which is borrowed exclusively, and has a
-            // value for each row of the matrix behind B.
+            // value for each row of the matrix that B transposes.
             unsafe { dot::matrix_vector(b.matrix(), x, &y, bias, &update) };
         });
     }
@@ -643,19 +565,19 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
         });
     }
 
-    /// `Cᵀ = op(B)ᵀ·op(A)ᵀ`, for a C of one column without gaps and a transposed A:
-    /// the lanes then run along the rows of the matrix behind A.
+    /// `Cᵀ = op(B)ᵀ·op(A)ᵀ`, for a C of one contiguous column and a transposed A: the lanes
+    /// then run along the rows of the matrix that A transposes.
     fn exchanged(&mut self, b: Operand<'_>) {
         let (y, matrix, update) = (self.c.as_mut_ptr(), self.a.matrix(), self.update());
         with_column(b, 0, |x| {
             // SAFETY: y is C, which is borrowed exclusively, without gaps, and has a
-            // value for each column of the matrix behind A.
+            // value for each column of the matrix that A transposes.
             unsafe { dot::vector_matrix(x, matrix, y, None, &update) };
         });
     }
 
-    /// Halves the longer side of C for two threads until a task is small enough, but never
-    /// to a few rows or columns, which would be summed in another order than the whole.
+    /// Halves the longer side of C for two threads until a task is small enough. It stops
+    /// above a few rows or columns, which would be summed in another order than the whole.
     fn compute_shared(self) {
         let (rows, columns) = (self.c.rows(), self.c.columns());
         let depth = self.a.columns();
@@ -694,8 +616,8 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
     }
 }
 
-/// Lends a column of `op(X)` as a slice: as it lies if its values are next to
-/// each other, else gathered in the workspace.
+/// Passes a column of `op(X)` as a slice: in place if its values are contiguous, else
+/// gathered in the workspace.
 fn with_column(operand: Operand<'_>, column: usize, use_it: impl FnOnce(&[f32])) {
     if operand.is_transposed() {
         return use_it(operand.matrix().row(column));

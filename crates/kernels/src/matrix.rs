@@ -1,14 +1,13 @@
-//! Row-major views of f32 matrices: what the products take and give.
+//! Row-major views of f32 matrices: the arguments of the products.
 //!
-//! A view is a place in a buffer, a number of rows and columns, and a stride
-//! (the distance between the starts of two rows, at least the columns). It owns
-//! nothing, and the values between the end of a row and the start of the next
-//! belong to somebody else: no method reads, writes or lends them. That is why
-//! a view holds a pointer and not a slice, and why [`MatMut::split_at_column`]
-//! can hand out two halves of the same rows.
+//! A view is an address in a buffer, a number of rows and columns, and a stride (the
+//! distance between the starts of two rows, at least the columns). It owns nothing. The
+//! values between the end of a row and the start of the next do not belong to it: no method
+//! reads, writes or returns them. That is why a view holds a pointer and not a slice, and
+//! why [`MatMut::split_at_column`] can return two halves of the same rows.
 //!
-//! Constructors panic on sizes that do not fit; their `try_` forms return a
-//! [`MatrixError`] instead, for sizes that a program meets only when it runs.
+//! Constructors panic on sizes that do not fit; their `try_` forms return a [`MatrixError`]
+//! instead, for sizes that are known only at run time.
 //!
 //! Not a matrix library: no arithmetic, no owned type, no element but f32.
 
@@ -28,7 +27,7 @@ pub enum MatrixError {
         /// Values in a row.
         columns: usize,
     },
-    /// The last row would end behind the buffer.
+    /// The last row would end beyond the buffer.
     #[error(
         "{rows} x {columns} values at stride {stride} do not fit into {length}: \
          all rows but the last take {stride}, the last {columns}"
@@ -45,17 +44,22 @@ pub enum MatrixError {
     },
 }
 
-/// Checks that a matrix of these sizes lies within `length` values.
-fn check(length: usize, rows: usize, columns: usize, stride: usize) -> Result<(), MatrixError> {
+/// Checks that a matrix of these sizes lies within `length` values; returns the stride by
+/// which each of its rows begins within them, or just behind.
+///
+/// That is the stride given wherever there are two rows to tell apart. A stride that leads
+/// from the only row, or from rows without values, to beyond the buffer is cut short: a
+/// row's place is then the buffer's for any row, and no multiple of a stride overflows.
+fn check(length: usize, rows: usize, columns: usize, stride: usize) -> Result<usize, MatrixError> {
     if stride < columns {
         return Err(MatrixError::Stride { stride, columns });
     }
     if rows == 0 || columns == 0 {
-        return Ok(());
+        return Ok(columns);
     }
     let needed = (rows - 1).checked_mul(stride).and_then(|before| before.checked_add(columns));
     match needed {
-        Some(needed) if needed <= length => Ok(()),
+        Some(needed) if needed <= length => Ok(stride.min(length)),
         _ => Err(MatrixError::Length { rows, columns, stride, length }),
     }
 }
@@ -73,7 +77,7 @@ pub struct MatRef<'a> {
 // SAFETY: a `MatRef` is a shared borrow of the values in its rows, and shared
 // borrows of f32 may cross and be used from several threads.
 unsafe impl Send for MatRef<'_> {}
-// SAFETY: as above.
+// SAFETY: `&MatRef` only reads, and shared borrows of f32 may be used from several threads.
 unsafe impl Sync for MatRef<'_> {}
 
 impl<'a> MatRef<'a> {
@@ -110,7 +114,7 @@ impl<'a> MatRef<'a> {
         columns: usize,
         stride: usize,
     ) -> Result<Self, MatrixError> {
-        check(data.len(), rows, columns, stride)?;
+        let stride = check(data.len(), rows, columns, stride)?;
         Ok(Self { start: data.as_ptr(), rows, columns, stride, lifetime: PhantomData })
     }
 
@@ -136,7 +140,8 @@ impl<'a> MatRef<'a> {
         self.columns
     }
 
-    /// Distance between the starts of two rows, in values.
+    /// Distance between the starts of two rows, in values: the buffer's length at most, and
+    /// the columns where no value is in view.
     #[inline]
     pub fn stride(&self) -> usize {
         self.stride
@@ -149,8 +154,8 @@ impl<'a> MatRef<'a> {
     #[track_caller]
     pub fn row(&self, row: usize) -> &'a [f32] {
         assert!(row < self.rows, "row {row} of {} rows", self.rows);
-        // SAFETY: the constructors checked that the row lies in the buffer,
-        // which is borrowed for 'a; an empty row is read nowhere.
+        // SAFETY: the constructors checked that the row lies in the buffer, or is empty and
+        // begins in it or just behind; the buffer is borrowed for 'a.
         unsafe { slice::from_raw_parts(self.start.wrapping_add(row * self.stride), self.columns) }
     }
 
@@ -169,7 +174,7 @@ impl<'a> MatRef<'a> {
         Self { start: self.start.wrapping_add(row * self.stride + column), rows, columns, ..*self }
     }
 
-    /// The same values, read with rows and columns exchanged by a product.
+    /// The transpose, as a factor of a product; no value is moved.
     #[inline]
     pub fn t(self) -> Operand<'a> {
         Operand { matrix: self, transposed: true }
@@ -197,7 +202,7 @@ fn check_part(whole: (usize, usize), start: (usize, usize), part: (usize, usize)
     );
 }
 
-/// A matrix to write: `rows` × `columns`, row-major, borrowed alone.
+/// A matrix to write: `rows` × `columns`, row-major, borrowed exclusively.
 #[derive(Debug)]
 pub struct MatMut<'a> {
     start: *mut f32,
@@ -211,7 +216,7 @@ pub struct MatMut<'a> {
 // exclusive borrow of f32 may cross threads; the values between the rows, which
 // other views may hold, are never touched through it.
 unsafe impl Send for MatMut<'_> {}
-// SAFETY: as above; `&MatMut` only reads.
+// SAFETY: `&MatMut` only reads, and shared borrows of f32 may be used from several threads.
 unsafe impl Sync for MatMut<'_> {}
 
 impl<'a> MatMut<'a> {
@@ -248,7 +253,7 @@ impl<'a> MatMut<'a> {
         columns: usize,
         stride: usize,
     ) -> Result<Self, MatrixError> {
-        check(data.len(), rows, columns, stride)?;
+        let stride = check(data.len(), rows, columns, stride)?;
         Ok(Self { start: data.as_mut_ptr(), rows, columns, stride, lifetime: PhantomData })
     }
 
@@ -276,7 +281,8 @@ impl<'a> MatMut<'a> {
         self.columns
     }
 
-    /// Distance between the starts of two rows, in values.
+    /// Distance between the starts of two rows, in values: the buffer's length at most, and
+    /// the columns where no value is in view.
     #[inline]
     pub fn stride(&self) -> usize {
         self.stride
@@ -294,7 +300,7 @@ impl<'a> MatMut<'a> {
         }
     }
 
-    /// The same view for a shorter time, so that it can be given away and kept.
+    /// The same view for a shorter lifetime, as `&mut *slice` is of a slice.
     #[inline]
     pub fn reborrow(&mut self) -> MatMut<'_> {
         MatMut {
@@ -313,19 +319,21 @@ impl<'a> MatMut<'a> {
     #[track_caller]
     pub fn row_mut(&mut self, row: usize) -> &mut [f32] {
         assert!(row < self.rows, "row {row} of {} rows", self.rows);
-        // SAFETY: the constructors checked that the row lies in the buffer; the
-        // values of this row are borrowed by this view alone.
+        // SAFETY: the constructors checked that the row lies in the buffer, or is empty and
+        // begins in it or just behind; the values of this row are borrowed by this view alone.
         unsafe {
             slice::from_raw_parts_mut(self.start.wrapping_add(row * self.stride), self.columns)
         }
     }
 
-    /// The rows from the first to the last, each without the gap behind it.
+    /// The rows from the first to the last, each without the gap after it.
     pub fn into_rows(self) -> impl ExactSizeIterator<Item = &'a mut [f32]> {
         (0..self.rows).map(move |row| {
             let start = self.start.wrapping_add(row * self.stride);
-            // SAFETY: as in `row_mut`; the rows are disjoint since the stride
-            // is at least the columns, and the view is used up.
+            // SAFETY: the constructors checked that the row lies in the buffer, or is empty and
+            // begins in it or just behind. The stride is
+            // at least the columns, so the rows are disjoint, and the view is used up: nobody
+            // else lends them.
             unsafe { slice::from_raw_parts_mut(start, self.columns) }
         })
     }
@@ -374,8 +382,8 @@ impl<'a> MatMut<'a> {
     }
 }
 
-/// `op(X)`: a matrix as a product reads it, straight or with rows and columns
-/// exchanged. Made from a [`MatRef`] by `into()` or [`MatRef::t`].
+/// `op(X)`: a matrix or its transpose, as a factor of a product. Made from a [`MatRef`] by
+/// `into()` or [`MatRef::t`].
 #[derive(Clone, Copy, Debug)]
 pub struct Operand<'a> {
     matrix: MatRef<'a>,
@@ -390,19 +398,19 @@ impl<'a> From<MatRef<'a>> for Operand<'a> {
 }
 
 impl<'a> Operand<'a> {
-    /// The view behind the operand, as it lies in memory.
+    /// The view of the matrix as it is in memory.
     #[inline]
     pub fn matrix(&self) -> MatRef<'a> {
         self.matrix
     }
 
-    /// Whether the product exchanges the rows and columns of [`Operand::matrix`].
+    /// Whether this is the transpose of [`Operand::matrix`].
     #[inline]
     pub fn is_transposed(&self) -> bool {
         self.transposed
     }
 
-    /// The operand with rows and columns exchanged (once more).
+    /// The transpose of the operand.
     #[inline]
     pub fn t(self) -> Self {
         Self { transposed: !self.transposed, ..self }

@@ -27,7 +27,8 @@
 //! Kingma and J. Ba, Adam, 2015; I. Loshchilov and F. Hutter, Decoupled weight decay
 //! regularization, 2019.
 
-use crate::lanes::{LANES, Lanes, load_partial, store_partial};
+use crate::lanes::{LANES, Lanes};
+use crate::tail_mask::{load_partial, store_partial};
 
 /// What is made of a gradient before a rule sees it.
 #[derive(Clone, Copy, Debug, PartialEq)]

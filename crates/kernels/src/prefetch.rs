@@ -1,12 +1,13 @@
-//! Asking for a cache line before it is needed.
+//! Prefetching a cache line.
 //!
-//! In order to write to it: a load brings a line that another core has written as a shared copy, and the store that
-//! follows waits for it once more, to own it. Told that it will be written, the line comes
-//! once, and many at a time.
+//! Before a write, it saves half of the wait: a load fetches a line that another core has
+//! written as a shared copy, and the store that follows waits again, to own it. Prefetched
+//! for writing, the line arrives once, owned, and many lines are in flight at a time.
 
-/// Begins to bring the cache line on which `place` begins to this core, to be written.
+/// Prefetches the cache line at which `place` begins, to be written by this core.
 ///
-/// It is a hint: nothing is read or written, and on other architectures nothing happens.
+/// A hint: nothing is read or written, and on other architectures than x86-64 nothing
+/// happens.
 #[inline(always)]
 pub fn for_writing<T>(place: &T) {
     #[cfg(target_arch = "x86_64")]
@@ -19,9 +20,9 @@ pub fn for_writing<T>(place: &T) {
     let _ = place;
 }
 
-/// Begins to bring the cache line at `place` to L2, to be read some hundreds of cycles later.
+/// Prefetches the cache line at `place` into L2, to be read some hundreds of cycles later.
 ///
-/// A hint as well; the place need not be one that may be read.
+/// A hint as well; `place` need not be valid.
 #[inline(always)]
 pub(crate) fn for_reading_soon(place: *const f32) {
     #[cfg(target_arch = "x86_64")]

@@ -1,5 +1,5 @@
-//! The small recurrent network, fused: an Elman layer with a sigmoid, and its
-//! sigmoid outputs, forward and back through time, for any size and batch.
+//! The small recurrent network, fused: a sigmoid Elman layer and its sigmoid outputs,
+//! forward and back through time, for any size and batch.
 //!
 //! Legend: T steps, B batch, I inputs, H hidden units, O outputs; S is H rounded
 //! up to [`ROW`], the length of every row that holds hidden units.
@@ -14,36 +14,45 @@
 //! where `dy[t]` is the gradient before the output's sigmoid. Both directions are
 //! one loop, `scan`: `state[t] = finish(input[t]·U + state[t ∓ 1]·W)`.
 //!
-//! At batch 1 the cost is the latency of that chain and not its arithmetic:
+//! At batch 1 the cost is the latency of that chain, not its arithmetic:
 //!
-//! 1. The lanes run along the hidden units; a state is stored once and each of its
-//!    values is broadcast by the load port, as an operand of a multiply-add.
+//! 1. The lanes run along the hidden units. A state is stored once, and the load port
+//!    broadcasts each of its values as an operand of a multiply-add.
 //! 2. The sum over H is split over enough accumulators to hide the latency of the
 //!    multiply-add, and `input·U`, which nothing waits for, starts them off.
-//! 3. While the units fit one vector, the recurrent weights are held in registers for
-//!    the whole sequence; above, they are read from L1.
-//! 4. All that the chain does not need (transposing `W_rec`, the outputs of
-//!    earlier steps, the products for the gradients) stands behind it in program
-//!    order, and fills the slots that the waiting chain leaves empty.
+//! 3. If the units fit one vector, the recurrent weights are held in registers for the whole
+//!    sequence; otherwise they are read from L1.
+//! 4. Work that the chain does not need (the outputs of earlier steps, the products for the
+//!    gradients) follows it in program order, and fills the slots that the chain leaves
+//!    empty while it waits.
 //!
-//! With a larger batch the rows of a step are independent, and tiles of them share
-//! each weight that is loaded.
+//! With a larger batch the rows of a step are independent, and a tile of them shares each
+//! weight that is loaded.
 //!
-//! What this is not: layers, gates and large matrices; a hidden state above a few
-//! hundred units wants packed products.
+//! Not for layers, gates or large matrices: above a few hundred units packed products are
+//! faster.
 
 use crate::activation::{sigmoid_chain_lanes, sigmoid_lanes};
-use crate::lanes::{LANES, Lanes, eights, from_eights, load, prefix_mask, store};
+use crate::buffer::LINE;
+use crate::lanes::{LANES, Lanes, eights, from_eights, load, store, tree_sum};
+use crate::rows::{Rows, RowsMut, ZEROS};
+use crate::size;
+use crate::tail_mask::leading_ones;
+use crate::transpose::{Source, transpose, transposed_block};
 use std::array;
 use wide::f32x8;
 
 /// Rows of hidden units are padded to a multiple of this many values (64 bytes),
 /// in every build alike. The padding of weights is zero, and stays zero.
-pub const ROW: usize = 16;
+pub const ROW: usize = LINE;
 
 /// The length S of a row that holds `hidden` units.
-pub const fn row_stride(hidden: usize) -> usize {
-    hidden.next_multiple_of(ROW)
+///
+/// # Panics
+/// If it is beyond `usize`.
+#[track_caller]
+pub fn row_stride(hidden: usize) -> usize {
+    size::padded(hidden, ROW)
 }
 
 /// The sizes of one pass.
@@ -63,12 +72,20 @@ pub struct Sizes {
 
 impl Sizes {
     /// T·B, the rows of every `[T, B, ·]` array.
-    pub const fn rows(&self) -> usize {
-        self.steps * self.batch
+    ///
+    /// # Panics
+    /// If they are more than a `usize` counts.
+    #[track_caller]
+    pub fn rows(&self) -> usize {
+        size::rows(self.steps, self.batch)
     }
 
     /// S, the length of a row of hidden units.
-    pub const fn stride(&self) -> usize {
+    ///
+    /// # Panics
+    /// If it is beyond `usize`.
+    #[track_caller]
+    pub fn stride(&self) -> usize {
         row_stride(self.hidden)
     }
 }
@@ -84,7 +101,7 @@ pub struct Weights<T> {
     pub w_out: T,
 }
 
-/// What the backward pass writes on its way.
+/// Memory that the backward pass needs for intermediate values.
 #[derive(Debug)]
 pub struct Scratch<'a> {
     /// `[T, B, S]`, the gradients before the hidden sigmoid.
@@ -94,64 +111,73 @@ pub struct Scratch<'a> {
 }
 
 /// Runs the network over `x` `[T, B, I]`: writes the states `h` `[T, B, S]` and the
-/// outputs `y` `[T, B, O]`. The padding of `h` is finite, and not zero.
+/// outputs `y` `[T, B, O]`. The padding of `h` is finite, but not zero.
 ///
 /// # Panics
-/// If a slice does not have the length that `sizes` asks for.
+/// If a slice does not have the length that `sizes` asks for, or there are no hidden units.
+#[track_caller]
 pub fn forward(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mut [f32], y: &mut [f32]) {
     check_weights(sizes, weights);
-    check("x", x.len(), sizes.rows() * sizes.inputs);
-    check("h", h.len(), sizes.rows() * sizes.stride());
-    check("y", y.len(), sizes.rows() * sizes.outputs);
+    check("x", x.len(), sizes.rows(), sizes.inputs);
+    check("h", h.len(), sizes.rows(), sizes.stride());
+    check("y", y.len(), sizes.rows(), sizes.outputs);
 
-    // SAFETY: the checks above are the lengths that these ask for.
+    // SAFETY: the checks above: `x` is `[T·B, I]`, `h` `[T·B, S]` and `y` `[T·B, O]`, and the
+    // weights are those of so many inputs, units and outputs.
     unsafe {
         scan_forward(sizes, weights, x, h);
         let stride = sizes.stride();
-        outputs(sizes, Rows::new(h, stride), Rows::new(weights.w_out, stride), y);
+        outputs(sizes, Rows::of_slice(h, stride), Rows::of_slice(weights.w_out, stride), y);
     }
 }
 
-/// The first part of [`forward`]: the states `h` `[T, B, S]` alone, for who changes `W_out`
-/// before the outputs are made of them, by [`head`].
+/// The first part of [`forward`]: the states `h` `[T, B, S]` alone, so that `W_out` can be
+/// changed before [`head`] computes the outputs (the early synchronisation of the output
+/// layer in Hogwild!).
 ///
 /// # Panics
-/// If a slice does not have the length that `sizes` asks for.
+/// If a slice does not have the length that `sizes` asks for, or there are no hidden units.
+#[track_caller]
 pub fn states(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mut [f32]) {
     check_weights(sizes, weights);
-    check("x", x.len(), sizes.rows() * sizes.inputs);
-    check("h", h.len(), sizes.rows() * sizes.stride());
-    // SAFETY: the checks above.
+    check("x", x.len(), sizes.rows(), sizes.inputs);
+    check("h", h.len(), sizes.rows(), sizes.stride());
+    // SAFETY: the checks above: `x` is `[T·B, I]`, `h` `[T·B, S]`, and the weights are those of
+    // so many inputs and units.
     unsafe { scan_forward(sizes, weights, x, h) };
 }
 
-/// The second part of [`forward`]: the outputs `y` `[T, B, O]` of the states `h` `[T, B, S]`,
-/// by `w_out` `[O, S]`.
+/// The second part of [`forward`]: the outputs `y` `[T, B, O]` from the states `h`
+/// `[T, B, S]` and `w_out` `[O, S]`.
 ///
 /// # Panics
-/// If a slice does not have the length that `sizes` asks for.
+/// If a slice does not have the length that `sizes` asks for, or there are no hidden units.
+#[track_caller]
 pub fn head(sizes: Sizes, w_out: &[f32], h: &[f32], y: &mut [f32]) {
+    check_hidden(sizes);
     let stride = sizes.stride();
-    check("w_out", w_out.len(), sizes.outputs * stride);
-    check("h", h.len(), sizes.rows() * stride);
-    check("y", y.len(), sizes.rows() * sizes.outputs);
-    // SAFETY: the checks above are the lengths that `outputs` asks for.
-    unsafe { outputs(sizes, Rows::new(h, stride), Rows::new(w_out, stride), y) };
+    check("w_out", w_out.len(), sizes.outputs, stride);
+    check("h", h.len(), sizes.rows(), stride);
+    check("y", y.len(), sizes.rows(), sizes.outputs);
+    // SAFETY: the checks above: `h` is `[T·B, S]`, `w_out` `[O, S]` and `y` `[T·B, O]`.
+    unsafe { outputs(sizes, Rows::of_slice(h, stride), Rows::of_slice(w_out, stride), y) };
 }
 
-/// What [`backward`] writes to `dw_out` `[O, S]`, and nothing else of it: it needs the states
-/// `h` `[T, B, S]` and `dy` `[T, B, O]`, and not the way back through time.
+/// The part of [`backward`] that writes `dw_out` `[O, S]`: it needs the states `h`
+/// `[T, B, S]` and `dy` `[T, B, O]`, but no pass back through time.
 ///
 /// # Panics
-/// If a slice does not have the length that `sizes` asks for.
+/// If a slice does not have the length that `sizes` asks for, or there are no hidden units.
+#[track_caller]
 pub fn head_gradient(sizes: Sizes, h: &[f32], dy: &[f32], dw_out: &mut [f32]) {
+    check_hidden(sizes);
     let stride = sizes.stride();
-    check("h", h.len(), sizes.rows() * stride);
-    check("dy", dy.len(), sizes.rows() * sizes.outputs);
-    check("dw_out", dw_out.len(), sizes.outputs * stride);
-    let dy = Columns { rows: Rows::new(dy, sizes.outputs), count: sizes.outputs };
-    // SAFETY: the checks above are the lengths that the sums ask for.
-    unsafe { outer_sums(sizes.rows(), dy, Rows::new(h, stride), sizes.hidden, dw_out) };
+    check("h", h.len(), sizes.rows(), stride);
+    check("dy", dy.len(), sizes.rows(), sizes.outputs);
+    check("dw_out", dw_out.len(), sizes.outputs, stride);
+    let dy = Columns { rows: Rows::of_slice(dy, sizes.outputs), count: sizes.outputs };
+    // SAFETY: the checks above: `dy` is `[T·B, O]`, `h` `[T·B, S]` and `dw_out` `[O, S]`.
+    unsafe { outer_sums(sizes.rows(), dy, Rows::of_slice(h, stride), sizes.hidden, dw_out) };
 }
 
 /// The states of [`forward`].
@@ -161,15 +187,16 @@ pub fn head_gradient(sizes: Sizes, h: &[f32], dy: &[f32], dw_out: &mut [f32]) {
 #[inline(always)]
 unsafe fn scan_forward(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mut [f32]) {
     let pass = Scan {
-        input: Rows::new(x, sizes.inputs),
+        input: Rows::of_slice(x, sizes.inputs),
         inputs: sizes.inputs,
-        input_weights: Rows::new(weights.w_in, sizes.stride()),
+        input_weights: Rows::of_slice(weights.w_in, sizes.stride()),
         state: h.as_mut_ptr(),
-        state_weights: Rows::new(weights.w_rec, sizes.stride()),
+        state_weights: Rows::of_slice(weights.w_rec, sizes.stride()),
         sizes,
         backwards: false,
     };
-    // SAFETY: the caller's, which are the lengths that `Scan` asks for.
+    // SAFETY: the slices have the lengths that `sizes` asks for, as asked above, which are the
+    // shapes that `Scan` names; `h` is borrowed exclusively.
     unsafe {
         if sizes.batch == 1 {
             scan(pass, |_, z| sigmoid_chain_lanes(z));
@@ -179,13 +206,14 @@ unsafe fn scan_forward(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mu
     }
 }
 
-/// Carries `dy` `[T, B, O]`, the gradient before the output's sigmoid, back through
-/// time, and writes the gradients, summed over T and B, over `gradients`.
+/// Propagates `dy` `[T, B, O]`, the gradient before the output's sigmoid, back through time,
+/// and overwrites `gradients` with the gradients of the weights, summed over T and B.
 ///
 /// `x` and `h` are those of the forward pass. Padding in `gradients` is written as zero.
 ///
 /// # Panics
-/// If a slice does not have the length that `sizes` asks for.
+/// If a slice does not have the length that `sizes` asks for, or there are no hidden units.
+#[track_caller]
 pub fn backward(
     sizes: Sizes,
     weights: Weights<&[f32]>,
@@ -197,26 +225,33 @@ pub fn backward(
 ) {
     let stride = sizes.stride();
     check_weights(sizes, weights);
-    check("x", x.len(), sizes.rows() * sizes.inputs);
-    check("h", h.len(), sizes.rows() * stride);
-    check("dy", dy.len(), sizes.rows() * sizes.outputs);
-    check("dz", scratch.dz.len(), sizes.rows() * stride);
-    check("w_rec_t", scratch.w_rec_t.len(), sizes.hidden * stride);
-    check("dw_in", gradients.w_in.len(), sizes.inputs * stride);
-    check("dw_rec", gradients.w_rec.len(), sizes.hidden * stride);
-    check("dw_out", gradients.w_out.len(), sizes.outputs * stride);
+    check("x", x.len(), sizes.rows(), sizes.inputs);
+    check("h", h.len(), sizes.rows(), stride);
+    check("dy", dy.len(), sizes.rows(), sizes.outputs);
+    check("dz", scratch.dz.len(), sizes.rows(), stride);
+    check("w_rec_t", scratch.w_rec_t.len(), sizes.hidden, stride);
+    check("dw_in", gradients.w_in.len(), sizes.inputs, stride);
+    check("dw_rec", gradients.w_rec.len(), sizes.hidden, stride);
+    check("dw_out", gradients.w_out.len(), sizes.outputs, stride);
 
     if !is_held(sizes) {
-        // SAFETY: the checks above.
-        unsafe { transpose(sizes.hidden, weights.w_rec, scratch.w_rec_t) };
+        let from = Source {
+            values: Rows::of_slice(weights.w_rec, stride),
+            rows: sizes.hidden,
+            columns: sizes.hidden,
+            readable: stride,
+        };
+        // SAFETY: the checks above: `w_rec` and `w_rec_t` have H rows of S values, and S is
+        // a multiple of LANES; `w_rec_t` is borrowed exclusively.
+        unsafe { transpose(from, RowsMut::of_slice(scratch.w_rec_t, stride), stride) };
     }
-    let h_rows = Rows::new(h, stride);
+    let h_rows = Rows::of_slice(h, stride);
     let pass = Scan {
-        input: Rows::new(dy, sizes.outputs),
+        input: Rows::of_slice(dy, sizes.outputs),
         inputs: sizes.outputs,
-        input_weights: Rows::new(weights.w_out, stride),
+        input_weights: Rows::of_slice(weights.w_out, stride),
         state: scratch.dz.as_mut_ptr(),
-        state_weights: Rows::new(
+        state_weights: Rows::of_slice(
             if is_held(sizes) { weights.w_rec } else { scratch.w_rec_t },
             stride,
         ),
@@ -225,18 +260,19 @@ pub fn backward(
     };
     // h ⊙ (1 − h), the sigmoid's derivative from its output
     let finish = |offset: usize, dh: Lanes| {
-        // SAFETY: `offset` lies in a row of `state`, and `h` is as long as `dz`.
+        // SAFETY: `offset` is that of a vector in a row of `state`, and `h` has the same shape.
         let h = unsafe { load(h_rows.start.add(offset)) };
         dh * h.mul_neg_add(h, h)
     };
     // By the pointer that writes them: a slice borrowed now would not outlive the writes.
     let dz = Rows { start: pass.state, stride };
     let (rows, later) = (sizes.rows(), sizes.rows() - sizes.batch.min(sizes.rows()));
-    let x = Columns { rows: Rows::new(x, sizes.inputs), count: sizes.inputs };
+    let x = Columns { rows: Rows::of_slice(x, sizes.inputs), count: sizes.inputs };
     let earlier_h = Columns { rows: h_rows, count: sizes.hidden };
-    let dy = Columns { rows: Rows::new(dy, sizes.outputs), count: sizes.outputs };
-    // SAFETY: the checks above are the lengths that `Scan` and the sums ask for; `later`
-    // rows follow the first step's `batch`.
+    let dy = Columns { rows: Rows::of_slice(dy, sizes.outputs), count: sizes.outputs };
+    // SAFETY: the checks above: `dy` is `[T·B, O]`, `h` and `dz` are `[T·B, S]`, the weights
+    // and the gradients have the shapes of `Weights`, and `w_rec_t` that of `w_rec`; `dz` is
+    // borrowed exclusively. The rows of `dz` from the second step on are `later`.
     unsafe {
         match sizes.hidden {
             1..=8 if is_held(sizes) => scan_held_back(pass, finish, h_rows, gradients.w_rec),
@@ -251,39 +287,26 @@ pub fn backward(
     }
 }
 
-fn check(name: &str, found: usize, expected: usize) {
-    assert!(found == expected, "{name} holds {found} values, the sizes ask for {expected}");
+/// Refuses an array that is not `[rows, columns]`, whose product may be beyond `usize`.
+#[track_caller]
+fn check(name: &str, found: usize, rows: usize, columns: usize) {
+    assert!(
+        rows.checked_mul(columns) == Some(found),
+        "{name} holds {found} values, the sizes ask for {rows} x {columns}"
+    );
 }
 
-fn check_weights(sizes: Sizes, weights: Weights<&[f32]>) {
+#[track_caller]
+fn check_hidden(sizes: Sizes) {
     assert!(sizes.hidden > 0, "a recurrent network has at least one hidden unit");
-    check("w_in", weights.w_in.len(), sizes.inputs * sizes.stride());
-    check("w_rec", weights.w_rec.len(), sizes.hidden * sizes.stride());
-    check("w_out", weights.w_out.len(), sizes.outputs * sizes.stride());
 }
 
-/// Rows of equal length, unchecked: the doors above have checked them.
-#[derive(Clone, Copy)]
-struct Rows {
-    start: *const f32,
-    stride: usize,
-}
-
-impl Rows {
-    fn new(values: &[f32], stride: usize) -> Self {
-        Self { start: values.as_ptr(), stride }
-    }
-
-    /// The start of row `row`.
-    #[inline(always)]
-    fn at(self, row: usize) -> *const f32 {
-        self.start.wrapping_add(row * self.stride)
-    }
-
-    #[inline(always)]
-    fn from(self, row: usize) -> Self {
-        Self { start: self.at(row), ..self }
-    }
+#[track_caller]
+fn check_weights(sizes: Sizes, weights: Weights<&[f32]>) {
+    check_hidden(sizes);
+    check("w_in", weights.w_in.len(), sizes.inputs, sizes.stride());
+    check("w_rec", weights.w_rec.len(), sizes.hidden, sizes.stride());
+    check("w_out", weights.w_out.len(), sizes.outputs, sizes.stride());
 }
 
 /// One direction of a pass: `state[t] = finish(input[t]·U + state[t ∓ 1]·W)`.
@@ -303,19 +326,21 @@ struct Scan {
     backwards: bool,
 }
 
-/// Chooses how to run a [`Scan`] by the number of hidden units.
-/// `finish` gets the offset of a vector in `state`, and the vector.
+/// Runs a [`Scan`], in the way that suits the number of hidden units. `finish` gets the
+/// offset of a vector in `state`, and the vector.
 ///
 /// # Safety
 /// The arrays in `pass` have the shapes written there.
 #[inline(always)]
 unsafe fn scan(pass: Scan, finish: impl Fn(usize, Lanes) -> Lanes + Copy) {
     let Sizes { batch, hidden, .. } = pass.sizes;
-    // SAFETY: the caller's.
+    // SAFETY: the arrays in `pass` have the shapes of `Scan`, as asked above; `scan_held` is
+    // taken where B is 1 and H ≤ HELD ≤ LANES.
     unsafe {
         match hidden {
             1..=8 if batch == 1 => scan_held::<8>(pass, finish, |_, _| {}),
             9..=16 if batch == 1 && LANES == 16 => scan_held::<LANES>(pass, finish, |_, _| {}),
+            _ if batch == 0 => {} // of however many steps
             _ if hidden <= LANES => scan_tiles::<8, 1, 8>(pass, finish),
             _ if hidden <= 2 * LANES => scan_tiles::<4, 2, 4>(pass, finish),
             _ => scan_tiles::<4, 4, 2>(pass, finish),
@@ -328,12 +353,12 @@ const fn is_held(sizes: Sizes) -> bool {
     sizes.batch == 1 && sizes.hidden <= LANES
 }
 
-/// The time loop of a single sequence whose units fit one vector: W, filled up with
-/// zeros to `HELD` (8 or 16) rows, or its columns on the way back, stays in registers.
+/// The time loop of a single sequence whose units fit one vector: W stays in registers,
+/// filled up with zeros to `HELD` (8 or 16) rows, or columns in the backward pass.
 ///
-/// A value of the last state is broadcast from the register in 3 cycles, on the one
-/// port that shuffles, or from memory after the 7 of a forwarded store: the first
-/// four go the short way while the rest are on the long one.
+/// A value of the last state is broadcast from its register in 3 cycles, on the one port
+/// that shuffles, or from memory after the 7 cycles of a forwarded store: the first four
+/// values are taken from the register while the others are on their way through memory.
 ///
 /// # Safety
 /// As [`scan`]; B is 1 and `H ≤ HELD ≤ LANES`.
@@ -345,7 +370,7 @@ unsafe fn scan_held<const HELD: usize>(
 ) {
     let Sizes { steps, hidden, .. } = pass.sizes;
     let stride = pass.sizes.stride();
-    // SAFETY: W has H ≤ HELD rows.
+    // SAFETY: W has H ≤ HELD rows of S ≥ LANES values.
     let weights: [Lanes; HELD] = unsafe {
         if pass.backwards {
             held_columns(pass.state_weights, hidden)
@@ -356,7 +381,7 @@ unsafe fn scan_held<const HELD: usize>(
     let mut last = Lanes::ZERO;
     for step in 0..steps {
         let t = if pass.backwards { steps - 1 - step } else { step };
-        // SAFETY: row t of the input has `inputs` values, and U as many rows.
+        // SAFETY: row t of the input has `inputs` values, and U as many rows of S ≥ LANES.
         let mut sum = unsafe { input_part(&pass, t, 0) };
         if step > 0 {
             let before = if pass.backwards { t + 1 } else { t - 1 };
@@ -375,14 +400,15 @@ unsafe fn scan_held<const HELD: usize>(
             sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
         }
         last = finish(t * stride, sum);
-        // SAFETY: row t of the state has a vector.
+        // SAFETY: row t of the state has S ≥ LANES values, and `state` is written by this pass
+        // alone.
         unsafe { store(pass.state.add(t * stride), last) };
     }
 }
 
-/// The way back of [`scan_held`] for up to 8 units, with the gradient of W_rec summed
-/// beside it, from each step while the chain waits for the next. With 16, the weights
-/// leave no registers for it.
+/// The backward pass of [`scan_held`] for up to 8 units: the gradient of W_rec is summed
+/// step by step, while the chain waits. With 16 units the weights leave no registers for
+/// that.
 ///
 /// # Safety
 /// As [`scan_held`]; `h` has T rows of S values, and `dw_rec` H rows of S values.
@@ -398,19 +424,18 @@ unsafe fn scan_held_back(
     let add_outer = |t: usize, dz: Lanes| {
         let earlier = h.at(t - 1);
         for k in 0..pass.sizes.hidden {
-            // SAFETY: dz[t] is not the first, and both have rows of S ≥ H values.
+            // SAFETY: t is a step behind the first, so `h` has row t − 1, of S ≥ H values;
+            // `dw_rec` has H rows of S ≥ LANES values and is borrowed exclusively.
             unsafe {
                 let sum = sums.add(k * stride);
                 store(sum, Lanes::splat(*earlier.add(k)).mul_add(dz, load(sum)));
             }
         }
     };
-    // SAFETY: the caller's.
+    // SAFETY: B is 1 and H ≤ 8, and the arrays in `pass` have the shapes of `Scan`, as asked
+    // above.
     unsafe { scan_held::<8>(pass, finish, add_outer) };
 }
-
-/// Stands in for the rows that W does not have.
-static ZEROS: [f32; ROW] = [0.0; ROW];
 
 /// The `count` rows of `weights`, then zeros.
 ///
@@ -421,7 +446,8 @@ unsafe fn held_rows<const HELD: usize>(weights: Rows, count: usize) -> [Lanes; H
     let mut held = [Lanes::ZERO; HELD];
     for (k, held) in held.iter_mut().enumerate() {
         let row = if k < count { weights.at(k) } else { ZEROS.as_ptr() };
-        // SAFETY: the caller's, or 16 zeros.
+        // SAFETY: a row below `count` has at least LANES values, as asked above, and ZEROS has
+        // 16.
         *held = unsafe { load(row) };
     }
     held
@@ -433,7 +459,7 @@ unsafe fn held_rows<const HELD: usize>(weights: Rows, count: usize) -> [Lanes; H
 /// The rows have at least `HELD` values.
 #[inline(always)]
 unsafe fn held_columns<const HELD: usize>(weights: Rows, count: usize) -> [Lanes; HELD] {
-    // SAFETY: the caller's.
+    // SAFETY: there are `count` rows of at least HELD values, and `column + 8` is at most HELD.
     let block = |first, column| unsafe { transposed_block(weights, first, count, column) };
     let mut held = [Lanes::ZERO; HELD];
     for column in (0..HELD).step_by(8) {
@@ -460,7 +486,8 @@ unsafe fn held_columns<const HELD: usize>(weights: Rows, count: usize) -> [Lanes
 unsafe fn input_part(pass: &Scan, row: usize, n: usize) -> Lanes {
     let mut sum = Lanes::ZERO;
     for k in 0..pass.inputs {
-        // SAFETY: as asked of the caller.
+        // SAFETY: row `row` of the input has `inputs` values, and row k of U has S values, of
+        // which vector n is a part.
         let (value, weights) =
             unsafe { (*pass.input.at(row).add(k), load(pass.input_weights.at(k).add(n * LANES))) };
         sum = Lanes::splat(value).mul_add(weights, sum);
@@ -488,7 +515,9 @@ unsafe fn scan_tiles<const R: usize, const N: usize, const SPLIT: usize>(
             .then(|| Rows { start: pass.state.wrapping_add(before * batch * stride), stride });
         let mut n = 0;
         while n < vectors {
-            // SAFETY: rows below B and vectors below those of H, as `tile` asks.
+            // SAFETY: N vectors from n on, or one, are within the vectors of a row, which S
+            // holds; the arrays in `pass` have the shapes of `Scan`, and `before` is a step of
+            // it.
             unsafe {
                 if vectors - n >= N {
                     column::<R, N, SPLIT>(&pass, t, n, previous, finish);
@@ -516,7 +545,8 @@ unsafe fn column<const R: usize, const N: usize, const SPLIT: usize>(
 ) {
     let batch = pass.sizes.batch;
     let mut row = 0;
-    // SAFETY: row + R ≤ B.
+    // SAFETY: R rows from `row` on, or one, are within B; the N vectors from `first` on are
+    // within S.
     unsafe {
         while batch - row >= R {
             tile::<R, N, 1>(pass, t, row, first, previous, finish);
@@ -544,7 +574,9 @@ unsafe fn tile<const R: usize, const N: usize, const SPLIT: usize>(
 ) {
     let at = t * pass.sizes.batch + row;
     let mut sums = [[[Lanes::ZERO; N]; R]; SPLIT];
-    // SAFETY: as asked of the caller: every row is in its array and every vector in its row.
+    // SAFETY: R rows from `row` on are within B and t below T, so they are rows of the input
+    // and of the state; the N vectors from `first` on are within S; k and k + s are below H,
+    // the rows of W; and nobody else writes to the state.
     unsafe {
         sums[0] = array::from_fn(|r| array::from_fn(|n| input_part(pass, at + r, first + n)));
         if let Some(previous) = previous {
@@ -564,11 +596,11 @@ unsafe fn tile<const R: usize, const N: usize, const SPLIT: usize>(
                 k += 1;
             }
         }
-        #[allow(clippy::needless_range_loop)] // iterators would send the sums to memory
+        #[allow(clippy::needless_range_loop)] // iterators would spill the sums to memory
         for r in 0..R {
             for n in 0..N {
                 let sum = tree_sum(array::from_fn::<_, SPLIT, _>(|s| sums[s][r][n]));
-                let offset = (at + r) * pass.sizes.stride() + (first + n) * LANES;
+                let offset = (at + r) * pass.state_weights.stride + (first + n) * LANES;
                 store(pass.state.add(offset), finish(offset, sum));
             }
         }
@@ -586,10 +618,10 @@ unsafe fn add_products<const R: usize, const N: usize>(
     weights: Rows,
     k: usize,
 ) {
-    // SAFETY: as asked of the caller.
+    // SAFETY: row k of the weights has N vectors, of which this is one.
     let weights: [Lanes; N] = array::from_fn(|n| unsafe { load(weights.at(k).add(n * LANES)) });
     for (r, sums) in sums.iter_mut().enumerate() {
-        // SAFETY: r < R.
+        // SAFETY: r is below R, and the row has more than k values.
         let value = Lanes::splat(unsafe { *values.at(r).add(k) });
         for (sum, weight) in sums.iter_mut().zip(weights) {
             *sum = value.mul_add(weight, *sum);
@@ -597,23 +629,10 @@ unsafe fn add_products<const R: usize, const N: usize>(
     }
 }
 
-/// The sum of a power of two of vectors, in pairs.
-#[inline(always)]
-fn tree_sum<const COUNT: usize>(mut values: [Lanes; COUNT]) -> Lanes {
-    let mut width = COUNT / 2;
-    while width > 0 {
-        for k in 0..width {
-            values[k] += values[k + width];
-        }
-        width /= 2;
-    }
-    values[0]
-}
-
-/// `y[row, o] = σ(Σ_j h[row, j]·w_out[o, j])`; the weights' zero padding hides that of `h`.
+/// `y[row, o] = σ(Σ_j h[row, j]·w_out[o, j])`; the weights' zero padding masks that of `h`.
 ///
-/// The lanes run along the units, and the sums are wanted across them: eight rows are
-/// summed at once, by transposing their products in registers.
+/// The lanes run along the units, over which the sums run: eight rows are reduced at once,
+/// by transposing their products in registers.
 ///
 /// # Safety
 /// `h` has T·B rows of S values, `w_out` O rows of S values, `y` T·B·O values.
@@ -622,7 +641,8 @@ unsafe fn outputs(sizes: Sizes, h: Rows, w_out: Rows, y: &mut [f32]) {
     for first in (0..rows).step_by(GROUP) {
         let count = GROUP.min(rows - first);
         for output in 0..outputs {
-            // SAFETY: `first + count` ≤ T·B.
+            // SAFETY: `first + count` is at most T·B, so these are rows of `h`, and `output` is
+            // below O, so it is one of `w_out`; all have S values.
             let sums = unsafe {
                 if count == GROUP {
                     dots(sizes, h.from(first), w_out.at(output))
@@ -653,20 +673,19 @@ const GROUP: usize = 8;
 /// The dot products of `weights` with [`GROUP`] rows.
 ///
 /// # Safety
-/// There are so many rows, and they and `weights` have S values.
+/// There are [`GROUP`] rows, and they and `weights` have S values.
 #[inline(always)]
 unsafe fn dots(sizes: Sizes, rows: Rows, weights: *const f32) -> f32x8 {
     let mut products = [f32x8::ZERO; GROUP];
     for (row, product) in products.iter_mut().enumerate() {
-        // SAFETY: the caller's.
+        // SAFETY: `row` is below GROUP, and the row has S values, as have the weights.
         let parts = eights(unsafe { dot(sizes, rows.at(row), weights) });
         *product = if LANES == 16 { parts[0] + parts[1 % parts.len()] } else { parts[0] };
     }
-    let [a, b, c, d, e, f, g, h] = f32x8::transpose(products);
-    ((a + e) + (c + g)) + ((b + f) + (d + h))
+    tree_sum(f32x8::transpose(products))
 }
 
-/// The products of two rows of S values, summed up to one vector.
+/// The products of two rows of S values, summed to one vector.
 ///
 /// # Safety
 /// Both have S values.
@@ -674,58 +693,11 @@ unsafe fn dots(sizes: Sizes, rows: Rows, weights: *const f32) -> f32x8 {
 unsafe fn dot(sizes: Sizes, row: *const f32, weights: *const f32) -> Lanes {
     let mut sum = Lanes::ZERO;
     for n in 0..sizes.hidden.div_ceil(LANES) {
-        // SAFETY: the vectors of H ≤ S values.
+        // SAFETY: a vector that begins below H ends at S or before, which both rows hold.
         let (h, w) = unsafe { (load(row.add(n * LANES)), load(weights.add(n * LANES))) };
         sum = h.mul_add(w, sum);
     }
     sum
-}
-
-/// `to[j, i] = from[i, j]` for i, j < H, zero in the padding of `to`. Written in whole
-/// vectors, as they are soon loaded: a load that spans two stores would wait for both.
-///
-/// # Safety
-/// Both have H rows of S values.
-#[inline(always)]
-unsafe fn transpose(hidden: usize, from: &[f32], to: &mut [f32]) {
-    let stride = row_stride(hidden);
-    let from = Rows::new(from, stride);
-    for i in (0..stride).step_by(LANES) {
-        for j in (0..hidden).step_by(8) {
-            // SAFETY: `from` has H rows, and j + 8 ≤ S as both are multiples of 8.
-            let (low, high) = unsafe {
-                let high = if LANES == 16 { i + 8 } else { hidden };
-                (transposed_block(from, i, hidden, j), transposed_block(from, high, hidden, j))
-            };
-            for k in 0..8.min(hidden - j) {
-                // SAFETY: row j + k < H, and i + LANES ≤ S.
-                unsafe {
-                    let target = to.as_mut_ptr().add((j + k) * stride + i);
-                    store(target, from_eights(low[k], high[k]));
-                }
-            }
-        }
-    }
-}
-
-/// Eight columns from `column` on, of eight rows from `first` on; rows from `count` on
-/// are zeros.
-///
-/// # Safety
-/// There are `count` rows, of at least `column + 8` values.
-#[inline(always)]
-unsafe fn transposed_block(rows: Rows, first: usize, count: usize, column: usize) -> [f32x8; 8] {
-    let mut block = [f32x8::ZERO; 8];
-    for (k, target) in block.iter_mut().enumerate() {
-        let row = if first + k < count {
-            rows.at(first + k).wrapping_add(column)
-        } else {
-            ZEROS.as_ptr()
-        };
-        // SAFETY: the caller's, or 16 zeros.
-        *target = unsafe { row.cast::<f32x8>().read_unaligned() };
-    }
-    f32x8::transpose(block)
 }
 
 /// The left factor of a sum of outer products: the columns of some rows.
@@ -741,10 +713,11 @@ struct Columns {
 /// `left` and `right` have `rows` rows, the latter of S values; `sums` is `[left.count, S]`.
 #[inline(always)]
 unsafe fn outer_sums(rows: usize, left: Columns, right: Rows, hidden: usize, sums: &mut [f32]) {
-    // With many rows, enough accumulators to hide the latency of the multiply-add;
-    // with few, each row must be summed up as soon as it is there.
+    // With many rows, enough accumulators to hide the latency of the multiply-add; with
+    // few, each row is added as soon as it has been computed.
     let split = rows >= 64;
-    // SAFETY: the caller's; each tile starts where the one before has ended.
+    // SAFETY: each tile takes no more columns than are left of `left.count`, from the one on
+    // where the last ended; the arrays have the shapes asked for above.
     unsafe {
         let mut m = 0;
         while m < left.count {
@@ -760,8 +733,8 @@ unsafe fn outer_sums(rows: usize, left: Columns, right: Rows, hidden: usize, sum
     }
 }
 
-/// Rows m to m + `M` of [`outer_sums`], a vector's width of columns at a time, the rows
-/// n dealt out over `SPLIT` accumulators. Returns `M`.
+/// Rows m to m + `M` of [`outer_sums`], one vector of columns at a time, with the rows n
+/// distributed over `SPLIT` accumulators. Returns `M`.
 ///
 /// # Safety
 /// As [`outer_sums`], and `m + M ≤ left.count`.
@@ -776,14 +749,15 @@ unsafe fn outer_tiles<const M: usize, const SPLIT: usize>(
     for column in (0..right.stride).step_by(LANES) {
         let mut acc = [[Lanes::ZERO; M]; SPLIT];
         if column < hidden {
-            // SAFETY: row n is there, m + k < left.count, and column + LANES ≤ S.
+            // SAFETY: n is below `rows`, so both have this row; m + k is below `left.count`,
+            // and column + LANES at most S.
             let add = |acc: &mut [Lanes; M], n: usize| unsafe {
                 let right = load(right.at(n).add(column));
                 for (k, acc) in acc.iter_mut().enumerate() {
                     *acc = Lanes::splat(*left.rows.at(n).add(m + k)).mul_add(right, *acc);
                 }
             };
-            // The last rows first: backwards in time, they are the first to be ready.
+            // The last rows first: the backward pass has computed them first.
             let mut n = rows;
             while n >= SPLIT {
                 n -= SPLIT;
@@ -796,13 +770,14 @@ unsafe fn outer_tiles<const M: usize, const SPLIT: usize>(
                 add(&mut acc[0], n);
             }
         }
-        #[allow(clippy::needless_range_loop)] // iterators would send the sums to memory
+        #[allow(clippy::needless_range_loop)] // iterators would spill the sums to memory
         for k in 0..M {
             let mut sum = tree_sum(array::from_fn::<_, SPLIT, _>(|s| acc[s][k]));
             if column + LANES > hidden {
-                sum *= prefix_mask(hidden.saturating_sub(column));
+                sum *= leading_ones(hidden.saturating_sub(column));
             }
-            // SAFETY: row m + k of `sums` has S values.
+            // SAFETY: m + k is below `left.count`, so `sums` has this row, of S ≥ column +
+            // LANES values.
             unsafe { store(sums.as_mut_ptr().add((m + k) * right.stride + column), sum) };
         }
     }

@@ -1,7 +1,7 @@
 //! The obvious version of every kernel: f64, plain loops that read like the formulas.
 //!
-//! What the tests compare with and the benchmarks assert by. Never fast, never
-//! stabilised beyond what f64 does by itself.
+//! The tests compare the kernels with it, and the benchmarks assert their answers by it.
+//! Not fast, and with no more numerical stability than f64 gives by itself.
 
 use crate::cell::elman::Nonlinearity;
 use crate::matrix::{MatRef, Operand};

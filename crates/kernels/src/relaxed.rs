@@ -1,23 +1,22 @@
-//! A cache line of 16 `f32` that threads change at once: relaxed atomics, moved four at a time.
+//! A cache line of 16 `f32` that threads change concurrently: relaxed atomics, moved four at a
+//! time.
 //!
 //! Compilers move atomics one by one: 16 loads, 16 inserts into a vector, and 16 stores a line,
-//! of which a push of Hogwild! has many. A processor with AVX moves 16 aligned bytes in one
-//! piece, so a line is four loads and four stores; Intel's and AMD's manuals both promise it
-//! (Intel SDM volume 3, 9.1.1; AMD APM volume 2, 7.3.2).
+//! of which a push of Hogwild! has many. A processor with AVX moves 16 aligned bytes
+//! atomically, so a line is four loads and four stores. Intel's and AMD's manuals both
+//! guarantee it (Intel SDM volume 3, 9.1.1; AMD APM volume 2, 7.3.2).
 //!
-//! To Rust each such move is what four relaxed loads or stores of 32 bits are, in any order: it
-//! is written as inline assembly, which may do what atomics may do, and no more is asked of it
-//! than of them. Elsewhere, and under `--cfg plain_atomics`, with which tools see every access,
-//! it is these.
+//! To Rust each such move is equivalent to four relaxed loads or stores of 32 bits, in any
+//! order: it is written as inline assembly, which may do what atomics may do, and is relied on
+//! for no more. On other processors, and under `--cfg plain_atomics`, which lets tools see
+//! every access, it is those four.
 
+pub use crate::buffer::LINE;
 use crate::lanes::{self, IntLanes, LANES, Lanes};
 use bytemuck::cast;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// Values in a [`Line`].
-pub const LINE: usize = 16;
-
-/// 16 `f32`, as bits in relaxed atomics, on a cache line of their own.
+/// [`LINE`] `f32`, as bits in relaxed atomics, on a cache line of their own.
 #[repr(align(64))]
 #[derive(Debug)]
 pub struct Line([AtomicU32; LINE]);
@@ -28,24 +27,24 @@ impl Line {
         Self(values.map(|value| AtomicU32::new(value.to_bits())))
     }
 
-    /// Values that were stored, each by itself: they need not have been there together.
+    /// The values, each loaded by itself: they need never have been in the line together.
     #[inline]
     pub fn load(&self) -> [f32; LINE] {
         self.0.each_ref().map(|value| f32::from_bits(value.load(Relaxed)))
     }
 
-    /// What a thread changed in its copy goes into the line, and what others changed comes into
-    /// the copy. `own` is the copy, `seen` what the thread last saw in the line; value by value,
+    /// Merges a thread's changes to its copy into the line, and the changes of others into the
+    /// copy. `own` is the copy, `seen` what the thread last saw in the line; value by value,
     ///
     /// ```text
     /// s ← load
     /// w ← w                 if s = w₀     nobody else wrote: my value stands
-    ///     s                 if w = w₀     I changed nothing: I take what is there
-    ///     s + (w − w₀)      otherwise     my change goes on top of theirs
+    ///     s                 if w = w₀     I changed nothing: I take the line's value
+    ///     s + (w − w₀)      otherwise     my change is added to theirs
     /// store w, if I had changed it;  w₀ ← w
     /// ```
     ///
-    /// where equal means the same bits. A store of another thread between the load and the
+    /// where equal means the same bits. What another thread stores between the load and the
     /// store is lost.
     #[inline]
     pub fn exchange(&self, own: &mut [f32; LINE], seen: &mut [f32; LINE]) {
@@ -63,7 +62,8 @@ impl Line {
             let sum = s.simd_eq(w0_bits).bitselect(w_bits, sum);
             *value = cast(mine.bitselect(sum, s));
             stored |= mine.to_bitmask() << at;
-            // SAFETY: as above.
+            // SAFETY: both arrays hold LINE values, `at` is one of their whole LANES, and they
+            // are borrowed exclusively.
             unsafe {
                 lanes::store(own[at..].as_mut_ptr(), *value);
                 lanes::store(seen[at..].as_mut_ptr(), *value);

@@ -8,18 +8,17 @@
 //! squared_norm  Σ x[i]²
 //! ```
 //!
-//! 1. The maps are whole vectors and a masked rest; memory bounds them.
-//! 2. The sums run in [`SUMS`] vectors at a time, since a multiply-add waits four
-//!    cycles for its sum and two can start in each. That also keeps the error small:
-//!    a value takes part in `n/(SUMS·LANES)` roundings, not n.
+//! 1. The maps are whole vectors and a masked tail; they are bound by memory.
+//! 2. The sums run in [`SUMS`] vectors, since a multiply-add has a latency of four cycles
+//!    and two can start in each. That also keeps the error small: a value takes part in
+//!    `n/(SUMS·LANES)` roundings, not n.
 //!
 //! Any length, any alignment; nothing here allocates.
 
-use std::array;
+use crate::lanes::{LANES, Lanes, tree_sum};
+use crate::tail_mask::{load_partial, store_partial};
 
-use crate::lanes::{LANES, Lanes, load_partial, store_partial};
-
-/// Vectors in which a sum runs.
+/// Vectors in which a sum is accumulated.
 pub const SUMS: usize = 8;
 
 /// `x ← α·x`.
@@ -78,14 +77,14 @@ pub fn squared_norm(x: &[f32]) -> f32 {
     sum_of_products(x, x)
 }
 
-/// How many roundings a product takes part in, at most, in a sum over `length`:
-/// those of its lane, one for the product itself where there is no FMA, and
-/// those of adding up the vectors and their lanes.
+/// The most roundings that a product takes part in, in a sum over `length` values: those of
+/// its lane, one for the product itself where there is no FMA, and those of the reduction
+/// of vectors and lanes.
 pub fn roundings(length: usize) -> usize {
     length.div_ceil(SUMS * LANES) + 2 + SUMS.ilog2() as usize + LANES.ilog2() as usize
 }
 
-/// Inlined, so that of one slice, given twice, each value is loaded once.
+/// Inlined, so that the values of a slice that is passed twice are loaded once.
 #[inline(always)]
 fn sum_of_products(x: &[f32], y: &[f32]) -> f32 {
     let mut sums = [Lanes::ZERO; SUMS];
@@ -97,14 +96,12 @@ fn sum_of_products(x: &[f32], y: &[f32]) -> f32 {
             *sum = Lanes::new(*x).mul_add(Lanes::new(*y), *sum);
         }
     }
-    // Each vector that is left goes to another sum.
+    // Each vector that is left is added to another sum.
     let rest = x_rest.chunks(LANES).zip(y_rest.chunks(LANES));
     for (sum, (x, y)) in sums.iter_mut().zip(rest) {
         *sum = load_partial(x).mul_add(load_partial(y), *sum);
     }
-    let pairs: [Lanes; SUMS / 2] = array::from_fn(|i| sums[i] + sums[i + SUMS / 2]);
-    let fours: [Lanes; SUMS / 4] = array::from_fn(|i| pairs[i] + pairs[i + SUMS / 4]);
-    (fours[0] + fours[1]).reduce_add()
+    tree_sum(sums).reduce_add()
 }
 
 #[inline(always)]

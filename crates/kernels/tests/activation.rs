@@ -1,8 +1,8 @@
-//! The slice forms at every length and offset, the way back, and the row reductions.
+//! The slice forms at every length and offset, the backward passes, and the row reductions.
 //!
-//! How exact exp, sigmoid and tanh are is the business of `precision.rs`; here: that
-//! every form gives the same bits, writes nothing else, and that what is built on
-//! them keeps to the reference.
+//! `precision.rs` checks the accuracy of exp, sigmoid and tanh. This file checks that every
+//! form gives the same bits and writes nothing else, and compares what is built on them
+//! with the reference.
 
 use kernels::{activation, lanes::LANES, lanes::Lanes, reference};
 use proptest::prelude::*;
@@ -266,7 +266,7 @@ fn empty_rows_have_the_sum_of_nothing() {
     activation::softmax_rows_into(&[], &mut [], 0, 3, 3);
 }
 
-/// Subnormal values, on the way forth and back, and as the distance of two logits.
+/// Subnormal values, forward and backward, and as the difference of two logits.
 #[test]
 fn subnormal_values_are_neither_flushed_nor_special() {
     let tiny: Vec<f32> =

@@ -1,9 +1,9 @@
 //! The cells against the f64 reference: gates alone at every size across lanes and
-//! groups, and whole sequences; that nothing outside of the views is written, that the
-//! padding stays zero, and that NaN is passed on.
+//! groups, and whole sequences. Nothing outside the views is written, the padding stays
+//! zero, and NaN is passed on.
 
 use kernels::cell::elman::{self, Nonlinearity};
-use kernels::cell::{Direction, GROUP, Walk, Weights, column, gru, lstm};
+use kernels::cell::{CellWeights, Direction, GROUP, Walk, column, gru, lstm};
 use kernels::matrix::{MatMut, MatRef};
 use kernels::reference;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -53,8 +53,8 @@ impl Numbers {
 
 const GUARD: f32 = 12_345.0;
 
-/// Rows of `gates` times so many units: padded, with a gap behind each row and a margin
-/// around all, of guards.
+/// Rows of the gates of some units: padded, with guard values in a gap after each row and
+/// in a margin around all.
 #[derive(Clone)]
 struct Grid {
     values: Vec<f32>,
@@ -353,8 +353,8 @@ impl Layer {
         Self { w_in, w_rec, b_in: grid(1, 0.5), b_rec: grid(1, 0.5) }
     }
 
-    fn weights(&self) -> Weights<'_> {
-        Weights {
+    fn weights(&self) -> CellWeights<'_> {
+        CellWeights {
             w_in: self.w_in.view(),
             w_rec: self.w_rec.view(),
             b_in: Some(self.b_in.view().row(0)),
@@ -505,7 +505,7 @@ fn gru_steps_are_those_of_the_reference() {
         let dh = Grid::new(rows, hidden, 1, || numbers.next());
         let mut gates = zx.clone();
         let (mut zh, mut h) = (Grid::zeros(rows, hidden, 3), Grid::new(rows, hidden, 1, || 0.5));
-        let Weights { w_rec, b_rec, .. } = layer.weights();
+        let CellWeights { w_rec, b_rec, .. } = layer.weights();
         gru::forward_steps(
             walk,
             gru::Recurrent { w_rec, b_rec },
@@ -518,7 +518,7 @@ fn gru_steps_are_those_of_the_reference() {
             walk,
             w_rec,
             start.view(),
-            gru::StepsBack {
+            gru::StepsBackward {
                 zx: dzx.view_mut(),
                 zh: dzh.view_mut(),
                 h: h.view(),
@@ -596,13 +596,13 @@ fn lstm_steps_are_those_of_the_reference() {
             walk,
             w_rec,
             c_start.view(),
-            lstm::StepsBack {
+            lstm::StepsBackward {
                 gates: dz.view_mut(),
                 c: c.view(),
                 h: h.view(),
                 dh: dh_all.view_mut(),
             },
-            lstm::StartBack { dh: dh_start.view_mut(), dc: dc_start.view_mut() },
+            lstm::StartBackward { dh: dh_start.view_mut(), dc: dc_start.view_mut() },
         );
         for sequence in 0..walk.batch {
             let order = rows_of(walk, sequence);
@@ -747,8 +747,8 @@ fn a_stream_without_biases_has_zeros_for_them() {
     }
 }
 
-/// A NaN in a pre-activation makes the state of its unit NaN, and on the way back its
-/// gradient; its neighbours stay what they are.
+/// A NaN in a pre-activation makes the state of its unit NaN, and its gradient in the
+/// backward pass; its neighbours stay as they are.
 #[test]
 fn nan_flows_through_the_gates_and_no_further() {
     let (hidden, bad) = (20, 17);

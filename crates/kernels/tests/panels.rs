@@ -1,8 +1,8 @@
 //! Products with weights in panels, against sums in f64: at sizes on and off the tiles and
-//! blocks, from every start; that a row's bits do not depend on the rows beside it, and
-//! that nothing outside of C is written.
+//! blocks, from every initial sum. The bits of a row do not depend on the rows beside it,
+//! and nothing outside C is written.
 
-use kernels::cell::panels::{Panels, Start, multiply};
+use kernels::cell::panels::{InitialSum, Panels, multiply};
 use kernels::matrix::{MatMut, MatRef};
 use proptest::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,9 +38,9 @@ fn product(
     let a = spread(a, depth, rows);
     let mut c = spread(old, padded, rows);
     let (start, from) = match start {
-        "old" => (Start::Old, true),
-        "row" => (Start::Row(&old[..padded]), false),
-        _ => (Start::Zeros, false),
+        "old" => (InitialSum::Old, true),
+        "row" => (InitialSum::Row(&old[..padded]), false),
+        _ => (InitialSum::Zeros, false),
     };
     if !from {
         c.chunks_exact_mut(padded + GAP).for_each(|row| row[..padded].fill(f32::NAN));
@@ -122,7 +122,12 @@ fn sizes_that_do_not_fit_are_refused() {
         let mut c = vec![0.0; 2 * columns];
         let refused = catch_unwind(AssertUnwindSafe(|| {
             let a = MatRef::new(&a[..2 * depth], 2, depth);
-            multiply(a, &panels, Start::Row(&[0.0; 16][..start]), MatMut::new(&mut c, 2, columns));
+            multiply(
+                a,
+                &panels,
+                InitialSum::Row(&[0.0; 16][..start]),
+                MatMut::new(&mut c, 2, columns),
+            );
         }));
         assert!(refused.is_err(), "{depth} {columns} {start}");
     }

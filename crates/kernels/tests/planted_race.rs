@@ -1,5 +1,5 @@
 //! A data race on purpose: `cargo xtask race` first makes sure that its tool finds this one.
-//! It is run by nobody else.
+//! Ignored otherwise.
 
 use std::cell::UnsafeCell;
 use std::hint::black_box;
@@ -7,7 +7,8 @@ use std::thread;
 
 struct Unguarded(UnsafeCell<u64>);
 
-// SAFETY: it is not, and that is what is to be found.
+// SAFETY: not sound on purpose: two threads write to the value at once, and that race is
+// what the tool has to find.
 unsafe impl Sync for Unguarded {}
 
 #[test]
@@ -20,7 +21,8 @@ fn two_threads_count_in_one_place_and_nothing_orders_them() {
             scope.spawn(move || {
                 for _ in 0..1_000 {
                     let place = black_box(count.0.get());
-                    // SAFETY: the place is valid; that another thread writes to it is the point.
+                    // SAFETY: the place is valid for reads and writes; the race with the other thread
+                    // is intended, and no value that it garbles is used.
                     unsafe { place.write_volatile(place.read_volatile() + 1) };
                 }
             });

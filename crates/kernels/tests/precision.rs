@@ -141,3 +141,13 @@ fn the_table_is_consistent() {
         }
     }
 }
+
+/// Whoever reads the README reads the bounds that are proved.
+#[test]
+fn the_readme_has_the_bounds_of_the_table() {
+    let readme = include_str!("../README.md");
+    for row in &TABLE {
+        let line = format!("| {} | {:.1} | {:.1} |", row.name, row.bound_fma, row.bound_plain);
+        assert!(readme.contains(&line), "the error table of README.md lacks {line}");
+    }
+}

@@ -1,9 +1,9 @@
 //! Every product against the f64 reference, at every edge there is.
 //!
-//! One runner, [`Case::check`], feeds all: it lays the operands into larger
-//! buffers whose other values are NaN, so that a value read from outside poisons
-//! the result, and compares what surrounds C bit by bit afterwards. The bound is
-//! the one that `kernels::matmul` states, computed from the operands.
+//! One runner, [`Case::check`], serves all: it puts the operands into larger buffers whose
+//! other values are NaN, so that a value read from outside makes the result NaN, and then
+//! compares what surrounds C bit by bit. The bound is the one that `kernels::matmul`
+//! states, computed from the operands.
 //!
 //! `valgrind_*` is the reduced set that runs under memcheck in reasonable time.
 
@@ -102,7 +102,7 @@ fn op(view: MatRef<'_>, transposed: bool) -> Operand<'_> {
     if transposed { view.t() } else { view.into() }
 }
 
-/// Which door a product takes.
+/// The function that computes a product.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Door {
     Plain,

@@ -1,6 +1,6 @@
-//! The doors of the fused network: what they refuse, and that they stay inside the
-//! slices that they are given. That their numbers are right is proven where the f64
-//! reference of the network is, in `model`.
+//! The functions of the fused network: the sizes that they refuse, and that they stay inside
+//! their slices. Their results are compared with the f64 reference of the network where
+//! that is, in `model`.
 
 use kernels::recurrent::{
     Scratch, Sizes, Weights, backward, forward, head, head_gradient, row_stride, states,

@@ -1,162 +1,32 @@
-//! What a network is: its cell, its sizes, its head.
-//!
-//! An [`Architecture`] says it in plain fields; a [`Config`] is one that makes sense,
-//! checked when made, so that nothing behind it has to check again. No weights and no
-//! arithmetic here; where each weight lies is `layout`'s.
+//! An [`Architecture`] that makes sense, checked when made, so that nothing behind it has to
+//! check again.
 
-use crate::{Error, Tensor, layout};
-use kernels::cell::elman;
-use kernels::recurrent::{Sizes, row_stride};
+use crate::{
+    Architecture, Cell, Error, Head, HeadActivation, HeadSteps, Memory, Nonlinearity, Tensor,
+    layout, size,
+};
+use kernels::recurrent::Sizes;
 use serde::{Deserialize, Serialize};
-
-/// The most parameters, padding included, that a network may have: 4 GiB of them.
-pub(crate) const MOST_PARAMETERS: usize = 1 << 30;
-
-/// What an Elman cell does to its sum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Nonlinearity {
-    /// tanh(z)
-    Tanh,
-    /// max(z, 0)
-    Relu,
-    /// 1 / (1 + e^−z)
-    Sigmoid,
-}
-
-impl From<Nonlinearity> for elman::Nonlinearity {
-    fn from(nonlinearity: Nonlinearity) -> Self {
-        match nonlinearity {
-            Nonlinearity::Tanh => Self::Tanh,
-            Nonlinearity::Relu => Self::Relu,
-            Nonlinearity::Sigmoid => Self::Sigmoid,
-        }
-    }
-}
-
-/// The recurrent cell, with the equations, gate order and two biases of PyTorch's
-/// `RNN`, `GRU` and `LSTM`; with `a = W_ih x + b_ih` and `r = W_hh h + b_hh`:
-///
-/// ```text
-/// Elman   h' = f(a + r)
-/// GRU     r, z = σ(a + r)   n = tanh(a_n + r ⊙ r_n)   h' = (1 − z) ⊙ n + z ⊙ h
-/// LSTM    i, f, o = σ(a + r)   g = tanh(a_g + r_g)    c' = f ⊙ c + i ⊙ g   h' = o ⊙ tanh(c')
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Cell {
-    /// One sum, one nonlinearity.
-    Elman(Nonlinearity),
-    /// Gates r (reset), z (update), n (new), in this order.
-    Gru,
-    /// Gates i (input), f (forget), g (cell), o (output), in this order.
-    Lstm,
-}
-
-impl Cell {
-    /// G, the sums of a unit: 1, 3 or 4.
-    pub const fn gates(self) -> usize {
-        match self {
-            Self::Elman(_) => 1,
-            Self::Gru => 3,
-            Self::Lstm => 4,
-        }
-    }
-}
-
-/// The steps at which the head is applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HeadSteps {
-    /// At each: outputs `[T, B, O]`.
-    Every,
-    /// At each sequence's own last step: outputs `[B, O]`. As with `output[-1]` in
-    /// PyTorch, the backward direction has seen only that step by then.
-    Last,
-}
-
-/// What the head does to its sums.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HeadActivation {
-    /// Nothing: the outputs are logits, or plain numbers.
-    Identity,
-    /// 1 / (1 + e^−z), as in the lab. Losses still give the gradient before it.
-    Sigmoid,
-}
-
-/// A linear layer on the last layer's states.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Head {
-    /// O
-    pub outputs: usize,
-    /// Whether it adds a bias.
-    pub bias: bool,
-    /// Where it is applied.
-    pub steps: HeadSteps,
-    /// What it does to its sums.
-    pub activation: HeadActivation,
-}
-
-impl Head {
-    /// PyTorch's `Linear` with a bias, on every step.
-    pub const fn linear(outputs: usize) -> Self {
-        Self { outputs, bias: true, steps: HeadSteps::Every, activation: HeadActivation::Identity }
-    }
-}
-
-/// A network in plain fields, to be checked by [`Config::new`].
-///
-/// ```
-/// use model::{Architecture, Cell, Config, Head};
-///
-/// let lstm = Architecture::new(Cell::Lstm, 28, 128); // I, H; one layer, biases, no head
-/// let config = Config::new(Architecture { layers: 2, head: Some(Head::linear(10)), ..lstm })?;
-/// assert_eq!(config.outputs(), 10);
-/// # Ok::<(), model::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Architecture {
-    /// The cell of all layers.
-    pub cell: Cell,
-    /// I, the inputs of a step.
-    pub inputs: usize,
-    /// H, the hidden units of a layer and direction.
-    pub hidden: usize,
-    /// Layers, each fed with the states of the one below.
-    pub layers: usize,
-    /// Whether each layer also runs from the last step to the first.
-    pub bidirectional: bool,
-    /// Whether the cells have biases (two vectors each, as in PyTorch).
-    pub bias: bool,
-    /// The share of each layer's outputs, but the last's, that a training pass drops.
-    pub dropout: f32,
-    /// Without one, the outputs are the last layer's states.
-    pub head: Option<Head>,
-}
-
-impl Architecture {
-    /// One layer with biases, forward only, without dropout and head.
-    pub const fn new(cell: Cell, inputs: usize, hidden: usize) -> Self {
-        Self {
-            cell,
-            inputs,
-            hidden,
-            layers: 1,
-            bidirectional: false,
-            bias: true,
-            dropout: 0.0,
-            head: None,
-        }
-    }
-}
 
 /// An [`Architecture`] that makes sense and whose parameters fit in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Architecture", into = "Architecture")]
+#[serde(try_from = "Stored", into = "Architecture")]
 pub struct Config(Architecture);
+
+/// An architecture as it was written, by an older version perhaps.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Stored(Architecture);
+
+impl TryFrom<Stored> for Config {
+    type Error = Error;
+
+    fn try_from(Stored(architecture): Stored) -> Result<Self, Error> {
+        // a dropout that did nothing was let in once, and is read as what it did
+        let dropout = if architecture.layers == 1 { 0.0 } else { architecture.dropout };
+        Self::new(Architecture { dropout, ..architecture })
+    }
+}
 
 impl TryFrom<Architecture> for Config {
     type Error = Error;
@@ -176,14 +46,20 @@ impl Config {
     /// Checks an architecture.
     ///
     /// # Errors
-    /// If a size is 0, the dropout is not in [0, 1), or the parameters would not fit
-    /// in memory.
+    /// If a size is 0, the dropout is not in [0, 1), or there is one and but one layer, the
+    /// parameters would not fit in memory, or the [`Memory`] is not for such a network.
     pub fn new(architecture: Architecture) -> Result<Self, Error> {
-        let Architecture { inputs, hidden, layers, dropout, head, .. } = architecture;
+        let Architecture { inputs, hidden, layers, dropout, head, embedding, memory, .. } =
+            architecture;
         let outputs = head.map_or(1, |head| head.outputs);
-        for (name, size) in
-            [("input", inputs), ("hidden unit", hidden), ("layer", layers), ("output", outputs)]
-        {
+        for (name, size) in [
+            ("input", inputs),
+            ("hidden unit", hidden),
+            ("layer", layers),
+            ("output", outputs),
+            ("symbol", embedding.unwrap_or(1)),
+            ("input in its window", if let Memory::Window(length) = memory { length } else { 1 }),
+        ] {
             if size == 0 {
                 return Err(Error::Zero(name));
             }
@@ -191,9 +67,18 @@ impl Config {
         if !(0.0..1.0).contains(&dropout) {
             return Err(Error::Dropout(dropout));
         }
+        if dropout > 0.0 && layers == 1 {
+            return Err(Error::DropoutOfOneLayer(dropout));
+        }
+        if memory != Memory::State {
+            check_memory(&architecture)?;
+        }
         match layout::arena_len(&architecture) {
-            Some(count) if count <= MOST_PARAMETERS => Ok(Self(architecture)),
-            _ => Err(Error::TooLarge { inputs, hidden, layers, outputs }),
+            Some(count) if count <= size::MOST_PARAMETERS => Ok(Self(architecture)),
+            _ => {
+                let symbols = embedding.unwrap_or(0);
+                Err(Error::TooLarge { inputs, hidden, layers, outputs, symbols })
+            }
         }
     }
 
@@ -211,6 +96,11 @@ impl Config {
         })
     }
 
+    /// What is different in `self` from `expected`, name by name.
+    pub(crate) fn differences(self, expected: Self) -> String {
+        self.0.differences(expected.0)
+    }
+
     /// Whether this is [`Config::lab`] for some sizes.
     pub(crate) fn is_lab(&self) -> bool {
         Self::lab(self.inputs(), self.hidden(), self.outputs()).is_ok_and(|lab| lab == *self)
@@ -218,7 +108,7 @@ impl Config {
 
     /// PyTorch's tensors and where their values lie in the arena of such a network.
     pub fn tensors(&self) -> Vec<Tensor> {
-        layout::tensors(*self)
+        layout::tensors(self.0)
     }
 
     /// The values of the arena of parameters, padding included.
@@ -253,7 +143,7 @@ impl Config {
 
     /// D, the directions: 1, or 2 if bidirectional.
     pub fn directions(&self) -> usize {
-        1 + usize::from(self.0.bidirectional)
+        self.0.directions()
     }
 
     /// Whether the cells have biases.
@@ -274,23 +164,49 @@ impl Config {
     /// The values of an output row: O of the head, or else D·H, the states of the last
     /// layer.
     pub fn outputs(&self) -> usize {
-        self.0.head.map_or(self.directions() * self.hidden(), |head| head.outputs)
+        self.0.outputs()
     }
 
-    /// The inputs of a layer: I for the first, D·H for those above.
+    /// The inputs of a layer: I for the first (of a window of n, n·I), D·H for those above.
     pub fn layer_inputs(&self, layer: usize) -> usize {
-        if layer == 0 { self.inputs() } else { self.directions() * self.hidden() }
+        self.0.layer_inputs(layer)
+    }
+
+    /// V, the rows of the embedding, if there is one.
+    pub fn embedding(&self) -> Option<usize> {
+        self.0.embedding
     }
 
     /// V, the symbols that a network can be shown ([`crate::Sequences::of_symbols`]): each
-    /// selects one of the inputs, as a one-hot row does.
+    /// selects a row of the embedding, or, without one, one of the inputs, as a one-hot row
+    /// does.
     pub fn symbols(&self) -> usize {
-        self.inputs()
+        self.0.symbols()
+    }
+
+    /// What it remembers from step to step.
+    pub fn memory(&self) -> Memory {
+        self.0.memory
+    }
+
+    /// The values of a [`crate::State`] for each layer, direction and sequence: H; of a network
+    /// that remembers its outputs O; of one that remembers n inputs (n − 1)·I.
+    pub fn state_width(&self) -> usize {
+        match self.0.memory {
+            Memory::State => self.hidden(),
+            Memory::Output => self.outputs(),
+            Memory::Window(length) => (length - 1) * self.inputs(),
+        }
+    }
+
+    /// The rows of W_rec: H, or what else comes from the step before through weights.
+    pub(crate) fn recurrent_inputs(&self) -> usize {
+        self.0.recurrent_inputs()
     }
 
     /// S, the length of a padded row of hidden units.
     pub(crate) fn stride(&self) -> usize {
-        row_stride(self.hidden())
+        self.0.stride()
     }
 
     /// These sizes, for `steps` (T) steps of `batch` (B) sequences of the lab's network.
@@ -303,6 +219,22 @@ impl Config {
             outputs: self.outputs(),
         }
     }
+}
+
+/// Refuses a memory other than the states of a network that is not one small layer.
+fn check_memory(architecture: &Architecture) -> Result<(), Error> {
+    let Architecture { cell, layers, bidirectional, dropout, head, memory, .. } = *architecture;
+    let found = match (cell, head) {
+        (Cell::Gru | Cell::Lstm, _) => format!("a cell of {} gates", cell.gates()),
+        _ if layers > 1 => format!("{layers} layers"),
+        _ if bidirectional => "two directions".to_owned(),
+        _ if dropout > 0.0 => format!("a dropout of {dropout}"),
+        (_, None) => "no head".to_owned(),
+        (_, Some(Head { steps: HeadSteps::Last, .. })) => "a head on the last step".to_owned(),
+        (Cell::Elman(_), Some(_)) => return Ok(()),
+    };
+    let remembered = if memory == Memory::Output { "outputs" } else { "last inputs" };
+    Err(Error::Memory { remembered, found })
 }
 
 #[cfg(test)]
@@ -339,7 +271,46 @@ mod tests {
             let text = text(Architecture { dropout, ..lstm });
             assert!(text.contains(&format!("{dropout}")) && text.contains("[0, 1)"), "{text}");
         }
-        assert!(Config::new(Architecture { dropout: 0.99, ..lstm }).is_ok());
+        assert!(Config::new(Architecture { dropout: 0.99, layers: 2, ..lstm }).is_ok());
+        let text = text(Architecture { dropout: 0.25, ..lstm });
+        assert!(text.contains("0.25") && text.contains("there is one"), "{text}");
+    }
+
+    #[test]
+    fn configurations_of_older_versions_are_read() {
+        // without embedding and memory, and with a dropout that did nothing
+        let written = r#"{"cell":"lstm","inputs":3,"hidden":5,"layers":1,"bidirectional":false,
+            "bias":true,"dropout":0.25,"head":null}"#;
+        let lstm = Architecture::new(Cell::Lstm, 3, 5);
+        let config: Config = serde_json::from_str(written).unwrap();
+        assert_eq!(config.architecture(), lstm);
+        // and what is written now has no more than it needs
+        assert!(!serde_json::to_string(&config).unwrap().contains("memory"));
+        let head = Some(Head::linear(2));
+        let elman =
+            Architecture { head, ..Architecture::new(Cell::Elman(Nonlinearity::Relu), 3, 5) };
+        for architecture in [
+            Architecture { embedding: Some(7), ..lstm },
+            Architecture { memory: Memory::Output, ..elman },
+            Architecture { memory: Memory::Window(4), ..elman },
+        ] {
+            let config = Config::new(architecture).unwrap();
+            let text = serde_json::to_string(&config).unwrap();
+            assert_eq!(serde_json::from_str::<Config>(&text).unwrap(), config, "{text}");
+        }
+        let zero = written.replace("\"hidden\":5", "\"hidden\":0");
+        assert!(serde_json::from_str::<Config>(&zero).is_err());
+    }
+
+    #[test]
+    fn what_differs_is_named_and_nothing_else() {
+        let one = Architecture::new(Cell::Gru, 2, 3);
+        let other = Architecture { hidden: 4, head: Some(Head::linear(5)), ..one };
+        let [one, other] = [one, other].map(|architecture| Config::new(architecture).unwrap());
+        assert_eq!(one.differences(one), "");
+        let text = other.differences(one);
+        assert!(text.starts_with("hidden units: 4, not 3; the head: 5 outputs"), "{text}");
+        assert!(text.ends_with("not none") && !text.contains("inputs"), "{text}");
     }
 
     #[test]

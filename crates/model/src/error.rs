@@ -1,5 +1,7 @@
 //! What can go wrong: a configuration that makes no sense, weights that do not fit.
 
+use crate::size;
+
 /// An error of this crate; the text names the thing, the value and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -11,11 +13,19 @@ pub enum Error {
     #[error("a dropout of {0} makes no sense; give a share in [0, 1)")]
     Dropout(f32),
 
+    /// Dropout stands between layers, and there is one.
+    #[error(
+        "a dropout of {0} would do nothing: it stands between layers, and there is one; take two \
+         layers or more, or a dropout of 0"
+    )]
+    DropoutOfOneLayer(f32),
+
     /// The parameters would not fit in memory.
     #[error(
-        "a network of {inputs} inputs, {layers} layers of {hidden} hidden units and {outputs} \
-         outputs does not fit in memory; at most {} parameters do",
-        crate::config::MOST_PARAMETERS
+        "a network of {inputs} inputs, {layers} layers of {hidden} hidden units, {outputs} \
+         outputs and an embedding of {symbols} symbols does not fit in memory; at most {} \
+         parameters do",
+        size::MOST_PARAMETERS
     )]
     TooLarge {
         /// I
@@ -26,6 +36,30 @@ pub enum Error {
         layers: usize,
         /// O
         outputs: usize,
+        /// V of an embedding, 0 without one.
+        symbols: usize,
+    },
+
+    /// Only a small network remembers its outputs or its inputs.
+    #[error(
+        "a network that remembers its {remembered} has one layer of an Elman cell in one \
+         direction, a head on every step and no dropout; this one has {found}"
+    )]
+    Memory {
+        /// What it is to remember.
+        remembered: &'static str,
+        /// What it has instead.
+        found: String,
+    },
+
+    /// A network with an embedding was given values.
+    #[error(
+        "a network with an embedding takes symbols, each below {symbols}, and was given values; \
+         make the sequences with Sequences::of_symbols, a stream's step with step_symbol"
+    )]
+    ValuesForEmbedding {
+        /// V
+        symbols: usize,
     },
 
     /// A mask of a loss has not one mark for each step of each sequence.
@@ -70,21 +104,25 @@ pub enum Error {
     },
 
     /// The bytes are not a safetensors file.
-    #[error("the weights are not a whole safetensors file ({0}); train the network again")]
+    #[error(
+        "the weights are not a whole safetensors file ({0}); write them again (in PyTorch by \
+         safetensors.torch.save_file(module.state_dict(), path)), or train the network again"
+    )]
     NotSafetensors(#[from] safetensors::SafeTensorError),
 
-    /// A tensor that the network has is not among the weights.
-    #[error("the weights hold no tensor `{expected}`; they hold {found:?}")]
-    MissingTensor {
-        /// The name looked for.
-        expected: String,
-        /// The names there are.
-        found: Vec<String>,
+    /// The tensors are not those of the network.
+    #[error(
+        "the weights do not fit the network: {}; take the configuration that they were saved \
+         with (a prefix such as `lstm.` or `module.` may stand before all names; a Linear behind \
+         the cells is called `head`, an Embedding before them `embedding`)",
+        differences_of_names(missing, foreign)
+    )]
+    Tensors {
+        /// The tensors that the network has, and the weights do not; sorted.
+        missing: Vec<String>,
+        /// The tensors that the weights hold, and the network does not have; sorted.
+        foreign: Vec<String>,
     },
-
-    /// A tensor that the network does not have is among the weights.
-    #[error("the weights hold a tensor `{0}`, which this network does not have")]
-    ForeignTensor(String),
 
     /// A tensor has another shape or type than the network's.
     #[error("tensor `{name}` is {found}, the network's configuration asks for {expected}")]
@@ -105,6 +143,27 @@ pub enum Error {
         /// Where in the tensor, row-major.
         index: usize,
         /// NaN or an infinity.
+        value: f32,
+    },
+
+    /// The arena of parameters has another length.
+    #[error("{found} values are no parameters of the network, whose arena holds {expected}")]
+    ArenaSize {
+        /// How many there are.
+        found: usize,
+        /// How many there must be.
+        expected: usize,
+    },
+
+    /// The padding between parameters is not zero.
+    #[error(
+        "the padding of the parameters holds {value} at place {place} of the arena; it must be \
+         zero: Parameters::clear_padding makes it so"
+    )]
+    Padding {
+        /// Where in the arena.
+        place: usize,
+        /// What is there.
         value: f32,
     },
 
@@ -170,7 +229,7 @@ pub enum Error {
         "a pass of {steps} steps of {batch} sequences does not fit in memory; cut it into fewer \
          sequences, or into chunks of fewer steps that start from the state before (at most {} \
          steps)",
-        crate::sequences::MOST_STEPS
+        size::MOST_STEPS
     )]
     PassTooLarge {
         /// T
@@ -218,13 +277,8 @@ pub enum Error {
     },
 
     /// States are of another network or batch.
-    #[error("the states are of {found}; the sequences ask for {expected}")]
-    State {
-        /// Whose they are.
-        found: String,
-        /// Whose they should be.
-        expected: String,
-    },
+    #[error("the states are of another network or batch than asked for: {0}")]
+    State(String),
 
     /// A step of a stream was given slices of other sizes.
     #[error("a step was given {found} {what}; the network has {expected}")]
@@ -255,4 +309,23 @@ pub enum Error {
          last step; run whole sequences with Network, or train a network of one direction"
     )]
     BidirectionalStream,
+}
+
+/// "they hold no tensor `a`, `b`; they hold `c`, which it does not have"
+fn differences_of_names(missing: &[String], foreign: &[String]) -> String {
+    let listed = |names: &[String]| {
+        const MOST: usize = 100;
+        let shown = names.iter().take(MOST).map(|name| format!("`{}`", name.escape_debug()));
+        let mut text = shown.collect::<Vec<_>>().join(", ");
+        if names.len() > MOST {
+            text += &format!(" and {} more", names.len() - MOST);
+        }
+        text
+    };
+    let parts = [
+        (missing, format!("they hold no tensor {}", listed(missing))),
+        (foreign, format!("they hold {}, which it does not have", listed(foreign))),
+    ];
+    let parts = parts.into_iter().filter(|(names, _)| !names.is_empty());
+    parts.map(|(_, text)| text).collect::<Vec<_>>().join("; ")
 }

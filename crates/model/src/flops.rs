@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! a product [m, k]·[k, n]     2·m·k·n                  a multiplication and an addition each
-//! a layer, forward            D·2·T·B·G·H·(H + I)      x·W_in and h·W_rec of each step
+//! a layer, forward            D·2·T·B·G·H·(H + I)      x·W_in and h·W_rec of each step (of one
+//!                                                      that remembers outputs O, of a window 0
+//!                                                      instead of H)
 //! a training step             3 × forward              BPTT has two such products for each one
 //! ```
 //!
@@ -22,7 +24,8 @@ pub fn forward(config: Config, steps: usize, batch: usize) -> f64 {
     let (hidden, directions) = (config.hidden(), config.directions());
     let sums = config.cell().gates() * hidden; // G·H
     // Not `product(steps * batch, …)`: T·B may exceed a usize where only a count is asked for.
-    let per_row = |layer| product(directions, config.layer_inputs(layer) + hidden, sums);
+    let per_row =
+        |layer| product(directions, config.layer_inputs(layer) + config.recurrent_inputs(), sums);
     let rows = steps as f64 * batch as f64;
     let layers: f64 = (0..config.layers()).map(|layer| rows * per_row(layer)).sum();
     let head = config.head().map_or(0.0, |head| {
@@ -43,7 +46,7 @@ pub fn training_step(config: Config, steps: usize, batch: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Architecture, Cell, Head};
+    use crate::{Architecture, Cell, Head, Memory, Nonlinearity};
 
     #[test]
     fn a_layer_is_counted_as_its_two_products() {
@@ -74,6 +77,19 @@ mod tests {
         let head = Head { steps: HeadSteps::Last, ..Head::linear(outputs) };
         let last = Config::new(Architecture { head: Some(head), ..bidirectional }).unwrap();
         assert_eq!(forward(last, steps, batch), layers + product(batch, 2 * hidden, outputs));
+    }
+
+    #[test]
+    fn a_window_meets_its_inputs_and_a_jordan_network_its_outputs_instead_of_the_states() {
+        let elman = Architecture::new(Cell::Elman(Nonlinearity::Tanh), 3, 5);
+        let elman = Architecture { head: Some(Head::linear(2)), ..elman };
+        for (memory, inputs) in
+            [(Memory::State, 3 + 5), (Memory::Output, 3 + 2), (Memory::Window(4), 4 * 3)]
+        {
+            let config = Config::new(Architecture { memory, ..elman }).unwrap();
+            let expected = product(7, inputs, 5) + product(7, 5, 2);
+            assert_eq!(forward(config, 7, 1), expected, "{memory:?}");
+        }
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! The inputs of a pass: values, or symbols that stand for rows of them.
+//! The inputs of a pass: values, or symbols that stand for rows of them; and columns of what is
+//! `[rows, B, width]`.
 //!
 //! No sizes and no checks here: those are the doors' (`sequences`).
 
 use kernels::buffer::Buffer;
+use std::ops::Range;
 
 /// The inputs of T steps of B sequences, time-major.
 ///
@@ -11,7 +13,8 @@ use kernels::buffer::Buffer;
 pub enum Inputs<'a> {
     /// `[T, B, I]`: all inputs of each step.
     Values(&'a [f32]),
-    /// `[T, B]`: of each step the one input that is 1, the others being 0.
+    /// `[T, B]`: of each step the one input that is 1, the others being 0; or, where there is an
+    /// embedding, the row of it that is the input.
     Symbols(&'a [u32]),
 }
 
@@ -63,5 +66,19 @@ impl<'a> From<&'a [u32]> for Inputs<'a> {
 impl<'a> From<&'a Vec<u32>> for Inputs<'a> {
     fn from(symbols: &'a Vec<u32>) -> Self {
         Self::Symbols(symbols)
+    }
+}
+
+/// The columns `range` of `all` `[rows, batch, width]`, over `part` `[rows, range, width]`.
+pub(crate) fn copy_columns<T: Copy>(
+    all: &[T],
+    batch: usize,
+    width: usize,
+    range: Range<usize>,
+    part: &mut Vec<T>,
+) {
+    part.clear();
+    for row in all.chunks_exact((batch * width).max(1)) {
+        part.extend_from_slice(&row[range.start * width..range.end * width]);
     }
 }

@@ -1,11 +1,12 @@
 //! A network at work: forward, and backward through time, over buffers it keeps.
 //!
 //! One door; which path serves a pass is decided behind it: the lab's network runs fused
-//! (`lab`), every other layer by layer and segment by segment (`layers`).
+//! (`lab`), every other recurrent one layer by layer and segment by segment (`layers`), and those
+//! that remember something else than their states in `plain`.
 //!
 //! # Memory
 //!
-//! What a forward pass keeps for the way back, in bytes for each of the T·B·S places of a
+//! What a forward pass keeps for the backward pass, in bytes for each of the T·B·S places of a
 //! layer and direction (S is H rounded up to 16):
 //!
 //! | cell | bytes | kept |
@@ -19,24 +20,31 @@
 //! adds 2 bytes for 16 units. [`Network::recompute`] keeps these starts alone, and the
 //! rest for one segment at a time: of the order of √T instead of T. With two directions it
 //! keeps h of all steps, too, since the layer above needs both at once (so it saves an
-//! Elman network nothing). [`Network::activation_bytes`]
-//! tells what is in use; the way back adds 4 bytes for each of the places of a segment (two
-//! directions: of all). Nothing is allocated for these until a longer pass.
+//! Elman network nothing). Inputs count where they had to be copied: of sequences of unequal
+//! length, and rows of an embedding. [`Network::activation_bytes`] tells what is in use.
+//!
+//! The backward pass adds 4 bytes for each of the places of a segment (two directions: of all).
+//! Nothing is allocated for all these until a longer pass.
 
 mod backward;
 mod dropout;
 mod forward;
+mod jordan;
 mod lab;
 mod layers;
 mod output;
+mod packed;
+mod plain;
 mod product;
 mod segment;
 mod track;
+mod window;
 
 use crate::sequences::Sequences;
-use crate::{Config, Inputs, Parameters, State, size};
+use crate::{Config, Inputs, Memory, Parameters, State, size};
 use lab::Lab;
 use layers::Layers;
+use plain::Plain;
 use rand::Rng;
 use track::Keep;
 
@@ -73,6 +81,8 @@ pub struct Network {
     keep: Keep,
     lab: Option<Lab>,
     layers: Layers,
+    /// Of a network that remembers something else than its states, which takes no other path.
+    plain: Option<Plain>,
     /// Whether the last pass took the lab's path.
     is_lab: bool,
     /// Whether the last pass was shown symbols, on the other path.
@@ -89,14 +99,15 @@ impl Network {
             keep: Keep::All,
             lab: config.is_lab().then(|| Lab::new(config)),
             layers: Layers::default(),
+            plain: (config.memory() != Memory::State).then(Plain::default),
             is_lab: config.is_lab(),
             had_symbols: false,
             size: (0, 0),
         }
     }
 
-    /// The same, computing on the way back again what forward passes do not keep: for long
-    /// sequences. It changes no bit of the results, and costs a second forward pass.
+    /// The same, where the backward pass computes again what the forward pass did not keep: for
+    /// long sequences. It changes no bit of the results, and costs a second forward pass.
     pub fn recompute(self) -> Self {
         Self { keep: Keep::Starts, ..self }
     }
@@ -113,7 +124,8 @@ impl Network {
     /// For data that may be wrong there is [`Sequences`], which refuses what is not finite.
     ///
     /// # Panics
-    /// If `x` does not hold T·B·I values, or `parameters` are of another size.
+    /// If `x` does not hold T·B·I values, `parameters` are of another size, or the network has an
+    /// embedding, which takes symbols ([`Sequences::of_symbols`]).
     #[inline]
     pub fn forward(
         &mut self,
@@ -129,7 +141,8 @@ impl Network {
             (self.size, self.is_lab) = ((steps, batch), true);
             return self.outputs();
         }
-        check_values(x, steps, batch, self.config.inputs());
+        size::check_values(x, steps, batch, self.config.inputs());
+        assert!(self.config.embedding().is_none(), "a network with an embedding takes symbols");
         let sequences = Sequences::trusted(self.config, x.into(), steps, batch);
         self.pass(parameters, &sequences, None, self.keep)
     }
@@ -148,7 +161,7 @@ impl Network {
     }
 
     /// The second part of [`Network::forward`], behind [`Network::states`]: the outputs
-    /// `[T, B, O]`, by the `W_out` of `parameters`. The way back takes the same one, even where
+    /// `[T, B, O]`, by the `W_out` of `parameters`. The backward pass takes the same one, even where
     /// `parameters` have another by then; so `W_out` may be changed as soon as its gradient is
     /// there, by [`Network::head_gradient`].
     ///
@@ -163,7 +176,7 @@ impl Network {
     }
 
     /// The gradient of `W_out`, which [`Network::backward`] writes, too, and which does not need
-    /// the way back: summed over T and B, over its place in `gradient`. `dy` is as there.
+    /// the backward pass: summed over T and B, over its place in `gradient`. `dy` is as there.
     ///
     /// # Panics
     /// If the network is not a lab's, or a size is not that of the last pass.
@@ -197,7 +210,7 @@ impl Network {
         self.pass(parameters, sequences, Some(generator), self.keep)
     }
 
-    /// As [`Network::run`], for the outputs alone: no way back follows. It keeps less, and
+    /// As [`Network::run`], for the outputs alone: no backward pass follows. It keeps less, and
     /// may be faster.
     pub fn infer(&mut self, parameters: &Parameters, sequences: &Sequences<'_>) -> &[f32] {
         self.pass(parameters, sequences, None, Keep::Nothing)
@@ -224,6 +237,10 @@ impl Network {
             _ => {
                 self.is_lab = false;
                 self.had_symbols = matches!(sequences.inputs, Inputs::Symbols(_));
+                if let Some(plain) = &mut self.plain {
+                    plain.forward(parameters, sequences, keep != Keep::Nothing);
+                    return plain.outputs(self.config);
+                }
                 self.layers.forward(parameters, sequences, dropout, keep);
                 self.layers.outputs()
             }
@@ -237,7 +254,7 @@ impl Network {
     ///
     /// # Panics
     /// If a slice or the parameters do not have the sizes of that pass, or that pass was
-    /// [`Network::infer`], or its way back has been gone: it uses up what the pass kept.
+    /// [`Network::infer`], or has been gone back through before: that uses up what it kept.
     #[inline]
     pub fn backward<'i>(
         &mut self,
@@ -252,7 +269,8 @@ impl Network {
     /// As [`Network::backward`]; `dx` `[T, B, I]` becomes the gradient of the inputs.
     ///
     /// # Panics
-    /// As [`Network::backward`], and if the inputs are symbols, which have no gradient.
+    /// As [`Network::backward`], and if the inputs are symbols, which have no gradient. (An
+    /// embedding has; it is among the parameters.)
     pub fn backward_to_inputs<'i>(
         &mut self,
         parameters: &Parameters,
@@ -286,7 +304,7 @@ impl Network {
             (self.had_symbols && !self.is_lab, matches!(inputs, Inputs::Symbols(_)));
         assert!(
             had_symbols == has_symbols,
-            "the way back is given {}, the pass was not",
+            "the backward pass is given {}, the forward pass was not",
             if has_symbols { "symbols" } else { "values" }
         );
         assert!(!has_symbols || dx.is_none(), "symbols have no gradient; values have");
@@ -310,7 +328,10 @@ impl Network {
                     }
                 }
             }
-            _ => self.layers.backward(parameters, inputs, dy, gradient, dx),
+            _ => match &mut self.plain {
+                Some(plain) => plain.backward(parameters, inputs, dy, gradient, dx),
+                None => self.layers.backward(parameters, inputs, dy, gradient, dx),
+            },
         }
     }
 
@@ -319,7 +340,10 @@ impl Network {
     pub fn outputs(&self) -> &[f32] {
         match &self.lab {
             Some(lab) if self.is_lab => lab.outputs(),
-            _ => self.layers.outputs(),
+            _ => match &self.plain {
+                Some(plain) => plain.outputs(self.config),
+                None => self.layers.outputs(),
+            },
         }
     }
 
@@ -337,14 +361,21 @@ impl Network {
                 }
                 state
             }
-            _ => self.layers.state(self.config),
+            _ => match &self.plain {
+                Some(plain) => plain.state(self.config),
+                None => self.layers.state(self.config),
+            },
         }
     }
 
     /// The gradient of the states that the last pass started from, once it has been carried
     /// back; none if it started from zeros by itself.
     pub fn start_gradient(&self) -> Option<State> {
-        if self.is_lab { None } else { self.layers.start_gradient(self.config) }
+        match &self.plain {
+            Some(plain) => plain.start_gradient(self.config),
+            None if self.is_lab => None,
+            None => self.layers.start_gradient(self.config),
+        }
     }
 
     /// The hidden units `[H]` of sequence `sequence` at step `step` in the last pass: of the
@@ -353,8 +384,9 @@ impl Network {
     /// # Panics
     /// If there was no such step or sequence, or it was not kept.
     pub fn hidden(&self, step: usize, sequence: usize) -> &[f32] {
-        let hidden = match &self.lab {
-            Some(lab) if self.is_lab => lab.hidden(step, sequence),
+        let hidden = match (&self.lab, &self.plain) {
+            (Some(lab), _) if self.is_lab => lab.hidden(step, sequence),
+            (_, Some(plain)) => plain.hidden(self.config, step, sequence),
             _ => self.layers.hidden(self.config, step, sequence),
         };
         let (steps, batch) = self.size;
@@ -375,10 +407,12 @@ impl Network {
         self.layers.keeps(self.config, (layer, direction), (step, sequence), unit)
     }
 
-    /// Bytes that the last forward pass keeps for the way back; see the table above.
+    /// Bytes that the last forward pass keeps for the backward pass; see the table on the
+    /// front page.
     pub fn activation_bytes(&self) -> usize {
-        match &self.lab {
-            Some(lab) if self.is_lab => lab.bytes(),
+        match (&self.lab, &self.plain) {
+            (Some(lab), _) if self.is_lab => lab.bytes(),
+            (_, Some(plain)) => plain.bytes(),
             _ => self.layers.bytes(),
         }
     }
@@ -387,17 +421,8 @@ impl Network {
     fn check(&self, config: Config, name: &str) {
         assert!(
             config == self.config,
-            "the {name} are of {config:?}, the network is of {:?}",
-            self.config
+            "the {name} are of another network than this: {}",
+            config.differences(self.config)
         );
     }
-}
-
-/// Refuses values `x` that are not `[T, B, I]`.
-fn check_values(x: &[f32], steps: usize, batch: usize, inputs: usize) {
-    assert!(
-        size::product([steps, batch, inputs]) == Some(x.len()),
-        "x holds {} values, {steps} steps of {batch} sequences of {inputs} inputs do not",
-        x.len()
-    );
 }

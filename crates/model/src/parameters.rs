@@ -4,16 +4,17 @@
 //! checkpoint or a copy is one loop over [`Parameters::arena`]. Where each value lies
 //! is `layout`'s; by PyTorch's names, [`Parameters::tensors`] tells.
 
+use crate::finite::all_finite;
 use crate::layout::{self, InputRows, Role, Tensor};
 use crate::used::UsedRows;
-use crate::{Config, Error, size};
+use crate::{Config, Error, Memory, size};
 use kernels::buffer::Buffer;
 use kernels::recurrent::Weights;
 use rand::{Rng, RngExt};
 use std::ops::Range;
 
 /// The weights and biases (or their gradients) of one network, in rows padded with
-/// zeros: for each layer and direction `W_in` `[I_l, G·S]`, `W_rec` `[H, G·S]` (row:
+/// zeros: the embedding `[V, I]`, if there is one; for each layer and direction `W_in` `[I_l, G·S]`, `W_rec` `[H, G·S]` (row:
 /// from), `b_in` and `b_rec` `[G·S]`; then the head's `W_out` `[O, D·S]` and `b_out`.
 /// The gates of 16 units stand side by side in such a row.
 #[derive(Clone, Debug)]
@@ -37,6 +38,30 @@ pub(crate) struct Layer<T> {
     pub b_rec: T,
 }
 
+/// The padded view of an embedding, to read or to write.
+#[derive(Debug)]
+pub(crate) struct Embedding<T> {
+    values: T,
+    /// I
+    width: usize,
+    rows: InputRows,
+}
+
+impl<'a> Embedding<&'a [f32]> {
+    /// `[I]`: the row of `symbol`.
+    pub fn row(&self, symbol: u32) -> &'a [f32] {
+        &self.values[self.rows.range(symbol as usize)][..self.width]
+    }
+}
+
+impl Embedding<&mut [f32]> {
+    /// Adds to the row of `symbol`.
+    pub fn add(&mut self, symbol: u32, values: &[f32]) {
+        let row = &mut self.values[self.rows.range(symbol as usize)][..self.width];
+        row.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+    }
+}
+
 impl Parameters {
     /// All zeros.
     ///
@@ -56,13 +81,21 @@ impl Parameters {
     }
 
     /// As PyTorch starts: `RNN`, `GRU` and `LSTM` uniform in ±1/√H, weights and biases,
-    /// the `Linear` of the head in ±1/√(D·H); tensor by tensor, row by row.
+    /// the `Linear` of the head in ±1/√(D·H), an `Embedding` normal with mean 0 and variance 1;
+    /// tensor by tensor, row by row. The weights of a network that remembers its last inputs are
+    /// those of a `Linear` of n·I inputs, uniform in ±1/√(n·I).
     pub fn initialised(config: Config, generator: &mut impl Rng) -> Self {
         let mut parameters = Self::zeros(config);
         parameters.used.set_any();
         for tensor in parameters.tensors() {
-            let fan_in = match tensor.role() {
-                Role::Head | Role::HeadBias => config.directions() * config.hidden(),
+            let fan_in = match (tensor.role(), config.memory()) {
+                (Role::Embedding, _) => {
+                    let indices = tensor.indices();
+                    indices.for_each(|index| parameters.arena[index] = normal(generator));
+                    continue;
+                }
+                (Role::Head | Role::HeadBias, _) => config.directions() * config.hidden(),
+                (_, Memory::Window(_)) => config.layer_inputs(0),
                 _ => config.hidden(),
             };
             let bound = 1.0 / (fan_in as f32).sqrt();
@@ -83,7 +116,9 @@ impl Parameters {
         &self.arena
     }
 
-    /// Everything, padding included. What is written to the padding must be zero.
+    /// Everything, padding included. What is written to the padding must be zero: what an
+    /// update of values and gradients that are finite makes of zeros. Where that is not sure,
+    /// [`Parameters::clear_padding`] restores it.
     #[inline]
     pub fn arena_mut(&mut self) -> &mut [f32] {
         self.used.set_any();
@@ -103,7 +138,7 @@ impl Parameters {
     /// # Ok::<(), model::Error>(())
     /// ```
     pub fn tensors(&self) -> Vec<Tensor> {
-        layout::tensors(self.config)
+        self.config.tensors()
     }
 
     /// The rows of `W_in` `[I, H]`, without padding, of a network of one gate (in the
@@ -139,38 +174,94 @@ impl Parameters {
     pub fn for_each_row_mut(&mut self, mut visit: impl FnMut(&mut [f32])) {
         self.used.set_any();
         let mut rest = &mut self.arena[..];
-        for (used, padded) in layout::stretches(self.config) {
+        for (used, padded) in layout::stretches(self.config.architecture()) {
             let (stretch, behind) = rest.split_at_mut(padded);
             visit(&mut stretch[..used]);
             rest = behind;
         }
     }
 
-    /// Is every value finite? One pass over the arena.
-    pub fn is_finite(&self) -> bool {
-        crate::all_finite(&self.arena)
+    /// The parameters in an arena that was [`Parameters::arena`] once.
+    ///
+    /// # Errors
+    /// If it has another length, a value is not finite, or the padding is not zero.
+    pub fn from_arena(config: Config, arena: &[f32]) -> Result<Self, Error> {
+        let mut parameters = Self::zeros(config);
+        let expected = parameters.arena.len();
+        if arena.len() != expected {
+            return Err(Error::ArenaSize { found: arena.len(), expected });
+        }
+        parameters.arena_mut().copy_from_slice(arena);
+        parameters.check_finite()?;
+        Ok(parameters)
     }
 
-    /// Refuses a value that is not finite by its tensor and place.
+    /// Sets the padding to zero, whatever was written there.
+    pub fn clear_padding(&mut self) {
+        let mut rest = &mut self.arena[..];
+        for (used, padded) in layout::stretches(self.config.architecture()) {
+            let (stretch, behind) = rest.split_at_mut(padded);
+            stretch[used..].fill(0.0);
+            rest = behind;
+        }
+    }
+
+    /// Is every value finite, and the padding zero? What [`Parameters::check_finite`] says, in
+    /// one pass over the arena.
+    pub fn is_finite(&self) -> bool {
+        all_finite(&self.arena) && self.padding().is_none()
+    }
+
+    /// Refuses a value that is not finite by its tensor and place, and padding that is not zero.
     ///
     /// # Errors
     /// If there is one.
     pub fn check_finite(&self) -> Result<(), Error> {
-        if self.is_finite() {
-            return Ok(());
-        }
-        for tensor in self.tensors() {
-            let mut values = tensor.indices().map(|index| self.arena[index]).enumerate();
-            if let Some((index, value)) = values.find(|(_, value)| !value.is_finite()) {
-                return Err(Error::NotFinite { name: tensor.name().to_owned(), index, value });
+        if !all_finite(&self.arena) {
+            for tensor in self.tensors() {
+                let mut values = tensor.indices().map(|index| self.arena[index]).enumerate();
+                if let Some((index, value)) = values.find(|(_, value)| !value.is_finite()) {
+                    return Err(Error::NotFinite { name: tensor.name().to_owned(), index, value });
+                }
             }
         }
-        Ok(()) // in the padding, which no result meets
+        match self.padding() {
+            None => Ok(()),
+            Some((place, value)) => Err(Error::Padding { place, value }),
+        }
+    }
+
+    /// What stands in the padding, if it is not all zero: its first place and value.
+    fn padding(&self) -> Option<(usize, f32)> {
+        if !layout::has_padding(self.config.architecture()) {
+            return None;
+        }
+        let mut start = 0;
+        for (used, padded) in layout::stretches(self.config.architecture()) {
+            let padding = &self.arena[start + used..start + padded];
+            if let Some(place) = padding.iter().position(|&value| value != 0.0) {
+                return Some((start + used + place, padding[place]));
+            }
+            start += padded;
+        }
+        None
+    }
+
+    /// The padded embedding `[V, I rounded up to 16]`, if there is one.
+    pub(crate) fn embedding(&self) -> Option<Embedding<&[f32]>> {
+        let rows = layout::embedding(self.config.architecture())?;
+        Some(Embedding { values: &self.arena[rows.all()], width: self.config.inputs(), rows })
+    }
+
+    /// The same, to write.
+    pub(crate) fn embedding_mut(&mut self) -> Option<Embedding<&mut [f32]>> {
+        let rows = layout::embedding(self.config.architecture())?;
+        Some(Embedding { values: &mut self.arena[rows.all()], width: self.config.inputs(), rows })
     }
 
     /// The padded views of layer `layer`, direction `direction`.
     pub(crate) fn layer(&self, layer: usize, direction: usize) -> Layer<&[f32]> {
-        let places = layout::layer(self.config, layer, direction);
+        let places = layout::layer(self.config.architecture(), layer, direction);
         Layer {
             w_in: &self.arena[places.w_in],
             w_rec: &self.arena[places.w_rec],
@@ -183,7 +274,7 @@ impl Parameters {
     /// `symbols` select, which are to be added to. All input rows are zero then.
     pub(crate) fn begin_gradient(&mut self, symbols: Option<&[u32]>) {
         let Some(symbols) = symbols else { return self.used.set_any() };
-        for region in layout::input_rows(self.config) {
+        for region in layout::input_rows(self.config.architecture()) {
             match self.used.rows() {
                 None => self.arena[region.all()].fill(0.0),
                 Some(rows) => {
@@ -197,7 +288,7 @@ impl Parameters {
     /// The padded views of layer `layer`, direction `direction`, to write; behind
     /// [`Parameters::begin_gradient`].
     pub(crate) fn layer_mut(&mut self, layer: usize, direction: usize) -> Layer<&mut [f32]> {
-        let places = layout::layer(self.config, layer, direction);
+        let places = layout::layer(self.config.architecture(), layer, direction);
         let all = &mut self.arena[places.w_in.start..places.b_rec.end];
         let (w_in, rest) = all.split_at_mut(places.w_in.len());
         let (w_rec, rest) = rest.split_at_mut(places.w_rec.len());
@@ -205,10 +296,11 @@ impl Parameters {
         Layer { w_in, w_rec, b_in, b_rec }
     }
 
-    /// Where the rows that a symbol selects lie in the arena: those of `W_in` `[I, G·S]` of the
-    /// first layer, forward, one an input.
+    /// Where the rows that a symbol selects lie in the arena: those of the embedding `[V, I]`, or
+    /// without one those of `W_in` `[I, G·S]` of the first layer, forward, one an input. (Of a
+    /// window of n inputs, n·I, of which a symbol selects n, one in each I.)
     pub fn input_rows(&self) -> InputRows {
-        layout::input_rows(self.config).next().expect("a direction")
+        layout::input_rows(self.config.architecture()).next().expect("a direction")
     }
 
     /// Of a gradient that a backward pass over symbols wrote: the input rows (of each direction)
@@ -238,7 +330,8 @@ impl Parameters {
     /// and direction, and the head. Whole cache lines, and the end of it.
     pub fn tail_range(&self) -> Range<usize> {
         let config = self.config;
-        let places = layout::layer(config, config.layers() - 1, config.directions() - 1);
+        let places =
+            layout::layer(config.architecture(), config.layers() - 1, config.directions() - 1);
         places.w_rec.end..self.arena.len()
     }
 
@@ -246,18 +339,18 @@ impl Parameters {
     /// it. Empty without a head.
     pub fn head_range(&self) -> Range<usize> {
         let end = self.arena.len();
-        layout::head(self.config).map_or(end..end, |places| places.w_out.start..end)
+        layout::head(self.config.architecture()).map_or(end..end, |places| places.w_out.start..end)
     }
 
     /// The padded `W_out` `[O, D·S]` and `b_out`, which is empty without a bias.
     pub(crate) fn head(&self) -> Option<(&[f32], &[f32])> {
-        let places = layout::head(self.config)?;
+        let places = layout::head(self.config.architecture())?;
         Some((&self.arena[places.w_out], &self.arena[places.b_out]))
     }
 
     /// The padded `W_out` `[O, D·S]` and `b_out`, to write.
     pub(crate) fn head_mut(&mut self) -> Option<(&mut [f32], &mut [f32])> {
-        let places = layout::head(self.config)?;
+        let places = layout::head(self.config.architecture())?;
         Some(self.arena[places.w_out.start..places.b_out.end].split_at_mut(places.w_out.len()))
     }
 
@@ -290,6 +383,12 @@ impl Parameters {
     }
 }
 
+/// A normal number of mean 0 and variance 1, by G. E. P. Box and M. E. Muller (1958).
+fn normal(generator: &mut impl Rng) -> f32 {
+    let (u, v): (f64, f64) = (generator.random(), generator.random());
+    ((-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
+}
+
 /// The stretches of an arena of `len` values without the input rows that are not `used`.
 fn for_each_used(config: Config, used: &UsedRows, len: usize, mut visit: impl FnMut(Range<usize>)) {
     let (mut open, mut behind) = (0..0, 0);
@@ -303,7 +402,7 @@ fn for_each_used(config: Config, used: &UsedRows, len: usize, mut visit: impl Fn
             open = range;
         }
     };
-    for region in layout::input_rows(config) {
+    for region in layout::input_rows(config.architecture()) {
         let Some(rows) = used.rows() else { break };
         push(behind..region.start);
         rows.iter().for_each(|&row| push(region.range(row as usize)));
@@ -350,6 +449,21 @@ mod tests {
             assert_eq!(parameters.arena()[0], 1.0);
             assert_eq!(parameters.layer(0, 0).w_rec[0], 2.0);
         }
+    }
+
+    #[test]
+    fn the_fused_path_sees_the_weights_where_the_layout_has_them() {
+        let config = Config::lab(3, 17, 2).unwrap();
+        let mut parameters = Parameters::uniform(config, &mut Xoshiro256PlusPlus::seed_from_u64(1));
+        let layer = parameters.layer(0, 0);
+        let (w_out, _) = parameters.head().unwrap();
+        let lab = parameters.lab_weights();
+        assert_eq!((lab.w_in, lab.w_rec, lab.w_out), (layer.w_in, layer.w_rec, w_out));
+        let lab = parameters.lab_weights_mut();
+        let lens = [lab.w_in.len(), lab.w_rec.len(), lab.w_out.len()];
+        lab.w_rec[0] = 9.0;
+        assert_eq!(lens, [3 * 32, 17 * 32, 2 * 32]);
+        assert_eq!(parameters.layer(0, 0).w_rec[0], 9.0);
     }
 
     #[test]

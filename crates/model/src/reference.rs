@@ -9,44 +9,27 @@
 //! layers; I_l is I for the first layer and D·H above. A gradient is `d` and the name.
 
 mod cell;
+mod plain;
+mod weights;
 
 pub use cell::Step;
+pub use weights::{Layer, Linear, Matrix};
 
-use crate::{Config, HeadActivation, HeadSteps, Parameters, layout};
-
-/// Rows of equal length.
-pub type Matrix = Vec<Vec<f64>>;
+use crate::{Config, HeadActivation, HeadSteps, Memory, Parameters};
+use kernels::reference::sigmoid;
+use plain::Plain;
+use weights::{add, add_outer, add_to_column, add_transposed, affine, selected};
 
 /// Weights, or gradients, in f64, without padding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reference {
     config: Config,
+    /// `[V][I]`, if there is one.
+    pub embedding: Option<Matrix>,
     /// `[L·D]`: layer by layer, its directions one after the other.
     pub layers: Vec<Layer>,
     /// The head, if there is one.
     pub head: Option<Linear>,
-}
-
-/// The weights of one layer and direction, as PyTorch has them.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Layer {
-    /// `[G·H][I_l]`, row: to unit.
-    pub w_ih: Matrix,
-    /// `[G·H][H]`, row: to unit.
-    pub w_hh: Matrix,
-    /// `[G·H]`, empty without biases.
-    pub b_ih: Vec<f64>,
-    /// `[G·H]`, empty without biases.
-    pub b_hh: Vec<f64>,
-}
-
-/// The weights of the head.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Linear {
-    /// `[O][D·H]`, row: to output.
-    pub weight: Matrix,
-    /// `[O]`, empty without a bias.
-    pub bias: Vec<f64>,
 }
 
 /// The inputs of one sequence.
@@ -54,7 +37,8 @@ pub struct Linear {
 pub enum Sequence<'a> {
     /// `[T][I]`
     Values(&'a [Vec<f64>]),
-    /// `[T]`: each selects the column of W_ih that a one-hot row of values would.
+    /// `[T]`: each selects the column of W_ih that a one-hot row of values would; or, where there
+    /// is an embedding, its row.
     Symbols(&'a [u32]),
 }
 
@@ -76,7 +60,8 @@ impl<'a> From<&'a [u32]> for Sequence<'a> {
     }
 }
 
-/// The states, or their gradients, of one sequence between two steps.
+/// The states, or their gradients, of one sequence between two steps; or what else the network
+/// remembers ([`crate::Memory`]), of [`Config::state_width`] instead of H.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
     /// `[L·D][H]`
@@ -88,12 +73,12 @@ pub struct State {
 impl State {
     /// All zeros.
     pub fn zeros(config: Config) -> Self {
-        let zeros = vec![vec![0.0; config.hidden()]; config.layers() * config.directions()];
+        let zeros = vec![vec![0.0; config.state_width()]; config.layers() * config.directions()];
         Self { h: zeros.clone(), c: zeros }
     }
 }
 
-/// What one sequence made of the network, for the way back.
+/// What one sequence made of the network, for the backward pass.
 #[derive(Clone, Debug)]
 pub struct Pass {
     /// The outputs: `[T][O]`, or `[1][O]` for a head on the last step (none if T is 0),
@@ -112,6 +97,8 @@ pub struct Pass {
     symbols: Vec<u32>,
     /// `[L − 1][T][D·H]`, or empty.
     masks: Vec<Matrix>,
+    /// The state before the first step.
+    first: State,
 }
 
 impl Reference {
@@ -122,12 +109,13 @@ impl Reference {
         let bias = vec![0.0; if config.bias() { rows } else { 0 }];
         let layer = |index| Layer {
             w_ih: matrix(rows, config.layer_inputs(index / config.directions())),
-            w_hh: matrix(rows, hidden),
+            w_hh: matrix(rows, config.recurrent_inputs()),
             b_ih: bias.clone(),
-            b_hh: bias.clone(),
+            b_hh: if config.recurrent_inputs() == 0 { vec![] } else { bias.clone() },
         };
         Self {
             config,
+            embedding: config.embedding().map(|symbols| matrix(symbols, config.inputs())),
             layers: (0..config.layers() * config.directions()).map(layer).collect(),
             head: config.head().map(|head| Linear {
                 weight: matrix(head.outputs, config.directions() * hidden),
@@ -142,11 +130,12 @@ impl Reference {
             let Layer { w_ih, w_hh, b_ih, b_hh } = layer;
             w_ih.iter_mut().chain(w_hh).flatten().chain(b_ih).chain(b_hh)
         });
+        let embedding = self.embedding.iter_mut().flatten().flatten();
         let head = self.head.iter_mut().flat_map(|head| {
             let Linear { weight, bias } = head;
             weight.iter_mut().flatten().chain(bias)
         });
-        layers.chain(head)
+        embedding.chain(layers).chain(head)
     }
 
     /// Every value, in the order of [`Parameters::tensors`].
@@ -155,14 +144,15 @@ impl Reference {
             let Layer { w_ih, w_hh, b_ih, b_hh } = layer;
             w_ih.iter().chain(w_hh).flatten().chain(b_ih).chain(b_hh)
         });
+        let embedding = self.embedding.iter().flatten().flatten();
         let head = self.head.iter().flat_map(|head| head.weight.iter().flatten().chain(&head.bias));
-        layers.chain(head).copied()
+        embedding.chain(layers).chain(head).copied()
     }
 
     /// The values by PyTorch's names, each tensor row by row.
     pub fn tensors(&self) -> Vec<(String, Vec<f64>)> {
         let mut values = self.values();
-        let tensors = layout::tensors(self.config);
+        let tensors = self.config.tensors();
         let named = tensors.iter().map(|tensor| {
             let count = tensor.rows() * tensor.columns();
             (tensor.name().to_owned(), values.by_ref().take(count).collect())
@@ -186,11 +176,34 @@ impl Reference {
     ) -> Pass {
         let directions = self.config.directions();
         let (mut last, mut steps, mut inputs) = (first.clone(), Vec::new(), Vec::new());
-        let (mut features, symbols) = match x.into() {
-            Sequence::Values(x) => (x.to_vec(), &[][..]),
-            Sequence::Symbols(symbols) => (vec![], symbols),
+        let (mut features, symbols) = match (x.into(), &self.embedding) {
+            (Sequence::Values(x), None) => (x.to_vec(), &[][..]),
+            (Sequence::Values(_), Some(_)) => panic!("an embedding takes symbols"),
+            (Sequence::Symbols(symbols), None) => (vec![], symbols),
+            (Sequence::Symbols(symbols), Some(embedding)) => {
+                let row = |&symbol: &u32| embedding[symbol as usize].clone();
+                (symbols.iter().map(row).collect(), symbols)
+            }
         };
+        if self.config.memory() != Memory::State {
+            if self.embedding.is_none() {
+                let inputs = self.config.inputs();
+                features.extend(symbols.iter().map(|&symbol| one_hot(symbol, inputs)));
+            }
+            let pass = self.plain().forward(&features, &first.h[0]);
+            return Pass {
+                y: pass.y,
+                states: pass.steps.iter().map(|step| step.h.clone()).collect(),
+                last: State { h: vec![pass.last], c: first.c.clone() },
+                steps: vec![pass.steps],
+                inputs: vec![features],
+                symbols: symbols.to_vec(),
+                masks: vec![],
+                first: first.clone(),
+            };
+        }
         let length = features.len().max(symbols.len());
+        let selects = self.embedding.is_none(); // a column of W_ih
         for layer in 0..self.config.layers() {
             if let (1.., [_, ..]) = (layer, masks) {
                 features = multiplied(&features, &masks[layer - 1]);
@@ -201,7 +214,7 @@ impl Reference {
                 let mut visited = Vec::new();
                 for t in times(index % directions, length) {
                     let a = match symbols.get(t) {
-                        Some(&symbol) if layer == 0 => {
+                        Some(&symbol) if layer == 0 && selects => {
                             selected(&weights.w_ih, &weights.b_ih, symbol as usize)
                         }
                         _ => affine(&weights.w_ih, &weights.b_ih, &features[t]),
@@ -225,7 +238,8 @@ impl Reference {
         }
         let y = self.outputs(&features);
         let (masks, symbols) = (masks.to_vec(), symbols.to_vec());
-        Pass { y, states: features, last, steps, inputs, symbols, masks }
+        let first = first.clone();
+        Pass { y, states: features, last, steps, inputs, symbols, masks, first }
     }
 
     /// `activation(weight · states[t] + bias)` where the head is applied.
@@ -235,7 +249,7 @@ impl Reference {
             let sums = affine(&linear.weight, &linear.bias, &states[t]);
             match self.activation() {
                 HeadActivation::Identity => sums,
-                HeadActivation::Sigmoid => sums.into_iter().map(cell::sigmoid).collect(),
+                HeadActivation::Sigmoid => sums.into_iter().map(sigmoid).collect(),
             }
         };
         self.head_times(states.len()).map(output).collect()
@@ -272,6 +286,36 @@ impl Reference {
         dlast: &State,
         gradient: &mut Self,
     ) -> (Matrix, State) {
+        let (dx, dfirst) = match self.config.memory() {
+            Memory::State => self.recurrent_backward(pass, dy, dlast, gradient),
+            Memory::Output | Memory::Window(_) => {
+                let of_pass = plain::Seen {
+                    x: &pass.inputs[0],
+                    first: &pass.first.h[0],
+                    y: &pass.y,
+                    steps: &pass.steps[0],
+                };
+                let dlinear = gradient.head.as_mut().expect("checked with the Config");
+                let gradient = (&mut gradient.layers[0], dlinear);
+                let (dx, dfirst) = self.plain().backward(&of_pass, dy, &dlast.h[0], gradient);
+                (dx, State { h: vec![dfirst], c: dlast.c.clone() })
+            }
+        };
+        if let Some(dembedding) = &mut gradient.embedding {
+            for (&symbol, dx) in pass.symbols.iter().zip(&dx) {
+                add(&mut dembedding[symbol as usize], dx);
+            }
+        }
+        (dx, dfirst)
+    }
+
+    fn recurrent_backward(
+        &self,
+        pass: &Pass,
+        dy: &[Vec<f64>],
+        dlast: &State,
+        gradient: &mut Self,
+    ) -> (Matrix, State) {
         let (directions, hidden) = (self.config.directions(), self.config.hidden());
         let steps = pass.states.len();
         let mut dfirst = dlast.clone();
@@ -302,7 +346,7 @@ impl Reference {
                     // a = W_ih x + b_ih
                     add(&mut dweights.b_ih, &back.da);
                     match pass.symbols.get(t) {
-                        Some(&symbol) if layer == 0 => {
+                        Some(&symbol) if layer == 0 && self.embedding.is_none() => {
                             add_to_column(&mut dweights.w_ih, symbol as usize, &back.da);
                         }
                         _ => {
@@ -326,6 +370,18 @@ impl Reference {
         (dfeatures, dfirst)
     }
 
+    /// As a network that remembers something else than its states.
+    fn plain(&self) -> Plain<'_> {
+        Plain {
+            cell: self.config.cell(),
+            memory: self.config.memory(),
+            activation: self.activation(),
+            inputs: self.config.inputs(),
+            layer: &self.layers[0],
+            linear: self.head.as_ref().expect("checked with the Config"),
+        }
+    }
+
     fn activation(&self) -> HeadActivation {
         self.config.head().map_or(HeadActivation::Identity, |head| head.activation)
     }
@@ -344,49 +400,11 @@ fn times(direction: usize, steps: usize) -> impl DoubleEndedIterator<Item = usiz
     (0..steps).map(move |step| if direction == 0 { step } else { steps - 1 - step })
 }
 
-/// `W·x + b`, for `W` `[rows][columns]`; an empty `b` is none.
-fn affine(w: &[Vec<f64>], b: &[f64], x: &[f64]) -> Vec<f64> {
-    let product = |w: &Vec<f64>| w.iter().zip(x).map(|(w, x)| w * x).sum();
-    let mut sums: Vec<f64> = w.iter().map(product).collect();
-    add(&mut sums, b);
-    sums
-}
-
-/// `W·x + b` for an x that is 1 at `place` and 0 elsewhere: column `place` of W.
-fn selected(w: &[Vec<f64>], b: &[f64], place: usize) -> Vec<f64> {
-    let mut sums: Vec<f64> = w.iter().map(|row| row[place]).collect();
-    add(&mut sums, b);
-    sums
-}
-
-/// `sums += d·xᵀ` for such an x.
-fn add_to_column(sums: &mut [Vec<f64>], place: usize, d: &[f64]) {
-    sums.iter_mut().zip(d).for_each(|(row, d)| row[place] += d);
-}
-
-/// `sums += Wᵀ·d`
-fn add_transposed(sums: &mut [f64], w: &[Vec<f64>], d: &[f64]) {
-    for (row, d) in w.iter().zip(d) {
-        for (sum, w) in sums.iter_mut().zip(row) {
-            *sum += w * d;
-        }
-    }
-}
-
-/// `sums[i][j] += left[i]·right[j]`
-fn add_outer(sums: &mut [Vec<f64>], left: &[f64], right: &[f64]) {
-    for (row, left) in sums.iter_mut().zip(left) {
-        for (sum, right) in row.iter_mut().zip(right) {
-            *sum += left * right;
-        }
-    }
-}
-
-/// `sums += values`
-fn add(sums: &mut [f64], values: &[f64]) {
-    for (sum, value) in sums.iter_mut().zip(values) {
-        *sum += value;
-    }
+/// A row that is 1 at `place` and 0 elsewhere.
+fn one_hot(place: u32, len: usize) -> Vec<f64> {
+    let mut row = vec![0.0; len];
+    row[place as usize] = 1.0;
+    row
 }
 
 /// `features ⊙ mask`

@@ -11,11 +11,10 @@
 //! So the work of a step is a product with just the rows that there are, and sequences
 //! of equal length are packed as they stand. Nothing here computes.
 
-use crate::{Config, Error, Inputs, State, all_finite, size};
+use crate::finite::{check_finite, check_finite_from};
+use crate::inputs::copy_columns;
+use crate::{Config, Error, Inputs, State, size};
 use std::ops::Range;
-
-/// The most steps of a pass: so many that only a mistake asks for more.
-pub(crate) const MOST_STEPS: usize = 1 << 30;
 
 /// Sequences for a network, values `[T, B, I]` or symbols `[T, B]`: their lengths, and the
 /// states they start from.
@@ -36,7 +35,8 @@ impl<'a> Sequences<'a> {
     /// network of `config`, which starts from zero states. Reads all of x once.
     ///
     /// # Errors
-    /// If `x` does not hold T·B·I values, or one of them is not finite.
+    /// If `x` does not hold T·B·I values, or one of them is not finite, or the network has an
+    /// embedding, which takes symbols.
     pub fn new(config: Config, x: &'a [f32], steps: usize, batch: usize) -> Result<Self, Error> {
         let sequences = Self::of_size(config, x.into(), steps, batch)?;
         check_finite("inputs", x)?;
@@ -95,6 +95,9 @@ impl<'a> Sequences<'a> {
     ) -> Result<Self, Error> {
         let found = inputs.len();
         let (expected, error) = match inputs {
+            Inputs::Values(_) if config.embedding().is_some() => {
+                return Err(Error::ValuesForEmbedding { symbols: config.symbols() });
+            }
             Inputs::Values(_) => {
                 let inputs = config.inputs();
                 let error = Error::Inputs { found, steps, batch, inputs };
@@ -107,8 +110,9 @@ impl<'a> Sequences<'a> {
         if expected != Some(found) {
             return Err(error);
         }
-        let states = size::product([config.layers() * config.directions(), batch, config.hidden()]);
-        if steps > MOST_STEPS || !states.is_some_and(size::has_room) {
+        let tracks = config.layers() * config.directions();
+        let states = size::product([tracks, batch, config.state_width()]);
+        if steps > size::MOST_STEPS || !states.is_some_and(size::has_room) {
             return Err(Error::PassTooLarge { steps, batch });
         }
         Ok(Self::trusted(config, inputs, steps, batch))
@@ -263,39 +267,6 @@ pub struct ShareBuffer {
     symbols: Vec<u32>,
     lengths: Vec<usize>,
     start: Option<State>,
-}
-
-/// The columns `range` of `all` `[rows, batch, width]`, over `part` `[rows, range, width]`.
-pub(crate) fn copy_columns<T: Copy>(
-    all: &[T],
-    batch: usize,
-    width: usize,
-    range: Range<usize>,
-    part: &mut Vec<T>,
-) {
-    part.clear();
-    for row in all.chunks_exact((batch * width).max(1)) {
-        part.extend_from_slice(&row[range.start * width..range.end * width]);
-    }
-}
-
-/// Refuses values that are not finite by their place.
-pub(crate) fn check_finite(what: &'static str, values: &[f32]) -> Result<(), Error> {
-    if all_finite(values) {
-        return Ok(());
-    }
-    check_finite_from(what, values, 0)
-}
-
-/// The same for those from index `first` on.
-fn check_finite_from(what: &'static str, values: &[f32], first: usize) -> Result<(), Error> {
-    match values[first..].iter().position(|value| !value.is_finite()) {
-        None => Ok(()),
-        Some(place) => {
-            let (index, value) = (first + place, values[first + place]);
-            Err(Error::NotFiniteValue { what, index, value })
-        }
-    }
 }
 
 /// The least rows of a segment, so that products over one have depth enough.

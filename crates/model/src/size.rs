@@ -2,6 +2,12 @@
 //!
 //! Every door that takes sizes asks here once, before anything is indexed or allocated.
 
+/// The most steps of a pass: so many that only a mistake asks for more.
+pub(crate) const MOST_STEPS: usize = 1 << 30;
+
+/// The most parameters, padding included, that a network may have: 4 GiB of them.
+pub(crate) const MOST_PARAMETERS: usize = 1 << 30;
+
 /// The product of `sizes`, or none if a slice of numbers cannot be so long.
 pub(crate) fn product<const N: usize>(sizes: [usize; N]) -> Option<usize> {
     let product = sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))?;
@@ -32,4 +38,17 @@ pub(crate) fn room<const N: usize>(what: &str, sizes: [usize; N]) -> usize {
         Some(values) if has_room(values) => values,
         _ => panic!("{what} of {sizes:?} values do not fit in memory"),
     }
+}
+
+/// Refuses values `x` that are not `[T, B, I]`.
+///
+/// # Panics
+/// If they are not.
+#[track_caller]
+pub(crate) fn check_values(x: &[f32], steps: usize, batch: usize, inputs: usize) {
+    assert!(
+        product([steps, batch, inputs]) == Some(x.len()),
+        "x holds {} values, {steps} steps of {batch} sequences of {inputs} inputs do not",
+        x.len()
+    );
 }

@@ -1,11 +1,16 @@
 //! The states of all layers between two steps: what a pass starts from and ends with.
 
-use crate::sequences::{check_finite, copy_columns};
-use crate::{Cell, Config, Error, size};
+use crate::finite::check_finite;
+use crate::inputs::copy_columns;
+use crate::{Architecture, Cell, Config, Error, size};
 use std::ops::Range;
 
 /// The states `h` (and, of an LSTM, `c`) `[layers·directions, B, H]` of B sequences, in
 /// PyTorch's order: layer 0 forward, layer 0 backward, layer 1 forward, …
+///
+/// Of a network that remembers something else ([`crate::Memory`]), `h` is that: its outputs
+/// `[1, B, O]` at the step before, or its last inputs `[1, B, (n − 1)·I]`, in the order of time.
+/// So H below stands for [`Config::state_width`].
 ///
 /// As the end of a pass, each sequence's states behind its own last step (for the backward
 /// direction: behind its first). As the gradient of a start, `∂L/∂h₀` and `∂L/∂c₀`.
@@ -23,8 +28,10 @@ impl State {
     /// # Panics
     /// If so many states do not fit in memory.
     pub fn zeros(config: Config, batch: usize) -> Self {
-        let len =
-            size::room("states", [config.layers() * config.directions(), batch, config.hidden()]);
+        let len = size::room(
+            "states",
+            [config.layers() * config.directions(), batch, config.state_width()],
+        );
         let c = if config.cell() == Cell::Lstm { len } else { 0 };
         Self { config, batch, h: vec![0.0; len], c: vec![0.0; c] }
     }
@@ -40,7 +47,7 @@ impl State {
         for (name, values, expected) in [("h", &h, expected), ("c", &c, of_c)] {
             if expected != Some(values.len()) {
                 let layers = config.layers() * config.directions();
-                let (found, hidden) = (values.len(), config.hidden());
+                let (found, hidden) = (values.len(), config.state_width());
                 return Err(Error::StateSize { name, found, layers, batch, hidden });
             }
             check_finite(if name == "h" { "states h" } else { "states c" }, values)?;
@@ -49,7 +56,7 @@ impl State {
     }
 
     fn len(config: Config, batch: usize) -> Option<usize> {
-        size::product([config.layers() * config.directions(), batch, config.hidden()])
+        size::product([config.layers() * config.directions(), batch, config.state_width()])
     }
 
     /// The states of the sequences `range` alone.
@@ -71,7 +78,7 @@ impl State {
         );
         (columns.config, columns.batch) = (self.config, range.len());
         for (all, part) in [(&self.h, &mut columns.h), (&self.c, &mut columns.c)] {
-            copy_columns(all, self.batch, self.config.hidden(), range.clone(), part);
+            copy_columns(all, self.batch, self.config.state_width(), range.clone(), part);
         }
     }
 
@@ -90,7 +97,7 @@ impl State {
             self.batch,
             self.config
         );
-        let (hidden, batch) = (self.config.hidden(), self.batch);
+        let (hidden, batch) = (self.config.state_width(), self.batch);
         for (all, part) in [(&mut self.h, &columns.h), (&mut self.c, &columns.c)] {
             let parts = part.chunks_exact((columns.batch * hidden).max(1));
             for (all, part) in all.chunks_exact_mut((batch * hidden).max(1)).zip(parts) {
@@ -116,15 +123,18 @@ impl State {
 
     /// Is it of `batch` sequences of a network of `config`?
     pub(crate) fn check(&self, config: Config, batch: usize) -> Result<(), Error> {
-        let sizes =
-            |config: Config| (config.cell(), config.layers(), config.directions(), config.hidden());
-        if sizes(self.config) == sizes(config) && self.batch == batch {
-            return Ok(());
+        let sizes = |config: Config| {
+            let Architecture { cell, layers, bidirectional, memory, .. } = config.architecture();
+            (cell, layers, bidirectional, memory, config.state_width())
+        };
+        let mut differences = vec![];
+        if self.batch != batch {
+            differences.push(format!("{} sequences, not {batch}", self.batch));
         }
-        Err(Error::State {
-            found: format!("{} sequences of {:?}", self.batch, self.config.architecture()),
-            expected: format!("{batch} of {:?}", config.architecture()),
-        })
+        if sizes(self.config) != sizes(config) {
+            differences.push(self.config.differences(config));
+        }
+        if differences.is_empty() { Ok(()) } else { Err(Error::State(differences.join("; "))) }
     }
 
     /// `[H]`: the states h and c (empty but for an LSTM) of `sequence` in layer·directions +
@@ -142,7 +152,7 @@ impl State {
     }
 
     fn place(&self, index: usize, sequence: usize) -> (usize, usize) {
-        let hidden = self.config.hidden();
+        let hidden = self.config.state_width();
         ((index * self.batch + sequence) * hidden, hidden)
     }
 }

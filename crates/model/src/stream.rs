@@ -1,16 +1,21 @@
 //! A network that is shown one step at a time, as it comes.
 //!
 //! The state is held inside; a step computes all layers and the head for one sequence and
-//! allocates nothing, nor do reset and restore. The sums run in another order than those of [`crate::Network`], so the
-//! outputs are the same within rounding (`tests/stream.rs` holds them to 1e-6, relative).
+//! allocates nothing, nor do reset and restore. The sums run in another order than those of
+//! [`crate::Network`], so the outputs are the same within rounding (`tests/stream.rs` holds them
+//! to 1e-6, relative).
 //! A backward direction begins at the last step, which a stream does not have.
 
-use crate::{Cell, Config, Error, HeadActivation, Parameters, State, check_finite};
+mod plain;
+
+use crate::finite::check_finite;
+use crate::{Cell, Config, Error, HeadActivation, Inputs, Memory, Parameters, State};
 use kernels::activation::sigmoid;
 use kernels::buffer::Buffer;
-use kernels::cell::{Weights, elman, gru, lstm};
+use kernels::cell::{CellWeights, elman, gru, lstm};
 use kernels::matrix::{MatMut, MatRef};
 use kernels::vector::dot;
+use plain::Plain;
 
 /// A network at work on one sequence, step by step.
 ///
@@ -33,6 +38,8 @@ use kernels::vector::dot;
 pub struct Stream {
     parameters: Parameters,
     layers: Vec<LayerState>,
+    /// Of a network that remembers something else than its states.
+    plain: Option<Plain>,
 }
 
 /// The state of one layer.
@@ -50,7 +57,8 @@ impl Stream {
     /// A stream that has seen nothing yet: its states are zero.
     ///
     /// # Errors
-    /// If the network is bidirectional, or a weight is not finite.
+    /// If the network is bidirectional, a weight is not finite, or the padding between them not
+    /// zero.
     pub fn new(parameters: Parameters) -> Result<Self, Error> {
         let config = parameters.config();
         if config.directions() > 1 {
@@ -63,7 +71,8 @@ impl Stream {
             h_before: Buffer::zeros(stride),
             c: Buffer::zeros(if config.cell() == Cell::Lstm { stride } else { 0 }),
         };
-        Ok(Self { layers: vec![zeros; config.layers()], parameters })
+        let plain = (config.memory() != Memory::State).then(|| Plain::new(config));
+        Ok(Self { layers: vec![zeros; config.layers()], plain, parameters })
     }
 
     /// The network's configuration.
@@ -75,21 +84,29 @@ impl Stream {
     /// the last step answers as if this were it).
     ///
     /// # Errors
-    /// If `x` or `y` do not have these sizes, or an input is not finite; then nothing has
-    /// changed.
+    /// If `x` or `y` do not have these sizes, an input is not finite, or the network has an
+    /// embedding, which takes symbols; then nothing has changed.
     pub fn step(&mut self, x: &[f32], y: &mut [f32]) -> Result<(), Error> {
         let config = self.parameters.config();
+        if config.embedding().is_some() {
+            return Err(Error::ValuesForEmbedding { symbols: config.symbols() });
+        }
         check_step_size("inputs", x.len(), config.inputs())?;
         check_step_size("outputs", y.len(), config.outputs())?;
         check_finite("inputs", x)?;
-        let w_in = w_in(&self.parameters, 0);
-        advance(&self.parameters, 0, MatRef::from_row(x), w_in, &mut self.layers[0]);
+        if let Some(plain) = &mut self.plain {
+            plain.step(&self.parameters, x.into(), &mut self.layers[0].h);
+        } else {
+            let w_in = w_in(&self.parameters, 0);
+            advance(&self.parameters, 0, MatRef::from_row(x), w_in, &mut self.layers[0]);
+        }
         self.finish(y);
         Ok(())
     }
 
     /// One step whose inputs are 0 but for that of `symbol`, which is 1: what
-    /// [`Stream::step`] says of such a row, without the product.
+    /// [`Stream::step`] says of such a row, without the product. Or, if there is an embedding,
+    /// one step whose inputs are the row of `symbol`.
     ///
     /// # Errors
     /// If `y` does not have its size, or the symbol is not below [`Config::symbols`]; then
@@ -101,10 +118,17 @@ impl Stream {
         if symbol as usize >= symbols {
             return Err(Error::StepSymbol { symbol, symbols });
         }
-        // one input, 1, that meets the row of the symbol
-        let w_in = w_in(&self.parameters, 0);
-        let selected = w_in.part(symbol as usize, 0, 1, w_in.columns());
-        advance(&self.parameters, 0, MatRef::from_row(&[1.0]), selected, &mut self.layers[0]);
+        if let Some(plain) = &mut self.plain {
+            plain.step(&self.parameters, Inputs::Symbols(&[symbol]), &mut self.layers[0].h);
+        } else {
+            let w_in = w_in(&self.parameters, 0);
+            let (x, w_in) = match self.parameters.embedding() {
+                Some(embedding) => (embedding.row(symbol), w_in),
+                // one input, 1, that meets the row of the symbol
+                None => (&[1.0][..], w_in.part(symbol as usize, 0, 1, w_in.columns())),
+            };
+            advance(&self.parameters, 0, MatRef::from_row(x), w_in, &mut self.layers[0]);
+        }
         self.finish(y);
         Ok(())
     }
@@ -124,10 +148,13 @@ impl Stream {
             return y.copy_from_slice(&h[..hidden]);
         };
         for (n, (y, w)) in y.iter_mut().zip(w_out.chunks_exact(h.len())).enumerate() {
-            *y = dot(h, w) + b_out.get(n).copied().unwrap_or(0.0);
+            *y = dot(&h[..hidden], &w[..hidden]) + b_out.get(n).copied().unwrap_or(0.0);
         }
         if config.head().is_some_and(|head| head.activation == HeadActivation::Sigmoid) {
             sigmoid(y);
+        }
+        if let Some(plain) = &mut self.plain {
+            plain.remember(config, y);
         }
     }
 
@@ -136,6 +163,9 @@ impl Stream {
         for layer in &mut self.layers {
             layer.h.fill(0.0);
             layer.c.fill(0.0);
+        }
+        if let Some(plain) = &mut self.plain {
+            plain.memory.fill(0.0);
         }
     }
 
@@ -159,6 +189,9 @@ impl Stream {
 
     /// Writes the states to a `state` that fits.
     fn write(&self, state: &mut State) {
+        if let Some(plain) = &self.plain {
+            return state.row_mut(0, 0).0.copy_from_slice(&plain.memory);
+        }
         let hidden = self.config().hidden();
         for (index, layer) in self.layers.iter().enumerate() {
             let (h, c) = state.row_mut(index, 0);
@@ -175,6 +208,10 @@ impl Stream {
     /// If it is of another network or of several sequences.
     pub fn restore(&mut self, state: &State) -> Result<(), Error> {
         state.check(self.config(), 1)?;
+        if let Some(plain) = &mut self.plain {
+            plain.memory.copy_from_slice(state.row(0, 0).0);
+            return Ok(());
+        }
         let hidden = self.config().hidden();
         for (index, layer) in self.layers.iter_mut().enumerate() {
             let (h, c) = state.row(index, 0);
@@ -212,7 +249,7 @@ fn advance(
     let of_layer = parameters.layer(layer, 0);
     let row = config.cell().gates() * config.stride();
     let bias = |values| Some(values).filter(|values: &&[f32]| !values.is_empty());
-    let weights = Weights {
+    let weights = CellWeights {
         w_in,
         w_rec: MatRef::new(of_layer.w_rec, config.hidden(), row),
         b_in: bias(of_layer.b_in),

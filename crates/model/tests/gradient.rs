@@ -13,7 +13,8 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use sample::{
-    Batch, CELLS, architectures, assert_close, narrow, norm, state_values, time_major, widen,
+    Batch, CELLS, architectures, assert_close, narrow, norm, small_architectures, state_values,
+    time_major, widen,
 };
 
 /// The bound of every relative error.
@@ -139,7 +140,7 @@ fn agrees(trial: &Trial, network: &mut Network, recomputing: &mut Network) -> bo
     };
     let found = back(network, y);
 
-    // neither a way back without dx nor one that computes again changes a bit
+    // neither a backward pass without dx nor one that computes again changes a bit
     let y = run(recomputing);
     let again = back(recomputing, y);
     assert!(again.y == found.y && again.last == found.last, "{trial:?}: forward");
@@ -385,7 +386,23 @@ proptest! {
         starts: bool,
         seed: u64,
     ) {
+        let dropout = if architecture.layers > 1 { dropout } else { 0.0 };
         let config = Config::new(Architecture { dropout, ..architecture }).unwrap();
+        prop_assume!(assert_fast_path(&Trial { config, lengths, padding, starts, seed }));
+    }
+
+    #[test]
+    fn networks_that_remember_inputs_or_outputs_agree_at_every_size(
+        architecture in small_architectures(1..20, 1..40, 1..20),
+        lengths in prop_oneof![
+            prop::collection::vec(1_usize..12, 1..9),
+            (1_usize..12, 1_usize..20).prop_map(|(steps, batch)| vec![steps; batch]),
+        ],
+        padding in prop_oneof![Just(0_usize), 0_usize..3],
+        starts: bool,
+        seed: u64,
+    ) {
+        let config = Config::new(architecture).unwrap();
         prop_assume!(assert_fast_path(&Trial { config, lengths, padding, starts, seed }));
     }
 }

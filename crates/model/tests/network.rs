@@ -297,7 +297,7 @@ fn what_makes_no_sense_is_refused_by_name_and_value() {
 }
 
 #[test]
-fn the_head_by_itself_gives_the_bits_of_the_whole_and_may_change_before_the_way_back() {
+fn the_head_by_itself_gives_the_bits_of_the_whole_and_may_change_before_the_backward_pass() {
     for (hidden, steps, batch) in [(5, 3, 1), (16, 8, 1), (40, 9, 1), (17, 4, 6)] {
         let config = Config::lab(2, hidden, 3).unwrap();
         let mut generator = generator(7);
@@ -321,7 +321,7 @@ fn the_head_by_itself_gives_the_bits_of_the_whole_and_may_change_before_the_way_
             parted.head_gradient(&dy, &mut found);
             assert_eq!(found.arena()[head.clone()], expected.arena()[head.clone()]);
             assert!(found.arena()[..head.start].iter().all(|&g| g == 9.0));
-            // and the way back looks at the one that made the outputs.
+            // and the backward pass looks at the one that made the outputs.
             parted.backward(&changing, &x, &dy, &mut found);
             assert_eq!(found.arena(), expected.arena());
             // A pass as a whole takes what it is given again.

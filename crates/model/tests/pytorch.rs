@@ -24,6 +24,8 @@ const INPUTS: usize = 3;
 const HIDDEN: usize = 5;
 /// O
 const OUTPUTS: usize = 2;
+/// V, of an embedding.
+const SYMBOLS: usize = 7;
 
 /// Numbers by name, row-major as PyTorch has them.
 type Tensors = BTreeMap<String, Vec<f64>>;
@@ -45,6 +47,8 @@ struct Pass {
     parameters: Parameters,
     /// The steps of each sequence.
     lengths: Vec<usize>,
+    /// `[T, B]`, if there is an embedding.
+    symbols: Vec<u32>,
     /// All that PyTorch was given.
     given: Tensors,
     /// All that it computed.
@@ -58,29 +62,30 @@ fn cases() -> Vec<Case> {
         ("gru", Cell::Gru),
         ("lstm", Cell::Lstm),
     ];
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+    let case = |name: String, architecture| {
+        let read = |suffix: &str| fs::read(format!("{folder}/{name}{suffix}")).unwrap();
+        let (weights, passes) = (read(".safetensors"), read(".passes.safetensors"));
+        Case { name, architecture, weights, passes }
+    };
     let mut cases = vec![];
     for (of_cell, cell) in cells {
+        let of_embedding = Architecture {
+            layers: 2,
+            bidirectional: cell == Cell::Gru,
+            head: Some(Head::linear(OUTPUTS)),
+            embedding: Some(SYMBOLS),
+            ..Architecture::new(cell, INPUTS, HIDDEN)
+        };
+        cases.push(case(format!("embedding-{of_cell}"), of_embedding));
         for layers in [1, 2] {
             for (of_directions, bidirectional) in [("forward", false), ("bidirectional", true)] {
                 for (of_bias, bias) in [("bias", true), ("none", false)] {
                     let name = format!("{of_cell}-{layers}-{of_directions}-{of_bias}");
                     let head = Some(Head { bias, ..Head::linear(OUTPUTS) });
-                    let read = |suffix: &str| {
-                        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
-                        fs::read(format!("{folder}/{name}{suffix}")).unwrap()
-                    };
-                    cases.push(Case {
-                        architecture: Architecture {
-                            layers,
-                            bidirectional,
-                            bias,
-                            head,
-                            ..Architecture::new(cell, INPUTS, HIDDEN)
-                        },
-                        weights: read(".safetensors"),
-                        passes: read(".passes.safetensors"),
-                        name,
-                    });
+                    let plain = Architecture::new(cell, INPUTS, HIDDEN);
+                    let architecture = Architecture { layers, bidirectional, bias, head, ..plain };
+                    cases.push(case(name, architecture));
                 }
             }
         }
@@ -102,6 +107,7 @@ fn passes() -> Vec<Pass> {
                 config,
                 parameters: weights::from_bytes(config, &weights).unwrap(),
                 lengths: vec![STEPS; BATCH],
+                symbols: vec![],
                 given: Tensors::new(),
                 expected: Tensors::new(),
             };
@@ -119,10 +125,14 @@ fn passes() -> Vec<Pass> {
                         pass.expected.insert(name, values.collect());
                     }
                     other => {
-                        assert_eq!((name.as_str(), other), ("lengths", Dtype::I64));
+                        assert_eq!(other, Dtype::I64);
                         let (values, _) = data.as_chunks::<8>();
-                        let lengths = values.iter().map(|&v| i64::from_le_bytes(v) as usize);
-                        pass.lengths = lengths.collect();
+                        let values = values.iter().map(|&v| i64::from_le_bytes(v));
+                        match name.as_str() {
+                            "lengths" => pass.lengths = values.map(|v| v as usize).collect(),
+                            "symbols" => pass.symbols = values.map(|v| v as u32).collect(),
+                            _ => panic!("{name}"),
+                        }
                     }
                 }
             }
@@ -158,7 +168,6 @@ fn by_the_reference(pass: &Pass) -> Tensors {
     let (mut loss, mut y, mut dx, mut all_states) = (0.0, vec![], vec![], vec![]);
     let (mut last, mut dfirst) = (vec![], vec![]);
     for (b, &length) in lengths.iter().enumerate() {
-        let x = sequence(&given["x"], INPUTS, b, length);
         let mut first = State::zeros(*config);
         first.h = sequence(&given["h_0"], HIDDEN, b, states);
         if let Some(c_0) = given.get("c_0") {
@@ -167,7 +176,13 @@ fn by_the_reference(pass: &Pass) -> Tensors {
         let rows = if given["target"].len() == BATCH * OUTPUTS { 1 } else { length };
         let target = sequence(&given["target"], OUTPUTS, b, rows);
 
-        let forward = weights.forward_from(&x, &first, &[]);
+        let forward = match given.get("x") {
+            Some(x) => weights.forward_from(&sequence(x, INPUTS, b, length), &first, &[]),
+            None => {
+                let of_b = pass.symbols.iter().skip(b).step_by(BATCH).take(length);
+                weights.forward_from(&of_b.copied().collect::<Vec<_>>()[..], &first, &[])
+            }
+        };
         let (of_sequence, dy) = weights.squared_error(&forward, &target);
         let (of_x, of_first) = weights.backward(&forward, &dy, &mut gradient);
         loss += of_sequence;
@@ -182,10 +197,12 @@ fn by_the_reference(pass: &Pass) -> Tensors {
         ("loss".to_owned(), vec![loss]),
         ("y".to_owned(), time_major(&y, OUTPUTS, given["target"].len() / (BATCH * OUTPUTS))),
         ("states".to_owned(), time_major(&all_states, width, STEPS)),
-        ("d.x".to_owned(), time_major(&dx, INPUTS, STEPS)),
         ("h_n".to_owned(), h_n),
         ("d.h_0".to_owned(), dh_0),
     ]);
+    if given.contains_key("x") {
+        found.insert("d.x".to_owned(), time_major(&dx, INPUTS, STEPS));
+    }
     if config.cell() == Cell::Lstm {
         found.insert("c_n".to_owned(), c_n);
         found.insert("d.c_0".to_owned(), dc_0);
@@ -194,16 +211,24 @@ fn by_the_reference(pass: &Pass) -> Tensors {
     found
 }
 
+/// The sequences of a pass, of the values `x` or of its symbols.
+fn sequences<'a>(pass: &'a Pass, config: Config, x: Option<&'a [f32]>) -> Sequences<'a> {
+    let sequences = match x {
+        Some(x) => Sequences::new(config, x, STEPS, BATCH),
+        None => Sequences::of_symbols(config, &pass.symbols, STEPS, BATCH),
+    };
+    let is_even = pass.lengths == [STEPS; BATCH];
+    let lengths = |sequences: Sequences<'a>| sequences.with_lengths(&pass.lengths);
+    if is_even { sequences.unwrap() } else { sequences.and_then(lengths).unwrap() }
+}
+
 /// What the fast path makes of a pass.
 fn by_the_fast_path(pass: &Pass) -> Tensors {
-    let Pass { config, parameters, lengths, given, .. } = pass;
-    let x = narrow(&given["x"]);
+    let Pass { config, parameters, given, .. } = pass;
+    let x = given.get("x").map(|x| narrow(x));
     let c_0 = given.get("c_0").map_or(vec![], |c_0| narrow(c_0));
     let start = model::State::new(*config, BATCH, narrow(&given["h_0"]), c_0).unwrap();
-    let mut sequences = Sequences::new(*config, &x, STEPS, BATCH).unwrap();
-    if lengths.iter().any(|&length| length != STEPS) {
-        sequences = sequences.with_lengths(lengths).unwrap();
-    }
+    let sequences = sequences(pass, *config, x.as_deref());
     let sequences = sequences.starting_from(&start).unwrap();
     let mut network = Network::new(*config);
     let y = widen(network.run(parameters, &sequences));
@@ -212,15 +237,21 @@ fn by_the_fast_path(pass: &Pass) -> Tensors {
     // loss = 1/2 sum((y - target)^2)
     let dy: Vec<f64> = y.iter().zip(&given["target"]).map(|(y, target)| y - target).collect();
     let loss = 0.5 * dy.iter().map(|d| d * d).sum::<f64>();
-    let (mut gradient, mut dx) = (Parameters::zeros(*config), vec![f32::NAN; x.len()]);
-    network.backward_to_inputs(parameters, &x, &narrow(&dy), &mut gradient, &mut dx);
+    let (mut gradient, dy) = (Parameters::zeros(*config), narrow(&dy));
+    let dx = x.as_ref().map(|x| {
+        let mut dx = vec![f32::NAN; x.len()];
+        network.backward_to_inputs(parameters, x, &dy, &mut gradient, &mut dx);
+        ("d.x".to_owned(), widen(&dx))
+    });
+    if dx.is_none() {
+        network.backward(parameters, sequences.inputs(), &dy, &mut gradient);
+    }
     let dfirst = network.start_gradient().unwrap();
 
     let mut found = Tensors::from([
         ("loss".to_owned(), vec![loss]),
         ("y".to_owned(), y),
-        ("states".to_owned(), states_of_the_last_layer(pass, &x, &start)),
-        ("d.x".to_owned(), widen(&dx)),
+        ("states".to_owned(), states_of_the_last_layer(pass, x.as_deref(), &start)),
         ("h_n".to_owned(), widen(last.h())),
         ("d.h_0".to_owned(), widen(dfirst.h())),
     ]);
@@ -228,6 +259,7 @@ fn by_the_fast_path(pass: &Pass) -> Tensors {
         found.insert("c_n".to_owned(), widen(last.c()));
         found.insert("d.c_0".to_owned(), widen(dfirst.c()));
     }
+    found.extend(dx);
     for tensor in gradient.tensors() {
         let values = tensor.indices().map(|index| f64::from(gradient.arena()[index]));
         found.insert(format!("d.{}", tensor.name()), values.collect());
@@ -236,7 +268,7 @@ fn by_the_fast_path(pass: &Pass) -> Tensors {
 }
 
 /// The outputs `[T, B, D·H]` of the same network without its head.
-fn states_of_the_last_layer(pass: &Pass, x: &[f32], start: &model::State) -> Vec<f64> {
+fn states_of_the_last_layer(pass: &Pass, x: Option<&[f32]>, start: &model::State) -> Vec<f64> {
     let architecture = Architecture { head: None, ..pass.config.architecture() };
     let config = Config::new(architecture).unwrap();
     let mut parameters = Parameters::zeros(config);
@@ -246,17 +278,21 @@ fn states_of_the_last_layer(pass: &Pass, x: &[f32], start: &model::State) -> Vec
             parameters.arena_mut()[to] = pass.parameters.arena()[from];
         }
     }
-    let sequences = Sequences::new(config, x, STEPS, BATCH).unwrap();
-    let sequences = sequences.with_lengths(&pass.lengths).unwrap().starting_from(start).unwrap();
+    let sequences = sequences(pass, config, x).with_lengths(&pass.lengths).unwrap();
+    let sequences = sequences.starting_from(start).unwrap();
     widen(Network::new(config).run(&parameters, &sequences))
 }
 
 #[test]
 fn there_are_as_many_cases_as_kinds_of_network() {
-    assert_eq!(cases().len(), 4 * 2 * 2 * 2);
+    assert_eq!(cases().len(), 4 * 2 * 2 * 2 + 4);
     let all = passes();
-    assert_eq!(all.len(), 64);
-    assert!(all.iter().filter(|pass| pass.lengths == [4, 6, 1]).count() == 32);
+    assert_eq!(all.len(), 64 + 8);
+    assert!(all.iter().filter(|pass| pass.lengths == [4, 6, 1]).count() == 32 + 4);
+    // with an embedding of which the last row is never used
+    let of_symbols = all.iter().filter(|pass| pass.symbols.len() == STEPS * BATCH);
+    assert!(of_symbols.clone().all(|pass| pass.symbols.iter().all(|&s| s + 1 < SYMBOLS as u32)));
+    assert_eq!(of_symbols.count(), 8);
     // the loss, y, states and last states; gradients of x, the first states and weights
     let most = all.iter().map(|pass| pass.expected.len()).max().unwrap();
     assert_eq!(most, 3 + 2 + 3 + 2 * 2 * 4 + 2);

@@ -8,7 +8,7 @@ use model::{Architecture, Config, Head, HeadActivation, HeadSteps, Parameters};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use sample::{Batch, CELLS, architectures, norm};
+use sample::{Batch, CELLS, architectures, norm, small_architectures};
 
 /// The step of the differences.
 const STEP: f64 = 1e-5;
@@ -60,7 +60,7 @@ fn central_difference_errors(config: Config, mut weights: Reference, mut batch: 
 
     let mut differences = vec![];
     let mut expected = vec![];
-    let (states, hidden) = (config.layers() * config.directions(), config.hidden());
+    let (states, hidden) = (config.layers() * config.directions(), config.state_width());
     let parts: [fn(&mut State) -> &mut Matrix; 2] = [|s| &mut s.h, |s| &mut s.c];
     let mut dfirst = gradient.dfirst;
     for part in &parts[..if config.cell() == model::Cell::Lstm { 2 } else { 1 }] {
@@ -181,6 +181,18 @@ proptest! {
     ) {
         let config = Config::new(architecture).unwrap();
         let (weights, batch) = sample(config, &lengths, dropout, seed);
+        let errors = central_difference_errors(config, weights, batch);
+        prop_assert!(errors.iter().all(|&error| error <= 1e-6), "off by {errors:?}");
+    }
+
+    #[test]
+    fn central_differences_prove_networks_that_remember_inputs_or_outputs(
+        architecture in small_architectures(1..4, 1..6, 1..4),
+        lengths in prop::collection::vec(0_usize..7, 1..3),
+        seed: u64,
+    ) {
+        let config = Config::new(architecture).unwrap();
+        let (weights, batch) = sample(config, &lengths, false, seed);
         let errors = central_difference_errors(config, weights, batch);
         prop_assert!(errors.iter().all(|&error| error <= 1e-6), "off by {errors:?}");
     }

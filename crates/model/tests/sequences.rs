@@ -222,7 +222,7 @@ fn symbols_have_no_gradient() {
 }
 
 #[test]
-#[should_panic(expected = "the way back is given symbols")]
+#[should_panic(expected = "the backward pass is given symbols")]
 fn the_backward_pass_takes_the_kind_of_inputs_that_the_forward_pass_had() {
     let gru = Architecture::new(Cell::Gru, 2, 4);
     let last = Some(Head { steps: HeadSteps::Last, ..Head::linear(1) });

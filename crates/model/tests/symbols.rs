@@ -7,7 +7,10 @@ use model::{Architecture, Config, Head, Network, Parameters, Sequences, State};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use sample::{Batch, CELLS, architectures, assert_close, narrow, state_values, time_major, widen};
+use sample::{
+    Batch, CELLS, architectures, assert_close, is_near_a_kink, narrow, state_values, time_major,
+    widen,
+};
 
 /// One comparison: a network, its sequences, what stands around them.
 #[derive(Clone, Debug)]
@@ -143,6 +146,9 @@ impl Trial {
                 first.clone_from(&random.first[b]);
             }
             let pass = weights.forward_from(&of_b[..], &first, &[]);
+            if is_near_a_kink(config, &pass, 1e-5) {
+                return; // which side it is, is up to the rounding
+            }
             weights.backward(&pass, &pass.y, &mut gradient);
             y.push(pass.y);
         }

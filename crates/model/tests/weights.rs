@@ -82,6 +82,68 @@ fn missing_and_foreign_tensors_are_named() {
     let all = ["weight_ih_l0", "weight_hh_l0", "head.weight", "bias_ih_l0"];
     assert!(text(&all).contains("`bias_ih_l0`"));
     assert!(weights::from_bytes(config, &file(&all[..3])).is_ok());
+    // all of them, sorted, and those that are missing, too
+    let text = text(&["weight_ih_l0", "zebra", "a\nb", "fc.weight"]);
+    assert!(text.contains("no tensor `head.weight`, `weight_hh_l0`"), "{text}");
+    assert!(text.contains("they hold `a\\nb`, `fc.weight`, `zebra`"), "{text}");
+    let many: Vec<String> = (0..5_000).map(|n| format!("t{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let text = weights::from_bytes(config, &file(&many)).unwrap_err().to_string();
+    assert!(text.contains("and 4900 more") && text.len() < 3_000, "{text}");
+}
+
+/// The file of `parameters` with other names.
+fn renamed(parameters: &Parameters, name: impl Fn(&str) -> String) -> Vec<u8> {
+    let bytes = weights::to_bytes(parameters);
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    safetensors::serialize(file.iter().map(|(old, view)| (name(old), view)), None).unwrap()
+}
+
+#[test]
+fn prefixes_of_modules_are_taken_off_and_told() {
+    let parameters = random(
+        Config::new(Architecture { embedding: Some(4), ..largest().architecture() }).unwrap(),
+    );
+    let part = |name: &str| if name.contains("_l") { "lstm." } else { "" };
+    type Rename<'a> = Box<dyn Fn(&str) -> String + 'a>;
+    let files: [(Rename<'_>, &[&str]); 5] = [
+        (Box::new(str::to_owned), &[]),
+        (Box::new(|name| format!("lstm.{name}")), &["lstm."]),
+        (Box::new(|name| format!("module.{name}")), &["module."]),
+        (Box::new(|name| format!("{}{name}", part(name))), &["lstm."]),
+        (
+            Box::new(|name| format!("_orig_mod.{}{name}", part(name))),
+            &["_orig_mod.", "_orig_mod.lstm."],
+        ),
+    ];
+    for (rename, prefixes) in files {
+        let bytes = renamed(&parameters, rename);
+        let read = weights::read(parameters.config(), &bytes).unwrap();
+        assert_eq!(read.prefixes, prefixes);
+        assert_eq!(read.parameters.arena(), parameters.arena());
+        let again = weights::from_bytes(parameters.config(), &bytes).unwrap();
+        assert_eq!(again.arena(), parameters.arena());
+    }
+    // no prefix of a whole part: all is named
+    let some = |name: &str| if name.contains("_l1") { format!("lstm.{name}") } else { name.into() };
+    for rename in [&some as &dyn Fn(&str) -> String, &|name| format!("x{name}")] {
+        let text = weights::from_bytes(parameters.config(), &renamed(&parameters, rename));
+        let text = text.unwrap_err().to_string();
+        assert!(text.contains("no tensor") && text.contains("prefix"), "{text}");
+    }
+}
+
+#[test]
+fn two_networks_in_one_file_are_not_guessed_at() {
+    let parameters = random(Config::new(Architecture::new(Cell::Gru, 2, 3)).unwrap());
+    let bytes = weights::to_bytes(&parameters);
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let both = ["encoder.", "decoder."]
+        .into_iter()
+        .flat_map(|prefix| file.iter().map(move |(name, view)| (format!("{prefix}{name}"), view)));
+    let both = safetensors::serialize(both, None).unwrap();
+    let text = weights::from_bytes(parameters.config(), &both).unwrap_err().to_string();
+    assert!(text.contains("`decoder.bias_hh_l0`") && text.contains("`encoder.weight_ih_l0`"));
 }
 
 fn random(config: Config) -> Parameters {

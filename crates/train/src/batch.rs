@@ -104,6 +104,18 @@ impl Batch {
         (x, y)
     }
 
+    /// `count` (B) sequences of `steps` (T) steps with the inputs `x` `[T, B, I]` and no targets: for
+    /// a loss that has its own, or outputs alone.
+    ///
+    /// # Panics
+    /// If `x` does not hold as many values for each step of each sequence.
+    pub fn of_values(x: &[f32], steps: usize, count: usize) -> Self {
+        let mut batch = Self::default();
+        let inputs = steps.checked_mul(count).map_or(0, |rows| x.len() / rows.max(1));
+        batch.values((steps, count), inputs, 0).0.copy_from_slice(x);
+        batch
+    }
+
     /// Room for `count` (B) sequences of `steps` (T) symbols, with a class for each: what to
     /// write to, `[T, B]` both. Allocates only to grow.
     pub fn symbols(&mut self, (steps, count): (usize, usize)) -> (&mut [u32], &mut [u32]) {

@@ -100,11 +100,11 @@ impl Checkpoint {
 mod tests {
     use super::*;
     use crate::config::NetworkConfig;
-    use crate::task::Addition;
+    use crate::task::TestTask;
     use crate::trainer::Trainer;
 
     fn checkpoint() -> Checkpoint {
-        let config = RunConfig { network: NetworkConfig::lab(3), ..Addition::lab() };
+        let config = RunConfig { network: NetworkConfig::lab(3), ..TestTask::lab() };
         let mut trainer = Trainer::new(&config).unwrap();
         let interval = trainer.train(7);
         Checkpoint {
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(format!("{back:?}"), format!("{checkpoint:?}"));
         assert_eq!(back.task_name(&path).unwrap(), "addition");
         let trainer = |checkpoint: Checkpoint| {
-            let config = checkpoint.config::<Addition>(&path).unwrap();
+            let config = checkpoint.config::<TestTask>(&path).unwrap();
             Trainer::from_state(&config, checkpoint.state).unwrap()
         };
         let (mut one, mut other) = (trainer(checkpoint), trainer(back));

@@ -217,7 +217,7 @@ fn of_each(outcomes: &[Outcome], figure: impl Fn(&Outcome) -> f64) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::Addition;
+    use crate::task::TestTask;
 
     #[test]
     fn the_serial_one_is_first_and_each_strategy_varies_what_it_has() {
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn all_are_tuned_and_trained_in_turn_as_often_as_was_said() {
-        let mut config = Addition::lab();
+        let mut config = TestTask::lab();
         config.run.examples = 4_000;
         let contestants = Contestant::all(&[Strategy::Hogwild], &[2], &[16], &[]);
         let comparison = Comparison {
@@ -269,7 +269,7 @@ mod tests {
             rates: &[0.5, 1e-6],
             goal: &Goal { targets: vec![0.9, 0.5], every: 100, stretch: 2_000 },
             seeds: 2,
-            held_out: &HeldOut::new(Addition::new(8).unwrap(), 100),
+            held_out: &HeldOut::new(TestTask::new(8).unwrap(), 100),
         };
         let mut said = Vec::new();
         let rows = comparison.run(|what| said.push(what.to_owned())).unwrap();

@@ -20,7 +20,7 @@ mod old;
 use crate::Error;
 use crate::optimizer::OptimizerConfig;
 use crate::task::Task;
-use model::{Architecture, Cell, Config, Head, Nonlinearity};
+use model::{Architecture, Cell, Config, Head, Memory, Nonlinearity};
 use serde::{Deserialize, Serialize};
 
 /// The most workers: as many as the largest machines have threads.
@@ -71,9 +71,19 @@ pub struct NetworkConfig {
     /// The share of each layer's outputs, but the last's, that a training pass drops.
     #[serde(default)]
     pub dropout: f32,
+    /// E, the width of an embedding before the first layer, for a task of symbols.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<usize>,
+    /// What the network remembers from step to step, if not its states.
+    #[serde(default, skip_serializing_if = "is_state")]
+    pub memory: Memory,
     /// Where the weights start.
     #[serde(default)]
     pub start: FirstWeights,
+}
+
+fn is_state(memory: &Memory) -> bool {
+    *memory == Memory::State
 }
 
 /// Where weights start.
@@ -106,6 +116,8 @@ impl NetworkConfig {
             bidirectional: false,
             bias: true,
             dropout: 0.0,
+            embedding: None,
+            memory: Memory::State,
             start: FirstWeights::PyTorch,
         }
     }
@@ -115,12 +127,22 @@ impl NetworkConfig {
     /// # Errors
     /// If a size is 0, or the parameters would not fit in memory; see [`Config::new`].
     pub fn config<T: Task>(&self, task: &T) -> Result<Config, Error> {
-        let &Self { cell, hidden, layers, bidirectional, bias, dropout, start: _ } = self;
+        let &Self { cell, hidden, layers, bidirectional, bias, dropout, memory, .. } = self;
         let (inputs, head) = task.io();
-        let head = Some(Head { bias, ..head });
-        let of_cell = Architecture::new(cell, inputs, hidden);
-        let architecture = Architecture { layers, bidirectional, bias, dropout, head, ..of_cell };
-        Ok(Config::new(architecture)?)
+        let (width, embedding) = match self.embedding {
+            Some(width) => (width, Some(inputs)),
+            None => (inputs, None),
+        };
+        Ok(Config::new(Architecture {
+            layers,
+            bidirectional,
+            bias,
+            dropout,
+            head: Some(Head { bias, ..head }),
+            embedding,
+            memory,
+            ..Architecture::new(cell, width, hidden)
+        })?)
     }
 }
 
@@ -197,9 +219,10 @@ impl<T: Task> RunConfig<T> {
     /// # Errors
     /// What is wrong with it, as the rest of a sentence that begins with its name.
     pub fn from_toml(text: &str) -> Result<Self, String> {
-        let table = text.parse().map_err(|error: toml::de::Error| makes_no_sense(&error))?;
-        let table = if old::is_old(&table) { old::in_tables(table)? } else { table };
-        table.try_into().map_err(|error: toml::de::Error| makes_no_sense(&error))
+        match kind(text)? {
+            Kind::Old(old) => old.in_tables(),
+            Kind::InTables(_) => toml::from_str(text).map_err(|error| makes_no_sense(&error)),
+        }
     }
 
     /// The text of a `config.toml`.
@@ -239,16 +262,47 @@ fn makes_no_sense(error: &dyn std::error::Error) -> String {
     format!("makes no sense: {error}")
 }
 
+/// The two kinds of files.
+enum Kind {
+    Old(Box<old::OldConfig>),
+    /// With the name of the task.
+    InTables(String),
+}
+
+/// Only before there were tables was the task a name by itself.
+fn kind(text: &str) -> Result<Kind, String> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Named {
+        Name(#[expect(dead_code, reason = "it is read with the rest")] String),
+        Table { name: Option<String> },
+    }
+    #[derive(Deserialize)]
+    struct Probe {
+        task: Option<Named>,
+    }
+    let probe: Probe = toml::from_str(text).map_err(|error| makes_no_sense(&error))?;
+    match probe.task {
+        None => Err("names no task: the table `[task]` is missing".to_owned()),
+        Some(Named::Table { name: None }) => {
+            Err("names no task: `name` in the table `[task]` is missing".to_owned())
+        }
+        Some(Named::Table { name: Some(name) }) => Ok(Kind::InTables(name)),
+        Some(Named::Name(_)) => {
+            toml::from_str(text).map(Kind::Old).map_err(|error| makes_no_sense(&error))
+        }
+    }
+}
+
 /// The name of the task in the text of a `config.toml`.
 ///
 /// # Errors
 /// What is wrong with it, as the rest of a sentence that begins with its name.
 pub fn task_name(text: &str) -> Result<String, String> {
-    let table: toml::Table =
-        text.parse().map_err(|error: toml::de::Error| makes_no_sense(&error))?;
-    let table = if old::is_old(&table) { old::in_tables(table)? } else { table };
-    let name = table.get("task").and_then(|task| task.get("name")).and_then(|name| name.as_str());
-    Ok(name.ok_or("names no task: `name` in the table `[task]` is missing")?.to_owned())
+    Ok(match kind(text)? {
+        Kind::Old(old) => old.task_name(),
+        Kind::InTables(name) => name,
+    })
 }
 
 /// A task as a table: its fields, and its name.
@@ -285,11 +339,11 @@ mod named {
 mod tests {
     use super::*;
     use crate::optimizer::{Clip, Descent, Rule, Schedule};
-    use crate::task::Addition;
+    use crate::task::TestTask;
 
     #[test]
     fn a_configuration_survives_the_way_to_toml_and_back() {
-        let mut config = Addition::lab();
+        let mut config = TestTask::lab();
         config.run.seed = 1 << 40;
         config.optimizer.learning_rate = 0.123_456_79;
         for rule in [
@@ -318,25 +372,34 @@ mod tests {
     }
 
     #[test]
+    fn the_readmes_file_is_the_labs() {
+        let readme = include_str!("../README.md");
+        let (_, rest) = readme.split_once("```toml\n").unwrap();
+        let (text, _) = rest.split_once("```").unwrap();
+        assert_eq!(RunConfig::from_toml(text), Ok(TestTask::lab()));
+    }
+
+    #[test]
     fn what_a_file_does_not_say_is_what_the_networks_of_before_were() {
         let text = "[task]\nname = \"addition\"\nbits = 8\n[network]\ncell = { elman = \"sigmoid\" }\n\
                     hidden = 16\n[optimizer]\nlearning_rate = 0.1\nrule = { name = \"sgd\" }\n\
                     [strategy]\nname = \"serial\"\n[run]\nexamples = 10000\nbatch = 1\nseed = 0\n";
-        assert_eq!(RunConfig::from_toml(text), Ok(Addition::lab()));
+        assert_eq!(RunConfig::from_toml(text), Ok(TestTask::lab()));
     }
 
     #[test]
     fn what_is_misspelt_or_of_another_task_is_named() {
-        let text = Addition::lab().to_toml();
+        let text = TestTask::lab().to_toml();
         let refused = |from: &str, to: &str| {
             assert!(text.contains(from), "{text}");
-            RunConfig::<Addition>::from_toml(&text.replace(from, to)).unwrap_err()
+            RunConfig::<TestTask>::from_toml(&text.replace(from, to)).unwrap_err()
         };
         assert!(refused("bits", "bit").contains("bit"));
         assert!(refused("bits = 8", "bits = 65").contains("65"));
         assert!(refused("hidden", "hiden").contains("hiden"));
         assert!(refused("\"addition\"", "\"song\"").contains("song"));
         assert!(refused("[run]", "[ran]").contains("ran"));
-        assert!(task_name("[task]\nbits = 3\n").unwrap_err().contains("name"));
+        assert!(task_name("bits = 3\n").unwrap_err().contains("[task]"));
+        assert!(task_name("[task]\nbits = 3\n").unwrap_err().contains("`name`"));
     }
 }

@@ -77,12 +77,12 @@ pub fn choose<T: Task>(
 mod tests {
     use super::*;
     use crate::config::{Extent, StrategyConfig};
-    use crate::task::Addition;
+    use crate::task::TestTask;
 
     #[test]
     fn the_rate_that_arrives_is_chosen_and_scaled_to_the_strategy() {
         let goal = Goal { targets: vec![0.3], every: 200, stretch: 2_000 };
-        let held_out = HeldOut::new(Addition::new(8).unwrap(), 100);
+        let held_out = HeldOut::new(TestTask::new(8).unwrap(), 100);
         for (strategy, batch, scale) in [
             (Strategy::Serial, 1, 1.0),
             (Strategy::Synchronous, 4, 4.0),
@@ -91,7 +91,7 @@ mod tests {
             let threads = if strategy == Strategy::Serial { 1 } else { 2 };
             let strategy_config = StrategyConfig { name: strategy, threads, push_every: 8 };
             let run = Extent { examples: 8_000, batch, seed: 0 };
-            let config = RunConfig { strategy: strategy_config, run, ..Addition::lab() };
+            let config = RunConfig { strategy: strategy_config, run, ..TestTask::lab() };
             assert_eq!(linear_scale(&config), scale);
             let mut count = 0;
             let rate = choose(&config, &[1e-6, 0.5, 1e-5], &goal, &held_out, || count += 1);
@@ -102,9 +102,9 @@ mod tests {
 
     #[test]
     fn one_rate_is_taken_without_a_trial_and_the_first_where_none_arrives() {
-        let held_out = HeldOut::new(Addition::new(8).unwrap(), 10);
+        let held_out = HeldOut::new(TestTask::new(8).unwrap(), 10);
         let goal = Goal { targets: vec![0.0], every: 100, stretch: 100 };
-        let mut config = Addition::lab();
+        let mut config = TestTask::lab();
         config.run.examples = 100;
         let choose = |rates: &[f32]| {
             let mut count = 0;

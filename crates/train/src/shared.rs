@@ -59,7 +59,7 @@
 //! of atomics is moved is the affair of [`kernels::relaxed`].
 
 use kernels::prefetch::for_writing;
-use model::{InputRows, Parameters};
+use model::{InputRows, Memory, Parameters};
 use std::ops::Range;
 
 /// Values in a block.
@@ -177,7 +177,9 @@ impl Replica {
     pub fn new(parameters: Parameters, number: usize, workers: usize) -> Self {
         let (len, rows) = (parameters.arena().len(), parameters.input_rows());
         assert!(len.is_multiple_of(BLOCK), "{len} values are not whole blocks");
-        let inputs = if rows.rows > FEW { rows.rows } else { 0 };
+        // A window shows an input at several places.
+        let is_plain = !matches!(parameters.config().memory(), Memory::Window(_));
+        let inputs = if rows.rows > FEW && is_plain { rows.rows } else { 0 };
         let body = rows.all().end..parameters.tail_range().start;
         Self {
             seen: parameters.clone(),

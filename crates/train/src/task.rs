@@ -4,8 +4,13 @@
 //! any. All that a training knows of its task is [`Task`].
 
 mod addition;
+mod mean_loss;
 
+/// What the engine's own tests train on; which task it is matters to none of them.
+#[cfg(test)]
+pub(crate) use addition::Addition as TestTask;
 pub use addition::{Addition, Pair, Sums, adder, trace};
+pub use mean_loss::MeanLoss;
 
 use crate::batch::Batch;
 use crate::metrics::Totals;
@@ -45,8 +50,8 @@ pub trait Task: Clone + Debug + PartialEq + Send + Sync + Serialize + Deserializ
     /// summed over its examples; writes the gradient before the head's activation to `dy`.
     fn loss(&self, batch: &Batch, y: &[f32], dy: &mut [f32]) -> Totals;
 
-    /// The gradient of the loss over `batch`, summed, to `gradient`. `source` tells how far the
-    /// worker has come; nothing is drawn from it.
+    /// The gradient of the loss over `batch`, summed, to `gradient`. `progress` tells how
+    /// far the worker has come.
     ///
     /// As it stands it is forward, [`Task::loss`], BPTT. Another training than on the outputs
     /// writes its own.
@@ -75,11 +80,15 @@ pub trait Task: Clone + Debug + PartialEq + Send + Sync + Serialize + Deserializ
     fn aim(&self) -> String;
 
     /// The headings of [`Task::show`].
-    fn header(&self) -> String;
+    fn header(&self) -> String {
+        "loss".to_owned()
+    }
 
     /// The first example of `batch` and what the outputs `y` say to it, in a line; none where
     /// no outputs are made, and the mean loss is shown.
-    fn show(&self, batch: &Batch, y: &[f32]) -> Option<String>;
+    fn show(&self, _batch: &Batch, _y: &[f32]) -> Option<String> {
+        None
+    }
 }
 
 /// What an evaluation found: in a sentence, and by its fields for programs.

@@ -176,13 +176,13 @@ mod tests {
     use super::*;
     use crate::config::{Strategy, StrategyConfig};
     use crate::strategy::Serial;
-    use crate::task::Addition;
+    use crate::task::TestTask;
 
     #[test]
     fn the_first_copy_below_the_target_counts_and_a_target_out_of_reach_is_not_reached() {
-        let mut config = Addition::lab();
+        let mut config = TestTask::lab();
         config.run.examples = 20_000;
-        let held_out = HeldOut::new(Addition::new(8).unwrap(), 200);
+        let held_out = HeldOut::new(TestTask::new(8).unwrap(), 200);
         let reached = |strategy, targets: &[f64]| {
             let goal = Goal { targets: targets.to_vec(), every: 100, stretch: 5_000 };
             let strategy = StrategyConfig { name: strategy, threads: 2, push_every: 16 };

@@ -3,7 +3,7 @@
 
 mod tasks;
 
-use model::{Cell, Nonlinearity, Parameters};
+use model::{Cell, Memory, Nonlinearity, Parameters};
 use tasks::{Average, Refrain};
 use train::config::{Extent, NetworkConfig, RunConfig, Strategy, StrategyConfig};
 use train::job::{Every, Job, OnDivergence, Options};
@@ -31,6 +31,20 @@ fn networks() -> impl Iterator<Item = NetworkConfig> {
     });
     let without_biases = NetworkConfig { bias: false, ..NetworkConfig::new(Cell::Gru, 5) };
     plain.chain(with_all).chain([without_biases])
+}
+
+/// Jordan's, and windows: their heads are on every step.
+fn small_networks() -> impl Iterator<Item = NetworkConfig> {
+    let of_cell = NetworkConfig::new(Cell::Elman(Nonlinearity::Tanh), 12);
+    let memories = [Memory::Output, Memory::Window(1), Memory::Window(3)];
+    memories.into_iter().map(move |memory| NetworkConfig { memory, ..of_cell })
+}
+
+/// Those that can be shown symbols, with an embedding and without.
+fn networks_of_symbols() -> impl Iterator<Item = NetworkConfig> {
+    let all = networks().chain(small_networks()).filter(|network| !network.bidirectional);
+    let with_embedding = |network| NetworkConfig { embedding: Some(3), ..network };
+    all.flat_map(move |network| [network, with_embedding(network)])
 }
 
 /// Batches of 6, Adam with clipping and a schedule.
@@ -123,9 +137,12 @@ fn one_worker_is_the_serial_strategy_for_every_network_and_task() {
     for network in networks() {
         one_worker_is_serial(&config(Addition::new(5).unwrap(), network));
         one_worker_is_serial(&config(Average { steps: 6 }, network));
-        if !network.bidirectional {
-            one_worker_is_serial(&config(Refrain {}, network));
-        }
+    }
+    for network in small_networks() {
+        one_worker_is_serial(&config(Addition::new(5).unwrap(), network));
+    }
+    for network in networks_of_symbols() {
+        one_worker_is_serial(&config(Refrain {}, network));
     }
 }
 
@@ -134,9 +151,12 @@ fn every_network_goes_on_from_its_state_in_the_same_bits() {
     for network in networks() {
         goes_on_from_its_state(&config(Addition::new(5).unwrap(), network));
         goes_on_from_its_state(&config(Average { steps: 6 }, network));
-        if !network.bidirectional {
-            goes_on_from_its_state(&config(Refrain {}, network));
-        }
+    }
+    for network in small_networks() {
+        goes_on_from_its_state(&config(Addition::new(5).unwrap(), network));
+    }
+    for network in networks_of_symbols() {
+        goes_on_from_its_state(&config(Refrain {}, network));
     }
 }
 
@@ -149,8 +169,16 @@ fn every_network_learns_from_a_whole_sequence_by_every_strategy() {
 
 #[test]
 fn every_network_learns_symbols_with_the_state_carried_on_by_every_strategy() {
-    for network in networks().filter(|network| !network.bidirectional) {
+    for network in networks_of_symbols() {
         learns(&config(Refrain {}, network), 0.7);
+    }
+}
+
+#[test]
+fn networks_to_compare_with_learn_to_add_by_every_strategy() {
+    // A window of one sees no carry, and learns the digits without one.
+    for network in small_networks() {
+        learns(&config(Addition::new(5).unwrap(), network), 0.99);
     }
 }
 

@@ -301,17 +301,17 @@ mod tests {
     }
 
     #[test]
-    fn the_zonotope_of_a_cell_holds_the_cell() {
+    fn the_abstract_state_of_a_piece_holds_the_piece() {
         for slopes in [None, Some(vec![0.0, 0.7]), Some(vec![0.0, -2.0])] {
             let node = node(vec![Piece { low: vec![0.1, -0.2], high: vec![0.9, 0.3], slopes }]);
-            let set = place(&node).state(&node.pieces[0]);
+            let state = place(&node).state(&node.pieces[0]);
             let mut inside = 0;
             for n in 0..10_000 {
                 let h = [f64::from(n % 100) / 99.0, f64::from(n / 100) / 99.0];
                 if is_in(&node, h) {
                     inside += 1;
                     for w in [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, -2.0], [0.6, 0.8]] {
-                        let (low, high) = set.range(&w);
+                        let (low, high) = state.range(&w);
                         let value = w[0] * h[0] + w[1] * h[1];
                         assert!(low <= value && value <= high, "{h:?}");
                     }
@@ -326,7 +326,7 @@ mod tests {
 
         /// What a union of pieces is said to hold, it holds, point by point.
         #[test]
-        fn a_union_of_cells_holds_every_point_of_a_set_that_it_holds(
+        fn a_union_of_pieces_holds_every_point_of_a_state_that_it_holds(
             edges in prop::collection::vec((-0.3..1.3_f64, 0.0..0.5_f64), 1..6),
             bounds in prop::collection::vec((-0.9..0.1_f64, 0.1..0.9_f64, -0.5..0.5_f64, any::<bool>()), 6),
             center in prop::array::uniform2(0.2..0.8_f64),
@@ -340,7 +340,7 @@ mod tests {
             }).collect();
             pieces.sort_by(|a, b| a.low[0].total_cmp(&b.low[0]));
             let node = node(pieces);
-            let set = AbstractState {
+            let state = AbstractState {
                 center: center.to_vec(),
                 generators: generators.iter().map(|g| g.to_vec()).collect(),
                 own: vec![0.0; 2],
@@ -351,7 +351,7 @@ mod tests {
                 let at = |j: usize| center[j] + generators.iter().zip(shares).map(|(g, e)| g[j] * e.signum().mul_add(0.5, 0.5 * e)).sum::<f64>();
                 [at(0), at(1)]
             });
-            if place(&node).holds(&set) {
+            if place(&node).holds(&state) {
                 for h in points.filter(|h| h.iter().all(|h| (0.0..=1.0).contains(h))) {
                     prop_assert!(is_in(&node, h), "{:?}", h);
                 }
@@ -360,13 +360,13 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_between_cells_is_seen() {
+    fn a_gap_between_pieces_is_seen() {
         let piece = |low: f64, high: f64| Piece {
             low: vec![low, -0.5],
             high: vec![high, 0.5],
             slopes: None,
         };
-        let set = AbstractState {
+        let state = AbstractState {
             center: vec![0.3, 0.4],
             generators: vec![vec![0.06, 0.08]],
             own: vec![0.0; 2],
@@ -386,7 +386,7 @@ mod tests {
             (vec![piece(0.3, 0.6), piece(0.35, 0.4), piece(0.55, 0.7)], true),
         ] {
             let node = node(pieces);
-            assert_eq!(place(&node).holds(&set), held);
+            assert_eq!(place(&node).holds(&state), held);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The check: from every node, over every way of pairs, until a node holds what arrives.
+//! The check: from every node, over every sequence of pairs, until a node holds what arrives.
 
 use crate::abstract_state::{AbstractState, REACH};
 use crate::addition::{add, spell};
@@ -86,8 +86,8 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// All ways of up to `left` pairs, one at least, from `state`, whose history is `carries`
-    /// and `pairs`.
+    /// Checks all sequences of up to `left` pairs, one at least, from `state`, whose history is
+    /// `carries` and `pairs`.
     fn from(
         &mut self,
         state: &AbstractState,
@@ -108,8 +108,8 @@ impl Walk<'_> {
             pairs.push(pair);
             // NaN is not above it either.
             if !matches!(margin.partial_cmp(&DECISION), Some(std::cmp::Ordering::Greater)) {
-                let way = spell(&pairs[pairs.len() - (self.steps - left + 1)..]);
-                return Err(format!("after {way} the output may be on the wrong side of ½"));
+                let since = spell(&pairs[pairs.len() - (self.steps - left + 1)..]);
+                return Err(format!("after {since} the output may be on the wrong side of ½"));
             }
             self.margin = self.margin.min(margin);
             match self.arrive(&next, carries, pairs) {
@@ -139,14 +139,14 @@ impl Walk<'_> {
         let whole = format!("start {}", spell(pairs));
         let place =
             keys.find_map(|key| self.places.get(&*key)).or_else(|| self.places.get(&*whole));
-        let way = || spell(&pairs[pairs.len().saturating_sub(self.steps)..]);
+        let last = || spell(&pairs[pairs.len().saturating_sub(self.steps)..]);
         match place {
             Some(place) if place.carries.last() != carries.last() => {
-                Err(format!("{} leads to node `{}`, of the other carry", way(), place.node.key))
+                Err(format!("{} leads to node `{}`, of the other carry", last(), place.node.key))
             }
             Some(place) if place.holds(state) => Ok(()),
-            Some(place) => Err(format!("{} leads out of node `{}`", way(), place.node.key)),
-            None => Err(format!("{} leads to no node", way())),
+            Some(place) => Err(format!("{} leads out of node `{}`", last(), place.node.key)),
+            None => Err(format!("{} leads to no node", last())),
         }
     }
 }

@@ -146,9 +146,11 @@ pub fn matmul(report: &Report) -> Result<Option<String>> {
     draw(&title, SIZE, &[Panel { x, y, series, labels: Vec::new() }]).map(Some)
 }
 
-/// `-2` as `1/4`, `5` as `32`.
+/// `-2` as `1/4`, `5` as `32`; nothing between two doublings.
 fn power_of_two(doublings: f64) -> String {
-    if doublings < 0.0 {
+    if doublings.fract() != 0.0 {
+        String::new()
+    } else if doublings < 0.0 {
         format!("1/{}", (-doublings).exp2())
     } else {
         doublings.exp2().to_string()
@@ -201,6 +203,6 @@ mod tests {
 
     #[test]
     fn axis_labels_are_powers_of_two() {
-        assert_eq!([-2.0, 0.0, 5.0].map(power_of_two), ["1/4", "1", "32"]);
+        assert_eq!([-2.0, 0.0, 5.0, 5.5].map(power_of_two), ["1/4", "1", "32", ""]);
     }
 }

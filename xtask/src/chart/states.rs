@@ -17,12 +17,12 @@ pub fn families(title: &str, picture: &Picture) -> anyhow::Result<String> {
         let shape = Shape::Dots(2, states.iter().map(point).collect());
         series.push(Series { name: name.to_owned(), colour, shape });
     }
-    for (colour, sets) in [BLUE, ORANGE].into_iter().zip(&picture.sets) {
+    for (colour, sets) in [BLUE, ORANGE].into_iter().zip(&picture.pieces) {
         let corners = sets.iter().map(|corners| [point(&corners[0]), point(&corners[1])]);
         let shape = Shape::Boxes(corners.collect());
         series.push(Series { name: String::new(), colour, shape });
     }
-    let corners = picture.sets.iter().flatten().flatten();
+    let corners = picture.pieces.iter().flatten().flatten();
     let all: Vec<Point> = picture.states.iter().flatten().chain(corners).map(point).collect();
     let axis = |name: &str, of: fn(&Point) -> f64| {
         let low = all.iter().map(of).fold(f64::INFINITY, f64::min);
@@ -44,14 +44,14 @@ mod tests {
     fn states_are_dots_and_sets_are_boxes_in_the_colour_of_their_carry() {
         let picture = Picture {
             states: [vec![[0.0, 0.0], [0.1, 0.2]], vec![[1.0, 1.0]]],
-            sets: [vec![[[-0.1, -0.1], [0.2, 0.3]]], Vec::new()],
+            pieces: [vec![[[-0.1, -0.1], [0.2, 0.3]]], Vec::new()],
         };
         let svg = families("the network", &picture).unwrap();
         assert_eq!(svg.matches("<circle").count(), 3 + 2); // and in the legend
         for text in ["the network", "no carry", "carry", "first principal axis"] {
             assert!(svg.contains(&format!("\n{text}\n")), "{text}\n{svg}");
         }
-        let alone = Picture { sets: [Vec::new(), Vec::new()], ..picture };
+        let alone = Picture { pieces: [Vec::new(), Vec::new()], ..picture };
         assert!(families("without a proof", &alone).is_ok());
     }
 }

@@ -214,10 +214,11 @@ fn a_configuration_that_makes_no_sense_is_refused() {
     for (bytes, reason) in [
         (b"= = what?".to_vec(), "makes no sense"),
         (b"\xff\xfe".to_vec(), "cannot read"),
-        (Vec::new(), "missing field `task`"),
+        (Vec::new(), "the table `[task]` is missing"),
+        (with("name = \"addition\"\n", ""), "`name` in the table `[task]` is missing"),
         (with("hidden = 16\n", ""), "missing field `hidden`"),
         (with("seed = 0", "seed = 0\nlayers = 2"), "unknown field `layers`"),
-        (with("\"addition\"", "\"division\""), "`addition`"),
+        (with("bits = 8", "bits = 8\nbytes = 1"), "unknown field `bytes`"),
         (with("hidden = 16", "hidden = -16"), "makes no sense"),
         (with("hidden = 16", "hidden = \"many\""), "makes no sense"),
         (with("hidden = 16", "hidden = 0"), "at least one hidden unit"),
@@ -227,6 +228,9 @@ fn a_configuration_that_makes_no_sense_is_refused() {
     ] {
         refuses_in(&folder, "config.toml", &bytes, &[reason]);
     }
+    fs::write(&path, with("\"addition\"", "\"division\"")).unwrap();
+    let reasons = ["learned the task division", "cannot add", "cargo xtask train addition"];
+    xtask_line(&folder, "add 1 2 --run run").refused(1, &reasons);
     fs::remove_file(&path).unwrap();
     xtask_line(&folder, "add 1 2 --run run").refused(1, &["cannot read run/config.toml"]);
 }

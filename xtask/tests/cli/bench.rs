@@ -7,8 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 use tempfile::TempDir;
 
-/// Answers as `cargo bench` does. The group `activation` takes `$MEDIAN` nanoseconds,
-/// all others fail.
+/// Answers as `cargo bench` does. The group `activation` takes `$MEDIAN` nanoseconds, a line from
+/// core to core 60, where the lab is asked for, and all others fail.
 const CARGO: &str = r#"#!/bin/sh
 case "$*" in
 *--no-run*) ;;
@@ -24,6 +24,14 @@ case "$*" in
     estimate="{\"confidence_interval\":{\"lower_bound\":$MEDIAN,\"upper_bound\":$MEDIAN},\"point_estimate\":"
     echo "{\"median\":$estimate$MEDIAN},\"median_abs_dev\":${estimate}0.5}}" \
         > "$folder/estimates.json" ;;
+*"--bench hogwild -- --noplot"*" hogwild/(line_transfer|push|lab)")
+    echo "hogwild/line_transfer   time: [60 ns 60 ns 60 ns]"
+    printf '{"cores":2,"line_transfer":60e-9,'
+    printf '"one_hot_push":{"inputs":1024,"used_rows":0.66e-6,"all_rows":4.9e-6},'
+    printf '"sizes":[{"size":"lab","hidden":16,"bits":8,"workers":2,'
+    printf '"independent":[[1,2e6],[2,3.9e6]],'
+    printf '"model":{"example":500e-9,"push":400e-9,"transfer":60e-9},'
+    echo '"prediction":[[2,17,3.8e6],[64,615,1.2e8]]}]}' ;;
 *)
     echo "Benchmarking matmul/carry/16x16x16" >&2
     echo "the answer is wrong" >&2
@@ -108,6 +116,52 @@ fn a_bad_baseline_is_refused_before_anything_runs() {
     ] {
         bench(&folder, &format!("matmul --baseline {file}"), 20).refused(1, &[reason]);
     }
+}
+
+#[test]
+fn strategies_are_compared_beside_what_the_bench_found_of_more_cores() {
+    let folder = temporary();
+    let options = "--strategy hogwild,synchronous --threads 2 --push-every 16 --loss 2,1.5";
+    let stdout = bench(&folder, &format!("hogwild lab --seeds 3 {options} --json"), 20).success();
+    let report = folder.path().join("a target/bench-report");
+    assert_eq!(names(&report), ["hogwild-lab.svg", "hogwild.json", "hogwild.md"]);
+    for text in [
+        "a cache line takes 60 ns from core to core",
+        "1024 one-hot inputs and 16 units: 0.66 µs with the rows that were used",
+        "\n## lab: H = 16, T = 8, until the held-out loss is below 1.5\n",
+        "\n| serial | 1 | 1 | 1 | 0.1 | ",
+        "\n| hogwild | 2 | 16 | 1 | 0.1 | ",
+        "\n| synchronous | 2 | 64 | 64 | 6.4 | ",
+        "| 3/3 |\n",
+        "\n- N = 2: 3,900,000 examples/s, 1.95 times serial\n",
+        "\nFitted to N = 2: an example takes a worker 500 ns, a push 400 ns.",
+        "\n| 64 | 615 | 120,000,000 | 60.0 |\n",
+    ] {
+        assert!(stdout.contains(text), "{text}\n{stdout}");
+    }
+    let json = json_line(&stdout);
+    assert_eq!((&json["format"], &json["version"]), (&"carry-hogwild-report".into(), &3.into()));
+    assert_eq!(json["costs"]["line_transfer"], 60e-9);
+    let rows = json["sizes"][0]["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 1 + 1 + 3); // serial, Hogwild! at one K, synchronous at three B
+    for row in rows {
+        assert_eq!(row["outcomes"].as_array().unwrap().len(), 3, "{row}");
+        assert_eq!(row["targets"][1]["reached"], 3, "{row}");
+    }
+    let svg = fs::read_to_string(report.join("hogwild-lab.svg")).unwrap();
+    for text in ["serial", "hogwild", "synchronous", "ideal: serial / threads"] {
+        assert!(svg.contains(&format!("\n{text}\n")), "{text}\n{svg}");
+    }
+}
+
+#[test]
+fn targets_that_do_not_fall_and_a_bench_that_fails_end_the_comparison() {
+    let folder = temporary();
+    let reason = "the losses of --loss do not fall";
+    bench(&folder, "hogwild lab --loss 0.1,0.2", 20).refused(1, &[reason]);
+    let reason = "the bench hogwild failed (exit status: 101)\n";
+    bench(&folder, "hogwild wide --quick", 20).refused(1, &[reason, "the answer is wrong"]);
+    assert!(!folder.path().join("a target/bench-report/hogwild.json").exists());
 }
 
 #[test]

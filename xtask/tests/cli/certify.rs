@@ -15,8 +15,7 @@ fn a_network_trained_for_it_is_proved_right_and_the_proof_is_checked() {
     let json =
         xtask_line(&folder, "train --certifiable --hidden 8 --bias --out run --json --quiet")
             .json();
-    let fields = ["updates", "hidden", "bias", "seed", "seconds", "loss", "run"];
-    assert_keys(&json, &[&fields[..], &["sums_correct", "sums_total"]].concat());
+    assert_eq!((&json["task"], &json["optimizer"]), (&"addition-ibp".into(), &"adam".into()));
     assert_eq!((&json["sums_correct"], &json["sums_total"]), (&16_384.into(), &16_384.into()));
     assert_eq!(names(&folder.path().join("run")), RUN_FILES);
 
@@ -25,7 +24,7 @@ fn a_network_trained_for_it_is_proved_right_and_the_proof_is_checked() {
     let statement = "Proved: this network of 8 hidden units with biases, run digit by digit in \
                      f32, adds any two whole numbers of any length, every binary digit right.";
     assert_eq!(lines[0], statement);
-    assert!(lines[1].contains(" nodes, sets of "), "{stdout}");
+    assert!(lines[1].contains(" nodes, abstract states of "), "{stdout}");
     assert!(lines[2].starts_with("smallest margin "), "{stdout}");
     assert!(lines[3].ends_with(" s"), "{stdout}");
     let svg = fs::read_to_string(folder.path().join("run/report.svg")).unwrap();
@@ -174,7 +173,7 @@ fn a_study_that_was_stopped_goes_on_with_what_is_missing() {
     assert_eq!(endings(&fs::read_to_string(&file).unwrap()), endings(&whole));
     assert_eq!(trials(&folder, "t.jsonl").len(), 6);
 
-    // more seeds are added, another effort is another study, and a line twice counts once
+    // more seeds are added, another budget is another study, and a line twice counts once
     let json = xtask_line(&folder, &format!("{STUDY} --seeds 0..4 --workers 1")).json();
     assert_eq!((trials(&folder, "t.jsonl").len(), &json["rows"][0]["trials"]), (8, &4.into()));
     let text = fs::read_to_string(&file).unwrap();
@@ -184,6 +183,10 @@ fn a_study_that_was_stopped_goes_on_with_what_is_missing() {
     assert_eq!(fs::read_to_string(&file).unwrap(), text.repeat(2));
     let json =
         xtask_line(&folder, &format!("{STUDY} --seeds 3..4 --workers 1 --effort 999")).json();
+    assert_eq!((trials(&folder, "t.jsonl").len(), &json["rows"][0]["trials"]), (18, &1.into()));
+    // and `--effort` is another name of `--budget`
+    let json =
+        xtask_line(&folder, &format!("{STUDY} --seeds 3..4 --workers 1 --budget 999")).json();
     assert_eq!((trials(&folder, "t.jsonl").len(), &json["rows"][0]["trials"]), (18, &1.into()));
 }
 
@@ -218,6 +221,52 @@ fn what_is_no_file_of_trials_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_certifiable_training_is_a_job_as_any_other_and_its_folder_tells_the_truth() {
+    let folder = temporary();
+    let options = "--hidden 5 --bits 9 --examples 3200 --seed 3 --quiet --json";
+    let line = format!("train --certifiable {options}");
+    let serial = xtask_line(&folder, &format!("{line} --out serial")).json();
+    assert_eq!((&serial["bits"], &serial["examples"]), (&9.into(), &3200.into()));
+    let config = fs::read_to_string(folder.path().join("serial/config.toml")).unwrap();
+    let told = ["name = \"addition-ibp\"", "bits = 9", "name = \"adam\"", "learning_rate = 0.01"];
+    assert!(told.iter().all(|told| config.lines().any(|line| line == *told)), "{config}");
+    let metrics = fs::read_to_string(folder.path().join("serial/metrics.jsonl")).unwrap();
+    for line in metrics.lines().map(json_line) {
+        assert!(line["error"].as_f64() > line["loss"].as_f64(), "{line}"); // a sum over 9 digits
+    }
+
+    for (strategy, threads) in [("synchronous", 2), ("hogwild", 2), ("averaging", 2)] {
+        let more = format!("--strategy {strategy} --threads {threads} --out {strategy}");
+        let json = xtask_line(&folder, &format!("{line} {more}")).json();
+        assert_eq!(json["strategy"], strategy);
+        let sum = xtask_line(&folder, &format!("add 1 2 --run {strategy} --json"));
+        assert_eq!(json_line(&sum.stdout)["expected"], "3");
+    }
+    let seeds =
+        xtask_line(&folder, "train --certifiable --examples 640 --seeds 0..3 --json --quiet");
+    assert_eq!(seeds.json()["rows"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_network_of_another_kind_adds_but_cannot_be_proved() {
+    let folder = temporary();
+    for options in [
+        "--cell gru",
+        "--cell tanh",
+        "--layers 2",
+        "--bidirectional",
+        "--memory output",
+        "--memory 3",
+    ] {
+        let line = format!("train {options} --examples 300 --quiet --out run --force");
+        xtask_line(&folder, &line).success();
+        let sum = xtask_line(&folder, "add 1 2 --run run --json");
+        assert_eq!(json_line(&sum.stdout)["expected"], "3", "{}", sum.stderr);
+        xtask_line(&folder, "certify --run run").refused(2, &["one layer of sigmoid units"]);
+    }
+}
+
+#[test]
 fn options_that_do_not_go_together_are_refused() {
     let folder = temporary();
     for (arguments, texts) in [
@@ -229,8 +278,10 @@ fn options_that_do_not_go_together_are_refused() {
         ("certify --study --recipe good", ["--recipe", "plain or certifiable"]),
         ("certify --study --workers 3", ["--workers", "1 or 2"]),
         ("certify --trials t.jsonl", ["--study", "required"]),
-        ("train --certifiable --bits 9", ["--certifiable", "cannot be used with"]),
-        ("train --certifiable --seeds 0..3", ["--certifiable", "cannot be used with"]),
+        ("train --certifiable --cell gru", ["--certifiable", "cannot be used with"]),
+        ("train --certifiable --layers 2", ["--certifiable", "cannot be used with"]),
+        ("train --certifiable --threads 2", ["--threads", "--strategy"]),
+        ("train --certifiable --push-every 2", ["--push-every", "--strategy"]),
         ("train --resume run --bias", ["--bias", "cannot be used with"]),
     ] {
         xtask_line(&folder, arguments).refused(2, &texts);

@@ -23,10 +23,7 @@ fn kill_after(folder: &TempDir, arguments: &str, delay: Duration) {
 fn assert_whole(run: &Path) {
     let read = |name: &str| fs::read_to_string(run.join(name));
     if let Ok(config) = read("config.toml") {
-        assert!(
-            config.starts_with("task = ") && config.ends_with("push_every = 1\n"),
-            "{config:?}"
-        );
+        assert!(config.starts_with("[task]\n") && config.ends_with("seed = 5\n"), "{config:?}");
     }
     if let Ok(metrics) = read("metrics.jsonl") {
         assert!(metrics.ends_with("}\n"), "{metrics:?}");

@@ -72,14 +72,14 @@ fn trained<T: Task>(config: &RunConfig<T>) -> Result<Parameters, Error> {
 }
 
 /// Trains and examines a network of each kind and seed of `jobs`, one a core, taken in their
-/// order. `effort` is that of [`certify`]. `ended` gets each trial as it ends, in any order,
+/// order. `budget` is that of [`certify`]. `ended` gets each trial as it ends, in any order,
 /// from any thread. After an error no job is begun, and those that were are ended.
 ///
 /// # Errors
-/// As [`train`], and those of `ended`.
+/// As [`train()`], and those of `ended`.
 pub fn study(
     jobs: &[(Kind, u64)],
-    effort: u64,
+    budget: u64,
     ended: impl Fn(Trial) -> Result<(), Error> + Sync,
 ) -> Result<(), Error> {
     let next = AtomicUsize::new(0);
@@ -87,7 +87,7 @@ pub fn study(
     // would begin another job meanwhile, and its seconds would count for both.
     let work = || {
         while let Some(&(kind, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            trial(kind, seed, effort).and_then(&ended).inspect_err(|_| {
+            trial(kind, seed, budget).and_then(&ended).inspect_err(|_| {
                 next.store(jobs.len(), Ordering::Relaxed);
             })?;
         }
@@ -104,12 +104,12 @@ pub fn study(
     })
 }
 
-fn trial(kind: Kind, seed: u64, effort: u64) -> Result<Trial, Error> {
+fn trial(kind: Kind, seed: u64, budget: u64) -> Result<Trial, Error> {
     let start = Instant::now();
     let parameters = train(kind, seed)?;
     let training_seconds = start.elapsed().as_secs_f64();
-    let outcome = certify(&parameters, &weights::to_bytes(&parameters), effort);
+    let outcome = certify(&parameters, &weights::to_bytes(&parameters), budget);
     let proof_seconds = start.elapsed().as_secs_f64() - training_seconds;
     let ending = Ending::from(&outcome);
-    Ok(Trial { kind, seed, effort, ending, training_seconds, proof_seconds })
+    Ok(Trial { kind, seed, budget, ending, training_seconds, proof_seconds })
 }

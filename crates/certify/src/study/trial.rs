@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub enum Recipe {
     /// 10,000 examples of plain SGD, as in the lab.
     Plain,
-    /// [`crate::ibp`].
+    /// Interval bound propagation; see [`crate::ibp`].
     Certifiable,
 }
 
@@ -58,8 +58,9 @@ pub struct Trial {
     pub kind: Kind,
     /// Its seed.
     pub seed: u64,
-    /// As much as was given to [`certify`].
-    pub effort: u64,
+    /// The budget of its search; see [`crate::certify`].
+    #[serde(rename = "effort")]
+    pub budget: u64,
     /// Proof, counterexample or neither.
     #[serde(flatten)]
     pub ending: Ending,
@@ -75,7 +76,7 @@ pub struct Trial {
 pub enum Ending {
     /// It adds any two numbers of any length. The fields are those of [`Verified`].
     ///
-    /// [`Verified`]: super::Verified
+    /// [`Verified`]: verify::Verified
     Certified {
         /// The least distance of an output's sum from 0.
         margin: f64,
@@ -85,7 +86,7 @@ pub enum Ending {
         nodes: usize,
         /// Steps from node to node, at most.
         steps: usize,
-        /// Whether all sets are boxes.
+        /// Whether all abstract states are boxes.
         boxes: bool,
     },
     /// It does not.

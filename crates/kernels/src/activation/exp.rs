@@ -4,21 +4,20 @@
 //! n = round(x / ln 2)     r = x − n·ln 2, |r| ≤ ln 2 / 2     e^x = 2ⁿ · (1 + expm1(r))
 //! ```
 //!
-//! 1. `x` is clamped just beyond overflow and underflow, the operands ordered so
-//!    that NaN passes; from there on nothing is special.
-//! 2. `n` falls out of adding a magic number so large that its unit in the last
-//!    place is 1: a fused multiply-add and a subtraction instead of a rounding
-//!    and a conversion.
+//! 1. `x` is clamped just beyond overflow and underflow, with the operands ordered so that
+//!    NaN passes; after that there are no special cases.
+//! 2. `n` comes from adding a magic number so large that its unit in the last place is 1: a
+//!    fused multiply-add and a subtraction instead of a rounding and a conversion.
 //! 3. `r` in two steps (Cody and Waite), the first exact.
-//! 4. `expm1(r)` by a minimax polynomial, half Estrin, half Horner: 16 cycles deep
-//!    for one multiplication more than Horner's 28. The 1 is added last, so the sum
+//! 4. `expm1(r)` by a minimax polynomial, half Estrin, half Horner: a latency of 16 cycles
+//!    instead of Horner's 28, for one multiplication more. The 1 is added last, so the sum
 //!    has one full rounding.
 //! 5. The scaling by `2ⁿ` rounds only a subnormal result, and overflows by itself.
 //!
-//! Floor: 16 operations of 512 bits (the scaling is two) on the two ports that
-//! have them, 8 cycles for 16 values: 0.14 ns a value at 3.5 GHz.
+//! Lower bound: 16 operations of 512 bits (the scaling counts two) on two ports, 8 cycles
+//! for 16 values.
 
-use super::{map, map_into};
+use super::map::{map, map_into};
 use crate::lanes::{Lanes, scale_by_power_of_two};
 
 /// 1.5·2²³: the unit in the last place of a sum with it is 1.

@@ -1,4 +1,4 @@
-//! The logistic sigmoid `σ(x) = 1 / (1 + e^{−x})` and its way back.
+//! The logistic sigmoid `σ(x) = 1 / (1 + e^{−x})` and its backward pass.
 //!
 //! ```text
 //! −x = n·ln 2 + r, |r| ≤ ln 2 / 2     w = K·2^−n     σ(x) = w / (w + K·e^r)
@@ -6,24 +6,24 @@
 //!
 //! 1. Multiplied through by `w`, nothing overflows on either side: towards ∞ both
 //!    sides of the fraction become `w`. No absolute value, no selection by sign.
-//! 2. `x` is clamped above, the operands ordered so that NaN passes. Below, where `w`
+//! 2. `x` is clamped above, with the operands ordered so that NaN passes. Below, where `w`
 //!    would leave the normal range, the quotient is masked to 0 instead: a comparison
-//!    uses one port, the other is needed for the division.
-//! 3. `−n` falls out of adding a magic number, whose low bits then are the exponent
-//!    field of `w`: one shift, which brings the mantissa of `K` in from below.
+//!    uses one port, and the other is needed for the division.
+//! 3. `−n` comes from adding a magic number; the low bits of the sum are the exponent field
+//!    of `w`. One shift moves them into place and shifts in the mantissa of `K`.
 //! 4. `r` in two steps (Cody and Waite), the first exact.
 //! 5. The denominator is `(w + K) + r·g` with `K·e^r = K + r·g`, by Horner's scheme
-//!    without the square of `r`: vectors enough are under way to hide its latency.
-//! 6. The bracket is exact for 2⁻²¹ ≤ w/K ≤ 2²². K = 1 would lose the whole of
-//!    `w = 2⁻²⁴` at the tie with 1, just where one unit of the result is least
-//!    (2.45 ULP). At K = 7/4 such a loss weighs less, and so does the rounding of the
-//!    sum: 1.83 ULP. (5/4: 2.07, 11/8: 2.02, 3/2: 1.82 but 2.00 without FMA.)
+//!    without the square of `r`: enough vectors are in flight to hide its latency.
+//! 6. `w + K` is exact for 2⁻²¹ ≤ w/K ≤ 2²². K = 1 would lose the whole of `w = 2⁻²⁴` at
+//!    the tie with 1, where a unit in the last place of the result is smallest (2.45 ULP).
+//!    At K = 7/4 that loss and the rounding of the sum matter less: 1.83 ULP.
+//!    (5/4: 2.07, 11/8: 2.02, 3/2: 1.82 but 2.00 without FMA.)
 //!
-//! Floor: the division, 10 cycles for 16 values where 512 bits wide, beside it 17
-//! operations on two ports (the division counts three): 0.18 ns a value at 3.5 GHz.
+//! Lower bound: the division, 10 cycles for 16 values if 512 bits wide, and beside it 17
+//! operations on two ports (the division counts three).
 
 use super::exp::{BIASED_MAGIC, LN2_HI, LN2_LO};
-use super::{map, map_into, zip_map};
+use super::map::{map, map_into, zip_map};
 use crate::lanes::{IntLanes, Lanes, with_exponent, zero_below};
 
 /// `σ(x)` of each lane.
@@ -58,17 +58,17 @@ pub fn sigmoid_lanes(x: Lanes) -> Lanes {
     zero_below(LOWEST, x, quotient)
 }
 
-/// `σ(x)` of each lane, for a chain of dependent steps: the result is there six cycles
-/// sooner than that of [`sigmoid_lanes`], and costs more operations.
+/// `σ(x)` of each lane, for a chain of dependent steps: a latency six cycles shorter than
+/// that of [`sigmoid_lanes`], for more operations.
 ///
-/// `σ(x) = 1 / (1 + e^{−x})`, with no clamp before the exponential and none behind:
+/// `σ(x) = 1 / (1 + e^{−x})`, with no clamp before the exponential and none after it:
 ///
-/// 1. Where `e^{−x}` leaves the range, its power of two is replaced by 0 or ∞ (or NaN),
-///    and the last multiply-add, masked, leaves the polynomial's nonsense out. All of
-///    this is known long before that multiply-add.
-/// 2. The polynomial is all Estrin: 12 cycles deep.
-/// 3. `1 + 2ⁿ·e^r` is one multiply-add, `2ⁿ·(e^r − 1) + (1 + 2ⁿ)`. Where `1 + 2ⁿ` drops the
-///    1 (n ≥ 24), `2⁻ⁿ` added to `e^r − 1` puts it back.
+/// 1. Where `e^{−x}` leaves the range, its power of two is replaced by 0 or ∞ (or NaN), and
+///    a mask keeps the polynomial out of the last multiply-add. The mask is known long
+///    before that multiply-add.
+/// 2. The polynomial is all Estrin: a latency of 12 cycles.
+/// 3. `1 + 2ⁿ·e^r` is one multiply-add, `2ⁿ·(e^r − 1) + (1 + 2ⁿ)`. Where `1 + 2ⁿ` rounds the
+///    1 away (n ≥ 24), adding `2⁻ⁿ` to `e^r − 1` restores it.
 #[inline(always)]
 pub fn sigmoid_chain_lanes(x: Lanes) -> Lanes {
     const LARGEST: f32 = 88.0; // |n| ≤ 127: 2ⁿ is 0 or normal

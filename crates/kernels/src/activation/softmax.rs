@@ -5,18 +5,19 @@
 //! ```
 //!
 //! 1. The largest exponent is 0: nothing overflows, and the sum is at least 1.
-//! 2. The lanes beyond the end of a row hold −∞: they never are the maximum and add
+//! 2. The lanes beyond the end of a row hold −∞: they are never the maximum and add
 //!    e^{−∞} = 0 to the sum.
+//! 3. The maximum runs in [`MAXIMA`] vectors: the operation has a latency of four cycles,
+//!    and two can start in each. The sum needs only one, since the exponential takes longer
+//!    than the addition.
 //!
-//! 3. The maximum is taken in [`MAXIMA`] vectors at a time: each waits four cycles for
-//!    the one before it, and two could start in every cycle. The sum needs no such
-//!    help, for the exponential beside it takes longer than the addition.
-//!
-//! The rows may lie `stride` apart in a larger buffer; what lies between them is
-//! neither read nor written.
+//! The rows may be `stride` apart in a larger buffer; the values between them are neither
+//! read nor written.
 
-use super::{exp_lanes, map};
-use crate::lanes::{LANES, Lanes, eights, load_partial, store_partial};
+use super::exp::exp_lanes;
+use super::map::map;
+use crate::lanes::{LANES, Lanes, eights};
+use crate::tail_mask::{load_partial, store_partial};
 use wide::{f32x4, f32x8};
 
 /// Softmax of each row, in place: `x[i, ·] ← e^{x[i, ·]} / Σ_j e^{x[i, j]}`.
@@ -29,6 +30,9 @@ use wide::{f32x4, f32x8};
 #[track_caller]
 pub fn softmax_rows(x: &mut [f32], rows: usize, columns: usize, stride: usize) {
     check(x.len(), rows, columns, stride);
+    if columns == 0 {
+        return; // of however many rows
+    }
     for row in 0..rows {
         softmax_row(1.0, &mut x[row * stride..][..columns]);
     }
@@ -44,6 +48,9 @@ pub fn softmax_rows(x: &mut [f32], rows: usize, columns: usize, stride: usize) {
 pub fn softmax_rows_into(x: &[f32], y: &mut [f32], rows: usize, columns: usize, stride: usize) {
     check(x.len(), rows, columns, stride);
     check(y.len(), rows, columns, stride);
+    if columns == 0 {
+        return; // of however many rows
+    }
     for row in 0..rows {
         let y = &mut y[row * stride..][..columns];
         y.copy_from_slice(&x[row * stride..][..columns]); // into L1, where the passes are
@@ -96,14 +103,14 @@ pub(crate) fn softmax_row(scale: f32, x: &mut [f32]) -> (f32, f32) {
     (largest, sum)
 }
 
-/// Vectors in which a maximum runs.
+/// Vectors in which a maximum is accumulated.
 const MAXIMA: usize = 8;
 
-/// The largest value of `x`, −∞ of none; of NaN it takes no notice.
+/// The largest value of `x`, −∞ if there is none; NaN is ignored.
 fn row_max(x: &[f32]) -> f32 {
     let mut max = Lanes::splat(f32::NEG_INFINITY);
     let (blocks, rest) = x.as_chunks::<{ MAXIMA * LANES }>();
-    // x64 returns the second operand where one is NaN.
+    // On x86-64, `max` returns the second operand where one is NaN.
     if !blocks.is_empty() {
         let mut maxima = [max; MAXIMA];
         for block in blocks {
@@ -114,7 +121,7 @@ fn row_max(x: &[f32]) -> f32 {
         max = maxima.into_iter().fold(max, Lanes::fast_max);
     }
     for_each_padded(rest, |x| max = x.fast_max(max));
-    // In halves, as long as there are any: the lanes one by one would take 4 cycles each.
+    // By halves, down to 4 lanes: one lane after another would take 4 cycles each.
     let [eight, others @ ..] = eights(max);
     let eight = others.into_iter().fold(eight, f32x8::fast_max);
     let [low, high]: [f32x4; 2] = bytemuck::cast(eight);
@@ -122,7 +129,7 @@ fn row_max(x: &[f32]) -> f32 {
     a.max(b).max(c.max(d))
 }
 
-/// Calls `f` on the vectors of `x`, the last filled up with −∞.
+/// Calls `f` on the vectors of `x`, the last one filled up with −∞.
 #[inline(always)]
 fn for_each_padded(x: &[f32], mut f: impl FnMut(Lanes)) {
     let (full, tail) = x.as_chunks::<LANES>();
@@ -137,7 +144,7 @@ fn for_each_padded(x: &[f32], mut f: impl FnMut(Lanes)) {
 /// Loads fewer than [`LANES`] values and fills the other lanes with −∞.
 #[inline(always)]
 fn load_padded(values: &[f32]) -> Lanes {
-    /// Behind LANES zeros, LANES times −∞: a window of it pads any tail.
+    /// LANES zeros, then LANES times −∞: a window of it pads a tail of any length.
     static PADDING: [f32; 2 * LANES] = {
         let mut padding = [0.0; 2 * LANES];
         let mut lane = LANES;

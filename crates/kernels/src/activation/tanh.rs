@@ -1,28 +1,28 @@
-//! The hyperbolic tangent and its way back.
+//! The hyperbolic tangent and its backward pass.
 //!
 //! ```text
 //! 2|x| = n·ln 2 + r, |r| ≤ ln 2 / 2     v = 2^−n     q = e^r − 1
 //! tanh |x| = (e^{2|x|} − 1) / (e^{2|x|} + 1) = (q + (1 − v)) / (q + (1 + v))
 //! ```
 //!
-//! 1. The sign is taken off and put back, so oddness is exact; |x| is clamped where
-//!    the result has become 1, the operands ordered so that NaN passes.
-//! 2. Divided through by `2ⁿ`: for small x (n = 0) the numerator is `q` itself, and
-//!    the relative accuracy of `q` is that of the result. `1 ± v` are exact, or too
-//!    near 1 to matter.
+//! 1. The sign is taken off and put back, so the result is exactly odd. |x| is clamped where
+//!    the result is 1, with the operands ordered so that NaN passes.
+//! 2. Both sides of the fraction are divided by `2ⁿ`: for small x (n = 0) the numerator is
+//!    `q` itself, and its relative accuracy is that of the result. `1 ± v` are exact, or so
+//!    near 1 that the error does not matter.
 //! 3. `n`, `r` and `q` as in `exp`.
 //! 4. The quotient is estimated and corrected once by its remainder
-//!    `numerator − y·(q + (1 + v))`, taken in two fused steps so that the rounding of
-//!    the denominator never enters. That is what brings 2.8 ULP down to 2.0.
+//!    `numerator − y·(q + (1 + v))`, in two fused steps, so that the denominator is never
+//!    rounded. That brings 2.8 ULP down to 2.0.
 //!
-//! Floor: 27 operations of 512 bits (the estimate is three) on two ports, 13.5 cycles
-//! for 16 values: 0.24 ns a value at 3.5 GHz.
+//! Lower bound: 27 operations of 512 bits (the estimate counts three) on two ports, 13.5
+//! cycles for 16 values.
 //!
-//! There is no second, faster tier: without the correction (2.8 ULP) 5% of the time
-//! is saved, with a rational function of degree 9/8 (4.5 ULP) 22%.
+//! There is no second tier, faster and less accurate: it saved too little
+//! (`benches/README.md`).
 
 use super::exp::{BIASED_MAGIC, LN2_HI, LN2_LO, expm1_reduced};
-use super::{map, map_into, zip_map};
+use super::map::{map, map_into, zip_map};
 use crate::lanes::{IntLanes, Lanes, reciprocal_estimate};
 
 /// `tanh(x)` of each lane.

@@ -13,12 +13,14 @@
 //!    value a unit.
 //! 2. As `σ(0)` is not 0, the padding of a state is set to zero.
 
-use super::sums::{self, Rows, RowsMut, Term, load_gates};
-use super::{GROUP, Walk, Weights, bias_of, check, check_row, get, put, vectors};
+use super::sums::{self, Term, bias_of, load_gates};
+use super::{CellWeights, GROUP, Walk, check, check_row, get, put, vectors};
 use crate::activation::{sigmoid_lanes, tanh_lanes};
-use crate::lanes::{LANES, Lanes, prefix_mask, store};
+use crate::lanes::{LANES, Lanes, store};
 use crate::matmul::gemm;
 use crate::matrix::{MatMut, MatRef};
+use crate::rows::{Rows, RowsMut};
+use crate::tail_mask::leading_ones;
 
 /// The nonlinearity f of an Elman cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,7 +40,7 @@ use Nonlinearity::{Relu, Sigmoid, Tanh};
 /// `[rows, S]` become the states.
 ///
 /// # Panics
-/// If the rows of `h` are not those of so many units.
+/// If the rows of `h` are not those of `hidden` units.
 #[track_caller]
 pub fn forward(nonlinearity: Nonlinearity, hidden: usize, h: MatMut<'_>) {
     check_row("h", h.columns(), 1, hidden);
@@ -63,7 +65,7 @@ fn map_rows(h: MatMut<'_>, hidden: usize, f: impl Fn(Lanes) -> Lanes) {
 /// One step back of `rows` sequences: `dh` `[rows, S]`, which is ∂L/∂h, becomes the
 /// gradient of the pre-activations; `h` `[rows, S]` are the states of the forward pass.
 ///
-/// What is left for the step before is `dh_before = dz·W_recᵀ`.
+/// The caller computes the rest, `dh_before = dz·W_recᵀ`.
 ///
 /// # Panics
 /// If the sizes do not fit together.
@@ -107,7 +109,7 @@ pub fn forward_steps(
 ) {
     let units = h.columns();
     check_row("w_rec", w_rec.columns(), 1, w_rec.rows());
-    check("h", h.rows(), units, walk.steps * walk.batch, w_rec.columns());
+    check("h", h.rows(), units, walk.rows(), w_rec.columns());
     check("start", start.rows(), start.columns(), walk.batch, units);
     match nonlinearity {
         Tanh => all_steps(walk, w_rec, start, h, tanh_lanes),
@@ -116,7 +118,7 @@ pub fn forward_steps(
     }
 }
 
-/// [`forward_steps`], checked.
+/// [`forward_steps`], after its checks.
 #[inline(always)]
 fn all_steps(
     walk: Walk,
@@ -126,13 +128,15 @@ fn all_steps(
     f: impl Fn(Lanes) -> Lanes,
 ) {
     let (hidden, units) = (w_rec.rows(), h.columns());
-    let h = RowsMut::new(&mut h);
+    let h = RowsMut::of_view(&mut h);
     for t in walk.order() {
         let before = walk.before(t).map(|before| h.as_rows().from(before * walk.batch));
-        let values = before.unwrap_or(Rows::new(start));
+        let values = before.unwrap_or(Rows::of_view(start));
         let h = h.from(t * walk.batch);
-        let term = Term { values, weights: Rows::new(w_rec), depth: hidden };
-        // SAFETY: the checks of the door; the rows of step t are not those before it.
+        let term = Term { values, weights: Rows::of_view(w_rec), depth: hidden };
+        // SAFETY: `forward_steps` has checked that `h` has T·B rows of S values, `start` B and
+        // `w_rec` H; S is a multiple of GROUP. `h` is borrowed exclusively, and the rows of
+        // step t, which are written, are not those that its states come from.
         unsafe {
             sums::for_each::<1, 1>(
                 walk.batch,
@@ -162,7 +166,7 @@ pub fn backward_steps(
 ) {
     let units = h.columns();
     check_row("w_rec", w_rec.columns(), 1, w_rec.rows());
-    check("h", h.rows(), units, walk.steps * walk.batch, w_rec.columns());
+    check("h", h.rows(), units, walk.rows(), w_rec.columns());
     check("dh", dh.rows(), dh.columns(), h.rows(), units);
     check("dh_start", dh_start.rows(), dh_start.columns(), walk.batch, units);
     dh_start.reborrow().into_rows().for_each(|row| row.fill(0.0));
@@ -183,7 +187,7 @@ pub fn backward_steps(
 #[track_caller]
 pub fn step(
     nonlinearity: Nonlinearity,
-    weights: Weights<'_>,
+    weights: CellWeights<'_>,
     x: MatRef<'_>,
     h_before: MatRef<'_>,
     h: MatMut<'_>,
@@ -199,23 +203,29 @@ pub fn step(
     }
 }
 
-/// [`step`], checked.
+/// [`step`], after its checks.
 #[inline(always)]
 fn one_step(
-    weights: Weights<'_>,
+    weights: CellWeights<'_>,
     x: MatRef<'_>,
     h_before: MatRef<'_>,
     mut h: MatMut<'_>,
     f: impl Fn(Lanes) -> Lanes,
 ) {
-    let Weights { w_in, w_rec, b_in, b_rec } = weights;
+    let CellWeights { w_in, w_rec, b_in, b_rec } = weights;
     let terms = [
-        Term { values: Rows::new(x), weights: Rows::new(w_in), depth: w_in.rows() },
-        Term { values: Rows::new(h_before), weights: Rows::new(w_rec), depth: w_rec.rows() },
+        Term { values: Rows::of_view(x), weights: Rows::of_view(w_in), depth: w_in.rows() },
+        Term {
+            values: Rows::of_view(h_before),
+            weights: Rows::of_view(w_rec),
+            depth: w_rec.rows(),
+        },
     ];
     let (rows, units) = (h.rows(), h.columns());
-    let h = RowsMut::new(&mut h);
-    // SAFETY: the checks of the door.
+    let h = RowsMut::of_view(&mut h);
+    // SAFETY: `step` has checked that `x` is `[rows, I]`, `h_before` and `h` are `[rows, S]`,
+    // the weights have I and H rows of S values and each bias S values; S is a multiple of
+    // GROUP. `h` is borrowed exclusively.
     unsafe {
         sums::for_each::<1, 2>(
             rows,
@@ -243,5 +253,5 @@ fn masked(value: Lanes, unit: usize, hidden: usize) -> Lanes {
     if unit + LANES <= hidden {
         return value;
     }
-    prefix_mask(hidden.saturating_sub(unit)).simd_gt(Lanes::ZERO).select(value, Lanes::ZERO)
+    leading_ones(hidden.saturating_sub(unit)).simd_gt(Lanes::ZERO).select(value, Lanes::ZERO)
 }

@@ -11,18 +11,19 @@
 //!
 //! as `σ′ = σ·(1 − σ)` and `tanh′ = 1 − tanh²`, by the chain rule from the last line of
 //! the forward pass up. Source: K. Cho et al., Learning Phrase Representations using RNN
-//! Encoder–Decoder, 2014; PyTorch's order r, z, n, and its bias inside of `r ⊙ zh_n`.
+//! Encoder–Decoder, 2014; with PyTorch's order r, z, n, and its bias inside `r ⊙ zh_n`.
 //!
-//! Forward, the values of r, z and n replace `zx`, and `zh_n` is kept for the way back;
-//! backward, `dzx` and `dzh` replace both. A step keeps 7 values a unit: zx, zh and h (of
-//! which the blocks r and z of `zh` are only room for the gradients).
+//! The forward pass replaces `zx` by the values of r, z and n, and keeps `zh_n` for the
+//! backward pass, which replaces both by `dzx` and `dzh`. A step keeps 7 values a unit: zx,
+//! zh and h (the blocks r and z of `zh` only make room for the gradients).
 
-use super::sums::{self, Rows, RowsMut, Term, load_gates, store_gates};
-use super::{GROUP, Walk, Weights, bias_of, check, check_row, get, put, vectors};
+use super::sums::{self, Term, bias_of, load_gates, store_gates};
+use super::{CellWeights, GROUP, Walk, check, check_row, get, put, vectors};
 use crate::activation::{sigmoid_lanes, tanh_lanes};
 use crate::lanes::{Lanes, load, store};
 use crate::matmul::gemm;
 use crate::matrix::{MatMut, MatRef};
+use crate::rows::{Rows, RowsMut};
 use std::array;
 
 /// G, the gates of a cell: r, z, n.
@@ -69,7 +70,7 @@ pub fn forward(zx: MatMut<'_>, zh: MatRef<'_>, h_before: MatRef<'_>, h: MatMut<'
 /// is that of the forward pass, `dh` `[rows, S]` is ∂L/∂h. To `dh_before` `[rows, S]`,
 /// `dh ⊙ z` is added.
 ///
-/// What is left for the step before is to add `dzh·W_recᵀ` to `dh_before`.
+/// The caller adds the rest, `dzh·W_recᵀ`, to `dh_before`.
 ///
 /// # Panics
 /// If the sizes do not fit together.
@@ -122,7 +123,7 @@ pub fn backward(
 pub struct Recurrent<'a> {
     /// `[H, 3·S]`, row: from unit.
     pub w_rec: MatRef<'a>,
-    /// `[3·S]`; none stands for zeros.
+    /// `[3·S]`; `None` means zeros.
     pub b_rec: Option<&'a [f32]>,
 }
 
@@ -132,7 +133,7 @@ pub struct Steps<'a> {
     /// `[T·B, 3·S]`: `x·W_in + b_in`, then the values of r, z and n.
     pub zx: MatMut<'a>,
     /// `[T·B, 3·S]`: of `h_before·W_rec + b_rec`, block n is written; the other two are
-    /// room for the way back.
+    /// room for the backward pass.
     pub zh: MatMut<'a>,
     /// `[T·B, S]`: the states, written.
     pub h: MatMut<'a>,
@@ -147,7 +148,7 @@ pub struct Steps<'a> {
 pub fn forward_steps(walk: Walk, recurrent: Recurrent<'_>, start: MatRef<'_>, steps: Steps<'_>) {
     let Recurrent { w_rec, b_rec } = recurrent;
     let Steps { mut zx, mut zh, mut h } = steps;
-    let (rows, units) = (walk.steps * walk.batch, h.columns());
+    let (rows, units) = (walk.rows(), h.columns());
     check_row("w_rec", w_rec.columns(), GATES, w_rec.rows());
     check_row("h", units, 1, w_rec.rows());
     check("h", h.rows(), units, rows, units);
@@ -157,14 +158,18 @@ pub fn forward_steps(walk: Walk, recurrent: Recurrent<'_>, start: MatRef<'_>, st
     if let Some(bias) = b_rec {
         check("b_rec", 1, bias.len(), 1, GATES * units);
     }
-    let (zx, zh, h) = (RowsMut::new(&mut zx), RowsMut::new(&mut zh), RowsMut::new(&mut h));
+    let (zx, zh, h) =
+        (RowsMut::of_view(&mut zx), RowsMut::of_view(&mut zh), RowsMut::of_view(&mut h));
     for t in walk.order() {
         let first = t * walk.batch;
         let before = walk.before(t).map(|before| h.as_rows().from(before * walk.batch));
-        let h_before = before.unwrap_or(Rows::new(start));
+        let h_before = before.unwrap_or(Rows::of_view(start));
         let (zx, zh, h) = (zx.from(first), zh.from(first), h.from(first));
-        let term = Term { values: h_before, weights: Rows::new(w_rec), depth: w_rec.rows() };
-        // SAFETY: the checks above; the rows of step t are not those of the step before.
+        let term = Term { values: h_before, weights: Rows::of_view(w_rec), depth: w_rec.rows() };
+        // SAFETY: by the checks above, `zx` and `zh` have T·B rows of 3·S values, `h` has T·B
+        // and `start` B rows of S, `w_rec` H rows of 3·S, and `b_rec` 3·S values; S is a
+        // multiple of GROUP. What is written is borrowed exclusively, and the rows of step t
+        // are not those that its states come from.
         unsafe {
             sums::for_each::<GATES, 1>(
                 walk.batch,
@@ -184,16 +189,16 @@ pub fn forward_steps(walk: Walk, recurrent: Recurrent<'_>, start: MatRef<'_>, st
     }
 }
 
-/// What the way back of a layer takes and gives.
+/// The arrays of the backward pass of a layer.
 #[derive(Debug)]
-pub struct StepsBack<'a> {
+pub struct StepsBackward<'a> {
     /// `[T·B, 3·S]`: the values of r, z and n, then `dzx`.
     pub zx: MatMut<'a>,
     /// `[T·B, 3·S]`: of the forward pass, then `dzh`.
     pub zh: MatMut<'a>,
     /// `[T·B, S]`: the states.
     pub h: MatRef<'a>,
-    /// `[T·B, S]`: ∂L/∂h from outside of the layer; what comes from later steps is added.
+    /// `[T·B, S]`: ∂L/∂h from outside the layer; the part from later steps is added.
     pub dh: MatMut<'a>,
 }
 
@@ -207,11 +212,11 @@ pub fn backward_steps(
     walk: Walk,
     w_rec: MatRef<'_>,
     start: MatRef<'_>,
-    steps: StepsBack<'_>,
+    steps: StepsBackward<'_>,
     mut dh_start: MatMut<'_>,
 ) {
-    let StepsBack { mut zx, mut zh, h, mut dh } = steps;
-    let (rows, units) = (walk.steps * walk.batch, h.columns());
+    let StepsBackward { mut zx, mut zh, h, mut dh } = steps;
+    let (rows, units) = (walk.rows(), h.columns());
     check_row("w_rec", w_rec.columns(), GATES, w_rec.rows());
     check_row("h", units, 1, w_rec.rows());
     check("h", h.rows(), units, rows, units);
@@ -238,18 +243,21 @@ pub fn backward_steps(
 /// # Panics
 /// If the sizes do not fit together.
 #[track_caller]
-pub fn step(weights: Weights<'_>, x: MatRef<'_>, h_before: MatRef<'_>, mut h: MatMut<'_>) {
+pub fn step(weights: CellWeights<'_>, x: MatRef<'_>, h_before: MatRef<'_>, mut h: MatMut<'_>) {
     let (rows, units) = (h.rows(), h.columns());
     weights.check(GATES, x.columns());
     check_row("h", units, 1, weights.hidden());
     check("x", x.rows(), x.columns(), rows, x.columns());
     check("h_before", h_before.rows(), h_before.columns(), rows, units);
-    let Weights { w_in, w_rec, b_in, b_rec } = weights;
-    let h_before = Rows::new(h_before);
-    let from_x = Term { values: Rows::new(x), weights: Rows::new(w_in), depth: w_in.rows() };
-    let from_h = Term { values: h_before, weights: Rows::new(w_rec), depth: w_rec.rows() };
-    let h = RowsMut::new(&mut h);
-    // SAFETY: the checks above.
+    let CellWeights { w_in, w_rec, b_in, b_rec } = weights;
+    let h_before = Rows::of_view(h_before);
+    let from_x =
+        Term { values: Rows::of_view(x), weights: Rows::of_view(w_in), depth: w_in.rows() };
+    let from_h = Term { values: h_before, weights: Rows::of_view(w_rec), depth: w_rec.rows() };
+    let h = RowsMut::of_view(&mut h);
+    // SAFETY: by the checks above, `x` is `[rows, I]`, `h_before` and `h` are `[rows, S]`, the
+    // weights have I and H rows of 3·S values and each bias 3·S values; S is a multiple of
+    // GROUP. `h` is borrowed exclusively.
     unsafe {
         sums::for_each::<GATES, 1>(
             rows,
@@ -273,7 +281,7 @@ fn activate(zx: [Lanes; GATES], zh: [Lanes; GATES], h_before: Lanes) -> ([Lanes;
     ([r, z, n], z.mul_add(h_before - n, n))
 }
 
-/// What the way back of a vector of units needs of the forward pass.
+/// The values of the forward pass that the backward pass of a vector of units needs.
 struct Kept {
     /// r, z, n
     gates: [Lanes; GATES],

@@ -1,4 +1,4 @@
-//! The LSTM cell: four gates and a state that is only multiplied and added to.
+//! The LSTM cell: four gates, and a cell state that is only scaled and added to.
 //!
 //! ```text
 //! forward                                 backward, given dh and dc (from the step after)
@@ -14,21 +14,22 @@
 //! the forward pass up. Source: S. Hochreiter, J. Schmidhuber, Long Short-Term Memory,
 //! 1997, with the forget gate of F. Gers et al., 2000; PyTorch's order i, f, g, o.
 //!
-//! 1. Forward, the activated gates replace their pre-activations; backward, the gradients
-//!    of the pre-activations replace the gates. A step keeps 6 values a unit: four gates,
-//!    c and h.
-//! 2. `tanh(c)` is neither kept nor computed again: it is `h / o`. A division costs three
-//!    operations, tanh 27, a value kept costs memory. `o` is held above 2⁻¹²⁶: where σ has
-//!    become 0, so has h, and the quotient is 0 and not NaN. The quotient is within two
-//!    roundings of the tanh that the forward pass multiplied by (more where h is subnormal,
-//!    and then o, which it is multiplied by, is no larger than 1e-31).
+//! 1. The forward pass replaces the pre-activations by the gates, the backward pass replaces
+//!    the gates by the gradients of the pre-activations. A step keeps 6 values a unit: four
+//!    gates, c and h.
+//! 2. `tanh(c)` is neither kept nor computed again: it is `h / o`. A division counts as three
+//!    operations, tanh as 27, and keeping the value would cost memory. `o` is clamped to at
+//!    least 2⁻¹²⁶: where σ is 0, so is h, and the quotient is 0 instead of NaN. It is within
+//!    two roundings of the tanh of the forward pass (more where h is subnormal, but then it
+//!    is multiplied by an o of 1e-31 at most).
 
-use super::sums::{self, Rows, RowsMut, Term, load_gates, store_gates};
-use super::{GROUP, Walk, Weights, bias_of, check, check_row, get, put, vectors};
+use super::sums::{self, Term, bias_of, load_gates, store_gates};
+use super::{CellWeights, GROUP, Walk, check, check_row, get, put, vectors};
 use crate::activation::{sigmoid_lanes, tanh_lanes};
 use crate::lanes::{Lanes, load, store};
 use crate::matmul::gemm;
 use crate::matrix::{MatMut, MatRef};
+use crate::rows::{Rows, RowsMut};
 use std::array;
 
 /// G, the gates of a cell: i, f, g, o.
@@ -37,8 +38,8 @@ pub const GATES: usize = 4;
 const BLOCK: usize = GATES * GROUP;
 
 /// One step of `rows` sequences: the pre-activations `gates` `[rows, 4·S]` become the
-/// gates' values i, f, g, o; `c` and `h` `[rows, S]` are the states behind the step, and
-/// `c_before` `[rows, S]` the one before it.
+/// gates' values i, f, g, o; `c` and `h` `[rows, S]` are the states after the step, and
+/// `c_before` `[rows, S]` the cell state before it.
 ///
 /// # Panics
 /// If the sizes do not fit together.
@@ -55,7 +56,7 @@ pub fn forward(gates: MatMut<'_>, c_before: MatRef<'_>, c: MatMut<'_>, h: MatMut
         let c = c.as_chunks_mut::<GROUP>().0;
         let h = h.as_chunks_mut::<GROUP>().0;
         let gates = gates.as_chunks_mut::<BLOCK>().0;
-        // In two loops, so that tanh(c) does not wait in line for its c.
+        // In two loops, so that tanh(c) does not wait for its c.
         for ((gates, c_before), c) in gates.iter_mut().zip(c_before).zip(&mut *c) {
             for unit in vectors() {
                 let z = array::from_fn(|gate| get(gates, gate * GROUP + unit));
@@ -77,10 +78,10 @@ pub fn forward(gates: MatMut<'_>, c_before: MatRef<'_>, c: MatMut<'_>, h: MatMut
 
 /// One step back of `rows` sequences. `gates` `[rows, 4·S]` are the gates' values of the
 /// forward pass and become the gradients of their pre-activations; `dc` `[rows, S]` is
-/// ∂L/∂c behind the step (what comes through h not counted) and becomes that before it.
+/// ∂L/∂c after the step (without the part through h) and becomes that before it.
 /// `c_before` and `h` `[rows, S]` are those of the forward pass, `dh` `[rows, S]` is ∂L/∂h.
 ///
-/// What is left for the step before is `dh_before = dz·W_recᵀ`.
+/// The caller computes the rest, `dh_before = dz·W_recᵀ`.
 ///
 /// # Panics
 /// If the sizes do not fit together.
@@ -151,7 +152,7 @@ pub struct Steps<'a> {
 #[track_caller]
 pub fn forward_steps(walk: Walk, w_rec: MatRef<'_>, start: Start<'_>, steps: Steps<'_>) {
     let Steps { mut gates, mut c, mut h } = steps;
-    let (rows, units) = (walk.steps * walk.batch, h.columns());
+    let (rows, units) = (walk.rows(), h.columns());
     check_row("w_rec", w_rec.columns(), GATES, w_rec.rows());
     check_row("h", units, 1, w_rec.rows());
     check("h", h.rows(), units, rows, units);
@@ -159,16 +160,20 @@ pub fn forward_steps(walk: Walk, w_rec: MatRef<'_>, start: Start<'_>, steps: Ste
     check("c", c.rows(), c.columns(), rows, units);
     check("start.h", start.h.rows(), start.h.columns(), walk.batch, units);
     check("start.c", start.c.rows(), start.c.columns(), walk.batch, units);
-    let (gates, c, h) = (RowsMut::new(&mut gates), RowsMut::new(&mut c), RowsMut::new(&mut h));
-    let start = (Rows::new(start.h), Rows::new(start.c));
+    let (gates, c, h) =
+        (RowsMut::of_view(&mut gates), RowsMut::of_view(&mut c), RowsMut::of_view(&mut h));
+    let start = (Rows::of_view(start.h), Rows::of_view(start.c));
     for t in walk.order() {
         let first = t * walk.batch;
         let (h_before, c_before) = walk.before(t).map_or(start, |before| {
             (h.as_rows().from(before * walk.batch), c.as_rows().from(before * walk.batch))
         });
         let (gates, c, h) = (gates.from(first), c.from(first), h.from(first));
-        let term = Term { values: h_before, weights: Rows::new(w_rec), depth: w_rec.rows() };
-        // SAFETY: the checks above; the rows of step t are not those of the step before.
+        let term = Term { values: h_before, weights: Rows::of_view(w_rec), depth: w_rec.rows() };
+        // SAFETY: by the checks above, `gates` has T·B rows of 4·S values, `c` and `h` have T·B
+        // rows of S, both parts of `start` B rows of S, and `w_rec` H rows of 4·S; S is a
+        // multiple of GROUP. What is written is borrowed exclusively, and the rows of step t
+        // are not those that its states come from.
         unsafe {
             sums::for_each::<GATES, 1>(
                 walk.batch,
@@ -186,25 +191,25 @@ pub fn forward_steps(walk: Walk, w_rec: MatRef<'_>, start: Start<'_>, steps: Ste
     }
 }
 
-/// What the way back of a layer takes and gives.
+/// The arrays of the backward pass of a layer.
 #[derive(Debug)]
-pub struct StepsBack<'a> {
+pub struct StepsBackward<'a> {
     /// `[T·B, 4·S]`: the gates' values, then the gradients of their pre-activations.
     pub gates: MatMut<'a>,
     /// `[T·B, S]`: the cell states.
     pub c: MatRef<'a>,
     /// `[T·B, S]`: the hidden states.
     pub h: MatRef<'a>,
-    /// `[T·B, S]`: ∂L/∂h from outside of the layer; what comes from later steps is added.
+    /// `[T·B, S]`: ∂L/∂h from outside the layer; the part from later steps is added.
     pub dh: MatMut<'a>,
 }
 
 /// The gradients of the states before the first step, each `[B, S]`.
 #[derive(Debug)]
-pub struct StartBack<'a> {
+pub struct StartBackward<'a> {
     /// Written: ∂L/∂h before the first step.
     pub dh: MatMut<'a>,
-    /// ∂L/∂c behind the last step, becomes that before the first.
+    /// ∂L/∂c after the last step, becomes that before the first.
     pub dc: MatMut<'a>,
 }
 
@@ -217,12 +222,12 @@ pub fn backward_steps(
     walk: Walk,
     w_rec: MatRef<'_>,
     c_start: MatRef<'_>,
-    steps: StepsBack<'_>,
-    start: StartBack<'_>,
+    steps: StepsBackward<'_>,
+    start: StartBackward<'_>,
 ) {
-    let StepsBack { mut gates, c, h, mut dh } = steps;
-    let StartBack { dh: mut dh_start, mut dc } = start;
-    let (rows, units) = (walk.steps * walk.batch, h.columns());
+    let StepsBackward { mut gates, c, h, mut dh } = steps;
+    let StartBackward { dh: mut dh_start, mut dc } = start;
+    let (rows, units) = (walk.rows(), h.columns());
     check_row("w_rec", w_rec.columns(), GATES, w_rec.rows());
     check_row("h", units, 1, w_rec.rows());
     check("h", h.rows(), units, rows, units);
@@ -251,7 +256,7 @@ pub fn backward_steps(
 /// If the sizes do not fit together.
 #[track_caller]
 pub fn step(
-    weights: Weights<'_>,
+    weights: CellWeights<'_>,
     x: MatRef<'_>,
     h_before: MatRef<'_>,
     mut c: MatMut<'_>,
@@ -263,13 +268,19 @@ pub fn step(
     check("x", x.rows(), x.columns(), rows, x.columns());
     check("h_before", h_before.rows(), h_before.columns(), rows, units);
     check("c", c.rows(), c.columns(), rows, units);
-    let Weights { w_in, w_rec, b_in, b_rec } = weights;
+    let CellWeights { w_in, w_rec, b_in, b_rec } = weights;
     let terms = [
-        Term { values: Rows::new(x), weights: Rows::new(w_in), depth: w_in.rows() },
-        Term { values: Rows::new(h_before), weights: Rows::new(w_rec), depth: w_rec.rows() },
+        Term { values: Rows::of_view(x), weights: Rows::of_view(w_in), depth: w_in.rows() },
+        Term {
+            values: Rows::of_view(h_before),
+            weights: Rows::of_view(w_rec),
+            depth: w_rec.rows(),
+        },
     ];
-    let (c, h) = (RowsMut::new(&mut c), RowsMut::new(&mut h));
-    // SAFETY: the checks above.
+    let (c, h) = (RowsMut::of_view(&mut c), RowsMut::of_view(&mut h));
+    // SAFETY: by the checks above, `x` is `[rows, I]`, `h_before`, `c` and `h` are `[rows, S]`,
+    // the weights have I and H rows of 4·S values and each bias 4·S values; S is a multiple of
+    // GROUP. `c` and `h` are borrowed exclusively.
     unsafe {
         sums::for_each::<GATES, 2>(
             rows,
@@ -289,7 +300,7 @@ pub fn step(
     }
 }
 
-/// The forward half of the table above, but for its last line: the gates and c.
+/// The forward half of the table above without its last line: the gates and c.
 #[inline(always)]
 fn activate(z: [Lanes; GATES], c_before: Lanes) -> ([Lanes; GATES], Lanes) {
     let (i, f, g) = (sigmoid_lanes(z[0]), sigmoid_lanes(z[1]), tanh_lanes(z[2]));
@@ -297,7 +308,7 @@ fn activate(z: [Lanes; GATES], c_before: Lanes) -> ([Lanes; GATES], Lanes) {
     ([i, f, g, o], f.mul_add(c_before, i * g))
 }
 
-/// What the way back of a vector of units needs of the forward pass.
+/// The values of the forward pass that the backward pass of a vector of units needs.
 struct Kept {
     /// i, f, g, o
     gates: [Lanes; GATES],

@@ -1,39 +1,38 @@
-//! Products of the rows of a step with weights that L2 does not hold.
+//! Products of the rows of a step with weights that do not fit into L2.
 //!
 //! ```text
-//! C [rows, n] = start + A [rows, k] · W [k, n]
+//! C [rows, n] = initial sum + A [rows, k] · W [k, n]
 //! for each panel of columns, as wide as a tile
 //!   for each block of the depth              it stays in L1
-//!     for each group of rows: a tile         and asks L2 for a share of the next block
+//!     for each group of rows: a tile         and prefetches a share of the next block
 //! ```
 //!
-//! The weights of a layer of 512 units are 3 to 4 MB, and every step reads all of them for
-//! a few rows: B = 32 rows are 64 operations for each value read. From L3 a core gets some
-//! 10 bytes a cycle as long as it does nothing else; a product that waits for its first
-//! group of rows and then finds all in L1 lets that way lie idle for most of the time, and
-//! ran at 75 to 79 % of peak. Here the tiles of one block ask for the next, a cache line
-//! every one or two steps of the depth, so that it has come to L2 when it is needed.
+//! Such weights are read from L3 at every step, for a few rows: B = 32 rows are 64
+//! operations for each value read. L3 delivers just enough for that if it is busy all the
+//! time. A product that waits for its first group of rows and then finds the rest in L1
+//! leaves it idle between panels. Here the tiles of one block prefetch the next, a cache
+//! line every step or two of the depth, so that it is in L2 when it is needed.
 //!
-//! 1. A block of C stays near while the depth goes on: a panel is the outer loop. Its last
-//!    block asks for the columns of C that come next.
-//! 2. The start is what the sums begin with: zeros, a bias, or C itself.
+//! 1. A block of C stays near while the depth advances: the loop over panels is the outer
+//!    one. The last block of a panel prefetches the columns of C that come next.
+//! 2. The sums start from zeros, a bias, or C itself ([`InitialSum`]).
 //! 3. Each value is one chain of multiply-adds over the depth, whatever the rows beside
 //!    it: the bits of a row do not depend on their number.
 //!
-//! Not for weights that L2 holds: there a [`crate::matmul::PackedMatrix`] is as fast. Nor for
-//! `hᵀ·dz`, where the large matrix is C: 78 to 82 % of peak without the packing, against 83 to
-//! 86 % by [`crate::matmul::gemm`].
+//! Not for weights that fit into L2: there a [`crate::matmul::PackedMatrix`] is as fast. Nor
+//! for `hᵀ·dz`, where C is the large matrix: there [`crate::matmul::gemm`] is faster.
 
 use super::{GROUP, check};
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, LINE};
 use crate::lanes::{LANES, Lanes, load, store};
 use crate::matrix::{MatMut, MatRef, Operand};
 use crate::prefetch;
+use crate::size;
+use crate::transpose::transpose_view;
 use std::array;
 
-/// Vectors in a row of a tile, and of a panel: with [`HEIGHT`] rows their sums, a row of
-/// weights and one broadcast fit into the registers (of which a vector takes two where
-/// there is no AVX).
+/// Vectors in a row of a tile, and of a panel: the sums of [`HEIGHT`] rows, a row of weights
+/// and one broadcast fit into the registers (without AVX a vector takes two).
 const WIDTH: usize = if cfg!(target_feature = "avx512f") {
     4
 } else if cfg!(target_feature = "avx") {
@@ -47,9 +46,7 @@ const HEIGHT: usize = 6;
 const PANEL: usize = WIDTH * LANES;
 /// The rows of a block: 32 KiB with vectors of 16 lanes.
 const DEPTH: usize = 128;
-/// Values in a cache line.
-const LINE: usize = 16;
-/// Values from which weights are worth it: half of a small L2.
+/// Values of the weights above which panels pay: half of a small L2.
 const LARGE: usize = 1 << 18;
 
 /// Weights `[k, n]` in the order in which they are read; n is rounded up to 16, with zeros.
@@ -60,9 +57,9 @@ pub struct Panels {
     columns: usize,
 }
 
-/// What the sums of a product begin with.
+/// What the sums of a product start from.
 #[derive(Clone, Copy, Debug)]
-pub enum Start<'a> {
+pub enum InitialSum<'a> {
     /// Zeros; C may hold anything.
     Zeros,
     /// `[n]`: the same for each row; C may hold anything.
@@ -72,24 +69,28 @@ pub enum Start<'a> {
 }
 
 impl Panels {
-    /// Whether weights of so many rows and columns are too large for L2.
+    /// Whether weights `[depth, columns]` are so large that panels pay.
     pub fn pay(depth: usize, columns: usize) -> bool {
-        depth * columns > LARGE
+        depth.saturating_mul(columns) > LARGE
     }
 
-    /// Takes other weights; allocates only if there never were as many.
+    /// Packs other weights; allocates only if they are more than ever before.
+    ///
+    /// # Panics
+    /// If they are, padded, more than a `usize` counts.
+    #[track_caller]
     pub fn assign<'a>(&mut self, weights: impl Into<Operand<'a>>) {
         let weights = weights.into();
+        self.values.resize(size::padded_rows(weights.rows(), weights.columns(), GROUP));
         self.depth = weights.rows();
-        self.columns = weights.columns().next_multiple_of(GROUP);
-        self.values.resize(self.depth * self.columns);
-        if self.depth == 0 {
+        self.columns = size::padded(weights.columns(), GROUP);
+        if self.values.is_empty() {
             return;
         }
         for (n, panel) in self.values.chunks_mut(self.depth * PANEL).enumerate() {
             let width = panel.len() / self.depth;
             let first = n * PANEL;
-            // None, where a panel is narrower than a group.
+            // Zero in the padding, where a panel is narrower than a group.
             let columns = weights.columns().saturating_sub(first).min(width);
             if columns < width {
                 panel.fill(0.0);
@@ -99,7 +100,8 @@ impl Panels {
             }
             let matrix = weights.matrix();
             if weights.is_transposed() {
-                transpose(matrix.part(first, 0, columns, self.depth), panel, width);
+                let source = matrix.part(first, 0, columns, self.depth);
+                transpose_view(source, panel, width, width);
             } else {
                 let rows = matrix.part(0, first, self.depth, columns).iter_rows();
                 for (target, row) in panel.chunks_exact_mut(width).zip(rows) {
@@ -115,42 +117,16 @@ impl Panels {
     }
 }
 
-/// Writes the transpose of `source` `[columns, depth]` as rows of `width` values: in squares
-/// that are exchanged in registers, as far as there are any.
-fn transpose(source: MatRef<'_>, target: &mut [f32], width: usize) {
-    const SIDE: usize = 8;
-    let whole = source.columns() / SIDE * SIDE;
-    for first in (0..source.rows()).step_by(SIDE) {
-        let count = SIDE.min(source.rows() - first);
-        for column in (0..whole).step_by(SIDE) {
-            let line = |n: usize| {
-                let row = source.row((first + n).min(source.rows() - 1));
-                wide::f32x8::new(array::from_fn(|k| row[column + k]))
-            };
-            let square = wide::f32x8::transpose(array::from_fn(line));
-            for (n, line) in square.into_iter().enumerate() {
-                let target = &mut target[(column + n) * width + first..];
-                target[..count].copy_from_slice(&line.to_array()[..count]);
-            }
-        }
-        for column in whole..source.columns() {
-            for n in 0..count {
-                target[column * width + first + n] = source.row(first + n)[column];
-            }
-        }
-    }
-}
-
 /// `C ← start + A·W` for A `[rows, k]` and C `[rows, n]`, n rounded up to 16.
 ///
 /// # Panics
 /// If the sizes do not fit together.
 #[track_caller]
-pub fn multiply(a: MatRef<'_>, weights: &Panels, start: Start<'_>, mut c: MatMut<'_>) {
+pub fn multiply(a: MatRef<'_>, weights: &Panels, start: InitialSum<'_>, mut c: MatMut<'_>) {
     let (rows, depth, columns) = (a.rows(), weights.depth, weights.columns);
     check("a", rows, a.columns(), rows, depth);
     check("c", c.rows(), c.columns(), rows, columns);
-    if let Start::Row(row) = start {
+    if let InitialSum::Row(row) = start {
         check("the start", 1, row.len(), 1, columns);
     }
     if rows == 0 {
@@ -166,10 +142,10 @@ pub fn multiply(a: MatRef<'_>, weights: &Panels, start: Start<'_>, mut c: MatMut
         loop {
             let block = DEPTH.min(depth - k);
             let panel = values.wrapping_add(first * depth + k * width);
-            // Behind the last block of all comes the first, for the next step.
+            // After the last block of all comes the first, for the next step.
             let is_last = first + width == columns && k + block == depth;
             let next = if is_last { values } else { panel.wrapping_add(block * width) };
-            // Each tile asks for its share, but for no more than two lines a step.
+            // Each tile prefetches its share, but no more than two lines a step.
             let share = (block * width / LINE).div_ceil(tiles).min(2 * block);
             let mut row = 0;
             for tile in 0..tiles {
@@ -177,9 +153,9 @@ pub fn multiply(a: MatRef<'_>, weights: &Panels, start: Start<'_>, mut c: MatMut
                 let c = c.wrapping_add(row * c_row + first);
                 let (start, start_row) = match start {
                     _ if k > 0 => (c.cast_const(), c_row),
-                    Start::Old => (c.cast_const(), c_row),
-                    Start::Row(row) => (row[first..].as_ptr(), 0),
-                    Start::Zeros => (zeros.as_ptr(), 0),
+                    InitialSum::Old => (c.cast_const(), c_row),
+                    InitialSum::Row(row) => (row[first..].as_ptr(), 0),
+                    InitialSum::Zeros => (zeros.as_ptr(), 0),
                 };
                 let at = Tile {
                     a: a.as_ptr().wrapping_add(row * a_row + k),
@@ -194,7 +170,9 @@ pub fn multiply(a: MatRef<'_>, weights: &Panels, start: Start<'_>, mut c: MatMut
                     share,
                     is_last: k + block == depth,
                 };
-                // SAFETY: the views vouch for their values, the checks above for the sizes;
+                // SAFETY: by the checks above, A has `count` rows from `row` on with `block`
+                // values from k on, and C as many rows with `width` values from `first` on, as
+                // has what the sums start with; the panel holds `block` rows of `width` values.
                 // C is borrowed exclusively.
                 unsafe { run(&at, count, width / LANES) };
                 row += count;
@@ -215,24 +193,26 @@ struct Tile {
     depth: usize,
     /// `[depth, vectors]`
     panel: *const f32,
-    /// Of each row what its sums begin with.
+    /// `[rows, vectors]`: what the sums start from.
     start: *const f32,
     start_row: usize,
     c: *mut f32,
     c_row: usize,
-    /// What will be read next, and how many lines of it this tile asks for.
+    /// What will be read next, and how many lines of it this tile prefetches.
     next: *const f32,
     share: usize,
-    /// Whether it asks for the columns of C that follow, too.
+    /// Whether the tile also prefetches the columns of C that follow.
     is_last: bool,
 }
 
 /// Computes a tile of `rows` rows and `vectors` vectors.
 ///
 /// # Safety
-/// Its addresses are valid for as many rows, vectors and steps of the depth, but for `next`.
+/// Except for `next`, its addresses are valid for `rows` rows, `vectors` vectors and all
+/// steps of the depth; C is valid for writing, and nobody else uses it.
 unsafe fn run(at: &Tile, rows: usize, vectors: usize) {
-    // SAFETY: the caller's.
+    // SAFETY: the tile is valid for `rows` and `vectors`, and each arm computes as many
+    // vectors: with a WIDTH below its number, an arm is never taken.
     unsafe {
         match vectors {
             4.. => of_width::<{ if WIDTH >= 4 { 4 } else { 1 } }>(at, rows),
@@ -243,10 +223,13 @@ unsafe fn run(at: &Tile, rows: usize, vectors: usize) {
     }
 }
 
+/// [`run`] for a width known at compile time.
+///
 /// # Safety
 /// As [`run`].
 unsafe fn of_width<const VECTORS: usize>(at: &Tile, rows: usize) {
-    // SAFETY: the caller's.
+    // SAFETY: the tile is valid for `rows` rows of VECTORS vectors, and each arm computes as
+    // many rows: `multiply` asks for 1 to HEIGHT.
     unsafe {
         match rows {
             6.. => tile::<6, VECTORS>(at),
@@ -259,13 +242,15 @@ unsafe fn of_width<const VECTORS: usize>(at: &Tile, rows: usize) {
     }
 }
 
+/// [`run`] for a size known at compile time.
+///
 /// # Safety
-/// As [`run`], for exactly so many rows and vectors.
+/// As [`run`], for `ROWS` rows and `VECTORS` vectors.
 #[allow(clippy::needless_range_loop)] // plain indices keep the sums in registers
 unsafe fn tile<const ROWS: usize, const VECTORS: usize>(at: &Tile) {
     let mut sum: [[Lanes; VECTORS]; ROWS] = array::from_fn(|i| {
         let start = at.start.wrapping_add(i * at.start_row);
-        // SAFETY: the caller's.
+        // SAFETY: each of the ROWS rows that the sums start with is valid for VECTORS vectors.
         array::from_fn(|v| unsafe { load(start.wrapping_add(v * LANES)) })
     });
     if at.is_last {
@@ -277,10 +262,11 @@ unsafe fn tile<const ROWS: usize, const VECTORS: usize>(at: &Tile) {
         }
     }
     let (mut a, mut panel, mut next) = (at.a, at.panel, at.next);
-    // Two pointers and multiples of the stride that addressing knows reach all rows.
+    // Two pointers reach all rows, by multiples of the stride that an address can encode.
     let mut a_low = a.wrapping_add(3 * at.a_row);
     let mut step = |sum: &mut [[Lanes; VECTORS]; ROWS]| {
-        // SAFETY: the caller's: row p of the panel, column p of A.
+        // SAFETY: this runs `depth` times, so `panel` is at a row of VECTORS vectors of the
+        // panel.
         let weights: [Lanes; VECTORS] =
             array::from_fn(|v| unsafe { load(panel.wrapping_add(v * LANES)) });
         for i in 0..ROWS {
@@ -289,7 +275,8 @@ unsafe fn tile<const ROWS: usize, const VECTORS: usize>(at: &Tile) {
             } else {
                 a_low.wrapping_add((i - 3) * at.a_row)
             };
-            // SAFETY: as above.
+            // SAFETY: `place` is in the column of A that belongs to this step, at one of ROWS
+            // rows.
             let factor = Lanes::splat(unsafe { *place });
             for v in 0..VECTORS {
                 sum[i][v] = weights[v].mul_add(factor, sum[i][v]);
@@ -298,7 +285,7 @@ unsafe fn tile<const ROWS: usize, const VECTORS: usize>(at: &Tile) {
         (a, a_low) = (a.wrapping_add(1), a_low.wrapping_add(1));
         panel = panel.wrapping_add(VECTORS * LANES);
     };
-    // One line a step if that is enough, else two; then steps without.
+    // One line a step if that is enough, else two; then steps without prefetching.
     let lines = if at.share <= at.depth { 1 } else { 2 };
     let asking = at.share.div_ceil(lines).min(at.depth);
     for _ in 0..asking {
@@ -314,7 +301,7 @@ unsafe fn tile<const ROWS: usize, const VECTORS: usize>(at: &Tile) {
     }
     for i in 0..ROWS {
         for v in 0..VECTORS {
-            // SAFETY: the caller's.
+            // SAFETY: each of the ROWS rows of C is valid for writing VECTORS vectors.
             unsafe { store(at.c.wrapping_add(i * at.c_row + v * LANES), sum[i][v]) };
         }
     }

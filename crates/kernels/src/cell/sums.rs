@@ -1,5 +1,5 @@
 //! The pre-activations of a few rows, `start + a·U + b·W`, for all gates of some units at
-//! a time, so that the gates can be applied where the sums are: in registers.
+//! a time, so that the gates can be applied to sums in registers.
 //!
 //! ```text
 //! for each tile of R rows and V vectors of units
@@ -7,78 +7,24 @@
 //!   finish(r, v, sums[r][v])
 //! ```
 //!
-//! 1. A row of weights is read where it lies, G vectors a vector of units; nothing is
-//!    packed, as a few rows read each weight once or twice.
+//! 1. A row of weights is read in place, G vectors for each vector of units; nothing is
+//!    packed, since a few rows read each weight only once or twice.
 //! 2. A single row takes four vectors of units at a time: long pieces of each row of
-//!    weights, which come from L2 faster than short ones, and enough sums to hide the
+//!    weights, which are read from L2 faster than short ones, and enough sums to hide the
 //!    latency of the multiply-add. Where fewer vectors are left, the sum over k is split
 //!    over `SPLIT` accumulators instead.
 //! 3. Four rows share each load.
-//! 4. The gates of a tile come after its sums, those of all its vectors in one go: each is
-//!    a long chain, and the chains overlap.
+//! 4. The gates of a tile are computed after its sums, those of all its vectors together:
+//!    each is a long chain, and the chains overlap.
 //!
-//! Floor: reading the weights. From L1, a load a multiply-add; from L2, half of that or less.
+//! Lower bound: reading the weights, a load for each multiply-add.
 //!
-//! Not a product of matrices: from about eight rows on, packed weights win.
+//! Not a product of matrices: from about eight rows on, packed weights are faster.
 
 use super::GROUP;
-use crate::lanes::{LANES, Lanes, load, store};
-use crate::matrix::{MatMut, MatRef};
+use crate::lanes::{LANES, Lanes, load, store, tree_sum};
+use crate::rows::Rows;
 use std::array;
-
-/// Rows of equal length, unchecked: the doors have checked them.
-#[derive(Clone, Copy)]
-pub(super) struct Rows {
-    start: *const f32,
-    stride: usize,
-}
-
-impl Rows {
-    pub(super) fn new(view: MatRef<'_>) -> Self {
-        Self { start: view.as_ptr(), stride: view.stride() }
-    }
-
-    #[inline(always)]
-    pub(super) fn from(self, row: usize) -> Self {
-        Self { start: self.at(row), ..self }
-    }
-
-    /// The start of row `row`.
-    #[inline(always)]
-    pub(super) fn at(self, row: usize) -> *const f32 {
-        self.start.wrapping_add(row * self.stride)
-    }
-}
-
-/// As [`Rows`], to be written.
-#[derive(Clone, Copy)]
-pub(super) struct RowsMut {
-    start: *mut f32,
-    stride: usize,
-}
-
-impl RowsMut {
-    /// The view is used through the pointer alone for as long as this is in use.
-    pub(super) fn new(view: &mut MatMut<'_>) -> Self {
-        Self { start: view.as_mut_ptr(), stride: view.stride() }
-    }
-
-    #[inline(always)]
-    pub(super) fn from(self, row: usize) -> Self {
-        Self { start: self.at(row), ..self }
-    }
-
-    #[inline(always)]
-    pub(super) fn at(self, row: usize) -> *mut f32 {
-        self.start.wrapping_add(row * self.stride)
-    }
-
-    /// For reading what has been written.
-    #[inline(always)]
-    pub(super) fn as_rows(self) -> Rows {
-        Rows { start: self.start, stride: self.stride }
-    }
-}
 
 /// One product: `values` `[rows, depth]` times `weights` `[depth, G·S]`.
 #[derive(Clone, Copy)]
@@ -100,7 +46,8 @@ pub(super) fn first_gate<const G: usize>(unit: usize) -> usize {
 /// The row has more than `unit` units, rounded up to [`GROUP`].
 #[inline(always)]
 pub(super) unsafe fn load_gates<const G: usize>(row: *const f32, unit: usize) -> [Lanes; G] {
-    // SAFETY: the caller's.
+    // SAFETY: the row has S > `unit` units, so G blocks of GROUP values from that of `unit` on,
+    // and a vector does not leave its block.
     array::from_fn(|g| unsafe { load(row.add(first_gate::<G>(unit) + g * GROUP)) })
 }
 
@@ -111,9 +58,21 @@ pub(super) unsafe fn load_gates<const G: usize>(row: *const f32, unit: usize) ->
 #[inline(always)]
 pub(super) unsafe fn store_gates<const G: usize>(row: *mut f32, unit: usize, gates: [Lanes; G]) {
     for (g, gate) in gates.into_iter().enumerate() {
-        // SAFETY: the caller's.
+        // SAFETY: as in `load_gates`, the row has G blocks of GROUP values from that of `unit`
+        // on, here valid for writing.
         unsafe { store(row.add(first_gate::<G>(unit) + g * GROUP), gate) };
     }
+}
+
+/// The `G` gates of the vector of units that starts at `unit` of a bias, or zeros.
+///
+/// # Safety
+/// The bias, where there is one, is a grouped row of more than `unit` units, rounded up to
+/// [`GROUP`].
+#[inline(always)]
+pub(super) unsafe fn bias_of<const G: usize>(bias: Option<&[f32]>, unit: usize) -> [Lanes; G] {
+    // SAFETY: the bias has more than `unit` units.
+    bias.map_or([Lanes::ZERO; G], |bias| unsafe { load_gates(bias.as_ptr(), unit) })
 }
 
 /// Calls `finish(row, unit, start(row, unit) + Σ terms)` for each row and each vector of
@@ -131,7 +90,8 @@ pub(super) unsafe fn for_each<const G: usize, const N: usize>(
     mut finish: impl FnMut(usize, usize, [Lanes; G]),
 ) {
     let (start, finish) = (&start, &mut finish);
-    // SAFETY: the caller's; each tile starts where the one before has ended.
+    // SAFETY: `unit` is below `units`, and a column takes 4 vectors only where 4 are left, else
+    // one; the terms have all rows and weights that a column reads.
     unsafe {
         let mut unit = 0;
         while unit < units {
@@ -157,7 +117,8 @@ pub(super) unsafe fn of_one<const G: usize>(
     start: [Lanes; G],
 ) -> [Lanes; G] {
     let mut sums = start;
-    // SAFETY: the caller's.
+    // SAFETY: the term has row `row`, and weights for the vector at `unit`; of a tile of one
+    // row and one vector, no more is read.
     unsafe {
         tile::<G, 1, 1, 4, 1>(row, unit, [term], &|_, _| start, &mut |_, _, all| sums = all);
     }
@@ -177,7 +138,8 @@ unsafe fn column<const G: usize, const V: usize, const SPLIT: usize, const N: us
     finish: &mut impl FnMut(usize, usize, [Lanes; G]),
 ) -> usize {
     let mut row = 0;
-    // SAFETY: so many rows are left.
+    // SAFETY: a tile of R rows begins at a row that has R - 1 behind it, and the vectors from
+    // `unit` on are V.
     unsafe {
         while V * G <= 4 && row + 4 <= rows {
             tile::<G, V, 4, 1, N>(row, unit, terms, start, finish);
@@ -214,7 +176,8 @@ unsafe fn tile<
     for term in terms {
         let values = term.values.from(row);
         let mut k = 0;
-        // SAFETY: k stays below the depth.
+        // SAFETY: k + s and k are below the depth, the terms have R rows from `row` on and
+        // weights for V vectors from `unit` on.
         unsafe {
             while k + SPLIT <= term.depth {
                 for (s, sums) in sums.iter_mut().enumerate() {
@@ -228,8 +191,8 @@ unsafe fn tile<
             }
         }
     }
-    // Added up before the first is given away: `finish` is too long to be unrolled, and a
-    // loop over sums by index would send them to memory while they are summed.
+    // All totals before the first `finish`, which is too long to be unrolled: a loop that
+    // indexes the sums would keep them in memory while they are summed.
     let total: [[[Lanes; G]; V]; R] = array::from_fn(|r| {
         array::from_fn(|v| {
             array::from_fn(|g| tree_sum(array::from_fn::<_, SPLIT, _>(|s| sums[s][r][v][g])))
@@ -247,7 +210,7 @@ unsafe fn tile<
 /// # Safety
 /// `values` has `R` rows of more than `k` values; row `k` of `weights` has the gates of `V`
 /// vectors of units from `unit` on.
-#[allow(clippy::needless_range_loop)] // iterators would send the sums to memory
+#[allow(clippy::needless_range_loop)] // iterators would spill the sums to memory
 #[inline(always)]
 unsafe fn add<const G: usize, const V: usize, const R: usize>(
     sums: &mut [[[Lanes; G]; V]; R],
@@ -257,27 +220,15 @@ unsafe fn add<const G: usize, const V: usize, const R: usize>(
     unit: usize,
 ) {
     for v in 0..V {
-        // SAFETY: the caller's.
+        // SAFETY: row k of the weights has the gates of V vectors from `unit` on, of which this
+        // is one.
         let weights: [Lanes; G] = unsafe { load_gates(weights.at(k), unit + v * LANES) };
         for r in 0..R {
-            // SAFETY: r < R.
+            // SAFETY: r is below R, and the row has more than k values.
             let value = Lanes::splat(unsafe { *values.at(r).wrapping_add(k) });
             for g in 0..G {
                 sums[r][v][g] = value.mul_add(weights[g], sums[r][v][g]);
             }
         }
     }
-}
-
-/// The sum of a power of two of vectors, in pairs.
-#[inline(always)]
-fn tree_sum<const COUNT: usize>(mut values: [Lanes; COUNT]) -> Lanes {
-    let mut width = COUNT / 2;
-    while width > 0 {
-        for k in 0..width {
-            values[k] += values[k + width];
-        }
-        width /= 2;
-    }
-    values[0]
 }

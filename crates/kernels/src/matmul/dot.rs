@@ -5,38 +5,37 @@
 //! y[j] = activation(α·Σ_p x[p]·M[p][j] + β·y[j] + bias[j])    vector_matrix
 //! ```
 //!
-//! 1. In the first, lanes run over the depth. As many rows as there are lanes at a time:
-//!    their sums, one vector each, share every load of x and are enough to keep the
-//!    multiply-adds busy; then they are added up crosswise into one vector, on which
-//!    α, β, bias and activation act as in a tile. A row that is left over is added up
-//!    in the same order.
-//! 2. In the second, lanes run over the columns. [`BLOCK`] rows at a time, from
-//!    their first column to the last, so that the matrix is read in long runs; x is
-//!    in registers, and y costs one load in `BLOCK + 1`.
-//! 3. A row's last part is masked, so nothing is read beyond it.
+//! 1. In the first, lanes run over the depth. It takes as many rows at a time as there are
+//!    lanes: their sums, one vector each, share every load of x and are enough to keep the
+//!    multiply-adds busy. Then they are reduced crosswise into one vector, on which
+//!    α, β, bias and activation act as in a tile. A row that is left over is reduced in the
+//!    same order.
+//! 2. In the second, lanes run over the columns. It takes [`BLOCK`] rows at a time, from
+//!    their first column to the last, so the matrix is read in long runs; x is in
+//!    registers, and y costs one load in `BLOCK + 1`.
+//! 3. The end of a row is masked, so nothing is read beyond it.
 //!
-//! For [`super`] when C or op(A) is a single row or column.
+//! For [`super`], when C or op(A) is a single row or column, and for the last columns of a
+//! tile.
 
 use std::{array, mem::MaybeUninit};
 
-use super::{
-    Activation, Update, activate, finish,
-    tile::{Addresses, DEPTH, offset, opaque},
-};
+use super::addresses::{Addresses, DEPTH, offset, opaque};
+use super::epilogue::{Activation, Update, activate, finish};
 use crate::{
-    lanes::{LANES, Lanes, eights, load, store},
+    lanes::{LANES, Lanes, eights, load, store, tree_sum},
     matrix::MatRef,
-    prefix::Prefix,
+    tail_mask::TailMask,
 };
 
-/// The vector y: `length` values, `step` apart.
+/// A vector whose values are `step` apart.
 pub(super) struct Strided {
     pub(super) start: *mut f32,
     pub(super) step: usize,
 }
 
-/// Computes y, of as many values as the matrix has rows; `bias(first, count)` is
-/// what is added to so many of them.
+/// Computes y, which has a value for each row of the matrix; `bias(first, count)` is added
+/// to `count` of them from `first` on.
 ///
 /// # Safety
 /// `y` is valid for reading (unless β = 0) and writing one value a row of the
@@ -69,13 +68,15 @@ pub(super) unsafe fn matrix_vector(
         let mut old = [0.0; LANES];
         if update.beta != 0.0 {
             for (row, old) in old[..count].iter_mut().enumerate() {
-                // SAFETY: one of the values of y.
+                // SAFETY: row `first + row` of the matrix exists, so y has a value for it; as β
+                // is not 0, it is valid for reading.
                 *old = unsafe { *at(row) };
             }
         }
         let new = finish(sums, Lanes::new(old), bias(first, count), update).to_array();
         for (row, &new) in new[..count].iter().enumerate() {
-            // SAFETY: one of the values of y.
+            // SAFETY: row `first + row` of the matrix exists, so y has a value for it, which
+            // nobody else uses.
             unsafe { *at(row) = new };
         }
     }
@@ -84,13 +85,13 @@ pub(super) unsafe fn matrix_vector(
 /// The most columns that [`columns`] computes.
 pub(super) const MAX_EDGE: usize = 8;
 
-/// Computes the columns of a product from the given one on, A not transposed: a block of C
-/// at a time, of as many values as there are lanes. Each column of B is gathered into
-/// vectors first.
+/// Computes the columns of a product from `first` on, for an A that is not transposed: in
+/// blocks of C that have as many values as there are lanes. Each column of B is gathered
+/// into vectors first.
 ///
 /// # Safety
-/// As for [`super::tile::sweep`]; row p of B lies at `b + p·step`, and there are
-/// [`DEPTH`] rows and [`MAX_EDGE`] columns at most; the step suits [`Prefix::gather`].
+/// As for [`super::tile::sweep`]; row p of B is at `b + p·step`, and there are
+/// [`DEPTH`] rows and [`MAX_EDGE`] columns at most; the step suits [`TailMask::gather`].
 #[inline(never)]
 pub(super) unsafe fn columns(
     at: &Addresses,
@@ -99,18 +100,19 @@ pub(super) unsafe fn columns(
     step: usize,
     update: &Update,
 ) {
-    // Plain floats, since the compiler moves arrays of vectors by halves, and no load takes
-    // a vector from two stores.
+    // Plain floats, because the compiler moves arrays of vectors in halves, and a load
+    // cannot be forwarded from two stores.
     let mut gathered = MaybeUninit::<[f32; MAX_EDGE * DEPTH]>::uninit();
     let x: *mut f32 = gathered.as_mut_ptr().cast();
     let count = at.columns - first;
     for column in 0..count {
         for p in (0..at.depth).step_by(LANES) {
             let source = b.wrapping_add(first + column + p * step);
-            // SAFETY: values of a column of B, as many as are left; and there is room for
-            // the whole vectors of so many columns so deep.
+            // SAFETY: B has a row for each of the `depth - p` steps that are left, and the
+            // gather takes no more than these; `x` has room for MAX_EDGE columns of DEPTH
+            // values, a multiple of LANES.
             unsafe {
-                let values = Prefix::new(at.depth - p).gather(source, step);
+                let values = TailMask::new(at.depth - p).gather(source, step);
                 store(x.wrapping_add(column * DEPTH + p), values);
             }
         }
@@ -119,7 +121,8 @@ pub(super) unsafe fn columns(
     while column < count {
         let (left, x) = (count - column, x.wrapping_add(column * DEPTH));
         let place = first + column;
-        // SAFETY: columns of this product, which have been gathered.
+        // SAFETY: each arm takes no more columns than are `left`; they have been gathered
+        // above, in whole vectors.
         unsafe {
             column += match left {
                 4.. => block_columns::<4, { LANES / 4 }>(at, place, x, update),
@@ -130,10 +133,10 @@ pub(super) unsafe fn columns(
     }
 }
 
-/// `COUNT` columns of [`columns`] from the given one on, `ROWS` rows at a time.
+/// `COUNT` columns of [`columns`] from `column` on, `ROWS` rows at a time; returns `COUNT`.
 ///
 /// # Safety
-/// As for [`columns`]; the columns of B lie from `x` on, [`DEPTH`] apart, in whole vectors.
+/// As for [`columns`]; the gathered columns of B begin at `x`, [`DEPTH`] apart, in whole vectors.
 unsafe fn block_columns<const COUNT: usize, const ROWS: usize>(
     at: &Addresses,
     column: usize,
@@ -145,7 +148,8 @@ unsafe fn block_columns<const COUNT: usize, const ROWS: usize>(
     let (mut a, mut c) = (at.a, at.c.wrapping_add(column));
     let mut rows = at.rows;
     while rows >= ROWS {
-        // SAFETY: so many rows of A and C, these columns.
+        // SAFETY: at least ROWS rows of A and C begin here, and C has COUNT columns from this
+        // one on, as has the bias.
         unsafe {
             let mut sums = across(block::<LANES, ROWS, COUNT>(a, at, x));
             if !is_done {
@@ -158,7 +162,8 @@ unsafe fn block_columns<const COUNT: usize, const ROWS: usize>(
         c = c.wrapping_add(ROWS * at.c_row);
     }
     for _ in 0..rows {
-        // SAFETY: a row of A and C, these columns.
+        // SAFETY: a row of A and of C begins here, and C has COUNT columns from this one on, as
+        // has the bias.
         unsafe {
             let sums = block::<COUNT, 1, COUNT>(a, at, x);
             let mut sums = Lanes::new(array::from_fn(|lane| total(sums[lane % COUNT])));
@@ -184,7 +189,8 @@ unsafe fn write_block<const COUNT: usize, const ROWS: usize>(
     c_row: usize,
 ) {
     let mut block = [0.0; LANES];
-    // SAFETY: the array is a vector long, and the caller's promise.
+    // SAFETY: the array holds LANES values, and ROWS rows of COUNT values at `c` are valid for
+    // writing.
     unsafe {
         store(block.as_mut_ptr(), sums);
         for (i, values) in block.as_chunks::<COUNT>().0[..ROWS].iter().enumerate() {
@@ -210,18 +216,19 @@ unsafe fn finish_block<const COUNT: usize>(
     let mut old = [0.0; LANES];
     if update.beta != 0.0 {
         for (i, old) in old.as_chunks_mut::<COUNT>().0[..rows].iter_mut().enumerate() {
-            // SAFETY: a row of the block.
+            // SAFETY: β is not 0, so each of the rows of the block is valid for reading COUNT
+            // values.
             *old = unsafe { c.wrapping_add(i * c_row).cast::<[f32; COUNT]>().read_unaligned() };
         }
     }
     let bias = (!bias.is_null()).then(|| {
-        // SAFETY: the bias of a column.
+        // SAFETY: the bias is not null, so it has COUNT values.
         Lanes::new(array::from_fn(|lane| unsafe { *bias.wrapping_add(lane % COUNT) }))
     });
     finish(sums, Lanes::new(old), bias, update)
 }
 
-/// The products of `ROWS` rows of A and `COUNT` columns, lane by lane.
+/// The products of `ROWS` rows of A and `COUNT` columns, not yet summed over the lanes.
 ///
 /// # Safety
 /// The rows from `a` on are rows of A; the rest as for [`block_columns`].
@@ -233,7 +240,7 @@ unsafe fn block<const SUMS: usize, const ROWS: usize, const COUNT: usize>(
     x: *const f32,
 ) -> [Lanes; SUMS] {
     const { assert!(SUMS == ROWS * COUNT) };
-    // As in a tile: rows by fours, and distances in bytes.
+    // As in a tile: one pointer for each four rows, and strides in bytes.
     let a_row = size_of::<f32>() * at.a_row;
     let mut a: [*const f32; LANES / 4] =
         array::from_fn(|four| opaque(a.wrapping_byte_add(4 * four * a_row)));
@@ -241,7 +248,8 @@ unsafe fn block<const SUMS: usize, const ROWS: usize, const COUNT: usize>(
     let mut sum = [Lanes::ZERO; SUMS];
     let mut x = x;
     let mut add = |read: &dyn Fn(*const f32) -> Lanes| {
-        // SAFETY: a part of each column of B.
+        // SAFETY: this runs once for each vector of the depth, and each of COUNT gathered
+        // columns is that many whole vectors long, DEPTH apart.
         let columns: [Lanes; COUNT] =
             array::from_fn(|j| unsafe { load(x.wrapping_add(j * DEPTH)) });
         for i in 0..ROWS {
@@ -254,29 +262,29 @@ unsafe fn block<const SUMS: usize, const ROWS: usize, const COUNT: usize>(
         a = a.map(|a| opaque(a.wrapping_add(LANES)));
     };
     for _ in 0..at.depth / LANES {
-        // SAFETY: whole vectors of the rows of A.
+        // SAFETY: this runs once for each whole vector of the depth, which every row of A has.
         add(&|source| unsafe { load(source) });
     }
     if !at.depth.is_multiple_of(LANES) {
-        let rest = Prefix::new(at.depth % LANES);
-        // SAFETY: what is left of the rows of A.
+        let rest = TailMask::new(at.depth % LANES);
+        // SAFETY: the mask selects the values of a row that are left behind its whole vectors.
         add(&|source| unsafe { rest.load(source) });
     }
     sum
 }
 
-/// Rows of the matrix that [`vector_matrix`] reads side by side: as many as one set
-/// of L1 holds, for rows a power of two apart.
+/// Rows of the matrix that [`vector_matrix`] reads side by side: rows a power of two apart
+/// share a set of L1, which holds this many lines.
 const BLOCK: usize = 8;
 
-/// Computes y, of as many values as the matrix has columns.
+/// Computes y, which has a value for each column of the matrix.
 ///
 /// # Safety
 /// `y` is valid for reading (unless β = 0) and writing one value a column of the
 /// matrix, and nobody else uses them.
 ///
 /// # Panics
-/// If x has not a value for each row, or the bias one for each column.
+/// If x does not have a value for each row, or the bias one for each column.
 pub(super) unsafe fn vector_matrix(
     x: &[f32],
     matrix: MatRef<'_>,
@@ -296,7 +304,8 @@ pub(super) unsafe fn vector_matrix(
         let update = update.for_part(p == 0, count == left);
         let bias = bias.filter(|_| count == left);
         let rows = matrix.part(p, 0, count, matrix.columns());
-        // SAFETY: the caller's promise; after the first rows y is initialised.
+        // SAFETY: y has a value a column, which nobody else uses; it is read where β is not 0,
+        // when it was initialised, and after the first rows, which have written it.
         unsafe { kernel(&x[p..p + count], rows, y, bias, &update) };
         p += count;
     }
@@ -322,7 +331,7 @@ unsafe fn add_rows<const COUNT: usize>(
     let row = |p: usize| matrix.as_ptr().wrapping_add(p * matrix.stride());
     let x: [Lanes; COUNT] = array::from_fn(|p| Lanes::splat(x[p] * update.alpha));
     let beta = Lanes::splat(update.beta);
-    // Whole vectors begin where those of M are aligned, and end before the last.
+    // Whole vectors begin where M is aligned, and end before its last partial vector.
     let width = size_of::<Lanes>();
     let before = (width - matrix.as_ptr().addr() % width) % width / size_of::<f32>();
     let plain = bias.is_none() && update.activation == Activation::Identity;
@@ -345,8 +354,9 @@ unsafe fn add_rows<const COUNT: usize>(
     }
     let partial = |column: usize, count: usize| {
         let place = y.wrapping_add(column);
-        let lanes = Prefix::new(count);
-        // SAFETY: the prefix leaves neither y, nor the rows, nor the bias.
+        let lanes = TailMask::new(count);
+        // SAFETY: the mask selects `count` columns from `column` on, which y, the rows of the
+        // matrix, and the bias have.
         unsafe {
             let mut sum = if update.beta == 0.0 { Lanes::ZERO } else { scaled(lanes.load(place)) };
             for p in 0..COUNT {
@@ -366,7 +376,8 @@ unsafe fn add_rows<const COUNT: usize>(
     }
 }
 
-/// The products of `ROWS` rows of a matrix, from `first` on, with x, lane by lane.
+/// The products of `ROWS` rows of a matrix, from `first` on, with x, not yet summed over
+/// the lanes.
 #[allow(clippy::needless_range_loop)] // the rows must stay in registers
 #[inline]
 fn dots<const ROWS: usize>(matrix: MatRef<'_>, first: usize, x: &[f32]) -> [Lanes; ROWS] {
@@ -386,8 +397,9 @@ fn dots<const ROWS: usize>(matrix: MatRef<'_>, first: usize, x: &[f32]) -> [Lane
         }
     }
     if full < x.len() {
-        let rest = Prefix::new(x.len() - full);
-        // SAFETY: as above, for the values that are left.
+        let rest = TailMask::new(x.len() - full);
+        // SAFETY: the mask selects the values from `full` on to the end of x and of the rows,
+        // which are in the matrix.
         unsafe {
             let x = rest.load(x.as_ptr().add(full));
             for i in 0..ROWS {
@@ -416,7 +428,7 @@ fn add_halves<const HALF: usize>(a: Lanes, b: Lanes) -> Lanes {
     use std::mem::transmute;
     let is_upper = |lane: usize| lane & HALF != 0;
     let mask = (0..LANES).fold(0, |mask, lane| mask | u16::from(is_upper(lane)) << lane);
-    // Lane l of `a`, or lane l of `b` if 16 is added.
+    // An index selects a lane of `a`, or of `b` if 16 is added.
     let others: [i32; LANES] = array::from_fn(|lane| {
         (if is_upper(lane) { LANES + lane - HALF } else { lane + HALF }) as i32
     });
@@ -435,8 +447,7 @@ fn add_halves<const HALF: usize>(a: Lanes, b: Lanes) -> Lanes {
 #[cfg(not(target_feature = "avx512f"))]
 #[inline(always)]
 fn across(x: [Lanes; LANES]) -> Lanes {
-    let [a, b, c, d, e, f, g, h] = Lanes::transpose(x);
-    ((a + e) + (c + g)) + ((b + f) + (d + h))
+    tree_sum(Lanes::transpose(x))
 }
 
 /// The sum over the lanes: halves are added to halves until one value is left.
@@ -446,6 +457,5 @@ fn total(x: Lanes) -> f32 {
     for &more in &eights(x)[1..] {
         eight += more;
     }
-    let [a, b, c, d, e, f, g, h] = eight.to_array();
-    ((a + e) + (c + g)) + ((b + f) + (d + h))
+    tree_sum(eight.to_array())
 }

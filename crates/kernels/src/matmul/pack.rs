@@ -1,30 +1,33 @@
 //! Copies of operands in the order in which the tiles read them.
 //!
 //! ```text
-//! panels of B [k×n]: for each WIDTH vectors of columns, k rows of them, one after
-//!                    the other; the last panel is as many vectors wide as are
-//!                    left, and its columns from n on are zero
-//! rows of A [m×k]:   the block as it is, at a stride that does not
-//!                    map all rows to the same few cache sets
+//! panels of B [k×n]: for each WIDTH vectors of columns, their k rows one after the
+//!                    other; the last panel is as many vectors wide as are left, and
+//!                    its columns from n on are zero
+//! rows of A [m×k]:   the block as it is, at a stride that spreads the rows over the
+//!                    sets of a cache
 //! ```
 //!
 //! A panel is read from its first value to its last, by every tile of its strip.
 //! Not a file format: the panels of two builds differ.
 
-use std::{cell::RefCell, slice};
+use std::cell::RefCell;
 
 use super::tile::WIDTH;
 use crate::{
+    buffer::{Buffer, LINE},
     lanes::LANES,
     matrix::{MatRef, Operand},
-    prefix::Prefix,
+    size,
+    tail_mask::TailMask,
+    transpose::transpose_view,
 };
 
 /// A matrix `[k, n]` packed as the right factor of many products.
 ///
-/// Packing costs about as much as one product with a single row. It pays for
-/// itself when the same matrix meets several left factors, as the recurrent
-/// weights of a sequence do, one for each time step.
+/// Packing costs about as much as one product with a single row. It pays where the same
+/// matrix is multiplied by several left factors, as the recurrent weights of a sequence
+/// are, once a time step.
 #[derive(Clone, Debug, Default)]
 pub struct PackedMatrix {
     panels: Buffer,
@@ -34,18 +37,25 @@ pub struct PackedMatrix {
 
 impl PackedMatrix {
     /// Packs `op(B)` into a buffer of its own.
+    ///
+    /// # Panics
+    /// If it has, in panels, more values than a `usize` counts.
+    #[track_caller]
     pub fn new<'a>(matrix: impl Into<Operand<'a>>) -> Self {
         let mut packed = Self::default();
         packed.assign(matrix);
         packed
     }
 
-    /// Packs another `op(B)` into the same buffer, which grows where it must.
+    /// Packs another `op(B)` into the same buffer, which grows if it must.
+    ///
+    /// # Panics
+    /// If it has, in panels, more values than a `usize` counts.
+    #[track_caller]
     pub fn assign<'a>(&mut self, matrix: impl Into<Operand<'a>>) {
         let matrix = matrix.into();
-        self.rows = matrix.rows();
-        self.columns = matrix.columns();
-        let panels = self.panels.first(packed_len(self.rows, self.columns));
+        let panels = self.panels.first(packed_len(matrix.rows(), matrix.columns()));
+        (self.rows, self.columns) = (matrix.rows(), matrix.columns());
         pack_panels(matrix, panels);
     }
 
@@ -59,25 +69,24 @@ impl PackedMatrix {
         self.columns
     }
 
-    /// Where the panel that starts at a column begins: a multiple of
-    /// `WIDTH · LANES`. Its rows are as many whole vectors as are left of the
-    /// columns, `WIDTH` at most.
+    /// The address of the panel that starts at `column`, a multiple of `WIDTH · LANES`. Its
+    /// rows have as many whole vectors as are left of the columns, `WIDTH` at most.
     pub(super) fn panel(&self, column: usize) -> *const f32 {
         debug_assert!(column.is_multiple_of(WIDTH * LANES));
-        let panels = self.panels.values(packed_len(self.rows, self.columns));
-        panels[column * self.rows..].as_ptr()
+        self.panels[..packed_len(self.rows, self.columns)][column * self.rows..].as_ptr()
     }
 }
 
 /// Values in the panels of `rows` × `columns`.
-pub(super) fn packed_len(rows: usize, columns: usize) -> usize {
-    rows * columns.next_multiple_of(LANES)
+#[track_caller]
+fn packed_len(rows: usize, columns: usize) -> usize {
+    size::padded_rows(rows, columns, LANES)
 }
 
 /// Writes the panels of `op(B)`.
 fn pack_panels(matrix: Operand<'_>, panels: &mut [f32]) {
     let (rows, columns) = (matrix.rows(), matrix.columns());
-    if rows == 0 {
+    if panels.is_empty() {
         return;
     }
     for (index, panel) in panels.chunks_mut(rows * WIDTH * LANES).enumerate() {
@@ -86,109 +95,49 @@ fn pack_panels(matrix: Operand<'_>, panels: &mut [f32]) {
     }
 }
 
-/// Writes the one panel of an `op(B)` that is no wider.
+/// Writes an `op(B)` that is no wider than a panel as one panel.
 pub(super) fn pack_panel(matrix: Operand<'_>, panel: &mut [f32]) {
     let (rows, columns) = (matrix.rows(), matrix.columns());
     let stride = columns.next_multiple_of(LANES);
     for first in (0..columns).step_by(LANES) {
         let width = LANES.min(columns - first);
         if matrix.is_transposed() {
-            transpose(matrix.matrix().part(first, 0, width, rows), &mut panel[first..], stride);
+            let source = matrix.matrix().part(first, 0, width, rows);
+            transpose_view(source, &mut panel[first..], stride, LANES);
         } else {
             copy_vectors(matrix.matrix().part(0, first, rows, width), &mut panel[first..], stride);
         }
     }
 }
 
-/// Writes the rows of `source` (at most [`LANES`] columns) as vectors at a stride,
-/// with zeros behind.
+/// Writes the rows of `source` (at most [`LANES`] columns) as vectors at a stride, filled
+/// up with zeros.
 fn copy_vectors(source: MatRef<'_>, target: &mut [f32], stride: usize) {
-    let prefix = Prefix::new(source.columns());
+    let mask = TailMask::new(source.columns());
     for (target, row) in target.chunks_mut(stride).zip(source.iter_rows()) {
         let (target, _) = target.split_first_chunk_mut::<LANES>().expect("room for a vector");
         *target = match row.first_chunk::<LANES>() {
             Some(full) => *full,
-            // SAFETY: the prefix names as many lanes as a row has values.
-            None => unsafe { prefix.load(row.as_ptr()) }.to_array(),
+            // SAFETY: the mask selects as many lanes as the row has values.
+            None => unsafe { mask.load(row.as_ptr()) }.to_array(),
         };
     }
 }
 
-/// Writes the transpose of `source` (at most [`LANES`] rows) as vectors at a
-/// stride, with zeros behind: in squares of 8 that are exchanged in registers.
-fn transpose(source: MatRef<'_>, target: &mut [f32], stride: usize) {
-    const SIDE: usize = 8;
-    let width = source.rows();
-    for (block, target) in target.chunks_mut(SIDE * stride).enumerate() {
-        for group in (0..LANES).step_by(SIDE) {
-            let mut square = [wide::f32x8::ZERO; SIDE];
-            for (offset, line) in square.iter_mut().enumerate() {
-                if group + offset < width {
-                    let values = &source.row(group + offset)[block * SIDE..];
-                    *line = match values.first_chunk::<SIDE>() {
-                        Some(&full) => wide::f32x8::new(full),
-                        None => {
-                            let mut some = [0.0; SIDE];
-                            some[..values.len()].copy_from_slice(values);
-                            wide::f32x8::new(some)
-                        }
-                    };
-                }
-            }
-            let square = wide::f32x8::transpose(square);
-            for (target, line) in target.chunks_mut(stride).zip(square) {
-                target[group..group + SIDE].copy_from_slice(&line.to_array());
-            }
-        }
-    }
-}
-
-/// Distance of the rows in a block of A: an odd number of cache lines, so that
-/// the rows of a tile lie in different sets.
+/// The stride of the rows in a block of A: an odd number of cache lines, so that the rows
+/// of a tile are in different sets.
 pub(super) fn block_stride(columns: usize) -> usize {
-    const LINE: usize = 16;
     (columns.div_ceil(LINE) | 1) * LINE
 }
 
-/// Copies the rows of a view to the given stride; what lies between stays as it was.
+/// Copies the rows of a view to the given stride; the values between them stay as they are.
 pub(super) fn copy_rows(source: MatRef<'_>, target: &mut [f32], stride: usize) {
     for (target, source) in target.chunks_mut(stride).zip(source.iter_rows()) {
         target[..source.len()].copy_from_slice(source);
     }
 }
 
-/// One cache line, which is also the widest vector.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
-struct Line([f32; 16]);
-
-/// Values that start at a cache line, kept for the next use.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Buffer {
-    lines: Vec<Line>,
-}
-
-impl Buffer {
-    /// The first `length` values for writing; allocates only if there never
-    /// were as many.
-    pub(super) fn first(&mut self, length: usize) -> &mut [f32] {
-        let lines = length.div_ceil(16);
-        if lines > self.lines.len() {
-            self.lines.resize(lines, Line([0.0; 16]));
-        }
-        // SAFETY: a line is 16 floats without padding, so the vector holds at
-        // least `length` initialised floats.
-        unsafe { slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), length) }
-    }
-
-    fn values(&self, length: usize) -> &[f32] {
-        assert!(length <= 16 * self.lines.len());
-        // SAFETY: as in `first`; the length was checked.
-        unsafe { slice::from_raw_parts(self.lines.as_ptr().cast(), length) }
-    }
-}
-
-/// What a product on this thread needs beside its operands.
+/// The buffers that a product on this thread needs beside its operands.
 #[derive(Default)]
 pub(super) struct Workspace {
     /// A block of A.
@@ -199,7 +148,7 @@ pub(super) struct Workspace {
     pub(super) vector: Buffer,
 }
 
-/// Lends the workspace of this thread. Not to be nested.
+/// Calls `use_it` with the workspace of this thread. Calls must not be nested.
 pub(super) fn with_workspace<R>(use_it: impl FnOnce(&mut Workspace) -> R) -> R {
     thread_local! {
         static WORKSPACE: RefCell<Workspace> = RefCell::default();

@@ -8,38 +8,38 @@
 //! C[i][v] = activation(α·sum + β·C + bias)
 //! ```
 //!
-//! 1. A multiply-add waits four cycles for its sum and two can start in each, so
-//!    at least eight sums must be under way, better twelve; a tile has up to as
-//!    many as the registers hold beside a row of B and one broadcast. Few rows have
-//!    too few sums: they are doubled or quadrupled, by every other or fourth step
-//!    of the depth.
-//! 2. Loads are the second limit, also two a cycle, and they cost power, which is
-//!    clock: `VECTORS + ROWS` of them feed `VECTORS·ROWS` multiply-adds, so a tile is
-//!    wide rather than tall. 6 × 4 vectors need 10 for 24 and ran at 96 % of peak
-//!    where 14 × 2 ran at 92 % (128 × 128 × 128, packed).
-//! 3. Rows are shared out evenly (16 = 6 + 5 + 5, not 6 + 6 + 4).
-//! 4. Next to the multiply-adds of a step there is little else: addresses go on by bytes,
-//!    an addition each. As values, each was a `lea` with a factor, which takes turns with
-//!    multiply-adds on one of their two ports: 171 cycles instead of 166 for 16 × 16 × 16.
-//! 5. The last vector of a row is masked where the columns end ([`Prefix`]). A few columns
-//!    in it are better summed along the depth ([`without_edge`]): 100 × 100 × 100, with 4,
-//!    went from 82 % of peak to 89 %, 33 × 33 × 33 from 61 % to 78 %.
-//! 6. A is read where it lies, by any two steps, so A and Aᵀ are one kernel.
-//! 7. The first tile of a strip may write the rows of B that it reads to a panel,
-//!    from which the tiles below it read: packing hides behind the multiply-adds.
-//! 8. An activation runs over the tile once it is written and still in L1: the sums
-//!    leave it no registers.
+//! 1. A multiply-add has a latency of four cycles and two can start in each, so at least
+//!    eight sums must be in flight, better twelve. A tile has up to as many as the registers
+//!    hold beside a row of B and one broadcast. Few rows have too few sums: each is split in
+//!    two or four, over every second or fourth step of the depth.
+//! 2. Loads are the second limit, also two a cycle, and they cost power, hence clock.
+//!    `VECTORS + ROWS` of them feed `VECTORS·ROWS` multiply-adds, so a tile is wide rather
+//!    than tall: 6 × 4 vectors need 10 loads for 24 multiply-adds, 14 × 2 need 16 for 28.
+//! 3. Rows are divided evenly (16 = 6 + 5 + 5, not 6 + 6 + 4).
+//! 4. A step does little beside its multiply-adds: addresses advance by bytes, with an
+//!    addition each. To advance by values is a `lea` with a factor, which competes with
+//!    multiply-adds for one of their two ports.
+//! 5. The last vector of a row is masked at the end of the columns ([`TailMask`]). If only a
+//!    few columns are left for it, they are summed along the depth ([`without_edge`]).
+//! 6. A is read in place, with any two strides, so A and Aᵀ share one kernel.
+//! 7. The first tile of a strip may write the rows of B that it reads to a panel, from which
+//!    the tiles below it read: packing is hidden behind the multiply-adds.
+//! 8. An activation runs over the tile once it is written and still in L1: the sums leave
+//!    it no registers.
 //!
-//! What this file does not know: threads, blocks, whose panels they are.
+//! This file knows nothing of threads, blocks, or who owns the panels.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
-use std::{arch::asm, array, ptr};
+use std::{array, ptr};
 
-use super::{Activation, Update, activate, dot};
+use super::addresses::{Addresses, BYTES, Strip, offset, opaque};
+use super::dot;
+use super::epilogue::{Activation, Update, activate};
 use crate::{
+    buffer::LINE,
     lanes::{LANES, Lanes, load, store},
-    prefix::{MAX_GATHER_STEP, Prefix},
+    tail_mask::{MAX_GATHER_STEP, TailMask},
 };
 
 /// Vectors that the registers hold. Without AVX a vector takes two of them.
@@ -66,13 +66,8 @@ const MAX_WIDTH: usize = 4;
 /// The most rows of any tile.
 const MAX_HEIGHT: usize = 20;
 
-/// The most of the depth that one sweep sums in registers: a strip of B so deep
-/// stays in L1 while the rows of A pass by. Every path cuts the depth here.
-pub(super) const DEPTH: usize = 128;
-
-/// The most rows of a tile so many vectors wide: its sums, a row of B and one
-/// broadcast fit into the registers. A single row of A uses each vector of B but
-/// once, from memory.
+/// The most rows of a tile of this width: its sums, a row of B and one broadcast fit into
+/// the registers. A tile of one row uses each vector of B once, straight from memory.
 const fn height(vectors: usize) -> usize {
     let rows = (REGISTERS - 1).saturating_sub(vectors) / vectors;
     if rows > MAX_HEIGHT {
@@ -84,12 +79,12 @@ const fn height(vectors: usize) -> usize {
     }
 }
 
-/// [`height`] by vectors less one, which spares a small product the divisions.
+/// [`height`] by vectors less one: a table spares small products the divisions.
 const HEIGHTS: [usize; MAX_WIDTH] = [height(1), height(2), height(3), height(4)];
 
-/// How many sums of its own each value of a tile of so many vectors is split into. One
-/// from 7 sums on, which the shares of 8 rows and more always have: so the bits of a row
-/// do not depend on how many rows there are beside it, once there are 8.
+/// How many partial sums each value of a tile is split into: one from 7 sums on. A product
+/// of 8 rows or more has only such tiles, so beyond 8 rows the bits of a row do not depend
+/// on how many rows there are beside it.
 const fn phases(sums: usize, vectors: usize) -> usize {
     if sums < 5 && 4 * sums + vectors < REGISTERS {
         4
@@ -100,8 +95,8 @@ const fn phases(sums: usize, vectors: usize) -> usize {
     }
 }
 
-/// The width of the tiles of a product of so many rows of a B that is not packed:
-/// the fewer, the wider.
+/// The width of the tiles of a product with this many rows, if B is not packed: the fewer
+/// rows, the wider.
 pub(super) fn width(rows: usize) -> usize {
     let mut vectors = MAX_WIDTH;
     while vectors > WIDTH && HEIGHTS[vectors - 1] < rows {
@@ -113,48 +108,8 @@ pub(super) fn width(rows: usize) -> usize {
 /// The most rows of C that are one tile of [`WIDTH`].
 pub(super) const TILE_ROWS: usize = height(WIDTH);
 
-/// `C[m×n] ← activation(α·A[m×k]·B[k×n] + β·C + bias)` as addresses, all but B's.
-///
-/// Element (i, p) of A lies at `a + i·a_row + p·a_step`.
-#[derive(Clone, Copy)]
-pub(super) struct Addresses {
-    pub rows: usize,
-    pub columns: usize,
-    pub depth: usize,
-    pub a: *const f32,
-    pub a_row: usize,
-    pub a_step: usize,
-    pub c: *mut f32,
-    pub c_row: usize,
-    /// One value a column, or null.
-    pub bias: *const f32,
-}
-
-/// A strip of B: row p of it lies at `b + p·step`. A `panel` that is not null gets
-/// a copy, row after row in whole vectors with zeros behind. At `next`, if that is not
-/// null, lies the strip that will be read after it, at the same step.
-#[derive(Clone, Copy)]
-pub(super) struct Strip {
-    pub b: *const f32,
-    pub step: usize,
-    pub panel: *mut f32,
-    pub next: *const f32,
-}
-
-impl Strip {
-    /// A strip to be read where it lies.
-    pub fn new(b: *const f32, step: usize) -> Self {
-        Self { b, step, panel: ptr::null_mut(), next: ptr::null() }
-    }
-}
-
-/// A pointer so many values on, or null where it was null.
-pub(super) fn offset(start: *const f32, by: usize) -> *const f32 {
-    if start.is_null() { start } else { start.wrapping_add(by) }
-}
-
-/// What a tile needs to know beside A and B, which it is given in registers: they are
-/// asked for at once, and all this later.
+/// The arguments of a tile beside A and B. Those are passed in registers, since they are
+/// needed first; these are read from memory, later.
 struct Place<'a> {
     depth: usize,
     columns: usize,
@@ -165,18 +120,17 @@ struct Place<'a> {
     /// Whether the sums are the result.
     is_done: bool,
     panel: *mut f32,
-    /// The tile fetches C, and a cache line in each row from here on if it is not null, at
-    /// the steps of the depth that have none of these bits.
+    /// If not null, where the next strip begins. The tile prefetches C, and a cache line of
+    /// each row of the next strip, at the steps that have none of the bits of `unless`.
     next: *const f32,
     unless: usize,
 }
 
-/// A, the distances of its rows and columns; B, the distance of its rows; the rest. The
-/// distances are in bytes: to go on by a number of values costs an instruction on a port
-/// that is wanted for multiply-adds.
+/// A, the strides of its rows and columns; B, the stride of its rows; the rest. Strides are
+/// in bytes: advancing by values would cost an instruction on a port that multiply-adds use.
 type Tile = unsafe fn(*const f32, usize, usize, *const f32, usize, &Place<'_>);
 
-/// Computes a product that is one tile, if it is, with nothing in between.
+/// Computes a product directly if it is a single tile; returns whether it was.
 ///
 /// # Safety
 /// As for [`sweep`].
@@ -200,7 +154,8 @@ pub(super) unsafe fn try_single(at: &Addresses, update: &Update, strip: Strip) -
         unless: usize::MAX,
     };
     let partial = usize::from(!at.columns.is_multiple_of(LANES));
-    // SAFETY: the caller's promise; the kernel is the one for this size.
+    // SAFETY: the addresses are valid for the product, as asked above, and it is one tile of
+    // just this size.
     unsafe {
         let tile = TILES[vectors - 1][partial][at.rows - 1];
         tile(at.a, BYTES * at.a_row, BYTES * at.a_step, b, BYTES * step, &place);
@@ -208,23 +163,23 @@ pub(super) unsafe fn try_single(at: &Addresses, update: &Update, strip: Strip) -
     true
 }
 
-/// How a [`sweep`] goes about it.
+/// How a [`sweep`] divides its product.
 #[derive(Clone, Copy)]
 pub(super) struct Manner {
-    /// Vectors of a strip at most.
+    /// The most vectors of a strip.
     pub width: usize,
     /// Whether the last few columns may be summed along the depth, see [`without_edge`].
     pub edge: bool,
-    /// Whether C and the next strip of B are far enough away to be asked for early.
+    /// Whether C and the next strip of B are far enough away for prefetching to pay.
     pub fetch: bool,
 }
 
-/// Computes the columns behind the last whole vector of C, if they are so few that most of
-/// a vector would be empty, and answers how many are left. As a tile, they would cost
-/// `depth` multiply-adds a row; as products of a row of A and a column of B, they cost the
-/// depth by vectors and adding up, about as much as 48 values more.
+/// Computes the columns after the last whole vector of C if they are few, and returns how
+/// many columns are left for tiles. In a tile they would fill a small part of a vector, and
+/// cost `depth` multiply-adds a row. As dot products of rows of A and columns of B, each
+/// costs `depth / LANES` multiply-adds and a reduction, which is worth about 48 values.
 ///
-/// What is done depends on no rows, and on the columns only by what is left of a vector:
+/// The choice depends on the columns beyond whole vectors and the depth, not on the rows:
 /// a part of a product is computed in the same way as the whole.
 ///
 /// # Safety
@@ -245,17 +200,19 @@ pub(super) unsafe fn without_edge(
         return at.columns;
     }
     let columns = at.columns - edge;
-    // SAFETY: the last columns of the product.
+    // SAFETY: the columns from `columns` on are part of a product whose addresses are valid, as
+    // asked above; they are MAX_EDGE at most, the step is no more than MAX_GATHER_STEP, and A
+    // is not transposed.
     unsafe { dot::columns(at, columns, b, step, update) };
     columns
 }
 
-/// Computes a whole product, tile by tile, in strips of so many vectors;
-/// `strip(column, vectors)` says where B is from that column on.
+/// Computes a whole product, tile by tile, strip by strip; `strip(column, vectors)` says
+/// where the strip of B is that begins at this column.
 ///
 /// # Safety
 /// Every element of A, B, C and the bias that the sizes name is valid at its
-/// address, C for writing and by nobody else; β = 0 allows C to be uninitialised.
+/// address, C for writing, and nobody else uses C; with β = 0, C may be uninitialised.
 /// A panel has room for its vectors, and the width is [`WIDTH`] at most if there are
 /// any.
 #[inline(always)]
@@ -271,7 +228,8 @@ pub(super) unsafe fn sweep(
     }
     let mut columns = at.columns;
     if manner.edge {
-        // SAFETY: the caller's promise; the strip lies where B does.
+        // SAFETY: the addresses are valid for the product, as asked above, and the strip from
+        // column 0 on begins where B does.
         columns = unsafe { without_edge(at, update, || strip(0, 1)) };
     }
     let mut place = Place {
@@ -302,13 +260,14 @@ pub(super) unsafe fn sweep(
         for index in 0..down.count {
             let rows = down.size(index);
             place.c = c;
-            // Each tile fetches its share of the next strip: a line in each row, and the
-            // hardware brings its neighbour. A single one waits for the loads that it has.
+            // Each tile prefetches its share of the next strip: a line of each row, to which
+            // the hardware adds a neighbour. A single tile is bound by its own loads.
             let line = if down.count < lines { index * lines / down.count } else { index };
             let fetches = down.count > 1 && line < lines;
             place.next = if fetches { offset(next, line * LINE) } else { ptr::null() };
-            // SAFETY: the tile is a part of the product, whose addresses the
-            // caller vouches for; the kernel is the one for its size.
+            // SAFETY: the addresses are valid for the product, as asked above: `rows` rows from
+            // `a` and `c` on and the columns of this strip are a part of it, and the kernel is
+            // the one for this size.
             unsafe {
                 let tile = kernels[vectors - 1][partial][rows - 1];
                 tile(a, BYTES * a_row, BYTES * a_step, b, BYTES * step, &place);
@@ -323,7 +282,7 @@ pub(super) unsafe fn sweep(
     }
 }
 
-/// A whole in as few shares as a limit allows, which differ by one at most.
+/// A number divided into the fewest shares below a limit; they differ by one at most.
 #[derive(Clone, Copy)]
 struct Shares {
     count: usize,
@@ -335,7 +294,7 @@ impl Shares {
     #[inline(always)]
     fn new(whole: usize, limit: usize) -> Self {
         if whole <= limit {
-            // The common case of a small product is spared the divisions.
+            // The common case of a small product needs no division.
             return Self { count: 1, least: whole, larger: 0 };
         }
         let (whole, limit) = (whole as u32, limit as u32);
@@ -415,16 +374,16 @@ unsafe fn tile<
     b_step: usize,
     at: &Place<'_>,
 ) {
-    // `sweep` asks for none of these; said here, they take no code.
+    // `sweep` never calls these instances; this way they take no code.
     if ROWS > height(VECTORS) || PACKING && VECTORS > WIDTH {
         unreachable!();
     }
-    let last = Prefix::new(at.columns - (VECTORS - 1) * LANES);
+    let last = TailMask::new(at.columns - (VECTORS - 1) * LANES);
     let is_partial = |v: usize| PARTIAL && v == VECTORS - 1;
 
     let mut sum = [[Lanes::ZERO; VECTORS]; ROWS];
-    // Rows of A go by fours, each with one pointer. Without `opaque` the compiler
-    // derives each row's address from the one before, a chain as long as the tile.
+    // One pointer for each four rows of A. Without `opaque` the compiler derives each row's
+    // address from the one before, in a chain as long as the tile.
     let mut a: [*const f32; MAX_HEIGHT / 4] =
         array::from_fn(|four| a.wrapping_byte_add(4 * four * a_row));
     let in_four = [0, a_row, 2 * a_row, 3 * a_row];
@@ -433,19 +392,22 @@ unsafe fn tile<
     let mut step = |sum: &mut [[Lanes; VECTORS]; ROWS]| {
         let row: [Lanes; VECTORS] = array::from_fn(|v| {
             let source = b.wrapping_add(v * LANES);
-            // SAFETY: row p of B, this tile's columns.
+            // SAFETY: this runs once for each step of the depth, so `b` is at a row of B; it
+            // has these columns.
             unsafe { if is_partial(v) { last.load(source) } else { load(source) } }
         });
         if PACKING {
             for v in 0..VECTORS {
                 fetch(b.wrapping_add(v * LANES).wrapping_byte_add(AHEAD * b_step));
-                // SAFETY: row p of the panel, which has room for whole vectors.
+                // SAFETY: a panel has room for a row of VECTORS vectors for each step of the
+                // depth.
                 unsafe { store(panel.wrapping_add(v * LANES), row[v]) };
             }
             panel = panel.wrapping_add(VECTORS * LANES);
         }
         for i in 0..ROWS {
-            // SAFETY: element (i, p) of A.
+            // SAFETY: row i is below ROWS and the step below the depth, so this is an element
+            // of A.
             let factor = Lanes::splat(unsafe { *a[i / 4].wrapping_byte_add(in_four[i % 4]) });
             for v in 0..VECTORS {
                 sum[i][v] = row[v].mul_add(factor, sum[i][v]);
@@ -486,7 +448,7 @@ unsafe fn tile<
         }
     }
 
-    // As for A, so that each address is not computed for itself.
+    // As for A, so that not every address is computed separately.
     let c_row = BYTES * at.c_row;
     let c: [*const f32; MAX_HEIGHT / 4] =
         array::from_fn(|four| opaque(at.c.wrapping_byte_add(4 * four * c_row)));
@@ -508,7 +470,8 @@ unsafe fn tile<
             let beta = Lanes::splat(update.beta);
             for i in 0..ROWS {
                 for v in 0..VECTORS {
-                    // SAFETY: C, this tile's rows and columns.
+                    // SAFETY: β is not 0, so C is initialised in the rows and columns of this
+                    // tile, and the mask selects the columns that the last vector has.
                     let old = unsafe {
                         if is_partial(v) { last.load(target(i, v)) } else { load(target(i, v)) }
                     };
@@ -519,7 +482,8 @@ unsafe fn tile<
         if !at.bias.is_null() {
             let bias: [Lanes; VECTORS] = array::from_fn(|v| {
                 let source = at.bias.wrapping_add(v * LANES);
-                // SAFETY: the bias, this tile's columns.
+                // SAFETY: the bias is not null, so it has a value for each column of this tile;
+                // the mask selects those that the last vector has.
                 unsafe { if is_partial(v) { last.load(source) } else { load(source) } }
             });
             for i in 0..ROWS {
@@ -531,7 +495,8 @@ unsafe fn tile<
     }
     for i in 0..ROWS {
         for v in 0..VECTORS {
-            // SAFETY: C, this tile's rows and columns.
+            // SAFETY: C is valid for writing in the rows and columns of this tile, and the mask
+            // selects the columns that the last vector has.
             unsafe {
                 if is_partial(v) {
                     last.store(target(i, v), sum[i][v]);
@@ -542,7 +507,7 @@ unsafe fn tile<
         }
     }
     if !at.is_done && at.update.activation != Activation::Identity {
-        // SAFETY: as above; the values have just been written.
+        // SAFETY: the values of this tile of C have just been written.
         unsafe { apply(at, ROWS, at.update.activation) };
     }
 }
@@ -556,52 +521,36 @@ unsafe fn apply(at: &Place<'_>, rows: usize, activation: Activation) {
     for i in 0..rows {
         for column in (0..at.columns).step_by(LANES) {
             let place = at.c.wrapping_add(i * at.c_row + column);
-            let lanes = Prefix::new(at.columns - column);
-            // SAFETY: the caller vouches for the columns of C, which the prefix
-            // does not leave.
+            let lanes = TailMask::new(at.columns - column);
+            // SAFETY: C has `columns` columns in each of these rows, and the mask selects none
+            // behind them.
             unsafe { lanes.store(place, activate(lanes.load(place), activation)) };
         }
     }
 }
 
-/// Steps of the depth after which the next row of C, and as many rows of the next strip
-/// of B, are fetched.
+/// Steps of the depth between prefetches: of the next row of C, and of as many rows of the
+/// next strip of B.
 const FETCH: usize = 8;
-/// How many rows ahead a packing tile fetches B. Rows a power of two apart share a set of
-/// L1, which holds no more than 8 or 12.
+/// How many rows ahead a packing tile prefetches B. Rows a power of two apart share a set of
+/// L1, which holds 8 or 12 lines.
 const AHEAD: usize = 4;
-/// Values in a cache line.
-const LINE: usize = 16;
-/// Bytes of a value.
-const BYTES: usize = size_of::<f32>();
-
-/// Asks for the cache line at an address, which need not be valid.
+/// Prefetches the cache line at an address, which need not be valid, into L1.
 #[inline(always)]
 fn fetch(place: *const f32) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch never faults; SSE is a part of x86-64.
+    // SAFETY: a prefetch never faults, wherever it points; SSE is a part of x86-64.
     unsafe {
         _mm_prefetch::<_MM_HINT_T0>(place.cast());
     }
 }
 
-/// As [`fetch`], but no nearer than L2.
+/// As [`fetch`], into L2.
 #[inline(always)]
 fn fetch_to_l2(place: *const f32) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: as above.
+    // SAFETY: a prefetch never faults, wherever it points; SSE is a part of x86-64.
     unsafe {
         _mm_prefetch::<_MM_HINT_T1>(place.cast());
     }
-}
-
-/// The same pointer, of which the compiler does not know where it came from.
-#[allow(clippy::pointers_in_nomem_asm_block)] // nothing is read or written
-#[inline(always)]
-pub(super) fn opaque(mut pointer: *const f32) -> *const f32 {
-    // SAFETY: the assembly is empty.
-    unsafe {
-        asm!("/* {0} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags));
-    }
-    pointer
 }

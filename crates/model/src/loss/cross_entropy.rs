@@ -1,6 +1,6 @@
 //! Cross-entropies on logits: of independent yes-or-no outputs, and of one class of many.
 
-use super::Terms;
+use super::terms::Terms;
 use crate::{Error, size};
 use kernels::loss;
 

@@ -1,6 +1,6 @@
 //! Squared errors, of sigmoid and of linear outputs, and the lab's absolute error.
 
-use super::Terms;
+use super::terms::Terms;
 use crate::Error;
 use kernels::loss;
 

@@ -15,12 +15,12 @@ use super::segment::{Fed, Piece, Segment, Shape, Slot, part, part_mut, parts_mut
 use crate::Cell;
 use crate::parameters::Layer;
 use kernels::buffer::Buffer;
-use kernels::cell::panels::Start;
+use kernels::cell::panels::InitialSum;
 use kernels::cell::{GROUP, elman, gru, lstm};
 use kernels::matmul::{Right, gemm};
 use kernels::matrix::{MatMut, MatRef};
 
-/// What the way back multiplies with, and how it takes the segment.
+/// What the backward pass multiplies with, and how it takes the segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backward<'a> {
     /// The inputs.
@@ -119,7 +119,7 @@ pub(super) fn backward(
             }
             if before.is_some() || pass.to_start {
                 let adds = before.is_some() || cell == Cell::Gru;
-                let start = if adds { Start::Old } else { Start::Zeros };
+                let start = if adds { InitialSum::Old } else { InitialSum::Zeros };
                 pass.w_rec_t.multiply(dz, hidden, start, dh_before);
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! Each output of a layer is dropped with probability p; the others are scaled by
 //! 1/(1 − p), so that the expectation is what evaluation, which drops none, computes.
-//! The way back drops and scales the same values. Source: N. Srivastava et al., Dropout,
+//! The backward pass drops and scales the same values. Source: N. Srivastava et al., Dropout,
 //! 2014, in the scaling of PyTorch.
 //!
 //! A mask is drawn once a pass, in the order of the packed rows, and kept as a bit a

@@ -11,7 +11,7 @@
 use super::product::{self, Ready};
 use super::segment::{Fed, Piece, Segment, Shape, Slot, part, part_mut, parts_mut};
 use crate::Cell;
-use kernels::cell::panels::Start;
+use kernels::cell::panels::InitialSum;
 use kernels::cell::{Walk, elman, gru, lstm};
 use kernels::matmul::{Epilogue, Right};
 use kernels::matrix::{MatMut, MatRef};
@@ -102,7 +102,7 @@ pub(super) fn forward(
             match cell {
                 Cell::Elman(f) => {
                     if !is_zero {
-                        weights.w_rec.multiply(used, row, Start::Old, h.reborrow());
+                        weights.w_rec.multiply(used, row, InitialSum::Old, h.reborrow());
                     }
                     elman::forward(f.into(), hidden, h);
                 }
@@ -116,7 +116,7 @@ pub(super) fn forward(
                             None => zh.fill(0.0),
                         });
                     } else {
-                        let start = bias.map_or(Start::Zeros, Start::Row);
+                        let start = bias.map_or(InitialSum::Zeros, InitialSum::Row);
                         weights.w_rec.multiply(used, row, start, zh.reborrow());
                     }
                     gru::forward(zx, zh.as_ref(), h_before, h);
@@ -124,7 +124,7 @@ pub(super) fn forward(
                 Cell::Lstm => {
                     let mut gates = part_mut(&mut slot.gates, first, count, row);
                     if !is_zero {
-                        weights.w_rec.multiply(used, row, Start::Old, gates.reborrow());
+                        weights.w_rec.multiply(used, row, InitialSum::Old, gates.reborrow());
                     }
                     let (c_before, c) = parts_mut(&mut slot.c, stride, count, from, to);
                     lstm::forward(gates, c_before.as_ref(), c, h);

@@ -52,7 +52,7 @@ impl Lab {
         recurrent::states(self.sizes, parameters.lab_weights(), x, &mut self.h);
     }
 
-    /// The outputs of the states, by a `W_out` that is kept for the way back.
+    /// The outputs of the states, by a `W_out` that is kept for the backward pass.
     pub fn head(&mut self, parameters: &Parameters) {
         self.w_out.copy_from_slice(parameters.lab_weights().w_out);
         self.is_head_kept = true;
@@ -76,7 +76,7 @@ impl Lab {
     #[cold]
     fn resize_to(&mut self, x: &[f32], sizes: Sizes) {
         let Sizes { steps, batch, inputs, .. } = sizes;
-        super::check_values(x, steps, batch, inputs);
+        size::check_values(x, steps, batch, inputs);
         let h = size::room("the states", [steps, batch, sizes.stride()]);
         let y = size::room("the outputs", [steps, batch, sizes.outputs]);
         self.h.resize(h);
@@ -102,7 +102,7 @@ impl Lab {
         recurrent::backward(self.sizes, weights, x, &self.h, dy, scratch, gradient);
     }
 
-    /// `[T, B, S]`: the gradients before the hidden sigmoid of the last way back.
+    /// `[T, B, S]`: the gradients before the hidden sigmoid of the last backward pass.
     pub fn dz(&self) -> &[f32] {
         &self.dz
     }
@@ -119,7 +119,7 @@ impl Lab {
         is_there.then(|| &self.h[row * self.sizes.stride()..][..self.sizes.hidden])
     }
 
-    /// Bytes kept for the way back: the states.
+    /// Bytes kept for the backward pass: the states.
     pub fn bytes(&self) -> usize {
         size_of_val(&self.h[..])
     }

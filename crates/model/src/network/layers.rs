@@ -9,7 +9,7 @@
 //! ```
 //!
 //! What a pass keeps is one of three ([`Keep`]): everything; where each segment starts
-//! from, the rest being computed again on the way back; or nothing. The arithmetic and its
+//! from, the rest being computed again by the backward pass; or nothing. The arithmetic and its
 //! order are the same in all three, so the bits are, too.
 //!
 //! Where the outputs are just the states of one direction, without gaps, the top layer
@@ -19,6 +19,7 @@ use super::backward::{self, Backward, Down};
 use super::dropout::Mask;
 use super::forward::{self, Forward};
 use super::output;
+use super::packed::Packed;
 use super::segment::{Segment, Shape, Slot, part, part_mut};
 use super::track::{Keep, Pass, Track, from_zeros, inputs, is_many, states};
 use crate::sequences::{Packing, Sequences};
@@ -38,7 +39,7 @@ pub(super) struct Layers {
     steps: usize,
     /// Whether the pass began from states of the caller's.
     has_start: bool,
-    /// Whether the way back is still to be gone.
+    /// Whether there is a pass to go back through.
     is_fresh: bool,
     /// `[layers·directions]`
     tracks: Vec<Track>,
@@ -61,47 +62,6 @@ pub(super) struct Layers {
     scratch: Buffer,
 }
 
-/// The inputs in packed order, if sequences moved.
-#[derive(Debug, Default)]
-struct Packed {
-    /// `[rows, I]`
-    x: Buffer,
-    /// `[rows]`
-    symbols: Vec<u32>,
-}
-
-impl Packed {
-    /// Takes the inputs of another pass.
-    fn assign(&mut self, config: Config, packing: &Packing, inputs: Inputs<'_>) {
-        match inputs {
-            _ if packing.is_even() => {}
-            Inputs::Values(x) => {
-                self.x.resize(packing.rows() * config.inputs());
-                packing.pack(config.inputs(), x, &mut self.x);
-            }
-            Inputs::Symbols(symbols) => {
-                self.symbols.resize(packing.rows(), 0);
-                packing.pack(1, symbols, &mut self.symbols);
-            }
-        }
-    }
-
-    /// What the first layer is fed with: the caller's `inputs` as they stand, without those
-    /// behind the common end, or what is here.
-    fn inputs<'x>(&'x self, config: Config, packing: &Packing, inputs: Inputs<'x>) -> Inputs<'x> {
-        match inputs {
-            Inputs::Values(x) if packing.is_even() => {
-                Inputs::Values(&x[..packing.rows() * config.inputs()])
-            }
-            Inputs::Symbols(symbols) if packing.is_even() => {
-                Inputs::Symbols(&symbols[..packing.rows()])
-            }
-            Inputs::Values(_) => Inputs::Values(&self.x),
-            Inputs::Symbols(_) => Inputs::Symbols(&self.symbols),
-        }
-    }
-}
-
 impl Layers {
     /// Runs all layers over `sequences`; see [`Layers::outputs`].
     pub fn forward(
@@ -119,7 +79,7 @@ impl Layers {
         self.tracks.resize_with(layers * directions, Track::default);
         let (rows, batch) = (self.packing.rows(), self.packing.batch);
         self.check_room(config);
-        self.packed.assign(config, &self.packing, sequences.inputs);
+        self.packed.assign(parameters, &self.packing, sequences.inputs);
         match dropout {
             Some(generator) if config.dropout() > 0.0 => {
                 self.masks.resize_with(layers - 1, Mask::default);
@@ -146,7 +106,7 @@ impl Layers {
         }
 
         let packed = std::mem::take(&mut self.packed);
-        let inputs = packed.inputs(config, &self.packing, sequences.inputs);
+        let inputs = packed.inputs(parameters, &self.packing, sequences.inputs);
         let pass = Pass::new(parameters, inputs);
         for (index, track) in self.tracks.iter_mut().enumerate() {
             track.begin(config, &self.packing, sequences.start, index);
@@ -346,7 +306,7 @@ impl Layers {
         self.gather(config, |track| (&track.h, &track.c))
     }
 
-    /// ∂L/∂ the states before the pass, if they were the caller's and the way back is gone.
+    /// ∂L/∂ the states before the pass, if they were the caller's, once the pass was gone back through.
     pub fn start_gradient(&self, config: Config) -> Option<State> {
         let is_back = self.has_start && !self.is_fresh && self.keep != Keep::Nothing;
         is_back.then(|| self.gather(config, |track| (&track.dh, &track.dc)))
@@ -368,7 +328,7 @@ impl Layers {
         state
     }
 
-    /// Bytes kept for the way back: the slots, the states before segments, masks, and the
+    /// Bytes kept for the backward pass: the slots, the states before segments, masks, and the
     /// states and inputs of all steps where they are kept apart.
     pub fn bytes(&self) -> usize {
         let of_track = |track: &Track| {
@@ -378,7 +338,10 @@ impl Layers {
         };
         let masks: usize = self.masks.iter().map(Mask::bytes).sum();
         let top = if self.top_in_y && self.keep == Keep::All { &self.y[..] } else { &[] };
-        size_of_val(top) + masks + self.tracks.iter().map(of_track).sum::<usize>()
+        size_of_val(top)
+            + self.packed.bytes()
+            + masks
+            + self.tracks.iter().map(of_track).sum::<usize>()
     }
 
     /// The state `[H]` of `sequence` at `step`, of the last layer, forward.
@@ -443,16 +406,14 @@ impl Layers {
         }
 
         let packed = std::mem::take(&mut self.packed);
-        let pass = Pass::new(parameters, packed.inputs(config, &self.packing, inputs));
-        gradient.begin_gradient(match pass.inputs {
-            Inputs::Values(_) => None,
-            Inputs::Symbols(symbols) => Some(symbols),
-        });
+        let pass = Pass::new(parameters, packed.inputs(parameters, &self.packing, inputs));
+        let symbols = packed.symbols(&self.packing, inputs);
+        gradient.begin_gradient(matches!(inputs, Inputs::Symbols(_)).then_some(symbols));
         let of_down = if directions == 1 { self.packing.most_rows() } else { rows };
         for (index, track) in self.tracks.iter_mut().enumerate() {
             track.begin_back(batch * stride, of_down * stride);
             let (layer, direction) = (index / directions, index % directions);
-            let to_inputs = layer > 0 || dx.is_some();
+            let to_inputs = layer > 0 || dx.is_some() || config.embedding().is_some();
             track.weights.prepare_back(&pass, layer, direction, &self.packing, to_inputs);
         }
         let mut packed_dy = Buffer::default();
@@ -468,6 +429,10 @@ impl Layers {
         }
         let mut packed_dx = Buffer::default();
         let mut to_x: Option<&mut [f32]> = match &mut dx {
+            None if config.embedding().is_some() => {
+                packed_dx.resize(rows * width);
+                Some(&mut packed_dx)
+            }
             None => None,
             Some(dx) if even => {
                 dx[rows * width..].fill(0.0);
@@ -504,6 +469,11 @@ impl Layers {
                     self.again(&pass, layer, 1, segment);
                     self.back(&pass, (layer, 1, segment), gradient, to_x.as_deref_mut());
                 }
+            }
+        }
+        if let Some(mut embedding) = gradient.embedding_mut() {
+            for (dx, &symbol) in packed_dx.chunks_exact(width).zip(symbols) {
+                embedding.add(symbol, dx);
             }
         }
         self.packed = packed;

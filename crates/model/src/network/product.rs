@@ -13,7 +13,7 @@
 //! of the weights.
 
 use kernels::buffer::Buffer;
-use kernels::cell::panels::{Panels, Start, multiply};
+use kernels::cell::panels::{InitialSum, Panels, multiply};
 use kernels::matmul::{Activation, Epilogue, PackedMatrix, Right, gemm_fused};
 use kernels::matrix::{MatMut, MatRef, Operand};
 
@@ -125,15 +125,15 @@ impl<'a, R: Into<Right<'a>>> From<R> for Ready<'a> {
 impl Ready<'_> {
     /// `c ← start + a·W` for `a` `[rows, k]` and `c` `[rows, n]`, n rounded up to 16; the
     /// columns behind n stay zero.
-    pub fn multiply(self, a: MatRef<'_>, n: usize, start: Start<'_>, c: MatMut<'_>) {
+    pub fn multiply(self, a: MatRef<'_>, n: usize, start: InitialSum<'_>, c: MatMut<'_>) {
         match self {
             Self::Panels(panels) => multiply(a, panels, start, c),
             Self::Right(right) => {
                 let rows = c.rows();
                 let (bias, beta) = match start {
-                    Start::Zeros => (None, 0.0),
-                    Start::Row(row) => (Some(&row[..n]), 0.0),
-                    Start::Old => (None, 1.0),
+                    InitialSum::Zeros => (None, 0.0),
+                    InitialSum::Row(row) => (Some(&row[..n]), 0.0),
+                    InitialSum::Old => (None, 1.0),
                 };
                 let epilogue = Epilogue { bias, ..Epilogue::default() };
                 gemm_fused(1.0, a, right, beta, c.into_part(0, 0, rows, n), epilogue);

@@ -13,7 +13,7 @@ use kernels::cell::Direction;
 use kernels::matrix::{MatMut, MatRef};
 use std::ops::Range;
 
-/// What a segment keeps for its way back. Rows are those of the segment.
+/// What a segment keeps for its backward pass. Rows are those of the segment.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
     /// GRU, LSTM: `[rows, G·S]`, the gates' values, then the gradients before them.

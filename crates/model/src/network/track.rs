@@ -13,7 +13,7 @@ use kernels::buffer::Buffer;
 use kernels::matmul::PackedMatrix;
 use kernels::matrix::{MatRef, Operand};
 
-/// What a forward pass keeps for the way back.
+/// What a forward pass keeps for the backward pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Keep {
     /// Every step.
@@ -21,7 +21,7 @@ pub(super) enum Keep {
     All,
     /// The states before each segment.
     Starts,
-    /// Nothing: there is no way back.
+    /// Nothing: no backward pass follows.
     Nothing,
 }
 
@@ -123,7 +123,7 @@ impl Weights {
         }
     }
 
-    /// Makes ready what the way back multiplies with; `to_inputs` if it goes on below.
+    /// Makes ready what the backward pass multiplies with; `to_inputs` if it goes on below.
     pub fn prepare_back(
         &mut self,
         pass: &Pass<'_>,
@@ -194,7 +194,7 @@ impl Track {
         }
     }
 
-    /// Makes room for the way back, and sets ∂L/∂ the states behind the pass to zero.
+    /// Makes room for the backward pass, and sets ∂L/∂ the states behind the pass to zero.
     pub fn begin_back(&mut self, len: usize, down: usize) {
         self.dh.resize(len);
         self.dc.resize(if self.c.is_empty() { 0 } else { len });

@@ -1,11 +1,12 @@
 //! One step of each cell in f64, from the two sums of its gates: forward, and back
-//! beside it. The equations, the order of the gates and the two biases are PyTorch's
-//! (`torch.nn.RNN`, `GRU`, `LSTM`).
+//! beside it. The equations of a unit are [`kernels::reference`]'s; here is which sums a unit
+//! has. The order of the gates and the two biases are PyTorch's (`torch.nn.RNN`, `GRU`, `LSTM`).
 //!
 //! Legend: H hidden units, G gates. `a = W_ih x + b_ih` and `r = W_hh h + b_hh` are
 //! `[G·H]`, gate by gate; a gradient is `d` and the name.
 
-use crate::{Cell, Nonlinearity};
+use crate::Cell;
+use kernels::reference;
 
 /// What a step saw and what it made of it.
 #[derive(Clone, Debug)]
@@ -37,27 +38,6 @@ pub(super) struct StepGradient {
     pub dc_before: Vec<f64>,
 }
 
-pub(super) fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
-}
-
-fn nonlinearity(f: Nonlinearity, z: f64) -> f64 {
-    match f {
-        Nonlinearity::Tanh => z.tanh(),
-        Nonlinearity::Relu => z.max(0.0),
-        Nonlinearity::Sigmoid => sigmoid(z),
-    }
-}
-
-/// f′(z), from `h = f(z)`.
-fn slope(f: Nonlinearity, h: f64) -> f64 {
-    match f {
-        Nonlinearity::Tanh => 1.0 - h * h,
-        Nonlinearity::Relu => f64::from(h > 0.0),
-        Nonlinearity::Sigmoid => h * (1.0 - h),
-    }
-}
-
 /// The step from the state before and the sums of the gates.
 pub(super) fn forward(
     cell: Cell,
@@ -71,21 +51,17 @@ pub(super) fn forward(
     for k in 0..hidden {
         let gate = |gate: usize| (a[gate * hidden + k], r[gate * hidden + k]);
         match cell {
-            // h = f(a + r)
             Cell::Elman(f) => {
                 let (a, r) = gate(0);
-                h[k] = nonlinearity(f, a + r);
+                h[k] = reference::elman(f.into(), a + r);
             }
-            // h = (1 − z) ⊙ n + z ⊙ h_before
             Cell::Gru => {
-                let Gru { z, n, .. } = Gru::new(gate);
-                h[k] = (1.0 - z) * n + z * h_before[k];
+                let [a, r] = sums_of(gate);
+                h[k] = reference::gru(a, r, h_before[k]).h;
             }
-            // c = f ⊙ c_before + i ⊙ g,  h = o ⊙ tanh(c)
             Cell::Lstm => {
-                let Lstm { i, f, g, o } = Lstm::new(gate);
-                c[k] = f * c_before[k] + i * g;
-                h[k] = o * c[k].tanh();
+                let unit = reference::lstm(summed(gate), c_before[k]);
+                (c[k], h[k]) = (unit.c, unit.h);
             }
         }
     }
@@ -105,93 +81,44 @@ pub(super) fn backward(cell: Cell, step: &Step, dh: &[f64], dc: &[f64]) -> StepG
     for k in 0..hidden {
         let gate = |gate: usize| (step.a[gate * hidden + k], step.r[gate * hidden + k]);
         match cell {
-            // dz = dh ⊙ f′(z), and z = a + r
             Cell::Elman(f) => {
-                let dz = dh[k] * slope(f, step.h[k]);
+                let dz = dh[k] * reference::elman_derivative(f.into(), step.h[k]);
                 (da[k], dr[k]) = (dz, dz);
             }
             Cell::Gru => {
-                let Gru { r, z, n, r_n } = Gru::new(gate);
-                // h = (1 − z) ⊙ n + z ⊙ h_before
-                let dn = dh[k] * (1.0 - z);
-                let dz = dh[k] * (step.h_before[k] - n);
-                dh_before[k] = dh[k] * z;
-                // n = tanh(a_n + r ⊙ r_n); so r_n, alone, has not the gradient of a_n
-                let dsum_n = dn * (1.0 - n * n);
-                let dsum_r = dsum_n * r_n * r * (1.0 - r);
-                let dsum_z = dz * z * (1.0 - z);
-                let sums = [(dsum_r, dsum_r), (dsum_z, dsum_z), (dsum_n, dsum_n * r)];
-                for (gate, sum) in sums.into_iter().enumerate() {
-                    (da[gate * hidden + k], dr[gate * hidden + k]) = sum;
+                let [a, r] = sums_of(gate);
+                let unit = reference::gru(a, r, step.h_before[k]);
+                // r_n stands within a product, so it has another gradient than a_n
+                let (of_a, of_r, of_h) =
+                    reference::gru_backward(unit, r[2], step.h_before[k], dh[k]);
+                for (gate, (of_a, of_r)) in of_a.into_iter().zip(of_r).enumerate() {
+                    (da[gate * hidden + k], dr[gate * hidden + k]) = (of_a, of_r);
                 }
+                dh_before[k] = of_h;
             }
             Cell::Lstm => {
-                let Lstm { i, f, g, o } = Lstm::new(gate);
-                // h = o ⊙ tanh(c)
-                let tanh_c = step.c[k].tanh();
-                let d_o = dh[k] * tanh_c;
-                let dc = dc[k] + dh[k] * o * (1.0 - tanh_c * tanh_c);
-                // c = f ⊙ c_before + i ⊙ g
-                let (di, df, dg) = (dc * g, dc * step.c_before[k], dc * i);
-                dc_before[k] = dc * f;
-                let sums = [
-                    di * i * (1.0 - i),
-                    df * f * (1.0 - f),
-                    dg * (1.0 - g * g),
-                    d_o * o * (1.0 - o),
-                ];
-                for (gate, sum) in sums.into_iter().enumerate() {
-                    (da[gate * hidden + k], dr[gate * hidden + k]) = (sum, sum);
+                let unit = reference::lstm(summed(gate), step.c_before[k]);
+                let (dz, of_c) = reference::lstm_backward(unit, step.c_before[k], dh[k], dc[k]);
+                for (gate, dz) in dz.into_iter().enumerate() {
+                    (da[gate * hidden + k], dr[gate * hidden + k]) = (dz, dz);
                 }
+                dc_before[k] = of_c;
             }
         }
     }
     gradient
 }
 
-/// The gates of one unit of a GRU.
-struct Gru {
-    /// How much of `r_n` the new gate sees.
-    r: f64,
-    /// How much of the state before stays.
-    z: f64,
-    /// What comes in its place.
-    n: f64,
-    /// `W_hn h_before + b_hn`
-    r_n: f64,
+/// The three a and the three r of a unit of a GRU, from (a, r) of each gate.
+fn sums_of(gate: impl Fn(usize) -> (f64, f64)) -> [[f64; 3]; 2] {
+    let gates = [0, 1, 2].map(gate);
+    [gates.map(|(a, _)| a), gates.map(|(_, r)| r)]
 }
 
-impl Gru {
-    /// From (a, r) of each gate.
-    fn new(gate: impl Fn(usize) -> (f64, f64)) -> Self {
-        let sum = |index| {
-            let (a, r) = gate(index);
-            sigmoid(a + r)
-        };
-        let (r, z, (a_n, r_n)) = (sum(0), sum(1), gate(2));
-        Self { r, z, n: (a_n + r * r_n).tanh(), r_n }
-    }
-}
-
-/// The gates of one unit of an LSTM.
-struct Lstm {
-    /// How much of `g` comes in.
-    i: f64,
-    /// How much of the cell state before stays.
-    f: f64,
-    /// What may come in.
-    g: f64,
-    /// How much of the cell state is shown.
-    o: f64,
-}
-
-impl Lstm {
-    /// From (a, r) of each gate.
-    fn new(gate: impl Fn(usize) -> (f64, f64)) -> Self {
-        let sum = |index| {
-            let (a, r) = gate(index);
-            a + r
-        };
-        Self { i: sigmoid(sum(0)), f: sigmoid(sum(1)), g: sum(2).tanh(), o: sigmoid(sum(3)) }
-    }
+/// The four a + r of a unit of an LSTM.
+fn summed(gate: impl Fn(usize) -> (f64, f64)) -> [f64; 4] {
+    [0, 1, 2, 3].map(|index| {
+        let (a, r) = gate(index);
+        a + r
+    })
 }

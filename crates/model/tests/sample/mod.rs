@@ -3,8 +3,8 @@
 
 #![allow(dead_code)] // each test uses its part
 
-use model::reference::{Matrix, Reference, State};
-use model::{Architecture, Cell, Config, Head, HeadActivation, HeadSteps, Nonlinearity};
+use model::reference::{Matrix, Pass, Reference, State};
+use model::{Architecture, Cell, Config, Head, HeadActivation, HeadSteps, Memory, Nonlinearity};
 use proptest::prelude::*;
 use proptest::sample::select;
 use rand::{Rng, RngExt};
@@ -49,6 +49,22 @@ pub fn architectures(
     )
 }
 
+/// Any network that remembers its outputs, or its last inputs.
+pub fn small_architectures(
+    inputs: Range<usize>,
+    hidden: Range<usize>,
+    outputs: Range<usize>,
+) -> impl Strategy<Value = Architecture> {
+    let memory = prop_oneof![Just(Memory::Output), (1_usize..5).prop_map(Memory::Window)];
+    let activation = select(vec![HeadActivation::Identity, HeadActivation::Sigmoid]);
+    (select(&CELLS[..3]), inputs, hidden, outputs, any::<(bool, bool)>(), memory, activation)
+        .prop_map(|(cell, inputs, hidden, outputs, (bias, of_head), memory, activation)| {
+            let head = Head { bias: of_head, activation, ..Head::linear(outputs) };
+            let architecture = Architecture::new(cell, inputs, hidden);
+            Architecture { bias, head: Some(head), memory, ..architecture }
+        })
+}
+
 /// A batch of sequences, each of its own length, with all that a pass can be given. All
 /// numbers are such as f32 holds, so that the fast path and the reference see the same.
 pub struct Batch {
@@ -85,8 +101,8 @@ impl Batch {
             Self { x: vec![], first: vec![], targets: vec![], last_weights: vec![], masks: vec![] };
         for &length in lengths {
             let mut state = || {
-                let h = matrix(states, config.hidden(), -1.0, 1.0, generator);
-                let mut c = matrix(states, config.hidden(), -1.0, 1.0, generator);
+                let h = matrix(states, config.state_width(), -1.0, 1.0, generator);
+                let mut c = matrix(states, config.state_width(), -1.0, 1.0, generator);
                 c.iter_mut().flatten().for_each(|c| *c *= lstm);
                 State { h, c }
             };
@@ -147,21 +163,21 @@ impl Batch {
         BatchGradient { dweights, dx, dfirst }
     }
 
-    /// Is some sum of a ReLU closer to 0 than `margin`? There its slope jumps, and neither
-    /// differences nor roundings tell which side is meant.
+    /// [`is_near_a_kink`] in any of the sequences.
     pub fn is_near_a_kink(&self, config: Config, weights: &Reference, margin: f64) -> bool {
-        config.cell() == Cell::Elman(Nonlinearity::Relu)
-            && (0..self.x.len()).any(|b| {
-                let pass = weights.forward_from(&self.x[b], &self.first[b], &self.masks[b]);
-                let mut sums = pass
-                    .steps
-                    .iter()
-                    .flatten()
-                    .flat_map(|s| s.a.iter().zip(&s.r))
-                    .map(|(a, r)| a + r);
-                sums.any(|sum| sum.abs() < margin)
-            })
+        (0..self.x.len()).any(|b| {
+            let pass = weights.forward_from(&self.x[b], &self.first[b], &self.masks[b]);
+            is_near_a_kink(config, &pass, margin)
+        })
     }
+}
+
+/// Is some sum of a ReLU closer to 0 than `margin`? There its slope jumps, and neither
+/// differences nor roundings tell which side is meant.
+pub fn is_near_a_kink(config: Config, pass: &Pass, margin: f64) -> bool {
+    let steps = pass.steps.iter().flatten();
+    let mut sums = steps.flat_map(|step| step.a.iter().zip(&step.r)).map(|(a, r)| a + r);
+    config.cell() == Cell::Elman(Nonlinearity::Relu) && sums.any(|sum| sum.abs() < margin)
 }
 
 /// The gradients of a [`Batch`].
@@ -191,7 +207,7 @@ pub fn time_major(sequences: &[Matrix], features: usize, steps: usize) -> Vec<f6
 /// The states of B sequences as `[L·D, B, H]`, as PyTorch and the fast path have them: h,
 /// and c, which is empty but for an LSTM.
 pub fn state_values(config: Config, states: &[State]) -> (Vec<f64>, Vec<f64>) {
-    let (rows, hidden) = (config.layers() * config.directions(), config.hidden());
+    let (rows, hidden) = (config.layers() * config.directions(), config.state_width());
     let h: Vec<_> = states.iter().map(|state| state.h.clone()).collect();
     let c: Vec<_> = states.iter().map(|state| state.c.clone()).collect();
     let c = if config.cell() == Cell::Lstm { time_major(&c, hidden, rows) } else { vec![] };

@@ -76,22 +76,22 @@ mod tests {
     use super::*;
     use crate::config::{Extent, NetworkConfig};
     use crate::optimizer::Clip;
-    use crate::task::Addition;
+    use crate::task::TestTask;
 
-    fn lab(hidden: usize, bits: u32, batch: usize) -> RunConfig<Addition> {
-        let lab = Addition::lab();
+    fn lab(hidden: usize, bits: u32, batch: usize) -> RunConfig<TestTask> {
+        let lab = TestTask::lab();
         let run = Extent { batch, ..lab.run };
-        let task = Addition::new(bits).unwrap();
+        let task = TestTask::new(bits).unwrap();
         RunConfig { task, network: NetworkConfig::lab(hidden), run, ..lab }
     }
 
-    fn model(config: &RunConfig<Addition>) -> Config {
+    fn model(config: &RunConfig<TestTask>) -> Config {
         config.network.config(&config.task).unwrap()
     }
 
     #[test]
     fn the_output_layer_is_synchronised_early_where_an_example_is_long() {
-        let early = |config: &RunConfig<Addition>| has_early_sync(config, model(config));
+        let early = |config: &RunConfig<TestTask>| has_early_sync(config, model(config));
         let short = [(16, 8, 1), (16, 64, 1), (32, 32, 1)];
         assert_eq!(short.map(|(hidden, bits, batch)| early(&lab(hidden, bits, batch))), [false; 3]);
         let long = [(128, 64, 1), (64, 64, 1), (16, 8, 64)];
@@ -116,7 +116,7 @@ mod tests {
         let long = RunConfig { run: Extent { examples: 10_000_000, ..small.run }, ..small.clone() };
         let large = lab(128, 64, 1);
         let chosen =
-            |config: &RunConfig<Addition>, threads| fastest(config, model(config), threads);
+            |config: &RunConfig<TestTask>, threads| fastest(config, model(config), threads);
         assert_eq!(chosen(&small, 2), Strategy::Serial);
         assert_eq!(chosen(&long, 2), Strategy::Hogwild);
         assert_eq!(chosen(&large, 2), Strategy::Hogwild);

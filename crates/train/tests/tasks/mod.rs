@@ -5,55 +5,9 @@ use kernels::buffer::Buffer;
 use model::{Head, HeadActivation, HeadSteps, Parameters, loss};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
-use std::fmt::{Display, Formatter};
-use train::batch::{Batch, Inputs, Targets};
+use train::batch::{Batch, Targets};
 use train::metrics::Totals;
-use train::pass::Pass;
-use train::task::{Progress, Score, Source, Task};
-
-/// The mean loss of an example.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Mean {
-    pub loss: f64,
-}
-
-impl Display for Mean {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        write!(f, "The mean loss is {}.", self.loss)
-    }
-}
-
-impl Score for Mean {
-    fn is_perfect(&self) -> bool {
-        self.loss == 0.0
-    }
-
-    fn brief(&self) -> String {
-        format!("{:.4}", self.loss)
-    }
-
-    fn heading() -> &'static str {
-        "mean loss"
-    }
-
-    fn summary(&self, perfect: usize, count: usize) -> String {
-        format!("{perfect} of {count} seeds lose nothing")
-    }
-}
-
-/// The mean loss over 64 examples that nobody trains on.
-fn mean<T: Task>(task: &T, parameters: &Parameters, seed: u64) -> Mean {
-    use rand::SeedableRng;
-    let mut generator = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(seed);
-    generator.long_jump();
-    let mut pass = Pass::new(parameters.config(), generator.clone());
-    let progress = Progress { examples: 0, of: 64, worker: 0, workers: 1 };
-    let mut batch = Batch::default();
-    task.draw(Source { generator: &mut generator, count: 64, progress }, &mut batch);
-    let y = pass.infer(parameters, &batch).unwrap();
-    let totals = task.loss(&batch, y, &mut vec![0.0; y.len()]);
-    Mean { loss: totals.loss / totals.examples as f64 }
-}
+use train::task::{MeanLoss, Source, Task};
 
 /// Many to one: the mean of the two inputs of a sequence of 3 to 6 steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,7 +18,7 @@ pub struct Average {
 impl Task for Average {
     const NAME: &'static str = "average";
 
-    type Score = Mean;
+    type Score = MeanLoss;
 
     fn io(&self) -> (usize, Head) {
         let (steps, activation) = (HeadSteps::Last, HeadActivation::Identity);
@@ -105,8 +59,8 @@ impl Task for Average {
         totals
     }
 
-    fn evaluate(&self, parameters: &Parameters, seed: u64) -> Mean {
-        mean(self, parameters, seed)
+    fn evaluate(&self, parameters: &Parameters, seed: u64) -> MeanLoss {
+        MeanLoss::of(self, parameters, seed, 64)
     }
 
     fn aim(&self) -> String {
@@ -137,7 +91,7 @@ impl Refrain {
 impl Task for Refrain {
     const NAME: &'static str = "refrain";
 
-    type Score = Mean;
+    type Score = MeanLoss;
 
     fn io(&self) -> (usize, Head) {
         (Self::SYMBOLS, Head::linear(Self::SYMBOLS))
@@ -169,20 +123,11 @@ impl Task for Refrain {
         Totals { examples: batch.count as u64, loss: f64::from(loss), error: 0.0 }
     }
 
-    fn evaluate(&self, parameters: &Parameters, seed: u64) -> Mean {
-        mean(self, parameters, seed)
+    fn evaluate(&self, parameters: &Parameters, seed: u64) -> MeanLoss {
+        MeanLoss::of(self, parameters, seed, 64)
     }
 
     fn aim(&self) -> String {
         "say what comes next".to_owned()
-    }
-
-    fn header(&self) -> String {
-        "first symbol".to_owned()
-    }
-
-    fn show(&self, batch: &Batch, _: &[f32]) -> Option<String> {
-        let Inputs::Symbols(symbols) = &batch.inputs else { panic!("symbols") };
-        Some(symbols[0].to_string())
     }
 }

@@ -175,7 +175,7 @@ impl Report {
             name: name.to_owned(),
             range,
             ticks,
-            tick: |at| format!("{at:.0}"),
+            tick: |at| if at.fract() == 0.0 { at.to_string() } else { String::new() },
         };
         let x = axis("threads", 0.9..last + 0.1, threads.len() + 1);
         let y = Axis {

@@ -1,11 +1,15 @@
 //! The models in Carry: `model::Network` on one thread, `train::parallel` on several.
 
+#[path = "../../../../sum_of_squares.rs"]
+mod sum_of_squares;
 #[path = "../../work.rs"]
 mod work;
 
 use model::{Architecture, Config, Network, Nonlinearity, Parameters, Sequences};
+use sum_of_squares::sum_of_squares;
+use train::batch::Batch;
 use train::optimizer::Sgd;
-use train::parallel::{Batch, Parallel};
+use train::parallel::Parallel;
 use work::{Cell, SEEDS, Sizes, uniform};
 
 struct Peer {
@@ -19,6 +23,8 @@ struct Peer {
     optimizer: Sgd,
     /// `[T, B, I]`
     x: Vec<f32>,
+    /// The same, to be dealt out.
+    whole: Batch,
     dy: Vec<f32>,
 }
 
@@ -43,6 +49,7 @@ impl Peer {
                 parameters.arena_mut()[index] = value;
             }
         }
+        let x = uniform(SEEDS[4], steps * batch * inputs, 1.0);
         Self {
             config,
             sizes,
@@ -50,7 +57,8 @@ impl Peer {
             network: Network::new(config),
             parallel: (threads > 1).then(|| Parallel::new(config, threads).expect("threads")),
             optimizer: Sgd::new(work::LEARNING_RATE as f32).expect("a learning rate"),
-            x: uniform(SEEDS[4], steps * batch * inputs, 1.0),
+            whole: Batch::of_values(&x, steps, batch),
+            x,
             dy: vec![0.0; steps * batch * hidden],
             parameters,
         }
@@ -59,9 +67,8 @@ impl Peer {
     fn train(&mut self) -> f64 {
         let Sizes { steps, batch, .. } = self.sizes;
         if let Some(parallel) = &mut self.parallel {
-            let batch = Batch { x: &self.x, steps, batch, lengths: None };
             let loss = parallel
-                .differentiate(&self.parameters, &batch, |_, y, dy| sum_of_squares(y, dy))
+                .differentiate(&self.parameters, &self.whole, |_, y, dy| sum_of_squares(y, dy))
                 .expect("a batch that fits");
             self.optimizer.step(&mut self.parameters, parallel.gradient(), 1);
             return loss;
@@ -76,8 +83,7 @@ impl Peer {
     fn infer(&mut self) {
         let Sizes { steps, batch, .. } = self.sizes;
         if let Some(parallel) = &mut self.parallel {
-            let batch = Batch { x: &self.x, steps, batch, lengths: None };
-            parallel.infer(&self.parameters, &batch).expect("a batch that fits");
+            parallel.infer(&self.parameters, &self.whole).expect("a batch that fits");
         } else {
             let sequences = Sequences::new(self.config, &self.x, steps, batch).expect("numbers");
             self.network.infer(&self.parameters, &sequences);
@@ -91,28 +97,6 @@ impl Peer {
         };
         outputs.into_iter().flatten().map(|&y| f64::from(y) * f64::from(y)).sum()
     }
-}
-
-/// `Σ y²`, and its gradient `dy ← 2·y`.
-fn sum_of_squares(y: &[f32], dy: &mut [f32]) -> f64 {
-    let mut total = 0.0;
-    for (y, dy) in y.chunks(1024).zip(dy.chunks_mut(1024)) {
-        let mut sums = [0.0_f32; 64];
-        let (y, y_rest) = y.as_chunks::<64>();
-        let (dy, dy_rest) = dy.as_chunks_mut::<64>();
-        for (y, dy) in y.iter().zip(dy) {
-            for k in 0..64 {
-                sums[k] += y[k] * y[k];
-                dy[k] = 2.0 * y[k];
-            }
-        }
-        for ((y, dy), sum) in y_rest.iter().zip(dy_rest).zip(&mut sums) {
-            *sum += y * y;
-            *dy = 2.0 * y;
-        }
-        total += f64::from(sums.iter().sum::<f32>());
-    }
-    total
 }
 
 fn main() {

@@ -18,9 +18,9 @@ use std::path::Path;
 /// The one format there is.
 const FORMAT: &str = "lab-trace-1";
 
-/// Weights in a trace.
+/// Recorded in a trace.
 #[derive(Clone, Debug, Deserialize)]
-struct Weights {
+struct Recorded {
     w_in: Vec<Vec<f64>>,
     w_rec: Vec<Vec<f64>>,
     w_out: Vec<f64>,
@@ -34,11 +34,11 @@ pub struct Trace {
     hidden: usize,
     learning_rate: f64,
     #[serde(flatten)]
-    first: Weights,
+    first: Recorded,
     pairs: Vec<[u64; 2]>,
     errors: Vec<f64>,
     #[serde(rename = "final")]
-    last: Weights,
+    last: Recorded,
 }
 
 /// How far a replay went from what was recorded.
@@ -151,7 +151,7 @@ fn largest(values: impl Iterator<Item = f64>) -> f64 {
     values.fold(0.0, |most, value| if value > most || value.is_nan() { value } else { most })
 }
 
-impl Weights {
+impl Recorded {
     /// Rows in the order of [`Parameters`].
     fn rows(&self) -> impl Iterator<Item = &Vec<f64>> {
         self.w_in.iter().chain(&self.w_rec).chain([&self.w_out])

@@ -1,16 +1,16 @@
-//! Hidden states seen in runs over random sequences of pairs.
+//! Hidden states sampled from runs over random sequences of pairs.
 
 use crate::network::Net;
 use crate::pairs::{add, draw, mix};
 use rand::{Rng, RngExt};
 
-/// States seen, by their carry.
-pub(crate) struct Pool {
+/// Sampled states, by their carry.
+pub(crate) struct Sample {
     pub states: [Vec<Vec<f64>>; 2],
 }
 
-impl Pool {
-    /// States of each carry, from sums with mixes of pairs of all kinds.
+impl Sample {
+    /// `count` states of each carry, and the state at the start.
     pub fn new(net: &Net, count: usize, generator: &mut impl Rng) -> Self {
         let mut states = [Vec::new(), vec![]];
         let mut next = vec![0.0; net.hidden];
