@@ -68,7 +68,7 @@ fn operand(text: &str) -> Result<Operand, String> {
 
 fn decimal(text: &str) -> Result<BigUint, String> {
     if text.starts_with('-') {
-        return Err("a negative number; the network adds whole numbers from 0 on".to_owned());
+        return Err("a negative number; give a whole number from 0 on".to_owned());
     }
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err("a whole number in decimal digits is needed".to_owned());

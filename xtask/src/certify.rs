@@ -68,12 +68,13 @@ pub struct Args {
     study: bool,
 
     /// The seeds of the study [default: 0..100]
-    #[arg(long, value_name = "FROM..TO", value_parser = seed_range, requires = "study")]
+    #[arg(long, value_name = "FROM..TO", value_parser = seed_range, requires = "study",
+          allow_hyphen_values = true)]
     seeds: Option<Range<u64>>,
 
     /// The sizes of the study, parted by commas [default: 2,3,4,8,16]
     #[arg(long, value_name = "H,H", value_delimiter = ',', value_parser = studied,
-          requires = "study")]
+          requires = "study", allow_hyphen_values = true)]
     hidden: Vec<usize>,
 
     /// Only networks with biases, or without
@@ -85,7 +86,8 @@ pub struct Args {
     recipe: Option<Recipe>,
 
     /// Only training by one worker, or by two (Hogwild!)
-    #[arg(long, value_name = "1|2", value_parser = workers, requires = "study")]
+    #[arg(long, value_name = "1|2", value_parser = workers, requires = "study",
+          allow_hyphen_values = true)]
     workers: Option<usize>,
 
     /// The trials of the study, a JSON object a line; those in it are not repeated

@@ -132,7 +132,7 @@ pub struct Args {
     bias: bool,
 
     /// Train once for each seed FROM..TO (TO excluded), over all cores; keeps no run folder
-    #[arg(long, value_name = "FROM..TO", value_parser = seed_range,
+    #[arg(long, value_name = "FROM..TO", value_parser = seed_range, allow_hyphen_values = true,
           conflicts_with_all = ["seed", "out", "force", "checkpoint_every", "on_divergence"])]
     seeds: Option<Range<u64>>,
 
@@ -146,7 +146,7 @@ pub struct Args {
 
     /// Write a checkpoint every so many seconds (30s) or examples (1000000)
     #[arg(long, default_value = "30s", value_name = "TIME|EXAMPLES", value_parser = every,
-          allow_negative_numbers = true)]
+          allow_hyphen_values = true)]
     checkpoint_every: Every,
 
     /// Go on with the training in DIR that was stopped, with what it was asked then

@@ -6,6 +6,11 @@ mod add;
 mod bench;
 mod certify;
 mod crash;
+#[cfg(unix)]
+mod names;
+#[cfg(unix)]
+mod numbers;
+mod options;
 mod replay;
 mod survive;
 mod train;

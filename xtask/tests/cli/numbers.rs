@@ -1,0 +1,338 @@
+//! Every number that a command takes, near the ends of its type: refused as wrong usage with a
+//! remedy, or meaning what it says. Which options there are is read from `--help`, so that a new
+//! one is noticed.
+
+use crate::{contents, temporary, trained, xtask_line};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The ends of the types, and what is not a number.
+const VALUES: [&str; 17] = [
+    "0",
+    "1",
+    "65534",
+    "65535",
+    "4294967294",
+    "4294967295",
+    "18446744073709551614",
+    "18446744073709551615",
+    "18446744073709551616",
+    "-1",
+    "-0",
+    "1e300",
+    "1e-300",
+    "0.9999999999999999",
+    "340282346638528859811704183484516925440",
+    "nan",
+    "inf",
+];
+
+/// A training of a few milliseconds.
+const TRAIN: &str = "train --quiet --json --bits 1 --hidden 2 --examples 20 --out out --force";
+
+/// What takes a number: a command, the option, its own limits beside [`VALUES`], and the rest of a
+/// command line, with `{}` for the number. A line that begins with `train` has [`TRAIN`] for it.
+const NUMBERS: &[(&str, &str, &[&str], &str)] = &[
+    ("train", "--bits", &["63", "64", "65"], "train --hidden 2 --examples 20 --bits {}"),
+    ("train", "--hidden", &[], "train --bits 1 --examples 20 --hidden {}"),
+    ("train", "--examples", &[], "train --bits 1 --hidden 2 --examples {}"),
+    ("train", "--batch", &["65536", "65537"], "train --batch {}"),
+    ("train", "--threads", &["1023", "1024", "1025"], "train --strategy hogwild --threads {}"),
+    ("train", "--threads", &["1024"], "train --strategy synchronous --batch 3 --threads {}"),
+    ("train", "--threads", &["1024"], "train --strategy averaging --threads {}"),
+    ("train", "--push-every", &[], "train --strategy hogwild --threads 2 --push-every {}"),
+    ("train", "--push-every", &[], "train --strategy averaging --threads 2 --push-every {}"),
+    ("train", "--push-every", &[], "train --strategy averaging --batch 7 --push-every {}"),
+    ("train", "--seed", &[], "train --seed {}"),
+    ("train", "--layers", &[], "train --examples 1 --layers {}"),
+    ("train", "--dropout", &[], "train --layers 2 --dropout {}"),
+    ("train", "--seeds", &[], "train --seeds 0..{}"),
+    ("train", "--seeds", &[], "train --seeds {}..18446744073709551615"),
+    (
+        "train",
+        "--checkpoint-every",
+        &["1s", "0s", "1e300s", "1e-300s", "nans", "infs", "-1s"],
+        "train --checkpoint-every {}",
+    ),
+    ("train", "--lr", &["1e-45", "1e-46", "3.4e38", "3.5e38"], "train --lr {}"),
+    ("train", "--momentum", &[], "train --optimizer momentum --momentum {}"),
+    ("train", "--momentum", &[], "train --optimizer nesterov --momentum {}"),
+    ("train", "--beta1", &[], "train --optimizer adam --beta1 {}"),
+    ("train", "--beta2", &[], "train --optimizer adamw --beta2 {}"),
+    ("train", "--epsilon", &["1e-45"], "train --optimizer adam --epsilon {}"),
+    ("train", "--weight-decay", &[], "train --weight-decay {}"),
+    ("train", "--weight-decay", &[], "train --optimizer adamw --weight-decay {}"),
+    ("train", "--clip-norm", &["1e-45"], "train --clip-norm {}"),
+    ("train", "--clip-value", &["1e-45"], "train --clip-value {}"),
+    ("train", "--decay-every", &[], "train --schedule step --decay-every {}"),
+    ("train", "--decay", &[], "train --schedule step --decay-every 3 --decay {}"),
+    ("train", "--warm-up", &["19", "20"], "train --schedule cosine --warm-up {}"),
+    ("train", "--floor", &[], "train --schedule cosine --floor {}"),
+    ("add", "<A>", &["-"], "add {} 1 --run run --json"),
+    ("add", "<B>", &["-"], "add 1 {} --run run"),
+    ("certify", "--effort", &[], "certify --run bad --json --effort {}"),
+    ("certify", "--seeds", &[], "certify --json --study --hidden 2 --recipe plain --seeds 0..{}"),
+    ("certify", "--seeds", &[], "certify --json --study --seeds {}..18446744073709551615"),
+    (
+        "certify",
+        "--hidden",
+        &["2,0"],
+        "certify --json --study --seeds 0..1 --recipe plain --hidden {}",
+    ),
+    (
+        "certify",
+        "--workers",
+        &["3"],
+        "certify --json --study --seeds 0..1 --recipe plain --hidden 2 --workers {}",
+    ),
+    ("replay", "--tolerance", &[], "replay trace.json --json --tolerance {}"),
+    ("bench peers", "--examples", &[], "bench peers --examples {}"),
+    ("bench hogwild", "--threads", &["1024", "1,1025"], "bench hogwild --threads {}"),
+    ("bench hogwild", "--push-every", &["1,0"], "bench hogwild --push-every {}"),
+    ("bench hogwild", "--rate", &["0.1,0"], "bench hogwild --rate {}"),
+    ("bench hogwild", "--seeds", &["1000", "1001"], "bench hogwild --seeds {}"),
+    ("bench hogwild", "--loss", &["1,nan"], "bench hogwild --loss {}"),
+];
+
+/// What takes a value that is no number.
+const OTHERS: &[(&str, &[&str])] = &[
+    (
+        "train",
+        &[
+            "[TASK]",
+            "--strategy",
+            "--cell",
+            "--out",
+            "--resume",
+            "--on-divergence",
+            "--optimizer",
+            "--schedule",
+        ],
+    ),
+    ("add", &["--run"]),
+    ("certify", &["--run", "--check", "--biases", "--recipe", "--trials", "--picture"]),
+    ("replay", &["<FILE>"]),
+    ("plot", &["<RUN>...", "--out"]),
+    ("bench", &["[GROUP]", "--baseline", "--also"]),
+    ("bench peers", &["--cell"]),
+    ("bench hogwild", &["[SIZE]", "--strategy"]),
+    ("race", &[]),
+    ("ci", &[]),
+];
+
+/// Ends only when it is told to, at these and larger numbers.
+fn is_long(option: &str, value: &str) -> bool {
+    let most = match option {
+        "--examples" => 1_000_000,
+        "--seeds" => 1_000,
+        _ => return false,
+    };
+    value.parse::<u64>().is_ok_and(|value| value > most)
+}
+
+/// All that takes a value, as `--help` lists it: the command, and the option or argument.
+fn listed() -> BTreeSet<(String, String)> {
+    let folder = temporary();
+    let mut all = BTreeSet::new();
+    let mut commands = vec![String::new()];
+    while let Some(command) = commands.pop() {
+        let help = xtask_line(&folder, &format!("{command} --help")).success();
+        let mut section = "";
+        for line in help.lines() {
+            let indent = line.len() - line.trim_start().len();
+            let words: Vec<_> = line.split_whitespace().collect();
+            match words[..] {
+                [_, ..] if indent == 0 => section = line,
+                ["help", ..] => {}
+                [name, ..] if section == "Commands:" && indent == 2 => {
+                    commands.push(format!("{command} {name}").trim().to_owned());
+                }
+                [name] if section == "Arguments:" && indent == 2 => {
+                    all.insert((command.clone(), name.to_owned()));
+                }
+                [option, value, ..]
+                    if indent <= 6 && option.starts_with("--") && value.starts_with('<') =>
+                {
+                    all.insert((command.clone(), option.to_owned()));
+                }
+                _ => {}
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_option_is_in_the_sweep() {
+    let numbers = NUMBERS.iter().map(|&(command, option, ..)| (command, option));
+    let others =
+        OTHERS.iter().flat_map(|&(command, options)| options.iter().map(move |&o| (command, o)));
+    let known =
+        numbers.chain(others).map(|(command, option)| (command.to_owned(), option.to_owned()));
+    let known: BTreeSet<_> = known.collect();
+    let listed = listed();
+    let new: Vec<_> = listed.difference(&known).collect();
+    assert!(new.is_empty(), "say in this file what these take: {new:?}");
+    let gone: Vec<_> = known.difference(&listed).collect();
+    assert!(gone.is_empty(), "not in --help: {gone:?}");
+}
+
+/// A folder with what the command lines of [`NUMBERS`] need.
+fn workplace() -> TempDir {
+    let folder = trained();
+    xtask_line(&folder, "train --quiet --examples 1 --out bad").success();
+    let trace =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/train/tests/fixtures/lab-seed-0.json");
+    fs::copy(trace, folder.path().join("trace.json")).unwrap();
+    // Benches and rivals are not built: what cargo and python3 would do is nobody's number here.
+    for name in ["cargo", "python3"] {
+        let program = folder.path().join(name);
+        fs::write(&program, "#!/bin/sh\necho this one measures nothing >&2\nexit 101\n").unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    folder
+}
+
+/// How a command ended: the status, what it printed, and whether it had to be told to.
+struct Ended {
+    status: ExitStatus,
+    stdout: String,
+    stderr: String,
+    was_long: bool,
+}
+
+/// Runs `cargo xtask` with no more than 16 GiB of addresses; after two seconds a long one gets a
+/// Ctrl-C, and none may take longer than 20 more.
+fn run(folder: &TempDir, arguments: &[&str], is_long: bool) -> Ended {
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", "ulimit -v 16777216; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_xtask")])
+        .args(arguments)
+        .current_dir(folder.path())
+        .env("CARGO", folder.path().join("cargo"))
+        .env("PATH", folder.path())
+        .env("MALLOC_ARENA_MAX", "2")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    let mut was_long = false;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if is_long && !was_long && start.elapsed() > Duration::from_secs(2) {
+            was_long = true;
+            let id = child.id().to_string();
+            assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        }
+        if start.elapsed() > Duration::from_secs(22) {
+            child.kill().unwrap(); // which is not how a command ends
+        }
+        thread::sleep(Duration::from_millis(2));
+    };
+    let (mut stdout, mut stderr) = (String::new(), String::new());
+    child.stdout.unwrap().read_to_string(&mut stdout).unwrap();
+    child.stderr.unwrap().read_to_string(&mut stderr).unwrap();
+    Ended { status, stdout, stderr, was_long }
+}
+
+/// What is wrong with how a command ended, if anything is.
+fn fault(command: &str, ended: &Ended) -> Option<&'static str> {
+    const REMEDIES: [&str; 5] = ["needed", "give", "ask for", "at most", "at least"];
+    let Ended { status, stdout, stderr, was_long } = ended;
+    let says = |text: &str| stderr.contains(text);
+    if says("panicked") || says("overflow") {
+        return Some("it panicked");
+    }
+    match status.code() {
+        Some(2) if !stderr.starts_with("error: ") || !stdout.is_empty() => Some("no plain error"),
+        Some(2) if !REMEDIES.iter().any(|text| says(text)) => Some("no remedy"),
+        Some(2) => None,
+        Some(0) if command == "train" || command == "certify" => {
+            let object = serde_json::from_str::<serde_json::Value>(stdout.trim_end());
+            (stdout.lines().count() != 1 || object.is_err()).then_some("no JSON object")
+        }
+        Some(0) => None,
+        Some(1) if command == "train" => (!says("diverged")).then_some("it failed"),
+        Some(1) if command.starts_with("bench") => {
+            (!says("measures nothing")).then_some("it failed")
+        }
+        // A sum that is wrong, no proof, a replay that is not within.
+        Some(1) => (stdout.is_empty() || !stderr.is_empty()).then_some("it failed"),
+        Some(130) if *was_long => None,
+        None if *was_long && status.signal() == Some(2) => None,
+        _ => Some("it did not end, or was ended"),
+    }
+}
+
+#[test]
+fn every_number_near_the_ends_of_its_type_is_refused_or_means_what_it_says() {
+    let mut tries = Vec::new();
+    for &(command, option, own, line) in NUMBERS {
+        for value in VALUES.iter().chain(own) {
+            let line = match line.strip_prefix("train ") {
+                // The last of an option that is given twice would be refused.
+                Some(rest) => {
+                    let plain = TRAIN.split(" --").filter(|part| {
+                        let name = part.split(' ').next().unwrap();
+                        !rest.contains(&format!("--{name} "))
+                            && !(rest.contains("--seeds") && ["out", "force"].contains(&name))
+                    });
+                    format!("{} {rest}", plain.collect::<Vec<_>>().join(" --"))
+                }
+                None => line.to_owned(),
+            };
+            tries.push((command, option, *value, line.replace("{}", value)));
+        }
+    }
+    let (next, workers) = (AtomicUsize::new(0), 2);
+    let faults = thread::scope(|scope| {
+        let work = || {
+            let folder = workplace();
+            let mut faults = Vec::new();
+            while let Some((command, option, value, line)) =
+                tries.get(next.fetch_add(1, Ordering::Relaxed))
+            {
+                let arguments: Vec<_> = line.split_whitespace().collect();
+                let ended = run(&folder, &arguments, is_long(option, value));
+                if let Some(fault) = fault(command, &ended) {
+                    let Ended { status, stdout, stderr, .. } = ended;
+                    faults.push(format!("{line}: {fault}; {status}\n{stdout}{stderr}"));
+                }
+            }
+            faults
+        };
+        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        handles.into_iter().flat_map(|handle| handle.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), tries.len(), faults.join("\n"));
+}
+
+#[test]
+fn a_checkpoint_after_more_examples_than_there_are_changes_nothing() {
+    let folder = temporary();
+    let model = |options: &str, out: &str| {
+        let line = format!("train --examples 2000 --quiet {options} --out {out}");
+        xtask_line(&folder, &line).success();
+        contents(&folder.path().join(out)).remove("model.safetensors").unwrap()
+    };
+    let plain = model("", "plain");
+    for (n, every) in ["18446744073709551615", "18446744073709551614", "1e300s"].iter().enumerate()
+    {
+        assert!(model(&format!("--checkpoint-every {every}"), &n.to_string()) == plain, "{every}");
+    }
+    // K beyond all examples is one average at the end, at any of its numbers.
+    let averaging = "--strategy averaging --threads 2 --push-every";
+    let once = model(&format!("{averaging} 1000"), "once");
+    assert!(model(&format!("{averaging} 18446744073709551615"), "most") == once);
+}
