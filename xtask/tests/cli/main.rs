@@ -6,7 +6,11 @@ mod add;
 mod bench;
 mod certify;
 mod crash;
+#[cfg(unix)]
+mod outputs;
 mod replay;
+#[cfg(unix)]
+mod signals;
 mod survive;
 mod train;
 
