@@ -3,15 +3,16 @@
 use crate::Usage;
 use crate::add::{Adding, adding};
 use crate::chart;
+use crate::interrupt;
 use crate::numbers::whole;
-use crate::output::{Progress, line, thousands};
+use crate::output::{Progress, line, thousands, warn};
 use crate::paths::{quoted, shown};
 use crate::runs;
 use crate::train::seed_range;
 use certify::study::{
     Kind, Quartiles, Recipe, SIZES, Summary, Trial, TrialsFile, WORKERS, kinds, study,
 };
-use certify::{BUDGET, Certificate, Outcome, certify, picture};
+use certify::{BUDGET, Outcome, certify, picture};
 use num_bigint::BigUint;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -19,8 +20,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::time::Instant;
-use train::atomic_file::write_whole;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+use train::atomic_file::{is_standard_output, try_output, write_output};
 use train::config::NetworkConfig;
 use train::run_folder::RunFolder;
 use train::task::Addition;
@@ -129,6 +132,7 @@ fn workers(text: &str) -> Result<usize, String> {
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    interrupt::watch()?;
     if args.study {
         return run_study(&args);
     }
@@ -149,7 +153,7 @@ fn statement(verified: &Verified) -> String {
     )
 }
 
-fn show(verified: &Verified, seconds: f64) {
+fn show(verified: &Verified) {
     line(statement(verified));
     line(format!(
         "{} nodes, abstract states of {} pieces, histories of up to {} pairs of digits (k), {} a time, {}",
@@ -167,7 +171,6 @@ fn show(verified: &Verified, seconds: f64) {
         "smallest margin {:.4}, the distance from 0 of a sum before its output's sigmoid",
         verified.margin
     ));
-    line(format!("{seconds:.2} s"));
 }
 
 fn fields(verified: &Verified) -> Value {
@@ -198,7 +201,8 @@ fn run_check(args: &Args, folder: &RunFolder, file: &Path) -> anyhow::Result<Exi
         object["seconds"] = seconds.into();
         line(object.to_string());
     } else {
-        show(&verified, seconds);
+        show(&verified);
+        line(format!("{seconds:.2} s"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -223,76 +227,104 @@ fn provable(folder: &RunFolder) -> anyhow::Result<Adding> {
 fn run_search(args: &Args, folder: &RunFolder) -> anyhow::Result<ExitCode> {
     let Adding { seed, parameters, .. } = provable(folder)?;
     let model = folder.model_bytes()?;
+    let [proof, report] = ["certificate.json", "report.svg"].map(|name| folder.path().join(name));
+    for path in [&proof, &report] {
+        try_output(path)?;
+    }
     let start = Instant::now();
-    let outcome = certify(&parameters, &model, args.budget);
+    let outcome = interrupt::unless_asked({
+        let (parameters, budget) = (parameters.clone(), args.budget);
+        move || certify(&parameters, &model, budget)
+    })?;
     let seconds = start.elapsed().as_secs_f64();
-    let draw = |certificate: Option<&Certificate>| -> anyhow::Result<PathBuf> {
+    let Some(outcome) = outcome else {
+        if args.json {
+            line(json!({ "outcome": "stopped", "seconds": seconds }).to_string());
+        }
+        warn(format!(
+            "stopped after {seconds:.2} s of search: neither a proof nor two numbers that are added \
+             wrongly were found by then"
+        ));
+        return Ok(interrupt::exit_code());
+    };
+
+    // What was found is said first, whatever becomes of the files.
+    if !args.json {
+        show_outcome(&outcome, folder);
+        line(format!("{seconds:.2} s"));
+    }
+    let certificate = match &outcome {
+        Outcome::Certified { certificate, .. } => Some(certificate),
+        _ => None,
+    };
+    let keep = || -> anyhow::Result<()> {
+        if let Some(certificate) = certificate {
+            write_output(&proof, certificate.to_json().as_bytes())?;
+        }
         let title = format!(
             "{} hidden units, seed {}: the states without and with a carry",
             parameters.config().hidden(),
             seed
         );
         let svg = chart::families(&title, &picture(&parameters, certificate))?;
-        let path = folder.path().join("report.svg");
-        write_whole(&path, svg.as_bytes())?;
-        Ok(path)
+        write_output(&report, svg.as_bytes())?;
+        Ok(())
     };
-    let (object, code) = match outcome {
-        Outcome::Certified { certificate, verified } => {
-            let path = folder.path().join("certificate.json");
-            write_whole(&path, certificate.to_json().as_bytes())?;
-            let report = draw(Some(&certificate))?;
-            if !args.json {
-                show(&verified, seconds);
-                line(format!("The proof is in {}, a picture in {}", shown(&path), shown(&report)));
+    let kept = keep();
+    if args.json {
+        let mut object = outcome_fields(&outcome);
+        object["seconds"] = seconds.into();
+        match &kept {
+            Ok(()) => {
+                if certificate.is_some() {
+                    object["certificate"] = proof.display().to_string().into();
+                }
+                object["report"] = report.display().to_string().into();
             }
-            let mut object = fields(&verified);
-            object["certificate"] = path.display().to_string().into();
-            object["report"] = report.display().to_string().into();
-            (object, ExitCode::SUCCESS)
+            Err(error) => object["error"] = format!("{error:#}").into(),
         }
+        line(object.to_string());
+    } else if kept.is_ok() && certificate.is_some() {
+        line(format!("The proof is in {}, a picture in {}", shown(&proof), shown(&report)));
+    }
+    kept?;
+    Ok(if certificate.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn show_outcome(outcome: &Outcome, folder: &RunFolder) {
+    match outcome {
+        Outcome::Certified { verified, .. } => show(verified),
         Outcome::Refuted(found) => {
-            let report = draw(None)?;
-            if !args.json {
-                line(format!(
-                    "Refuted: the network adds {} and {} wrongly.",
-                    short(&found.a),
-                    short(&found.b)
-                ));
-                line(format!(
-                    "They have {} binary digits; the lowest {} of any sum are right.",
-                    found.bits(),
-                    found.right_up_to
-                ));
-                line(try_it(&found.a, &found.b, folder.path()));
-                line(format!("{seconds:.2} s"));
-            }
-            let object = json!({
-                "outcome": "counterexample",
-                "a": found.a.to_string(),
-                "b": found.b.to_string(),
-                "bits": found.bits(),
-                "right_up_to": found.right_up_to,
-                "report": report.display().to_string(),
-            });
-            (object, ExitCode::FAILURE)
+            line(format!(
+                "Refuted: the network adds {} and {} wrongly.",
+                short(&found.a),
+                short(&found.b)
+            ));
+            line(format!(
+                "They have {} binary digits; the lowest {} of any sum are right.",
+                found.bits(),
+                found.right_up_to
+            ));
+            line(try_it(&found.a, &found.b, folder.path()));
         }
         Outcome::Unknown => {
-            let report = draw(None)?;
-            if !args.json {
-                line("Unknown: neither a proof nor two numbers that are added wrongly were found.");
-                line(format!("{seconds:.2} s"));
-            }
-            let object = json!({ "outcome": "unknown", "report": report.display().to_string() });
-            (object, ExitCode::FAILURE)
+            line("Unknown: neither a proof nor two numbers that are added wrongly were found.");
         }
-    };
-    if args.json {
-        let mut object = object;
-        object["seconds"] = seconds.into();
-        line(object.to_string());
     }
-    Ok(code)
+}
+
+fn outcome_fields(outcome: &Outcome) -> Value {
+    match outcome {
+        Outcome::Certified { verified, .. } => fields(verified),
+        Outcome::Refuted(found) => json!({
+            "outcome": "counterexample",
+            "a": found.a.to_string(),
+            "b": found.b.to_string(),
+            "bits": found.bits(),
+            "right_up_to": found.right_up_to,
+        }),
+        Outcome::Unknown => json!({ "outcome": "unknown" }),
+    }
 }
 
 /// A line for a shell that lets the network add the two.
@@ -331,6 +363,9 @@ fn with_or_without(bias: bool) -> &'static str {
     if bias { "with" } else { "without" }
 }
 
+/// How often a study is asked whether it was told to stop.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// The trials of a study so far, and the rows of its table that are printed: those of the
 /// first kinds, as far as these are complete.
 struct Study<'a> {
@@ -354,6 +389,15 @@ impl Study<'_> {
         }
         &self.rows[printed..]
     }
+
+    /// The rows that were begun and are not complete.
+    fn rest(&mut self) -> &[Summary] {
+        let printed = self.rows.len();
+        let rest = self.kinds[printed..].iter().map(|&kind| Summary::new(kind, &self.trials));
+        let begun: Vec<Summary> = rest.filter(|row| row.trials > 0).collect();
+        self.rows.extend(begun);
+        &self.rows[printed..]
+    }
 }
 
 fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
@@ -367,10 +411,11 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
     });
     let all = || kinds.iter().flat_map(|&kind| seeds.clone().map(move |seed| (kind, seed)));
 
+    try_output(&args.picture)?;
     let (file, found) = TrialsFile::open(&args.trials)?;
     if let Some(number) = found.unfinished {
         let path = shown(&args.trials);
-        eprintln!("{path}: line {number}, the last, was unfinished and is dropped");
+        warn(format!("{path}: line {number}, the last, was unfinished and is dropped"));
     }
     let mut trials: Vec<Trial> = Vec::new();
     let mut done = HashSet::new();
@@ -406,17 +451,25 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
     };
     print(study_so_far.complete());
     let shared = Mutex::new((file, study_so_far));
-    study(&jobs, args.budget, |trial| {
-        let (file, study_so_far) = &mut *shared.lock().expect("nobody panics with it");
-        file.append(&trial)?;
-        study_so_far.trials.push(trial);
-        progress.say(format!("H = {}, {}", trial.kind.hidden, training(trial.kind)));
-        progress.add(1);
-        print(study_so_far.complete());
-        Ok(())
-    })?;
+    let studied = while_saying_that_it_stops(|| {
+        study(&jobs, args.budget, interrupt::asked, |trial| {
+            let (file, study_so_far) = &mut *shared.lock().expect("nobody panics with it");
+            let appended = file.append(&trial);
+            study_so_far.trials.push(trial);
+            progress.say(format!("H = {}, {}", trial.kind.hidden, training(trial.kind)));
+            progress.add(1);
+            print(study_so_far.complete());
+            appended
+        })
+    });
     progress.finish();
-    let (_, Study { rows, .. }) = shared.into_inner().expect("nobody panics with it");
+    let (_, mut study_so_far) = shared.into_inner().expect("nobody panics with it");
+    let ended = study_so_far.trials.len();
+    let is_whole = ended == asked.len();
+    if !is_whole {
+        print(study_so_far.rest());
+    }
+    let rows = study_so_far.rows;
 
     let bars: Vec<chart::Share> = rows
         .iter()
@@ -427,25 +480,63 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
             counts: [row.certified, row.refuted, row.unknown],
         })
         .collect();
-    let svg = chart::shares(&format!("Proved, refuted, unknown: {count} seeds each"), &bars)?;
-    write_whole(&args.picture, svg.as_bytes())?;
+    // A picture of a part would look like one of the whole.
+    let draw = || -> anyhow::Result<()> {
+        let svg = chart::shares(&format!("Proved, refuted, unknown: {count} seeds each"), &bars)?;
+        write_output(&args.picture, svg.as_bytes())?;
+        Ok(())
+    };
+    let kept =
+        studied.map_err(anyhow::Error::from).and_then(|()| if is_whole { draw() } else { Ok(()) });
     if args.json {
-        let object = json!({
+        let mut object = json!({
             "seeds": [seeds.start, seeds.end],
             "effort": args.budget,
             "rows": rows.iter().map(row_fields).collect::<Vec<Value>>(),
             "trials": args.trials.display().to_string(),
-            "picture": args.picture.display().to_string(),
         });
+        match &kept {
+            Err(error) => object["error"] = format!("{error:#}").into(),
+            Ok(()) if is_whole => object["picture"] = args.picture.display().to_string().into(),
+            Ok(()) => object["stopped"] = true.into(),
+        }
         line(object.to_string());
-    } else {
+    } else if kept.is_ok() && is_whole && !is_standard_output(&args.picture) {
         line(format!(
             "The trials are in {}, the picture is {}",
             shown(&args.trials),
             shown(&args.picture)
         ));
     }
+    kept?;
+    if !is_whole {
+        warn(format!(
+            "stopped: {} of {} trials are in {}; the same command goes on",
+            thousands(ended as u64),
+            thousands(asked.len() as u64),
+            shown(&args.trials)
+        ));
+        return Ok(interrupt::exit_code());
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Does `work`, which ends by itself when it is asked to; meanwhile, says that it was.
+fn while_saying_that_it_stops<T>(work: impl FnOnce() -> T) -> T {
+    let (ended, is_ended) = channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while is_ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                if interrupt::asked() {
+                    interrupt::say_waiting("the networks in hand are done");
+                    return;
+                }
+            }
+        });
+        let result = work();
+        drop(ended);
+        result
+    })
 }
 
 /// The head of the table; margins, k, nodes and seconds are medians.

@@ -1,29 +1,146 @@
-//! Ctrl-C: asked once, the work ends at its next boundary; asked twice, at once.
+//! Signals that ask a program to end: the first is noted, and the work ends at its next
+//! boundary, with what it has kept.
+//!
+//! Ctrl-C (SIGINT) comes twice within microseconds where a wrapper passes it on to a program and
+//! then to its group, as `timeout` does; a second one counts only some time after the first.
 
+use crate::output::warn;
 use std::process::{ExitCode, exit};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
-/// What a shell calls a program that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
+/// So long after the first signal, a second one ends the program at once.
+const SECOND: Duration = Duration::from_millis(500);
 
-static ASKED: AtomicBool = AtomicBool::new(false);
+/// How often work that runs by itself is asked whether it has ended.
+const LOOK: Duration = Duration::from_millis(20);
 
-/// From now on the first Ctrl-C is only noted. Relaxed: the flag carries no data.
+/// The first signal's number, 0 before it.
+static ASKED: AtomicI32 = AtomicI32::new(0);
+
+/// From now on the first signal is only noted. Called again, it does nothing more.
 pub fn watch() -> anyhow::Result<()> {
-    ctrlc::set_handler(|| {
-        if ASKED.swap(true, Ordering::Relaxed) {
-            exit(INTERRUPTED.into());
+    static WATCHED: OnceLock<()> = OnceLock::new();
+    if WATCHED.set(()).is_err() {
+        return Ok(());
+    }
+    let mut signals = signals::listen()?;
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let mut first: Option<Instant> = None;
+        loop {
+            let signal = signals.wait();
+            match first {
+                None => {
+                    first = Some(Instant::now());
+                    ASKED.store(signal, Ordering::Relaxed); // it carries no data
+                }
+                // A terminal that is closed may say so several times, and means no haste.
+                Some(first) if first.elapsed() >= SECOND && signal != signals::HANG_UP => {
+                    exit(128 + signal);
+                }
+                Some(_) => {}
+            }
         }
     })?;
     Ok(())
 }
 
-/// Has Ctrl-C been pressed?
+/// Was the program asked to end?
 pub fn asked() -> bool {
-    ASKED.load(Ordering::Relaxed)
+    ASKED.load(Ordering::Relaxed) != 0
 }
 
-/// The exit code that says so.
+/// What a shell says of a program that the signal ended: 130 for Ctrl-C, 143 for SIGTERM, 129
+/// for SIGHUP.
 pub fn exit_code() -> ExitCode {
-    INTERRUPTED.into()
+    ExitCode::from(u8::try_from(128 + ASKED.load(Ordering::Relaxed)).unwrap_or(1))
+}
+
+/// What `work` comes to, on a thread of its own; none if the program was asked to end before.
+/// Then the thread goes on until the program ends, so `work` must change nothing that is kept.
+pub fn unless_asked<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> anyhow::Result<Option<T>> {
+    let (sender, receiver) = channel();
+    let worker = thread::Builder::new().spawn(move || {
+        // Nobody may be left who listens.
+        let _ = sender.send(work());
+    })?;
+    loop {
+        match receiver.recv_timeout(LOOK) {
+            Ok(result) => return Ok(Some(result)),
+            Err(RecvTimeoutError::Timeout) if asked() => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => match worker.join() {
+                Err(panic) => std::panic::resume_unwind(panic),
+                Ok(()) => unreachable!("it has sent its result"),
+            },
+        }
+    }
+}
+
+/// Says that the work waits for `what` to end.
+pub fn say_waiting(what: &str) {
+    warn(format!("stopping when {what}; Ctrl-C again ends at once"));
+}
+
+#[cfg(unix)]
+mod signals {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::iterator::Signals;
+
+    pub const HANG_UP: i32 = SIGHUP;
+
+    pub struct Listener(Signals);
+
+    pub fn listen() -> std::io::Result<Listener> {
+        let all =
+            if is_hang_up_ignored() { &[SIGINT, SIGTERM][..] } else { &[SIGINT, SIGTERM, SIGHUP] };
+        Signals::new(all).map(Listener)
+    }
+
+    impl Listener {
+        /// The next signal.
+        pub fn wait(&mut self) -> i32 {
+            self.0.forever().next().expect("nobody closes it")
+        }
+    }
+
+    /// Was the program started by `nohup`? (Known on Linux; elsewhere, no.)
+    fn is_hang_up_ignored() -> bool {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.is_some_and(|mask| mask >> (SIGHUP - 1) & 1 == 1)
+    }
+}
+
+/// Where there are no such signals but Ctrl-C.
+#[cfg(not(unix))]
+mod signals {
+    use signal_hook::consts::SIGINT;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    pub const HANG_UP: i32 = -1;
+
+    pub struct Listener(Arc<AtomicBool>);
+
+    pub fn listen() -> std::io::Result<Listener> {
+        let flag = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(SIGINT, Arc::clone(&flag))?;
+        Ok(Listener(flag))
+    }
+
+    impl Listener {
+        pub fn wait(&mut self) -> i32 {
+            while !self.0.swap(false, Ordering::Relaxed) {
+                std::thread::sleep(super::LOOK);
+            }
+            SIGINT
+        }
+    }
 }

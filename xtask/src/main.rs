@@ -46,10 +46,14 @@ fn main() -> ExitCode {
     start()
 }
 
-/// Exit codes: 0 for success, 1 for failure, 2 for wrong usage.
+/// Exit codes: 0 for success, 1 for failure, 2 for wrong usage; 128 and its number for a signal.
 #[inline(never)]
 fn start() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return show(&answer),
+    };
+    let result = match cli.command {
         Command::Train(args) => train::run(args),
         Command::Add(args) => add::run(args),
         Command::Certify(args) => certify::run(args),
@@ -59,12 +63,27 @@ fn start() -> ExitCode {
         Command::Race(args) => race::run(args),
         Command::Ci(args) => ci::run(args),
     };
-    result.unwrap_or_else(|error| {
+    output::exit_code(result.unwrap_or_else(|error| {
         let text = format!("{error:#}");
         let lines: Vec<_> = text.lines().map(paths::printable).collect();
-        eprintln!("error: {}", lines.join("\n"));
+        output::warn(format!("error: {}", lines.join("\n")));
         ExitCode::from(if is_usage(&error) { 2 } else { 1 })
-    })
+    }))
+}
+
+/// Shows help, or what is wrong with a command line.
+fn show(answer: &clap::Error) -> ExitCode {
+    if answer.use_stderr() {
+        let _ = answer.print();
+        return ExitCode::from(2);
+    }
+    match answer.print() {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            output::warn(format!("error: cannot write to standard output: {error}"));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// Options that do not go together, in words.

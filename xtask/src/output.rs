@@ -1,22 +1,51 @@
-//! Lines for standard output, and a progress bar for what takes long.
+//! Lines for standard output and standard error, and a progress bar for what takes long.
+//!
+//! Nobody's work ends because nobody reads: where standard output cannot be written, the rest of
+//! it is dropped, and the exit code says so.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::process::ExitCode;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 pub use train::text::thousands;
 
-/// Prints a line. A reader that has gone away (`| head`) ends the program quietly.
+/// What became of standard output.
+static STDOUT: AtomicU8 = AtomicU8::new(OPEN);
+const OPEN: u8 = 0;
+/// Its reader has gone away, as `| head` does: that is no failure.
+const CLOSED: u8 = 1;
+/// It cannot be written, as on a full disk.
+const FAILED: u8 = 2;
+
+/// Prints a line, if standard output can still be written.
 pub fn line(text: impl AsRef<str>) {
-    let mut stdout = std::io::stdout().lock();
-    match writeln!(stdout, "{}", text.as_ref()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(error) => {
-            eprintln!("error: cannot write to standard output: {error}");
-            std::process::exit(1);
-        }
-        Ok(()) => {}
+    if STDOUT.load(Ordering::Relaxed) != OPEN {
+        return;
     }
+    let mut stdout = std::io::stdout().lock();
+    match writeln!(stdout, "{}", text.as_ref()).and_then(|()| stdout.flush()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+            STDOUT.store(CLOSED, Ordering::Relaxed);
+        }
+        Err(error) => {
+            STDOUT.store(FAILED, Ordering::Relaxed);
+            warn(format!("error: cannot write to standard output: {error}; going on without it"));
+        }
+    }
+}
+
+/// Prints a line on standard error, if that can be written.
+pub fn warn(text: impl AsRef<str>) {
+    let _ = writeln!(std::io::stderr(), "{}", text.as_ref());
+}
+
+/// The exit code of a command that came to `code`: a failure if its lines were lost, too.
+pub fn exit_code(code: ExitCode) -> ExitCode {
+    let is_lost = STDOUT.load(Ordering::Relaxed) == FAILED;
+    if is_lost && code == ExitCode::SUCCESS { ExitCode::FAILURE } else { code }
 }
 
 /// How far the work is, on standard error, once it has taken a second: a bar on a
@@ -86,14 +115,14 @@ impl Progress {
             let all = self.bar.length().unwrap_or(count);
             let per_second = (count - self.begin) as f64 / self.start.elapsed().as_secs_f64();
             let left = (all - count) as f64 / per_second;
-            eprintln!(
+            warn(format!(
                 "{} of {} {}, {}/s, {left:.0} s left  {}",
                 thousands(count),
                 thousands(all),
                 self.unit,
                 rate(per_second),
                 self.bar.message()
-            );
+            ));
         }
     }
 

@@ -6,7 +6,7 @@ use crate::paths::shown;
 use anyhow::{Context, ensure};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use train::atomic_file::write_whole;
+use train::atomic_file::{is_standard_output, try_output, write_output};
 use train::run_folder::RunFolder;
 
 /// Draw the loss of several runs into one picture
@@ -30,6 +30,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    try_output(&args.out).context("keeping the picture")?;
     let mut curves = Vec::new();
     for path in &args.runs {
         let metrics = RunFolder::metrics(path)?;
@@ -41,7 +42,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         count => format!("{count} runs"),
     };
     let svg = chart::loss_curves(&title, &curves)?;
-    write_whole(&args.out, svg.as_bytes()).context("keeping the picture")?;
-    line(format!("The picture is in {}", shown(&args.out)));
+    write_output(&args.out, svg.as_bytes()).context("keeping the picture")?;
+    if !is_standard_output(&args.out) {
+        line(format!("The picture is in {}", shown(&args.out)));
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@ use crate::Usage;
 use crate::chart::{self, Curve};
 use crate::interrupt;
 use crate::numbers::whole;
-use crate::output::{Progress, line};
+use crate::output::{Progress, line, warn};
 use crate::paths::{quoted, shown};
 use crate::runs;
 use anyhow::{Context, bail};
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
 use train::config::{
     Extent, MOST_BATCH, MOST_THREADS, NetworkConfig, RunConfig, Strategy, StrategyConfig,
 };
@@ -313,6 +314,7 @@ fn dropout(text: &str) -> Result<f32, String> {
 
 /// Runs the command: one line a task, here and for a run that is gone on with.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    interrupt::watch()?;
     if let Some(path) = &args.resume {
         let folder = RunFolder::unfinished(path)?;
         let name = folder.checkpoint()?.task_name(&folder.checkpoint_path())?;
@@ -345,7 +347,11 @@ const ADD: &str = "Try it: cargo xtask add 53 74";
 const PROVE: &str = "Prove it: cargo xtask certify";
 
 /// A training of its own, or one for each of many seeds: `defaults`, but for what `args` ask.
-fn start<T: Task>(args: &Args, defaults: RunConfig<T>, next: &str) -> anyhow::Result<ExitCode> {
+fn start<T: Task + 'static>(
+    args: &Args,
+    defaults: RunConfig<T>,
+    next: &str,
+) -> anyhow::Result<ExitCode> {
     let run = Extent {
         examples: args.examples.unwrap_or(defaults.run.examples),
         batch: args.batch.unwrap_or(defaults.run.batch),
@@ -475,7 +481,6 @@ fn examples(count: u64) -> String {
 
 /// Runs `job` to its end, or to where it is stopped; `next` is what to do with the network.
 fn one<T: Task>(args: &Args, mut job: Job<T>, next: &str) -> anyhow::Result<ExitCode> {
-    interrupt::watch()?;
     let config = job.config().clone();
     let say = |text: String| {
         if !args.quiet {
@@ -500,11 +505,21 @@ fn one<T: Task>(args: &Args, mut job: Job<T>, next: &str) -> anyhow::Result<Exit
             job.checkpoint()?;
             progress.finish();
             let (done, path) = (thousands(job.examples()), quoted(job.folder().path()));
-            eprintln!("stopped after {done} examples; cargo xtask train --resume {path} goes on");
+            warn(format!(
+                "stopped after {done} examples; cargo xtask train --resume {path} goes on"
+            ));
             return Ok(interrupt::exit_code());
         }
         let done = job.examples();
-        match job.advance()? {
+        let advance = match job.advance() {
+            Ok(advance) => advance,
+            Err(error) => {
+                progress.finish();
+                failed(args, &job, &error);
+                return Err(error.into());
+            }
+        };
+        match advance {
             Advance::First if !args.quiet => {
                 let (batch, y) = job.trainer().last_batch();
                 match config.task.show(batch, y) {
@@ -520,19 +535,18 @@ fn one<T: Task>(args: &Args, mut job: Job<T>, next: &str) -> anyhow::Result<Exit
                     next_row = examples + config.run.examples / MOST_ROWS;
                 }
             }
-            Advance::Halved { examples, learning_rate } => eprintln!(
+            Advance::Halved { examples, learning_rate } => warn(format!(
                 "diverged after {} examples; going back to {}, at a learning rate of \
                  {learning_rate}",
                 thousands(examples),
                 thousands(job.examples())
-            ),
+            )),
             _ => {}
         }
         progress.set(job.examples());
     }
     progress.finish();
 
-    let score = config.task.evaluate(job.trainer().parameters(), config.run.seed);
     let title = format!(
         "Learning to {}: {} hidden units, seed {}",
         config.task.aim(),
@@ -543,10 +557,12 @@ fn one<T: Task>(args: &Args, mut job: Job<T>, next: &str) -> anyhow::Result<Exit
     let loss = metrics.last().map_or(f64::NAN, |metrics| metrics.loss);
     let curve = chart::loss_curves(&title, &[Curve { name: title.clone(), metrics }])?;
     let seconds = job.seconds();
-    let folder = job.finish(&curve)?;
+    // The files first, for nothing may come between; the outcome, whatever became of them.
+    let kept = job.finish(&curve);
+    let score = config.task.evaluate(job.trainer().parameters(), config.run.seed);
 
     let ns_per_example = seconds * 1e9 / config.run.examples as f64;
-    let path = folder.path();
+    let path = job.folder().path();
     let option = match args.out.as_ref().or(args.resume.as_ref()) {
         Some(path) => format!(" --run {}", quoted(path)),
         None => String::new(),
@@ -560,8 +576,17 @@ fn one<T: Task>(args: &Args, mut job: Job<T>, next: &str) -> anyhow::Result<Exit
         workers(&config),
         optimizer::words(&config.optimizer)
     ));
-    say(format!("The run is in {}", shown(path)));
-    say(format!("{next}{option}"));
+    match &kept {
+        Ok(()) => {
+            say(format!("The run is in {}", shown(path)));
+            say(format!("{next}{option}"));
+        }
+        Err(_) if job.folder().has_checkpoint() => say(format!(
+            "Its files could not be written; cargo xtask train --resume {} tries again",
+            quoted(path)
+        )),
+        Err(_) => say("Its files could not be written".to_owned()),
+    }
     if args.json {
         let StrategyConfig { name, threads, push_every } = config.strategy;
         let mut object = described(&config);
@@ -580,9 +605,64 @@ fn one<T: Task>(args: &Args, mut job: Job<T>, next: &str) -> anyhow::Result<Exit
             }),
         );
         extend(&mut object, &json!(score));
+        if let Err(error) = &kept {
+            extend(&mut object, &json!({ "error": with_causes(error) }));
+        }
         line(object.to_string());
     }
+    kept?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// An error and what caused it, in one line.
+fn with_causes(error: &train::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Says how far a training came that `error` ends.
+fn failed<T: Task>(args: &Args, job: &Job<T>, error: &train::Error) {
+    let path = job.folder().path();
+    if !args.quiet {
+        let kept = if job.folder().has_checkpoint() {
+            let path = quoted(path);
+            format!("cargo xtask train --resume {path} goes on after its last checkpoint")
+        } else {
+            "it has written no checkpoint".to_owned()
+        };
+        line(format!("ended after {} examples; {kept}", thousands(job.examples())));
+    }
+    if args.json {
+        let mut object = described(job.config());
+        extend(&mut object, &json!({ "seed": job.config().run.seed, "run": path.display().to_string() }));
+        extend(&mut object, &of_error(error));
+        line(object.to_string());
+    }
+}
+
+/// An error as JSON: `error`, a sentence, and the numbers of a divergence.
+fn of_error(error: &train::Error) -> Value {
+    let mut object = json!({ "error": with_causes(error) });
+    let mut cause = error;
+    if let train::Error::Seed { seed, source } = error {
+        object["seed"] = (*seed).into();
+        cause = source;
+    }
+    if let train::Error::Diverged { examples, loss, norm, learning_rate, .. } = cause {
+        let diverged = json!({
+            "examples": examples,
+            "loss": loss,
+            "gradient_norm": norm,
+            "learning_rate": learning_rate,
+        });
+        object["diverged"] = diverged;
+    }
+    object
 }
 
 /// The task and its values, the network, and the examples, as JSON.
@@ -606,54 +686,102 @@ fn extend(object: &mut Value, more: &Value) {
     }
 }
 
-fn many<T: Task>(
+/// Trains each of `seeds`; says what ended, also where one fails or all are stopped.
+fn many<T: Task + 'static>(
     args: &Args,
     config: &RunConfig<T>,
     seeds: Range<u64>,
 ) -> anyhow::Result<ExitCode> {
     let count = seeds.end - seeds.start;
-    let progress = if args.quiet { Progress::none() } else { Progress::new(count, "seeds") };
-    let results = train_seeds(config, seeds, || progress.add(1)).context("training the seeds")?;
-    progress.finish();
-
-    let examples = config.run.examples;
-    let ns = |result: &SeedResult<T::Score>| result.seconds * 1e9 / examples as f64;
-    let perfect = results.iter().filter(|result| result.score.is_perfect()).count();
-    let typical = median(&results.iter().map(ns).collect::<Vec<_>>());
-    if !args.quiet {
-        let heading = T::Score::heading();
-        line(format!("{:>8}  {:>10}  {heading:>21}  {:>10}", "seed", "loss", "ns/example"));
-        for result in &results {
-            let SeedResult { seed, loss, score, .. } = result;
-            let (score, ns) = (score.brief(), ns(result));
-            line(format!("{seed:>8}  {loss:>10.6}  {score:>21}  {ns:>10.0}"));
+    let progress =
+        Arc::new(if args.quiet { Progress::none() } else { Progress::new(count, "seeds") });
+    let results = Arc::new(Mutex::new(Vec::new()));
+    let ended = interrupt::unless_asked({
+        let (config, progress, results) = (config.clone(), progress.clone(), results.clone());
+        move || {
+            train_seeds(&config, seeds, |result| {
+                progress.add(1);
+                results.lock().expect("nobody panics with it").push(result);
+            })
         }
+    })?;
+    progress.finish();
+    let mut results = std::mem::take(&mut *results.lock().expect("nobody panics with it"));
+    results.sort_by_key(|result| result.seed);
+    if !args.quiet {
+        show_seeds(config, &results);
+    }
+    if args.json {
+        let mut object = of_seeds(config, count, &results);
+        match &ended {
+            None => object["stopped"] = true.into(),
+            Some(Err(error)) => extend(&mut object, &of_error(error)),
+            Some(Ok(())) => {}
+        }
+        line(object.to_string());
+    }
+    match ended {
+        None => {
+            let (ended, all) = (thousands(results.len() as u64), thousands(count));
+            warn(format!("stopped when {ended} of {all} seeds had ended"));
+            Ok(interrupt::exit_code())
+        }
+        Some(result) => {
+            result.context("training the seeds")?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn ns_per_example<T: Task>(config: &RunConfig<T>, result: &SeedResult<T::Score>) -> f64 {
+    result.seconds * 1e9 / config.run.examples as f64
+}
+
+/// Of the seeds that ended, the median.
+fn typical<T: Task>(config: &RunConfig<T>, results: &[SeedResult<T::Score>]) -> Option<f64> {
+    let all: Vec<f64> = results.iter().map(|result| ns_per_example(config, result)).collect();
+    (!all.is_empty()).then(|| median(&all))
+}
+
+fn perfect<S: Score>(results: &[SeedResult<S>]) -> usize {
+    results.iter().filter(|result| result.score.is_perfect()).count()
+}
+
+fn show_seeds<T: Task>(config: &RunConfig<T>, results: &[SeedResult<T::Score>]) {
+    let heading = T::Score::heading();
+    line(format!("{:>8}  {:>10}  {heading:>21}  {:>10}", "seed", "loss", "ns/example"));
+    for result in results {
+        let SeedResult { seed, loss, score, .. } = result;
+        let (score, ns) = (score.brief(), ns_per_example(config, result));
+        line(format!("{seed:>8}  {loss:>10.6}  {score:>21}  {ns:>10.0}"));
+    }
+    if let (Some(first), Some(typical)) = (results.first(), typical(config, results)) {
         line("");
         line(format!(
             "{} after {} examples; median {typical:.0} ns an example",
-            results[0].score.summary(perfect, results.len()),
-            thousands(examples)
+            first.score.summary(perfect(results), results.len()),
+            thousands(config.run.examples)
         ));
     }
-    if args.json {
-        let row = |result: &SeedResult<T::Score>| {
-            let SeedResult { seed, loss, score, seconds } = result;
-            let mut row = json!({ "seed": seed, "loss": loss, "seconds": seconds });
-            extend(&mut row, &json!(score));
-            row
-        };
-        let mut object = described(config);
-        extend(
-            &mut object,
-            &json!({
-                "batch": config.run.batch,
-                "seeds": count,
-                "seeds_perfect": perfect,
-                "median_ns_per_example": typical,
-                "rows": results.iter().map(row).collect::<Vec<_>>(),
-            }),
-        );
-        line(object.to_string());
-    }
-    Ok(ExitCode::SUCCESS)
+}
+
+fn of_seeds<T: Task>(config: &RunConfig<T>, count: u64, results: &[SeedResult<T::Score>]) -> Value {
+    let row = |result: &SeedResult<T::Score>| {
+        let SeedResult { seed, loss, score, seconds } = result;
+        let mut row = json!({ "seed": seed, "loss": loss, "seconds": seconds });
+        extend(&mut row, &json!(score));
+        row
+    };
+    let mut object = described(config);
+    extend(
+        &mut object,
+        &json!({
+            "batch": config.run.batch,
+            "seeds": count,
+            "seeds_perfect": perfect(results),
+            "median_ns_per_example": typical(config, results),
+            "rows": results.iter().map(row).collect::<Vec<_>>(),
+        }),
+    );
+    object
 }

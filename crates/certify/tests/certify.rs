@@ -300,7 +300,7 @@ fn certifiable_training_leads_to_proofs_with_boxes() {
         trials.lock().unwrap().push(trial);
         Ok(())
     };
-    study(&jobs, BUDGET, keep).unwrap();
+    study(&jobs, BUDGET, || false, keep).unwrap();
     let mut trials = trials.into_inner().unwrap();
     trials.sort_by_key(|trial| trial.seed);
     assert_eq!(trials.iter().map(|trial| (trial.kind, trial.seed)).collect::<Vec<_>>(), jobs);
@@ -319,11 +319,12 @@ fn a_study_whose_trials_cannot_be_kept_ends() {
         let source = io::Error::from(io::ErrorKind::StorageFull);
         Err(certify::Error::File { action: "write", path: "trials".into(), source })
     };
-    assert!(matches!(study(&jobs, BUDGET, full), Err(certify::Error::File { .. })));
+    assert!(matches!(study(&jobs, BUDGET, || false, full), Err(certify::Error::File { .. })));
     let ended = ended.into_inner().unwrap();
     let cores = std::thread::available_parallelism().unwrap().get();
     assert!((1..=cores).contains(&ended), "{ended} trials on {cores} cores");
-    study(&[], BUDGET, |_| panic!("there is no job")).unwrap();
+    study(&[], BUDGET, || false, |_| panic!("there is no job")).unwrap();
+    study(&jobs, BUDGET, || true, |_| panic!("it was stopped before")).unwrap();
 }
 
 /// The state of a real run that ends like `node`, after a multiple of `steps` steps.

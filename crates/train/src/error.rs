@@ -66,7 +66,8 @@ pub enum Error {
     /// The training left the finite numbers.
     #[error(
         "the training diverged: after {examples} examples the mean loss is {loss} and the norm of \
-         the gradient {norm}; a learning rate below {learning_rate} may help{}",
+         the gradient {norm}; {}{}",
+        advice(*learning_rate, *weight_decay),
         kept(checkpoint.as_deref()),
     )]
     Diverged {
@@ -78,8 +79,19 @@ pub enum Error {
         norm: f64,
         /// The learning rate in use.
         learning_rate: f32,
+        /// λ where each step multiplies the weights by 1 − η·λ, or 0.
+        weight_decay: f64,
         /// The run folder that holds the last good checkpoint, if there is one.
         checkpoint: Option<PathBuf>,
+    },
+
+    /// One training of many failed.
+    #[error("seed {seed}: {source}")]
+    Seed {
+        /// Which one.
+        seed: u64,
+        /// How.
+        source: Box<Error>,
     },
 
     /// A state is of another network than the configuration beside it.
@@ -132,7 +144,7 @@ pub enum Error {
     /// There is nothing to resume.
     #[error(
         "there is no checkpoint in {path}; a training leaves one every --checkpoint-every, and \
-         when it is stopped by Ctrl-C",
+         when it is stopped by Ctrl-C or a signal (INT, TERM, HUP)",
         path = .0.display()
     )]
     NoCheckpoint(PathBuf),
@@ -149,6 +161,29 @@ pub enum Error {
     NoRun(PathBuf),
 }
 
+/// A learning rate beyond it is no matter of more or less.
+const HIGH_RATE: f32 = 10.0;
+
+/// What may help against a divergence.
+fn advice(learning_rate: f32, weight_decay: f64) -> String {
+    let shrinks = f64::from(learning_rate) * weight_decay;
+    if learning_rate > HIGH_RATE {
+        format!(
+            "a learning rate of {learning_rate:e} is far from what trains; 0.1 is typical for sgd, \
+             0.001 for adam"
+        )
+    } else if shrinks >= 1.0 {
+        format!(
+            "a weight decay of {weight_decay} at a learning rate of {learning_rate} multiplies the \
+             weights by {:.3} at each step; give one far below {:.3}, such as 0.01",
+            1.0 - shrinks,
+            1.0 / f64::from(learning_rate)
+        )
+    } else {
+        format!("a learning rate below {learning_rate} may help")
+    }
+}
+
 /// What a message about a divergence says of the checkpoint.
 fn kept(checkpoint: Option<&Path>) -> String {
     checkpoint.map_or(String::new(), |folder| {
@@ -157,6 +192,32 @@ fn kept(checkpoint: Option<&Path>) -> String {
 }
 
 impl Error {
+    /// For `map_err`: that the folder `path` could not be made; if something else has its name, or
+    /// that of a folder on the way, what that is.
+    pub(crate) fn no_folder(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |error| {
+            let there = path.ancestors().find(|path| path.is_symlink() || path.exists());
+            let taken = there.filter(|taken| !taken.is_dir());
+            let source = match taken.map(|taken| (taken, taken.exists(), taken.read_link())) {
+                None => error,
+                Some((taken, false, Ok(target))) => io::Error::other(format!(
+                    "{} is a symbolic link to {}, which is not there; make that folder, or choose \
+                     another",
+                    taken.display(),
+                    target.display()
+                )),
+                Some((taken, ..)) if taken == path => {
+                    io::Error::other("it is a file and no folder; choose another name")
+                }
+                Some((taken, ..)) => {
+                    let name = taken.display();
+                    io::Error::other(format!("{name} is a file; choose another name: {error}"))
+                }
+            };
+            Self::File { action: "make the folder", path: path.to_owned(), source }
+        }
+    }
+
     /// For `map_err`: names what was tried, and on which file.
     pub(crate) fn file(
         action: &'static str,

@@ -248,6 +248,7 @@ impl<T: Task> Job<T> {
             loss: self.at.interval.loss / self.at.interval.examples.max(1) as f64,
             norm: self.trainer.gradient_norm(),
             learning_rate: self.trainer.learning_rate(),
+            weight_decay: self.config.optimizer.rule.shrinking(),
             checkpoint: self.folder.has_checkpoint().then(|| self.folder.path().to_owned()),
         })
     }
@@ -284,19 +285,26 @@ impl<T: Task> Job<T> {
     }
 
     /// Ends a training that is done: the files of a finished run, with `curve` as its
-    /// picture, and no checkpoint any more.
+    /// picture, and no checkpoint any more. The configuration says the learning rate in use at
+    /// the end.
     ///
     /// # Errors
-    /// If a file cannot be written.
+    /// If a file cannot be written. Then a checkpoint is, if it can be, so that nothing is lost.
     ///
     /// # Panics
     /// If it is not done.
-    pub fn finish(self, curve: &str) -> Result<RunFolder, Error> {
+    pub fn finish(&mut self, curve: &str) -> Result<(), Error> {
         assert!(self.is_done(), "{} examples are left", self.left());
         let parameters = self.trainer.parameters();
-        self.folder.finish(&self.config, self.metrics_file, curve, parameters)?;
-        self.folder.remove_checkpoint()?;
-        Ok(self.folder)
+        let mut config = self.config.clone();
+        config.optimizer.learning_rate = self.trainer.learning_rate();
+        let finished = self.folder.finish(&config, &self.metrics_file, curve, parameters);
+        if let Err(error) = finished {
+            // The first error is the one to tell of.
+            let _ = self.checkpoint();
+            return Err(error);
+        }
+        self.folder.remove_checkpoint()
     }
 
     /// Whether all examples were trained on.

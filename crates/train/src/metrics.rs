@@ -83,7 +83,7 @@ impl MetricsFile {
         self.file.sync_all().map_err(Error::file("write", &self.unfinished))
     }
 
-    pub(crate) fn rename(self, path: &Path) -> Result<(), Error> {
+    pub(crate) fn rename(&self, path: &Path) -> Result<(), Error> {
         fs::rename(&self.unfinished, path).map_err(Error::file("write", path))
     }
 }

@@ -124,6 +124,16 @@ impl Rule {
             Self::AdamW(_) => "adamw",
         }
     }
+
+    /// λ where each step multiplies the weights by 1 − η·λ; 0 for Adam, which scales it away.
+    pub(crate) fn shrinking(&self) -> f64 {
+        match self {
+            Self::Sgd(Descent { weight_decay, .. }) | Self::AdamW(Moments { weight_decay, .. }) => {
+                *weight_decay
+            }
+            Self::Adam(_) => 0.0,
+        }
+    }
 }
 
 impl Default for Rule {

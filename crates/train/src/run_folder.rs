@@ -43,7 +43,7 @@ impl RunFolder {
     /// # Errors
     /// If the folder cannot be made.
     pub fn create_next(root: &Path) -> Result<Self, Error> {
-        fs::create_dir_all(root).map_err(Error::file("make the folder", root))?;
+        fs::create_dir_all(root).map_err(Error::no_folder(root))?;
         let mut number = numbered(root)?.last().map_or(1, |(number, _)| number + 1);
         loop {
             let path = root.join(format!("{number:04}"));
@@ -62,7 +62,7 @@ impl RunFolder {
     /// # Errors
     /// [`Error::NotEmpty`], or if the folder cannot be made or read.
     pub fn create(path: &Path, force: bool) -> Result<Self, Error> {
-        fs::create_dir_all(path).map_err(Error::file("make the folder", path))?;
+        fs::create_dir_all(path).map_err(Error::no_folder(path))?;
         let mut entries = fs::read_dir(path).map_err(Error::file("read the folder", path))?;
         if !force && entries.next().is_some() {
             return Err(Error::NotEmpty(path.to_owned()));
@@ -244,7 +244,7 @@ impl RunFolder {
     pub fn finish<T: Task>(
         &self,
         config: &RunConfig<T>,
-        metrics: MetricsFile,
+        metrics: &MetricsFile,
         curve: &str,
         parameters: &Parameters,
     ) -> Result<(), Error> {

@@ -22,16 +22,17 @@ pub struct SeedResult<S> {
     pub seconds: f64,
 }
 
-/// Trains `config` once for every seed in `seeds`, over all cores; the results stand
-/// in the order of the seeds. `finished` is called as each ends, in any order.
+/// Trains `config` once for every seed in `seeds`, over all cores. `ended` gets each result as it
+/// is there, in any order, from any thread. After an error no training is begun, and those that
+/// were are ended.
 ///
 /// # Errors
-/// If `config` makes no sense, or a training diverges.
+/// If `config` makes no sense, or a training diverges: [`Error::Seed`].
 pub fn train_seeds<T: Task>(
     config: &RunConfig<T>,
     seeds: Range<u64>,
-    finished: impl Fn() + Sync,
-) -> Result<Vec<SeedResult<T::Score>>, Error> {
+    ended: impl Fn(SeedResult<T::Score>) + Sync,
+) -> Result<(), Error> {
     let train = |seed| {
         let run = Extent { seed, ..config.run };
         let mut serial = Serial::new(&RunConfig { run, ..config.clone() })?;
@@ -43,10 +44,11 @@ pub fn train_seeds<T: Task>(
             done += last.examples;
         }
         let seconds = start.elapsed().as_secs_f64();
-        serial.check_finite(config.run.examples, &last)?;
+        let finite = serial.check_finite(config.run.examples, &last);
+        finite.map_err(|error| Error::Seed { seed, source: Box::new(error) })?;
         let score = serial.task().evaluate(serial.parameters(), seed);
-        finished();
-        Ok(SeedResult { seed, loss: last.loss / last.examples as f64, score, seconds })
+        ended(SeedResult { seed, loss: last.loss / last.examples as f64, score, seconds });
+        Ok(())
     };
-    seeds.into_par_iter().map(train).collect()
+    seeds.into_par_iter().try_for_each(train)
 }

@@ -259,7 +259,8 @@ fn a_job_of_any_task_is_stopped_and_resumed_to_the_same_bits() {
             while !job.is_done() {
                 job.advance().unwrap();
             }
-            let folder = job.finish("<svg/>").unwrap();
+            job.finish("<svg/>").unwrap();
+            let folder = job.folder();
             assert_eq!(folder.task_name().unwrap(), "refrain");
             let (read, parameters) = folder.load::<Refrain>().unwrap();
             assert_eq!(read, config);

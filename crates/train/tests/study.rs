@@ -3,22 +3,27 @@
 mod lab;
 
 use lab::Lab;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::ops::Range;
+use std::sync::Mutex;
 use train::metrics::Totals;
 use train::strategy::Serial;
-use train::study::train_seeds;
-use train::task::{Score, Task};
+use train::study::{SeedResult, train_seeds};
+use train::task::{Score, Sums, Task};
+
+/// The results of all `seeds`, in their order.
+fn all(lab: &Lab, seeds: Range<u64>) -> Vec<SeedResult<Sums>> {
+    let results = Mutex::new(Vec::new());
+    train_seeds(&lab.config(), seeds, |result| results.lock().unwrap().push(result)).unwrap();
+    let mut results = results.into_inner().unwrap();
+    results.sort_by_key(|result| result.seed);
+    results
+}
 
 #[test]
 fn every_seed_trains_as_it_does_alone_and_stands_in_order() {
     for (examples, batch, bits) in [(1_700, 1, 8), (1_000, 64, 8), (30, 64, 4), (600, 1, 12)] {
         let config = Lab { examples, batch, bits, ..Lab::default() };
-        let finished = AtomicU32::new(0);
-        let results = train_seeds(&config.config(), 5..13, || {
-            finished.fetch_add(1, Ordering::Relaxed);
-        });
-        let results = results.unwrap();
-        assert_eq!(finished.into_inner(), 8);
+        let results = all(&config, 5..13);
         assert!(results.iter().map(|result| result.seed).eq(5..13));
         for result in results {
             let config = Lab { seed: result.seed, ..config.clone() };
@@ -47,7 +52,7 @@ fn an_interval_is_whole_batches_of_at_least_500_examples() {
 #[test]
 fn the_labs_recipe_succeeds_with_at_least_93_seeds_of_100() {
     // Three hundred, as the share of a hundred strays by 2 from one rounding to another.
-    let results = train_seeds(&Lab::default().config(), 0..300, || ()).unwrap();
+    let results = all(&Lab::default(), 0..300);
     let perfect = results.iter().filter(|result| result.score.is_perfect()).count();
     assert!(results.iter().all(|result| result.score.total == 16_384));
     assert!(perfect >= 3 * 93, "{perfect} of 300 seeds");
@@ -57,6 +62,7 @@ fn the_labs_recipe_succeeds_with_at_least_93_seeds_of_100() {
 fn one_seed_that_diverges_fails_the_study() {
     let config =
         Lab { bits: 64, hidden: 64, examples: 500, learning_rate: 3.4e38, ..Lab::default() };
-    let text = train_seeds(&config.config(), 0..4, || ()).unwrap_err().to_string();
+    let text = train_seeds(&config.config(), 0..4, |_| ()).unwrap_err().to_string();
     assert!(text.contains("diverged: after 500 examples"), "{text}");
+    assert!(text.starts_with("seed "), "{text}");
 }

@@ -11,7 +11,10 @@ mod names;
 #[cfg(unix)]
 mod numbers;
 mod options;
+mod outputs;
 mod replay;
+#[cfg(unix)]
+mod signals;
 mod survive;
 mod train;
 

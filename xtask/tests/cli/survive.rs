@@ -1,7 +1,7 @@
 //! Trainings that are killed, stopped, starved of disk, damaged or diverge: nothing is
 //! lost, and a resumed one ends in the same bits as one that was never interrupted.
 
-use crate::{RUN_FILES, command, contents, names, temporary, xtask_line};
+use crate::{RUN_FILES, command, contents, json_line, names, temporary, xtask_line};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::fs;
@@ -183,7 +183,7 @@ fn a_training_that_diverges_says_where_and_how_and_may_go_on_at_half_the_rate() 
     let folder = temporary();
     let train = "train --lr 3.4e38 --hidden 64 --bits 64 --examples 2000 --quiet";
     xtask_line(&folder, &format!("{train} --out run"))
-        .refused(1, &["diverged", "after 500 examples", "norm of the gradient", "below 3400000"]);
+        .refused(1, &["diverged", "after 500 examples", "norm of the gradient", "0.1 is typical"]);
     let output = command(
         &folder,
         &format!("{train} --on-divergence halve-lr --out halved").split(' ').collect::<Vec<_>>(),
@@ -196,6 +196,53 @@ fn a_training_that_diverges_says_where_and_how_and_may_go_on_at_half_the_rate() 
     assert_eq!(names(&folder.path().join("halved")), RUN_FILES);
     let metrics = fs::read_to_string(folder.path().join("halved/metrics.jsonl")).unwrap();
     assert_eq!(metrics.lines().count(), 4);
+    // The configuration says the rate that the training ended with.
+    let said = stderr.lines().last().unwrap().rsplit(' ').next().unwrap();
+    let config = fs::read_to_string(folder.path().join("halved/config.toml")).unwrap();
+    let kept = config.lines().find_map(|line| line.strip_prefix("learning_rate = ")).unwrap();
+    let [said, kept] = [said, kept].map(|rate| rate.parse::<f32>().unwrap());
+    assert!(said == kept && kept < 3.4e38, "{stderr}{config}");
+}
+
+#[test]
+fn a_divergence_is_told_in_json_and_names_the_weight_decay_where_that_is_the_cause() {
+    let folder = temporary();
+    for (options, advice) in [
+        ("--lr 3.4e38 --hidden 64 --bits 64", "0.1 is typical"),
+        ("--lr 1 --weight-decay 1000", "a weight decay of 1000 at a learning rate of 1 multiplies"),
+    ] {
+        let train = format!("train {options} --examples 2000 --quiet --json --out run --force");
+        let outcome = xtask_line(&folder, &train);
+        assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(advice), "{}", outcome.stderr);
+        let json = json_line(&outcome.stdout);
+        let error = json["error"].as_str().unwrap();
+        assert!(error.contains("diverged") && error.contains(advice), "{json}");
+        assert!(json["diverged"]["examples"].is_u64(), "{json}");
+        assert_eq!(json["run"], "run");
+    }
+}
+
+/// The largest distance between two checkpoints is none: as if none were asked for.
+#[test]
+fn the_largest_numbers_for_checkpoint_every_mean_what_they_say() {
+    let folder = temporary();
+    let mut child = start(
+        &folder,
+        "train --quiet --strategy serial --examples 200000 --checkpoint-every 20000 --out run",
+    );
+    wait_for_checkpoint(&folder.path().join("run"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for every in [u64::MAX, u64::MAX - 1] {
+        let mut copy = Command::new("cp");
+        let copied = copy.args(["-r", "run", "copy"]).current_dir(folder.path()).status();
+        assert!(copied.unwrap().success());
+        let resume = format!("train --resume copy --quiet --checkpoint-every {every}");
+        xtask_line(&folder, &resume).success();
+        assert_eq!(names(&folder.path().join("copy")), RUN_FILES);
+        fs::remove_dir_all(folder.path().join("copy")).unwrap();
+    }
 }
 
 /// A shell in which `folder/disk` is a file system of `size`; None where that is forbidden.
@@ -307,7 +354,12 @@ fn a_second_ctrl_c_ends_at_once() {
     let mut child = start(&folder, arguments);
     sleep(Duration::from_millis(700));
     interrupt(&child);
-    sleep(Duration::from_millis(100));
+    // Those that come with the first count for nothing.
+    for _ in 0..3 {
+        sleep(Duration::from_millis(50));
+        interrupt(&child);
+    }
+    sleep(Duration::from_millis(450));
     assert!(child.try_wait().unwrap().is_none(), "it ended at the first Ctrl-C");
     interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));

@@ -65,6 +65,7 @@ fn trained<T: Task>(config: &RunConfig<T>) -> Result<Parameters, Error> {
             loss: totals.loss / examples as f64,
             norm: trainer.gradient_norm(),
             learning_rate: config.optimizer.learning_rate,
+            weight_decay: 0.0, // no recipe has one
             checkpoint: None,
         }));
     }
@@ -73,20 +74,24 @@ fn trained<T: Task>(config: &RunConfig<T>) -> Result<Parameters, Error> {
 
 /// Trains and examines a network of each kind and seed of `jobs`, one a core, taken in their
 /// order. `budget` is that of [`certify`]. `ended` gets each trial as it ends, in any order,
-/// from any thread. After an error no job is begun, and those that were are ended.
+/// from any thread. After an error no job is begun, nor once `is_stopped` says so, and those that
+/// were are ended.
 ///
 /// # Errors
 /// As [`train()`], and those of `ended`.
 pub fn study(
     jobs: &[(Kind, u64)],
     budget: u64,
+    is_stopped: impl Fn() -> bool + Sync,
     ended: impl Fn(Trial) -> Result<(), Error> + Sync,
 ) -> Result<(), Error> {
     let next = AtomicUsize::new(0);
     // Threads of their own: one of rayon's that waits for the pool of a Hogwild! training
     // would begin another job meanwhile, and its seconds would count for both.
     let work = || {
-        while let Some(&(kind, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while !is_stopped()
+            && let Some(&(kind, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed))
+        {
             trial(kind, seed, budget).and_then(&ended).inspect_err(|_| {
                 next.store(jobs.len(), Ordering::Relaxed);
             })?;

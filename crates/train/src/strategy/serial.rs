@@ -106,6 +106,7 @@ impl<T: Task> Serial<T> {
             loss: totals.loss / totals.examples as f64,
             norm: self.worker.gradient_norm(self.worker.share.batch.count),
             learning_rate: self.worker.optimizer.config().learning_rate,
+            weight_decay: self.worker.optimizer.config().rule.shrinking(),
             checkpoint: None,
         })
     }
