@@ -19,9 +19,16 @@ impl Buffer {
     /// A buffer of `len` zeros.
     ///
     /// # Panics
-    /// If they are more than memory can hold at all (`isize::MAX` bytes).
+    /// If the allocator has no room for them; the message says how many bytes were needed.
+    #[track_caller]
     pub fn zeros(len: usize) -> Self {
-        Self { lines: vec![wide::f32x16::ZERO; len.div_ceil(LINE)], len }
+        let count = len.div_ceil(LINE);
+        let mut lines = Vec::new();
+        if lines.try_reserve_exact(count).is_err() {
+            no_room(len);
+        }
+        lines.resize(count, wide::f32x16::ZERO);
+        Self { lines, len }
     }
 
     /// Changes the length to `len`. Keeps the values that stay, fills new ones with zeros, and
@@ -29,9 +36,15 @@ impl Buffer {
     ///
     /// # Panics
     /// As [`Buffer::zeros`]; the buffer is then as it was.
+    #[track_caller]
     pub fn resize(&mut self, len: usize) {
-        let old = self.len;
-        self.lines.resize(len.div_ceil(LINE), wide::f32x16::ZERO);
+        let (old, lines) = (self.len, len.div_ceil(LINE));
+        if lines > self.lines.capacity()
+            && self.lines.try_reserve(lines - self.lines.len()).is_err()
+        {
+            no_room(len);
+        }
+        self.lines.resize(lines, wide::f32x16::ZERO);
         self.len = len;
         if len > old {
             self[old..].fill(0.0);
@@ -46,6 +59,13 @@ impl Buffer {
         }
         &mut self[..len]
     }
+}
+
+#[cold]
+#[track_caller]
+fn no_room(len: usize) -> ! {
+    let bytes = len as u128 * size_of::<f32>() as u128;
+    panic!("no memory for a buffer of {len} values, {bytes} bytes")
 }
 
 impl Deref for Buffer {

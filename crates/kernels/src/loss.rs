@@ -28,9 +28,8 @@
 //! Any length, any alignment; nothing here allocates.
 
 use crate::activation::{exp_lanes, softmax_row};
-use crate::lanes::{LANES, Lanes};
+use crate::lanes::{LANES, Lanes, tree_sum};
 use crate::tail_mask::{leading_ones, load_partial, store_partial};
-use std::array;
 
 /// Vectors in which a sum runs.
 const SUMS: usize = 4;
@@ -209,8 +208,7 @@ fn sum(
             sums[1] += l * leading_ones(a_rest.len());
             store_partial(gradient_rest, g);
         }
-        let pairs: [Lanes; SUMS / 2] = array::from_fn(|i| sums[i] + sums[i + SUMS / 2]);
-        total += f64::from((pairs[0] + pairs[1]).reduce_add());
+        total += f64::from(tree_sum(sums).reduce_add());
     }
     total
 }

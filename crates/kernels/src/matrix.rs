@@ -44,12 +44,12 @@ pub enum MatrixError {
     },
 }
 
-/// Checks that a matrix of these sizes lies within `length` values; returns the stride by
+/// Checks that a matrix of these sizes lies within `length` values; returns a stride with
 /// which each of its rows begins within them, or just behind.
 ///
-/// That is the stride given wherever there are two rows to tell apart. A stride that leads
-/// from the only row, or from rows without values, to beyond the buffer is cut short: a
-/// row's place is then the buffer's for any row, and no multiple of a stride overflows.
+/// That is the given stride wherever two rows have values. With a single row, or rows without
+/// values, a stride may lead beyond the buffer; it is then cut short, so that the start of a
+/// row is always in the buffer and no multiple of a stride overflows.
 fn check(length: usize, rows: usize, columns: usize, stride: usize) -> Result<usize, MatrixError> {
     if stride < columns {
         return Err(MatrixError::Stride { stride, columns });
@@ -331,9 +331,8 @@ impl<'a> MatMut<'a> {
         (0..self.rows).map(move |row| {
             let start = self.start.wrapping_add(row * self.stride);
             // SAFETY: the constructors checked that the row lies in the buffer, or is empty and
-            // begins in it or just behind. The stride is
-            // at least the columns, so the rows are disjoint, and the view is used up: nobody
-            // else lends them.
+            // begins in it or just behind. The stride is at least the columns, so the rows are
+            // disjoint, and the view is consumed: nothing else refers to them.
             unsafe { slice::from_raw_parts_mut(start, self.columns) }
         })
     }

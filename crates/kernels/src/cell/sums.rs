@@ -58,8 +58,8 @@ pub(super) unsafe fn load_gates<const G: usize>(row: *const f32, unit: usize) ->
 #[inline(always)]
 pub(super) unsafe fn store_gates<const G: usize>(row: *mut f32, unit: usize, gates: [Lanes; G]) {
     for (g, gate) in gates.into_iter().enumerate() {
-        // SAFETY: as in `load_gates`, the row has G blocks of GROUP values from that of `unit`
-        // on, here valid for writing.
+        // SAFETY: the row has S > `unit` units, so G blocks of GROUP values from that of `unit`
+        // on, valid for writing, and a vector does not leave its block.
         unsafe { store(row.add(first_gate::<G>(unit) + g * GROUP), gate) };
     }
 }
