@@ -639,7 +639,10 @@ fn failed<T: Task>(args: &Args, job: &Job<T>, error: &train::Error) {
     }
     if args.json {
         let mut object = described(job.config());
-        extend(&mut object, &json!({ "seed": job.config().run.seed, "run": path.display().to_string() }));
+        extend(
+            &mut object,
+            &json!({ "seed": job.config().run.seed, "run": path.display().to_string() }),
+        );
         extend(&mut object, &of_error(error));
         line(object.to_string());
     }

@@ -4,7 +4,6 @@
 //! No sizes and no checks here: those are the doors' (`sequences`).
 
 use kernels::buffer::Buffer;
-use std::ops::Range;
 
 /// The inputs of T steps of B sequences, time-major.
 ///
@@ -66,19 +65,5 @@ impl<'a> From<&'a [u32]> for Inputs<'a> {
 impl<'a> From<&'a Vec<u32>> for Inputs<'a> {
     fn from(symbols: &'a Vec<u32>) -> Self {
         Self::Symbols(symbols)
-    }
-}
-
-/// The columns `range` of `all` `[rows, batch, width]`, over `part` `[rows, range, width]`.
-pub(crate) fn copy_columns<T: Copy>(
-    all: &[T],
-    batch: usize,
-    width: usize,
-    range: Range<usize>,
-    part: &mut Vec<T>,
-) {
-    part.clear();
-    for row in all.chunks_exact((batch * width).max(1)) {
-        part.extend_from_slice(&row[range.start * width..range.end * width]);
     }
 }

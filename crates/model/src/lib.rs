@@ -26,6 +26,6 @@ pub use inputs::Inputs;
 pub use layout::{InputRows, Role, Tensor};
 pub use network::Network;
 pub use parameters::Parameters;
-pub use sequences::{Sequences, ShareBuffer};
+pub use sequences::Sequences;
 pub use state::State;
 pub use stream::Stream;

@@ -12,7 +12,6 @@
 //! of equal length are packed as they stand. Nothing here computes.
 
 use crate::finite::{check_finite, check_finite_from};
-use crate::inputs::copy_columns;
 use crate::{Config, Error, Inputs, State, size};
 use std::ops::Range;
 
@@ -204,69 +203,6 @@ impl<'a> Sequences<'a> {
     pub fn start(&self) -> Option<&'a State> {
         self.start
     }
-
-    /// The sequences `range` alone, with their lengths and the states that they start from,
-    /// copied into `buffer`: the share of one of several threads. They were checked when
-    /// `self` was made, and are not looked at again.
-    ///
-    /// ```
-    /// # use model::{Architecture, Cell, Config, Sequences, ShareBuffer};
-    /// # let config = Config::new(Architecture::new(Cell::Gru, 1, 4))?;
-    /// let x = [0.0, 0.1, 0.2, 1.0, 1.1, 1.2]; // T = 2, B = 3, I = 1
-    /// let all = Sequences::new(config, &x, 2, 3)?;
-    /// let mut buffer = ShareBuffer::default(); // to be used again for the next batch
-    /// let share = all.share(1..3, &mut buffer);
-    /// assert_eq!((share.steps(), share.batch()), (2, 2)); // 0.1, 0.2; 1.1, 1.2
-    /// # Ok::<(), model::Error>(())
-    /// ```
-    ///
-    /// # Panics
-    /// If there are no such sequences.
-    pub fn share<'s>(&self, range: Range<usize>, buffer: &'s mut ShareBuffer) -> Sequences<'s>
-    where
-        'a: 's,
-    {
-        assert!(
-            range.start <= range.end && range.end <= self.batch,
-            "there are no sequences {range:?} among {}",
-            self.batch
-        );
-        if range.len() == self.batch {
-            return *self;
-        }
-        let ShareBuffer { x, symbols, lengths, start } = buffer;
-        let inputs = match self.inputs {
-            Inputs::Values(all) => {
-                let width = self.config.inputs();
-                copy_columns(all, self.batch, width, range.clone(), x);
-                Inputs::Values(x)
-            }
-            Inputs::Symbols(all) => {
-                copy_columns(all, self.batch, 1, range.clone(), symbols);
-                Inputs::Symbols(symbols)
-            }
-        };
-        let lengths = self.lengths.map(|all| {
-            lengths.clear();
-            lengths.extend_from_slice(&all[range.clone()]);
-            &lengths[..]
-        });
-        let start = self.start.map(|all| {
-            let start = start.get_or_insert_with(|| State::zeros(self.config, 0));
-            all.copy_columns(range.clone(), start);
-            &*start
-        });
-        Sequences { inputs, batch: range.len(), lengths, start, ..*self }
-    }
-}
-
-/// What [`Sequences::share`] copies to. It grows to the largest share, and is used again.
-#[derive(Clone, Debug, Default)]
-pub struct ShareBuffer {
-    x: Vec<f32>,
-    symbols: Vec<u32>,
-    lengths: Vec<usize>,
-    start: Option<State>,
 }
 
 /// The least rows of a segment, so that products over one have depth enough.

@@ -1,7 +1,6 @@
 //! The states of all layers between two steps: what a pass starts from and ends with.
 
 use crate::finite::check_finite;
-use crate::inputs::copy_columns;
 use crate::{Architecture, Cell, Config, Error, size};
 use std::ops::Range;
 
@@ -64,22 +63,21 @@ impl State {
     /// # Panics
     /// If there are no such sequences.
     pub fn columns(&self, range: Range<usize>) -> Self {
-        let mut columns = Self { config: self.config, batch: 0, h: vec![], c: vec![] };
-        self.copy_columns(range, &mut columns);
-        columns
-    }
-
-    /// [`State::columns`] over another state.
-    pub(crate) fn copy_columns(&self, range: Range<usize>, columns: &mut Self) {
         assert!(
             range.start <= range.end && range.end <= self.batch,
             "there are no sequences {range:?} among {}",
             self.batch
         );
-        (columns.config, columns.batch) = (self.config, range.len());
-        for (all, part) in [(&self.h, &mut columns.h), (&self.c, &mut columns.c)] {
-            copy_columns(all, self.batch, self.config.state_width(), range.clone(), part);
-        }
+        let (width, batch) = (self.config.state_width(), self.batch);
+        let part = |all: &[f32]| -> Vec<f32> {
+            let layers = all.chunks_exact((batch * width).max(1));
+            layers
+                .flat_map(|layer| &layer[range.start * width..range.end * width])
+                .copied()
+                .collect()
+        };
+        let (h, c) = (part(&self.h), part(&self.c));
+        Self { config: self.config, batch: range.len(), h, c }
     }
 
     /// Writes `columns` over the states of as many sequences from `first` on: the reverse of

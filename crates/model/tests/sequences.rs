@@ -1,11 +1,8 @@
-//! Sequences at the door: both kinds of inputs, what stands behind the end, shares of a batch.
+//! Sequences at the door: both kinds of inputs, what stands behind the end.
 
 mod sample;
 
-use model::{
-    Architecture, Cell, Config, Head, HeadSteps, Inputs, Network, Parameters, Sequences,
-    ShareBuffer, State,
-};
+use model::{Architecture, Cell, Config, Head, HeadSteps, Network, Parameters, Sequences, State};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -73,7 +70,7 @@ fn what_stands_behind_the_end_of_a_padded_sequence_may_be_anything() {
 }
 
 /// The columns `range` of `[rows, batch, width]`.
-fn columns(all: &[f32], batch: usize, width: usize, range: Range<usize>) -> Vec<f32> {
+fn columns<T: Copy>(all: &[T], batch: usize, width: usize, range: Range<usize>) -> Vec<T> {
     let rows = all.chunks_exact(batch * width);
     rows.flat_map(|row| row[range.start * width..range.end * width].to_vec()).collect()
 }
@@ -127,19 +124,23 @@ proptest! {
         network.backward(&parameters, all.inputs(), &y, &mut gradient);
 
         let cut = cut.index(batch + 1);
-        let mut buffer = ShareBuffer::default();
         let mut sum = vec![0.0; gradient.arena().len()];
         let mut joined = State::zeros(config, batch);
         for range in [0..cut, cut..batch, 0..0] {
-            let share = all.share(range.clone(), &mut buffer);
-            prop_assert_eq!((share.steps(), share.batch()), (steps, range.len()));
-            prop_assert_eq!(share.lengths(), has_lengths.then(|| &lengths[range.clone()]));
-            prop_assert_eq!(share.start().cloned(), starts.then(|| state.columns(range.clone())));
-            let inputs = match share.inputs() {
-                Inputs::Values(values) => values.len(),
-                Inputs::Symbols(symbols) => symbols.len() * config.inputs(),
+            let own_x = columns(&x, batch, inputs, range.clone());
+            let own_symbols = columns(&picked, batch, 1, range.clone());
+            let (own_lengths, own_state) = (&lengths[range.clone()], state.columns(range.clone()));
+            let mut share = if symbols {
+                Sequences::of_symbols(config, &own_symbols, steps, range.len()).unwrap()
+            } else {
+                Sequences::new(config, &own_x, steps, range.len()).unwrap()
             };
-            prop_assert_eq!(inputs, steps * range.len() * config.inputs());
+            if has_lengths {
+                share = share.with_lengths(own_lengths).unwrap();
+            }
+            if starts {
+                share = share.starting_from(&own_state).unwrap();
+            }
             let of_share = network.run(&parameters, &share).to_vec();
             let expected = columns(&y, batch, outputs, range.clone());
             prop_assert!(close(&of_share, &expected), "{range:?}");
