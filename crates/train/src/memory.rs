@@ -100,7 +100,7 @@ impl Sizes {
         let units = model.layers() as f64
             * model.directions() as f64
             * model.hidden().next_multiple_of(16) as f64;
-        let width = model.inputs() as f64 + 4.0 * model.outputs() as f64 + kept * units;
+        let width = model.layer_inputs(0) as f64 + 4.0 * model.outputs() as f64 + kept * units;
         Ok(Self {
             strategy,
             workers: workers as f64,

@@ -425,13 +425,15 @@ fn check(config: &OptimizerConfig) -> Result<(), Error> {
     Sgd::new(config.learning_rate)?;
     let share =
         |setting, value| within(setting, value, (0.0..1.0).contains(&value), "0 to below 1");
-    // Infinite as f32, it would make NaN of the padding.
+    // What a step computes with is f32.
     let decay = |value: f64| {
-        within("weight decay", value, (value as f32).is_finite() && value >= 0.0, "0 or more")
+        let good = (value as f32).is_finite() && value >= 0.0;
+        within("weight decay", value, good, "0 or more, below 3e38")
     };
     match config.rule {
         Rule::Sgd(Descent { momentum, nesterov, weight_decay }) => {
-            share("momentum", momentum)?;
+            let below_one = (0.0..1.0).contains(&momentum) && (momentum as f32) < 1.0;
+            within("momentum", momentum, below_one, "0 to below 1, also as f32")?;
             within("momentum by Nesterov", momentum, !nesterov || momentum > 0.0, "more than 0")?;
             decay(weight_decay)?;
         }

@@ -53,6 +53,7 @@ const NUMBERS: &[(&str, &str, &[&str], &str)] = &[
     ("train", "--push-every", &[], "train --strategy averaging --batch 7 --push-every {}"),
     ("train", "--seed", &[], "train --seed {}"),
     ("train", "--layers", &[], "train --examples 1 --layers {}"),
+    ("train", "--memory", &["2"], "train --memory {}"),
     ("train", "--dropout", &[], "train --layers 2 --dropout {}"),
     ("train", "--seeds", &[], "train --seeds 0..{}"),
     ("train", "--seeds", &[], "train --seeds {}..18446744073709551615"),
@@ -76,9 +77,13 @@ const NUMBERS: &[(&str, &str, &[&str], &str)] = &[
     ("train", "--decay", &[], "train --schedule step --decay-every 3 --decay {}"),
     ("train", "--warm-up", &["19", "20"], "train --schedule cosine --warm-up {}"),
     ("train", "--floor", &[], "train --schedule cosine --floor {}"),
+    ("train", "--bits", &["64"], "train --certifiable --batch 4 --bits {}"),
+    ("train", "--hidden", &[], "train --certifiable --batch 4 --hidden {}"),
+    ("train", "--batch", &["65536"], "train --certifiable --batch {}"),
+    ("train", "--push-every", &[], "train --certifiable --strategy hogwild --push-every {}"),
     ("add", "<A>", &["-"], "add {} 1 --run run --json"),
     ("add", "<B>", &["-"], "add 1 {} --run run"),
-    ("certify", "--effort", &[], "certify --run bad --json --effort {}"),
+    ("certify", "--budget", &[], "certify --run bad --json --budget {}"),
     ("certify", "--seeds", &[], "certify --json --study --hidden 2 --recipe plain --seeds 0..{}"),
     ("certify", "--seeds", &[], "certify --json --study --seeds {}..18446744073709551615"),
     (
@@ -335,4 +340,23 @@ fn a_checkpoint_after_more_examples_than_there_are_changes_nothing() {
     let averaging = "--strategy averaging --threads 2 --push-every";
     let once = model(&format!("{averaging} 1000"), "once");
     assert!(model(&format!("{averaging} 18446744073709551615"), "most") == once);
+}
+
+#[test]
+fn what_only_f64_holds_is_refused_where_steps_are_made_in_f32() {
+    let folder = temporary();
+    for (options, texts) in [
+        (
+            "--optimizer momentum --momentum 0.9999999999999999",
+            ["momentum of 0.9999999999999999 makes no sense", "0 to below 1"],
+        ),
+        ("--weight-decay 1e300", ["weight decay of 1", "0 or more, below 3e38"]),
+        ("--optimizer adamw --weight-decay 1e39", ["weight decay of 1", "below 3e38"]),
+        ("--optimizer adam --epsilon 1e-300", ["epsilon of 0.000", "such as 1e-8"]),
+        ("--lr 1e300", ["--lr", "positive, finite"]),
+        ("--layers 2 --dropout 0.9999999999999999", ["--dropout", "0 to below 1"]),
+        ("--seeds 0..100001", ["--seeds", "at most 100,000 seeds"]),
+    ] {
+        xtask_line(&folder, &format!("train {options}")).refused(2, &texts);
+    }
 }

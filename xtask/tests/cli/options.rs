@@ -45,7 +45,7 @@ fn an_option_that_would_be_ignored_is_refused_with_the_reason() {
         ("certify --picture x", &["--study", "required"]),
         ("certify --study --run run", &["cannot be used with", "--run"]),
         ("certify --study --check x", &["cannot be used with", "--check"]),
-        ("certify --check x --effort 5", &["cannot be used with", "--effort"]),
+        ("certify --check x --budget 5", &["cannot be used with", "--budget"]),
         ("bench --quick peers", &["'peers'", "[GROUP]"]),
         ("bench matmul hogwild", &["hogwild"]),
         ("bench peers --cell gru", &["--models", "required"]),
