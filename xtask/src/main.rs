@@ -7,6 +7,7 @@ mod bench;
 mod certify;
 mod chart;
 mod ci;
+mod fuzz;
 mod interrupt;
 mod numbers;
 mod output;
@@ -37,6 +38,7 @@ enum Command {
     Plot(plot::Args),
     Bench(bench::Args),
     Race(race::Args),
+    Fuzz(fuzz::Args),
     Ci(ci::Args),
 }
 
@@ -61,6 +63,7 @@ fn start() -> ExitCode {
         Command::Plot(args) => plot::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Race(args) => race::run(args),
+        Command::Fuzz(args) => fuzz::run(args),
         Command::Ci(args) => ci::run(args),
     };
     output::exit_code(result.unwrap_or_else(|error| {

@@ -12,7 +12,7 @@
 
 use crate::Error;
 use crate::atomic_file::write_whole;
-use crate::config::{RunConfig, task_name};
+use crate::config::{MOST_THREADS, RunConfig, Strategy, task_name};
 use crate::metrics::Totals;
 use crate::state::State;
 use crate::task::Task;
@@ -60,6 +60,39 @@ impl Checkpoint {
     pub fn task_name(&self, path: &Path) -> Result<String, Error> {
         let content = |reason| Error::Content { path: path.into(), reason };
         task_name(&self.config).map_err(content)
+    }
+
+    /// Does the state fit `config`, the one it names? `path` is the file that it was read from. A
+    /// checksum tells of a file that was damaged, not of one that was made up.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub(crate) fn check<T: Task>(&self, config: &RunConfig<T>, path: &Path) -> Result<(), Error> {
+        let refuse = |reason: String| Err(Error::Content { path: path.into(), reason });
+        let (workers, all) = (&self.state.workers, config.run.examples);
+        let most = if config.strategy.name == Strategy::Serial { 1 } else { MOST_THREADS };
+        if workers.is_empty() || workers.len() > most {
+            return refuse(format!("holds {} workers where 1 to {most} can be", workers.len()));
+        }
+        let counts = workers.iter().flat_map(|worker| [worker.examples, worker.steps]);
+        if let Some(count) = counts.chain([self.examples]).find(|&count| count > all) {
+            return refuse(format!("counts {count} examples or steps of a training of {all}"));
+        }
+        if self.interval.examples >= config.interval() {
+            return refuse(format!("holds an interval of {} examples", self.interval.examples));
+        }
+        // Before the network is laid out, which may be far larger than the file.
+        let found = self.state.arena.len();
+        let network = &config.network;
+        if network.hidden.saturating_mul(network.layers) > found {
+            return refuse(format!("holds {found} parameters, too few for its network"));
+        }
+        let tensors = network.config(&config.task)?.tensors();
+        let expected = tensors.iter().map(|tensor| tensor.index(tensor.rows() - 1, tensor.columns() - 1) + 1).max().unwrap_or(0);
+        if expected > found {
+            return Err(Error::State { expected, found });
+        }
+        Ok(())
     }
 
     /// Writes the file `path`, or leaves it as it was.

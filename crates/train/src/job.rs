@@ -132,6 +132,7 @@ impl<T: Task> Job<T> {
         let lock = folder.lock()?;
         let at = folder.checkpoint()?;
         let config = at.config(&folder.checkpoint_path())?;
+        at.check(&config, &folder.checkpoint_path())?;
         let trainer = Trainer::from_state(&config, at.state.clone())?;
         Self::new(config, trainer, at, folder, lock, options)
     }

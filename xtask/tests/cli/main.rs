@@ -129,7 +129,7 @@ fn a_command_that_there_is_not_is_refused() {
 #[test]
 fn help_names_every_command() {
     let help = xtask_line(&temporary(), "help").success();
-    for name in ["train", "add", "certify", "replay", "plot", "bench", "race", "ci"] {
+    for name in ["train", "add", "certify", "replay", "plot", "bench", "race", "fuzz", "ci"] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(name)), "{help}");
     }
 }
