@@ -26,7 +26,8 @@
 //!    keep it at a few units of 2⁻¹⁴⁹ for ever, and arithmetic on subnormal numbers is
 //!    slow. The memory bounds momentum and the division Adam, so the two operations are
 //!    free. Adam's v goes to 0 only where m has gone: beside an m that counts, a
-//!    subnormal v may be what the step is divided by.
+//!    subnormal v may be what the step is divided by. A parameter that only decays, by
+//!    weight decay, ends at 0 in the same way.
 //!
 //! Any length, any alignment; nothing here allocates. Sources: `torch.optim.SGD`; D.
 //! Kingma and J. Ba, Adam, 2015; I. Loshchilov and F. Hutter, Decoupled weight decay
@@ -155,7 +156,7 @@ impl Change {
     }
 }
 
-/// `(p, state) ← rule(g, state, p)`, vector by vector.
+/// `(p, state) ← rule(g, state, p)`, vector by vector; a p that is subnormal becomes 0.
 #[inline(always)]
 #[track_caller]
 fn pass<const N: usize>(
@@ -180,7 +181,7 @@ fn pass<const N: usize>(
         for ((full, _), new) in state.iter_mut().zip(new) {
             full[k] = new.to_array();
         }
-        *p = value.to_array();
+        *p = zero_where_subnormal(value, value).to_array();
     }
     if !rest.is_empty() {
         let old = state.each_ref().map(|(_, rest)| load_partial(rest));
@@ -188,6 +189,6 @@ fn pass<const N: usize>(
         for ((_, rest), new) in state.iter_mut().zip(new) {
             store_partial(rest, new);
         }
-        store_partial(rest, value);
+        store_partial(rest, zero_where_subnormal(value, value));
     }
 }

@@ -37,7 +37,7 @@ use crate::buffer::LINE;
 use crate::lanes::{LANES, Lanes, eights, from_eights, load, store, tree_sum};
 use crate::rows::{Rows, RowsMut, ZEROS};
 use crate::size;
-use crate::tail_mask::leading_ones;
+use crate::tail_mask::first_lanes;
 use crate::transpose::{transpose, transposed_block};
 use std::array;
 use wide::f32x8;
@@ -209,7 +209,8 @@ unsafe fn scan_forward(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mu
 /// Propagates `dy` `[T, B, O]`, the gradient before the output's sigmoid, back through time,
 /// and overwrites `gradients` with the gradients of the weights, summed over T and B.
 ///
-/// `x` and `h` are those of the forward pass. Padding in `gradients` is written as zero.
+/// `x` and `h` are those of the forward pass. Padding in `gradients` is written as zero, also
+/// where a gradient is NaN.
 ///
 /// # Panics
 /// If a slice does not have the length that `sizes` asks for, or there are no hidden units.
@@ -419,6 +420,7 @@ unsafe fn scan_held_back(
     let sums = dw_rec.as_mut_ptr();
     let add_outer = |t: usize, dz: Lanes| {
         let earlier = h.at(t - 1);
+        let dz = first_lanes(pass.sizes.hidden, dz);
         for k in 0..pass.sizes.hidden {
             // SAFETY: t is a step behind the first, so `h` has row t − 1, of S ≥ H values;
             // `dw_rec` has H rows of S ≥ LANES values and is borrowed exclusively.
@@ -770,7 +772,7 @@ unsafe fn outer_tiles<const M: usize, const SPLIT: usize>(
         for k in 0..M {
             let mut sum = tree_sum(array::from_fn::<_, SPLIT, _>(|s| acc[s][k]));
             if column + LANES > hidden {
-                sum *= leading_ones(hidden.saturating_sub(column));
+                sum = first_lanes(hidden.saturating_sub(column), sum);
             }
             // SAFETY: m + k is below `left.count`, so `sums` has this row, of S ≥ column +
             // LANES values.

@@ -85,6 +85,13 @@ pub(crate) fn leading_ones(width: usize) -> Lanes {
     Lanes::new(*window)
 }
 
+/// The first `width` (at most [`LANES`]) lanes of `value`, and zero in the others whatever they
+/// hold, also NaN, which a product with zero would keep.
+#[inline]
+pub(crate) fn first_lanes(width: usize, value: Lanes) -> Lanes {
+    leading_ones(width).simd_gt(Lanes::ZERO).select(value, Lanes::ZERO)
+}
+
 /// The largest step of a gather: its instruction takes offsets in bytes, as i32.
 pub(crate) const MAX_GATHER_STEP: usize = i32::MAX as usize / (LANES * size_of::<f32>());
 

@@ -921,3 +921,29 @@ fn states_that_decay_go_to_zero_and_not_to_subnormal_numbers() {
         assert!(h.iter().all(|&h| h == 0.0));
     }
 }
+
+#[test]
+fn the_gradient_of_a_cell_state_that_is_forgotten_goes_to_zero() {
+    let zeros = [0.0; GROUP];
+    let nothing = MatRef::from_row(&zeros);
+    let mut dc = [1e-35_f32; GROUP];
+    let mut steps = 0;
+    while dc[0] != 0.0 {
+        let before = dc[0];
+        // the gates' values: f alone is not 0
+        let mut gates = vec![0.0; 4 * GROUP];
+        gates[GROUP..2 * GROUP].fill(0.9);
+        lstm::backward(
+            MatMut::from_row(&mut gates),
+            nothing,
+            nothing,
+            nothing,
+            MatMut::from_row(&mut dc),
+        );
+        let exact = 0.9 * before;
+        let expected = if exact.is_subnormal() { 0.0 } else { exact };
+        assert!(dc.iter().all(|&dc| dc == expected), "{dc:?}, not {expected:e}");
+        steps += 1;
+    }
+    assert!((50..200).contains(&steps));
+}

@@ -206,6 +206,34 @@ fn a_second_moment_that_is_subnormal_stays_while_the_first_needs_it() {
 }
 
 #[test]
+fn parameters_that_only_decay_pass_through_no_subnormal_number() {
+    let zeros = vec![0.0; LANES + 3];
+    let decay = Change { decay: 0.5, ..NO_CHANGE };
+    let momentum = Momentum { rate: 0.1, momentum: 0.0, nesterov: false, change: decay };
+    let adam_w = Adam { keep: 0.95, ..ADAM };
+    let mut parameters = [6, 7, 8].map(|seed| values(seed, zeros.len()));
+    let [mut u, mut m, mut v] = [(); 3].map(|()| zeros.clone());
+    for _ in 0..5_000 {
+        let [by_sgd, by_momentum, by_adam] = &mut parameters;
+        sgd_step(0.1, decay, &zeros, by_sgd);
+        momentum_step(momentum, &zeros, &mut u, by_momentum);
+        adam_step(adam_w, &zeros, [&mut m, &mut v], by_adam);
+        assert!(!parameters.iter().flatten().any(|p| p.is_subnormal()));
+    }
+    let [by_sgd, by_momentum, by_adam] = parameters;
+    assert!(by_sgd.iter().chain(&by_adam).all(|&p| p == 0.0));
+    // There, the velocity is 0 a little earlier, and leaves a normal number.
+    assert!(by_momentum.iter().all(|p| p.abs() < 4.0 * f32::MIN_POSITIVE));
+    // The smallest normal numbers stay, and so does what is no number.
+    let least = f32::MIN_POSITIVE;
+    let below = f32::from_bits(least.to_bits() - 1);
+    let mut p = [least, -least, below, -below, f32::from_bits(1), f32::MAX, f32::NAN];
+    sgd_step(0.1, NO_CHANGE, &[0.0; 7], &mut p);
+    assert_eq!(p[..6], [least, -least, 0.0, 0.0, 0.0, f32::MAX]);
+    assert!(p[6].is_nan());
+}
+
+#[test]
 fn what_is_no_number_in_a_state_is_not_flushed_away() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let (mut p, mut u) = ([0.0], [bad]);

@@ -129,6 +129,33 @@ fn the_parts_refuse_a_slice_of_another_length_by_name() {
 }
 
 #[test]
+fn the_padding_of_gradients_is_zero_even_of_a_gradient_that_is_nan() {
+    for hidden in [1, 3, 7, 9, 12, 17, 20, 33] {
+        for (steps, batch) in [(1, 1), (4, 1), (3, 2), (2, 9), (70, 1)] {
+            let sizes = Sizes { steps, batch, inputs: 2, hidden, outputs: 2 };
+            let (stride, rows) = (sizes.stride(), sizes.rows());
+            let row = |n: usize| if n % stride < hidden { 0.25 } else { 0.0 };
+            let weights: Vec<f32> = (0..hidden.max(2) * stride).map(row).collect();
+            let of = |rows: usize| &weights[..rows * stride];
+            let weights = Weights { w_in: of(2), w_rec: of(hidden), w_out: of(2) };
+            let (x, mut h, mut y) =
+                (vec![0.5; 2 * rows], vec![0.0; rows * stride], vec![0.0; 2 * rows]);
+            forward(sizes, weights, &x, &mut h, &mut y);
+            y[2 * rows - 1] = f32::NAN; // as a gradient
+            let (mut dz, mut w_rec_t) = (vec![0.0; rows * stride], vec![0.0; hidden * stride]);
+            let mut gradients = [2, hidden, 2].map(|rows| vec![9.0; rows * stride]);
+            let [w_in, w_rec, w_out] = gradients.each_mut().map(|values| &mut values[..]);
+            let scratch = Scratch { dz: &mut dz, w_rec_t: &mut w_rec_t };
+            backward(sizes, weights, &x, &h, &y, scratch, Weights { w_in, w_rec, w_out });
+            assert!(gradients[0][0].is_nan() && gradients[2][stride].is_nan());
+            for row in gradients.iter().flat_map(|values| values.chunks_exact(stride)) {
+                assert!(row[hidden..].iter().all(|v| v.to_bits() == 0), "{sizes:?}: {row:?}");
+            }
+        }
+    }
+}
+
+#[test]
 #[should_panic(expected = "at least one hidden unit")]
 fn a_network_without_hidden_units_is_refused() {
     run(Sizes { steps: 1, batch: 1, inputs: 1, hidden: 0, outputs: 1 }, None);

@@ -20,7 +20,7 @@ use crate::lanes::{LANES, Lanes, store};
 use crate::matmul::gemm;
 use crate::matrix::{MatMut, MatRef};
 use crate::rows::{Rows, RowsMut};
-use crate::tail_mask::leading_ones;
+use crate::tail_mask::first_lanes;
 
 /// The nonlinearity f of an Elman cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -253,5 +253,5 @@ fn masked(value: Lanes, unit: usize, hidden: usize) -> Lanes {
     if unit + LANES <= hidden {
         return value;
     }
-    leading_ones(hidden.saturating_sub(unit)).simd_gt(Lanes::ZERO).select(value, Lanes::ZERO)
+    first_lanes(hidden.saturating_sub(unit), value)
 }

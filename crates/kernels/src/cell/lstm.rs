@@ -23,8 +23,8 @@
 //!    two roundings of the tanh of the forward pass (more where h is subnormal, but then it
 //!    is multiplied by an o of 1e-31 at most).
 //! 3. A c that decays goes to 0 from 2⁻¹²⁶ on: rounding would keep it at a few units of
-//!    2⁻¹⁴⁹ for ever, and arithmetic on subnormal numbers is slow. Every other c keeps its
-//!    bits.
+//!    2⁻¹⁴⁹ for ever, and arithmetic on subnormal numbers is slow. So does its gradient on
+//!    the way through many steps. All other numbers keep their bits.
 
 use super::sums::{self, Term, bias_of, load_gates, store_gates};
 use super::{CellWeights, GROUP, Walk, check, check_row, get, put, vectors};
@@ -121,7 +121,7 @@ pub fn backward(
                 for (gate, dz) in dz.into_iter().enumerate() {
                     put(gates, gate * GROUP + unit, dz);
                 }
-                put(dc, unit, dc_before);
+                put(dc, unit, zero_where_subnormal(dc_before, dc_before));
             }
         }
     }
