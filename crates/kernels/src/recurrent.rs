@@ -366,7 +366,7 @@ unsafe fn scan_held<const HELD: usize>(
     mut beside: impl FnMut(usize, Lanes),
 ) {
     let Sizes { steps, hidden, .. } = pass.sizes;
-    let stride = pass.sizes.stride();
+    let stride = pass.state_weights.stride;
     // SAFETY: W has H ≤ HELD rows of S ≥ LANES values.
     let weights: [Lanes; HELD] = unsafe {
         if pass.backwards {
@@ -415,7 +415,7 @@ unsafe fn scan_held_back(
     h: Rows,
     dw_rec: &mut [f32],
 ) {
-    let stride = pass.sizes.stride();
+    let stride = pass.state_weights.stride;
     dw_rec.fill(0.0);
     let sums = dw_rec.as_mut_ptr();
     let add_outer = |t: usize, dz: Lanes| {
@@ -504,7 +504,7 @@ unsafe fn scan_tiles<const R: usize, const N: usize, const SPLIT: usize>(
     finish: impl Fn(usize, Lanes) -> Lanes + Copy,
 ) {
     let Sizes { steps, batch, hidden, .. } = pass.sizes;
-    let stride = pass.sizes.stride();
+    let stride = pass.state_weights.stride;
     let vectors = hidden.div_ceil(LANES);
     for step in 0..steps {
         let t = if pass.backwards { steps - 1 - step } else { step };
