@@ -12,6 +12,8 @@ mod output;
 mod plot;
 mod race;
 mod replay;
+mod sanitize;
+mod sanitizer;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -34,6 +36,7 @@ enum Command {
     Plot(plot::Args),
     Bench(bench::Args),
     Race(race::Args),
+    Sanitize(sanitize::Args),
     Ci(ci::Args),
 }
 
@@ -54,6 +57,7 @@ fn start() -> ExitCode {
         Command::Plot(args) => plot::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Race(args) => race::run(args),
+        Command::Sanitize(args) => sanitize::run(args),
         Command::Ci(args) => ci::run(args),
     };
     result.unwrap_or_else(|error| {
