@@ -16,6 +16,8 @@ mod plot;
 mod race;
 mod replay;
 mod runs;
+mod sanitize;
+mod sanitizer;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -39,6 +41,7 @@ enum Command {
     Bench(bench::Args),
     Race(race::Args),
     Fuzz(fuzz::Args),
+    Sanitize(sanitize::Args),
     Ci(ci::Args),
 }
 
@@ -64,6 +67,7 @@ fn start() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Race(args) => race::run(args),
         Command::Fuzz(args) => fuzz::run(args),
+        Command::Sanitize(args) => sanitize::run(args),
         Command::Ci(args) => ci::run(args),
     };
     output::exit_code(result.unwrap_or_else(|error| {

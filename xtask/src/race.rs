@@ -3,27 +3,26 @@
 //! Two programs look for different faults. Loom runs a small model in every interleaving and
 //! lets each relaxed load return every value that the memory model allows, on whatever
 //! machine. ThreadSanitizer watches real trainings for accesses that nothing orders; it needs
-//! a nightly toolchain with the sources of the standard library. Without one, valgrind's DRD
-//! watches the same threads, but it takes every relaxed access for a plain one: those of
-//! `kernels::relaxed` are meant, and only what else is shared is looked at. Either has to find
-//! a race that was planted first.
+//! the sources of the standard library, for the toolchain that builds us or for a nightly one.
+//! Without them, valgrind's DRD watches the same threads, but it takes every relaxed access
+//! for a plain one: those of `kernels::relaxed` are meant, and only what else is shared is
+//! looked at. Either has to find a race that was planted first.
 
 use crate::output::line;
+use crate::sanitizer::{Sanitizer, TARGET, cargo, check, finds, has_sources};
 use anyhow::{Context, bail};
 use std::process::{Command, ExitCode, Stdio};
 
 /// Look for data races: loom's model of Hogwild!'s pushes, and ThreadSanitizer over trainings
 ///
-/// Says what it ran. ThreadSanitizer needs `rustup component add rust-src --toolchain nightly`;
-/// where it cannot run, valgrind's DRD does, which sees less.
+/// Says what it ran. ThreadSanitizer needs `rustup component add rust-src`; where it cannot run,
+/// valgrind's DRD does, which sees less.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Only loom's model, which needs no nightly toolchain
+    /// Only loom's model
     #[arg(long)]
     loom: bool,
 }
-
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Runs the command.
 ///
@@ -41,8 +40,11 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         line("passed: loom");
         return Ok(ExitCode::SUCCESS);
     }
-    let with = if has_nightly() {
-        let cargo = |arguments: &[&str]| {
+    let with = if let Some(sanitizer) = Sanitizer::thread() {
+        thread_sanitizer(|arguments| sanitizer.test(arguments))?;
+        "ThreadSanitizer"
+    } else if has_nightly() {
+        thread_sanitizer(|arguments: &[&str]| {
             let mut cargo = cargo_nightly();
             cargo
                 .args(["test", "-Zbuild-std", "--target", TARGET])
@@ -53,15 +55,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 .env("TSAN_OPTIONS", "halt_on_error=1")
                 .env("CARGO_TARGET_DIR", "target/thread-sanitizer");
             cargo
-        };
-        finds("ThreadSanitizer", &mut cargo(&PLANTED))?;
-        check(
-            "ThreadSanitizer: shared parameters and whole trainings",
-            &mut cargo(&["--package", "train", "--test", "shared", "--test", "strategies"]),
-        )?;
+        })?;
         "ThreadSanitizer"
     } else if works(Command::new("valgrind").arg("--version")) {
-        line("no nightly toolchain with rust-src: valgrind's DRD instead, which sees less");
+        line("no toolchain with rust-src: valgrind's DRD instead, which sees less");
         line("DRD: a planted race");
         let planted = drd(&PLANTED)?;
         if !planted.iter().any(|file| file.ends_with("tests/planted_race.rs")) {
@@ -83,15 +80,20 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         bail!(
             "neither ThreadSanitizer nor valgrind is here; loom passed. Install one: \
-             `rustup toolchain install nightly --component rust-src`"
+             `rustup component add rust-src`"
         );
     };
     line(format!("passed: loom and {with}"));
     Ok(ExitCode::SUCCESS)
 }
 
-fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+/// Runs ThreadSanitizer, as the `cargo` for some arguments does.
+fn thread_sanitizer(cargo: impl Fn(&[&str]) -> Command) -> anyhow::Result<()> {
+    finds("ThreadSanitizer", "a planted race", &mut cargo(&PLANTED))?;
+    check(
+        "ThreadSanitizer: shared parameters and whole trainings",
+        &mut cargo(&["--package", "train", "--test", "shared", "--test", "strategies"]),
+    )
 }
 
 /// Not `$CARGO`, which is one toolchain's.
@@ -103,15 +105,8 @@ fn cargo_nightly() -> Command {
 
 /// Is there a nightly toolchain that can build the standard library?
 fn has_nightly() -> bool {
-    let output = Command::new("rustup")
-        .args(["run", "nightly", "rustc", "--print", "sysroot"])
-        .env_remove("RUSTUP_TOOLCHAIN")
-        .output();
-    output.is_ok_and(|output| {
-        let sysroot = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        let sources = "lib/rustlib/src/rust/library/std/Cargo.toml";
-        output.status.success() && std::path::Path::new(&sysroot).join(sources).exists()
-    })
+    let mut rustc = Command::new("rustup");
+    has_sources(rustc.args(["run", "nightly", "rustc"]).env_remove("RUSTUP_TOOLCHAIN"))
 }
 
 fn works(command: &mut Command) -> bool {
@@ -164,28 +159,6 @@ fn conflicts(report: &str) -> Vec<String> {
         }
     }
     files
-}
-
-/// Does the tool `name` find the planted race? It runs as `command`, which then fails.
-fn finds(name: &str, command: &mut Command) -> anyhow::Result<()> {
-    line(format!("{name}: a planted race"));
-    let build = command.output().with_context(|| format!("cannot start {name}"))?;
-    let text = String::from_utf8_lossy(&build.stdout) + String::from_utf8_lossy(&build.stderr);
-    // Built, begun, and ended by the tool.
-    if build.status.success() || !text.contains("running 1 test") {
-        bail!("{name} does not find the planted race, or could not be built:\n{text}");
-    }
-    line("found, as it should be");
-    Ok(())
-}
-
-fn check(name: &str, command: &mut Command) -> anyhow::Result<()> {
-    line(name);
-    let status = command.status().with_context(|| format!("cannot start: {name}"))?;
-    if !status.success() {
-        bail!("{name}: failed; what it printed stands above");
-    }
-    Ok(())
 }
 
 #[cfg(test)]
