@@ -88,7 +88,11 @@ impl Checkpoint {
             return refuse(format!("holds {found} parameters, too few for its network"));
         }
         let tensors = network.config(&config.task)?.tensors();
-        let expected = tensors.iter().map(|tensor| tensor.index(tensor.rows() - 1, tensor.columns() - 1) + 1).max().unwrap_or(0);
+        let expected = tensors
+            .iter()
+            .map(|tensor| tensor.index(tensor.rows() - 1, tensor.columns() - 1) + 1)
+            .max()
+            .unwrap_or(0);
         if expected > found {
             return Err(Error::State { expected, found });
         }
