@@ -59,6 +59,9 @@ pub fn check(needed: u64) -> Result<(), Error> {
     }
 }
 
+/// Sequences for which packing the weights does not pay.
+const FEW: usize = 4;
+
 /// Of f32 values.
 fn bytes(values: f64) -> u64 {
     (values * size_of::<f32>() as f64) as u64
@@ -106,8 +109,8 @@ impl Sizes {
             workers: workers as f64,
             parameters: model.arena_len() as f64,
             moments: config.optimizer.rule.moments() as f64,
-            // W_recᵀ; and all of them both ways, of which one batch in general makes both.
-            copies: if is_lab { 1.0 } else { 2.0 },
+            // Few sequences need W_recᵀ or W_in ready one way alone; many need all of them both ways.
+            copies: if is_lab || batch <= FEW { 1.0 } else { 2.0 },
             activations: rows * width,
         })
     }
