@@ -69,6 +69,7 @@ pub fn run(args: Args) -> Result<()> {
     let groups = args.group.map_or(Group::ALL.to_vec(), |group| vec![group]);
     let workspace = Workspace::here()?;
     let folder = workspace.report_folder();
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let also = args.also.as_deref().map(|cpu| (cpu, workspace.for_cpu(cpu)));
 
     // Drawn on stderr, and not at all where that is no terminal.
@@ -109,16 +110,16 @@ pub fn run(args: Args) -> Result<()> {
     if let (Some(baseline), Some(path)) = (&baseline, &args.baseline) {
         baseline::compare(&mut report, baseline, &path.display().to_string());
     }
-    let written = write(&folder, &report)?;
-
+    // What was measured is said, whatever becomes of the files.
     line(report.markdown());
-    for path in written {
+    let written = write(&folder, &report);
+    for path in written.iter().flatten() {
         line(format!("wrote {}", path.display()));
     }
     if args.json {
         line(report.json());
     }
-    Ok(())
+    written.map(drop)
 }
 
 /// What the bench `roofline` prints.
