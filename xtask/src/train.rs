@@ -709,6 +709,13 @@ fn many<T: Task + 'static>(
         }
     })?;
     progress.finish();
+    let ended = match ended {
+        // Bad sizes or numbers: no training was begun.
+        Some(Err(error)) if !matches!(error, train::Error::Seed { .. }) => {
+            return Err(error).context("training the seeds");
+        }
+        ended => ended,
+    };
     let mut results = std::mem::take(&mut *results.lock().expect("nobody panics with it"));
     results.sort_by_key(|result| result.seed);
     if !args.quiet {

@@ -70,6 +70,7 @@ pub fn run(args: Args) -> Result<()> {
     let groups = args.group.map_or(Group::ALL.to_vec(), |group| vec![group]);
     let workspace = Workspace::here()?;
     let folder = workspace.report_folder();
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let also = args.also.as_deref().map(|cpu| (cpu, workspace.for_cpu(cpu)));
 
     // Drawn on stderr, and not at all where that is no terminal.
@@ -110,16 +111,16 @@ pub fn run(args: Args) -> Result<()> {
     if let (Some(baseline), Some(path)) = (&baseline, &args.baseline) {
         baseline::compare(&mut report, baseline, &shown(path));
     }
-    let written = write(&folder, &report)?;
-
+    // What was measured is said, whatever becomes of the files.
     line(report.markdown());
-    for path in written {
-        line(format!("wrote {}", shown(&path)));
+    let written = write(&folder, &report);
+    for path in written.iter().flatten() {
+        line(format!("wrote {}", shown(path)));
     }
     if args.json {
         line(report.json());
     }
-    Ok(())
+    written.map(drop)
 }
 
 /// What the bench `roofline` prints.

@@ -215,7 +215,7 @@ struct Ended {
 }
 
 /// Runs `cargo xtask` with no more than 16 GiB of addresses; after two seconds a long one gets a
-/// Ctrl-C, and none may take longer than 20 more.
+/// Ctrl-C, and none may take longer than a minute, however busy the machine is.
 fn run(folder: &TempDir, arguments: &[&str], is_long: bool) -> Ended {
     let mut child = Command::new("/bin/sh")
         .args(["-c", "ulimit -v 16777216; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_xtask")])
@@ -240,7 +240,7 @@ fn run(folder: &TempDir, arguments: &[&str], is_long: bool) -> Ended {
             let id = child.id().to_string();
             assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
         }
-        if start.elapsed() > Duration::from_secs(22) {
+        if start.elapsed() > Duration::from_secs(60) {
             child.kill().unwrap(); // which is not how a command ends
         }
         thread::sleep(Duration::from_millis(2));

@@ -23,6 +23,7 @@ use super::spread::Spread;
 use crate::bench::machine::{cpu_model, target_features};
 use crate::bench::process::{finish, last_line};
 use crate::bench::workspace::root;
+use crate::output::line;
 
 /// How often ours runs in a round: it takes milliseconds, where a peer takes seconds.
 const OUR_RUNS: usize = 5;
@@ -121,9 +122,9 @@ pub fn run(examples: usize, rounds: usize, with_torch: bool, json: bool) -> Resu
         peers: contestants.into_iter().map(|c| c.result(&ours)).collect(),
         skipped,
     };
-    print!("{}", report.table());
+    line(report.table().trim_end());
     if json {
-        println!("{}", serde_json::to_string(&report)?);
+        line(serde_json::to_string(&report)?);
     }
     Ok(())
 }

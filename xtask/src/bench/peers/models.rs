@@ -30,6 +30,7 @@ use crate::bench::group::layer_config;
 use crate::bench::machine::{cpu_model, target_features};
 use crate::bench::process::{finish, last_line};
 use crate::bench::workspace::root;
+use crate::output::line;
 
 /// The folders in `benches/peers/models`, ours first, and how many threads they know.
 const RUST_PEERS: [(&str, usize); 4] = [("carry", 2), ("candle", 2), ("burn", 2), ("rust-lstm", 1)];
@@ -173,9 +174,9 @@ pub fn run(cell: Option<&str>, quick: bool, json: bool) -> Result<()> {
     }
     let (cpu, target_features) = (cpu_model(), target_features());
     let report = Report { cpu, target_features, rounds, versions, rows, skipped };
-    print!("{}", report.table());
+    line(report.table().trim_end());
     if json {
-        println!("{}", serde_json::to_string(&report)?);
+        line(serde_json::to_string(&report)?);
     }
     Ok(())
 }
