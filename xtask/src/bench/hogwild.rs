@@ -85,7 +85,7 @@ pub struct Args {
 
 fn loss(text: &str) -> Result<f64, String> {
     let loss = text.parse().ok().filter(|loss: &f64| loss.is_finite() && *loss > 0.0);
-    loss.ok_or_else(|| "a positive, finite number such as 0.5 is needed".to_owned())
+    loss.ok_or_else(|| "a positive, finite number such as 0.05 is needed".to_owned())
 }
 
 /// Options that would have no effect beside others: refused, with the reason.
