@@ -1,5 +1,6 @@
 //! `cargo xtask fuzz`: the readers of files against bytes that mean harm.
 
+use crate::numbers::whole;
 use anyhow::{Context, bail};
 use std::process::{Command, ExitCode};
 
@@ -18,7 +19,8 @@ pub struct Args {
     reader: Option<String>,
 
     /// How long each reader is tried
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, default_value_t = 60, value_parser = whole::<u64>(1..=86_400),
+          allow_negative_numbers = true)]
     seconds: u64,
 }
 

@@ -5,14 +5,13 @@
 use crate::{contents, temporary, trained, xtask_line};
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 /// The ends of the types, and what is not a number.
 const VALUES: [&str; 17] = [
@@ -99,6 +98,7 @@ const NUMBERS: &[(&str, &str, &[&str], &str)] = &[
         "certify --json --study --seeds 0..1 --recipe plain --hidden 2 --workers {}",
     ),
     ("replay", "--tolerance", &[], "replay trace.json --json --tolerance {}"),
+    ("fuzz", "--seconds", &[], "fuzz weights --seconds {}"),
     ("bench peers", "--examples", &[], "bench peers --examples {}"),
     ("bench hogwild", "--threads", &["1024", "1,1025"], "bench hogwild --threads {}"),
     ("bench hogwild", "--push-every", &["1,0"], "bench hogwild --push-every {}"),
@@ -130,6 +130,7 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("bench peers", &["--cell"]),
     ("bench hogwild", &["[SIZE]", "--strategy"]),
     ("race", &[]),
+    ("fuzz", &["[READER]"]),
     ("ci", &[]),
 ];
 
@@ -217,6 +218,8 @@ struct Ended {
 /// Runs `cargo xtask` with no more than 16 GiB of addresses; after two seconds a long one gets a
 /// Ctrl-C, and none may take longer than a minute, however busy the machine is.
 fn run(folder: &TempDir, arguments: &[&str], is_long: bool) -> Ended {
+    // Files, for a pipe that nobody reads meanwhile gets full.
+    let [stdout, stderr] = [(); 2].map(|()| NamedTempFile::new().unwrap());
     let mut child = Command::new("/bin/sh")
         .args(["-c", "ulimit -v 16777216; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_xtask")])
         .args(arguments)
@@ -225,8 +228,8 @@ fn run(folder: &TempDir, arguments: &[&str], is_long: bool) -> Ended {
         .env("PATH", folder.path())
         .env("MALLOC_ARENA_MAX", "2")
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdout(stdout.reopen().unwrap())
+        .stderr(stderr.reopen().unwrap())
         .spawn()
         .unwrap();
     let start = Instant::now();
@@ -245,9 +248,7 @@ fn run(folder: &TempDir, arguments: &[&str], is_long: bool) -> Ended {
         }
         thread::sleep(Duration::from_millis(2));
     };
-    let (mut stdout, mut stderr) = (String::new(), String::new());
-    child.stdout.unwrap().read_to_string(&mut stdout).unwrap();
-    child.stderr.unwrap().read_to_string(&mut stderr).unwrap();
+    let [stdout, stderr] = [stdout, stderr].map(|file| fs::read_to_string(file.path()).unwrap());
     Ended { status, stdout, stderr, was_long }
 }
 
@@ -269,7 +270,7 @@ fn fault(command: &str, ended: &Ended) -> Option<&'static str> {
         }
         Some(0) => None,
         Some(1) if command == "train" => (!says("diverged")).then_some("it failed"),
-        Some(1) if command.starts_with("bench") => {
+        Some(1) if command.starts_with("bench") || command == "fuzz" => {
             (!says("measures nothing")).then_some("it failed")
         }
         // A sum that is wrong, no proof, a replay that is not within.

@@ -78,7 +78,9 @@ fn a_signal_that_comes_twice_at_once_counts_once() {
         let twice = format!("kill -INT {id}; kill -{} {id}", ["INT", "TERM"][n as usize % 2]);
         Command::new("sh").args(["-c", &twice]).status().unwrap();
         let (code, _, stderr) = texts(child.wait_with_output().unwrap());
-        assert_eq!(code, Some(130), "{stderr}");
+        // Of two signals that are pending at once, either may be seen first.
+        let codes = if n % 2 == 0 { [130, 130] } else { [130, 143] };
+        assert!(code.is_some_and(|code| codes.contains(&code)), "{code:?} {stderr}");
         assert!(folder.path().join(format!("run{n}/checkpoint")).exists(), "{n}: {stderr}");
     }
 }
