@@ -49,7 +49,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         cargo.args(["--exact", reader]);
     }
     if !cargo.status().context("cannot start cargo")?.success() {
-        bail!("a reader panicked, or the tests could not be built; it stands above");
+        bail!("a reader fell over an input, or the tests could not be built: see above");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -99,7 +99,7 @@ const NUMBERS: &[(&str, &str, &[&str], &str)] = &[
     ),
     ("replay", "--tolerance", &[], "replay trace.json --json --tolerance {}"),
     ("fuzz", "--seconds", &[], "fuzz weights --seconds {}"),
-    ("bench peers", "--examples", &[], "bench peers --examples {}"),
+    ("bench peers", "--examples", &["1000000", "1000001"], "bench peers --examples {}"),
     ("bench hogwild", "--threads", &["1024", "1,1025"], "bench hogwild --threads {}"),
     ("bench hogwild", "--push-every", &["1,0"], "bench hogwild --push-every {}"),
     ("bench hogwild", "--rate", &["0.1,0"], "bench hogwild --rate {}"),
