@@ -291,8 +291,10 @@ fn every_number_near_the_ends_of_its_type_is_refused_or_means_what_it_says() {
                 Some(rest) => {
                     let plain = TRAIN.split(" --").filter(|part| {
                         let name = part.split(' ').next().unwrap();
-                        !rest.contains(&format!("--{name} "))
-                            && !(rest.contains("--seeds") && ["out", "force"].contains(&name))
+                        let is_given = rest.contains(&format!("--{name} "));
+                        let is_ignored =
+                            rest.contains("--seeds") && ["out", "force"].contains(&name);
+                        !is_given && !is_ignored
                     });
                     format!("{} {rest}", plain.collect::<Vec<_>>().join(" --"))
                 }

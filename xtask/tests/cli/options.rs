@@ -146,7 +146,7 @@ fn the_examples_of_train_add_and_plot_run_as_they_are_written() {
         let output = shell(folder.path(), &line, None);
         assert!(matches!(output.status.code(), Some(0 | 1)) && output.stderr.is_empty(), "{line}");
     }
-    for line in examples("plot").iter() {
+    for line in &examples("plot") {
         assert_code(line, &shell(folder.path(), line, None), 0);
     }
     assert!(folder.path().join("all.svg").exists());
@@ -159,7 +159,7 @@ fn the_examples_of_certify_and_replay_run_as_they_are_written() {
         assert_code(line, &shell(folder.path(), line, None), 0);
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    for line in examples("replay").iter() {
+    for line in &examples("replay") {
         assert_code(line, &shell(root, line, None), 0);
     }
 }
