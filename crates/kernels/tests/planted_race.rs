@@ -3,6 +3,7 @@
 
 use std::cell::UnsafeCell;
 use std::hint::black_box;
+use std::sync::Barrier;
 use std::thread;
 
 struct Unguarded(UnsafeCell<u64>);
@@ -15,10 +16,13 @@ unsafe impl Sync for Unguarded {}
 #[ignore = "races on purpose"]
 fn two_threads_count_in_one_place_and_nothing_orders_them() {
     let count = Unguarded(UnsafeCell::new(0));
+    // The end of one thread orders what another does that starts later.
+    let both_run = Barrier::new(2);
     thread::scope(|scope| {
         for _ in 0..2 {
-            let count = &count;
+            let (count, both_run) = (&count, &both_run);
             scope.spawn(move || {
+                both_run.wait();
                 for _ in 0..1_000 {
                     let place = black_box(count.0.get());
                     // SAFETY: the place is valid for reads and writes; the race with the other thread
