@@ -111,7 +111,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
         Batch, Bits, Finished, LearningRate, Memory, Model, NoCheckpoint, NotEmpty, Optimizer,
         PushEvery, Threads,
     };
-    use model::Error::{Dropout, TooLarge, Zero};
+    use model::Error as Network;
     let is_named = matches!(
         error.downcast_ref(),
         Some(
@@ -125,7 +125,13 @@ fn is_usage(error: &anyhow::Error) -> bool {
                 | Optimizer { .. }
                 | PushEvery
                 | Threads(_)
-                | Model(Zero(_) | TooLarge { .. } | Dropout(_))
+                | Model(
+                    Network::Zero(_)
+                        | Network::TooLarge { .. }
+                        | Network::Dropout(_)
+                        | Network::DropoutOfOneLayer(_)
+                        | Network::Memory { .. }
+                )
         )
     );
     is_named || error.is::<Usage>()

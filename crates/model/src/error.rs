@@ -22,9 +22,9 @@ pub enum Error {
 
     /// The parameters would not fit in memory.
     #[error(
-        "a network of {inputs} inputs, {layers} layers of {hidden} hidden units, {outputs} \
-         outputs and an embedding of {symbols} symbols does not fit in memory; at most {} \
-         parameters do",
+        "a network of {inputs} inputs, {layers} layers of {hidden} hidden units and {outputs} \
+         outputs{} does not fit in memory; at most {} parameters do",
+        if *symbols > 0 { format!(", with an embedding of {symbols} symbols,") } else { String::new() },
         size::MOST_PARAMETERS
     )]
     TooLarge {

@@ -505,6 +505,8 @@ fn values_that_make_no_sense_are_refused_by_name_and_make_no_folder() {
         ("--push-every 2 --strategy serial", &["--push-every", "would be ignored", "--strategy"]),
         ("--push-every 2 --strategy synchronous", &["--push-every", "would be ignored"]),
         ("--strategy fastest", &["--strategy", "auto", "serial", "hogwild"]),
+        ("--cell gru --memory output", &["remembers its outputs", "3 gates"]),
+        ("--bidirectional --memory 3", &["remembers its last inputs", "two directions"]),
         ("--resume run --clip-norm 1", &["--resume", "--clip-norm", "cannot be used"]),
         ("--seeds 0..2 --strategy hogwild", &["--seeds", "--strategy", "cannot be used with"]),
         ("--seeds 0..2 --hidden 1000000000", &["does not fit in memory"]),
