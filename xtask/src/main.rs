@@ -6,6 +6,7 @@ mod add;
 mod bench;
 mod certify;
 mod chart;
+mod children;
 mod ci;
 mod fuzz;
 mod interrupt;
@@ -71,6 +72,10 @@ fn start() -> ExitCode {
         Command::Ci(args) => ci::run(args),
     };
     output::exit_code(result.unwrap_or_else(|error| {
+        if interrupt::is_stopped(&error) {
+            output::warn("stopped");
+            return interrupt::exit_code();
+        }
         let text = format!("{error:#}");
         let lines: Vec<_> = text.lines().map(paths::printable).collect();
         output::warn(format!("error: {}", lines.join("\n")));

@@ -16,10 +16,14 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use sha2::{Digest, Sha256};
+use signal_hook::consts;
+use signal_hook::flag::{register, register_conditional_shutdown};
 use std::fs;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use train::checkpoint::Checkpoint;
@@ -46,7 +50,7 @@ fn fuzz(name: &str, files: &[Vec<u8>], mut read: impl FnMut(&[u8]) -> bool) {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(0);
     let (start, mut inputs, mut taken) = (Instant::now(), 0_u64, 0_u64);
     let mut slowest = Duration::ZERO;
-    while start.elapsed() < limit {
+    while start.elapsed() < limit && !(seconds.is_some() && is_stopped()) {
         let input = input(&mut random, files);
         let begin = Instant::now();
         match catch_unwind(AssertUnwindSafe(|| read(&input))) {
@@ -68,6 +72,25 @@ fn fuzz(name: &str, files: &[Vec<u8>], mut read: impl FnMut(&[u8]) -> bool) {
         slowest.as_secs_f64() * 1e3
     );
 }
+
+/// Was the program told to end? From the first call on, it then says how far it came; a second
+/// signal ends it.
+fn is_stopped() -> bool {
+    static STOPPED: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| {
+        let stopped = Arc::new(AtomicBool::new(false));
+        for signal in SIGNALS {
+            register_conditional_shutdown(signal, 1, Arc::clone(&stopped)).unwrap();
+            register(signal, Arc::clone(&stopped)).unwrap();
+        }
+        stopped
+    });
+    STOPPED.load(Ordering::Relaxed)
+}
+
+#[cfg(unix)]
+const SIGNALS: [i32; 3] = [consts::SIGHUP, consts::SIGINT, consts::SIGTERM];
+#[cfg(not(unix))]
+const SIGNALS: [i32; 2] = [consts::SIGINT, consts::SIGTERM];
 
 fn input(random: &mut impl Rng, files: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = files.choose(random).unwrap().clone();

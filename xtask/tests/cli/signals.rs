@@ -20,14 +20,14 @@ fn start(folder: &TempDir, arguments: &str) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-fn signal(child: &Child, name: &str) {
+pub fn signal(child: &Child, name: &str) {
     let id = child.id().to_string();
     assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
 }
 
 /// Waits until `is_there`.
 #[track_caller]
-fn wait_for(is_there: impl Fn() -> bool) {
+pub fn wait_for(is_there: impl Fn() -> bool) {
     let start = Instant::now();
     while !is_there() {
         assert!(start.elapsed() < Duration::from_secs(60), "it never came");
