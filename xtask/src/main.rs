@@ -8,6 +8,7 @@ mod certify;
 mod chart;
 mod children;
 mod ci;
+mod evaluate;
 mod fuzz;
 mod interrupt;
 mod numbers;
@@ -17,6 +18,7 @@ mod plot;
 mod race;
 mod replay;
 mod runs;
+mod sample;
 mod sanitize;
 mod sanitizer;
 mod train;
@@ -35,8 +37,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Train(train::Args),
+    Train(Box<train::Args>),
     Add(add::Args),
+    Sample(sample::Args),
+    Evaluate(evaluate::Args),
     Certify(certify::Args),
     Replay(replay::Args),
     Plot(plot::Args),
@@ -61,8 +65,10 @@ fn start() -> ExitCode {
         Err(answer) => return show(&printable(answer)),
     };
     let result = match cli.command {
-        Command::Train(args) => train::run(args),
+        Command::Train(args) => train::run(*args),
         Command::Add(args) => add::run(args),
+        Command::Sample(args) => sample::run(args),
+        Command::Evaluate(args) => evaluate::run(args),
         Command::Certify(args) => certify::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Plot(args) => plot::run(args),
@@ -143,7 +149,7 @@ impl std::error::Error for Usage {}
 fn is_usage(error: &anyhow::Error) -> bool {
     use ::train::Error::{
         Batch, Bits, Finished, LearningRate, Memory, Model, NoCheckpoint, NotEmpty, Optimizer,
-        PushEvery, Threads,
+        PushEvery, Task, Threads,
     };
     use model::Error as Network;
     let is_named = matches!(
@@ -158,6 +164,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
                 | Finished(_)
                 | Optimizer { .. }
                 | PushEvery
+                | Task(_)
                 | Threads(_)
                 | Model(
                     Network::Zero(_)

@@ -25,7 +25,12 @@ pub fn line(text: impl AsRef<str>) {
         return;
     }
     let mut stdout = std::io::stdout().lock();
-    match writeln!(stdout, "{}", text.as_ref()).and_then(|()| stdout.flush()) {
+    note(writeln!(stdout, "{}", text.as_ref()).and_then(|()| stdout.flush()));
+}
+
+/// Remembers what became of a write to standard output.
+fn note(written: std::io::Result<()>) {
+    match written {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::BrokenPipe => {
             STDOUT.store(CLOSED, Ordering::Relaxed);
@@ -35,6 +40,16 @@ pub fn line(text: impl AsRef<str>) {
             warn(format!("error: cannot write to standard output: {error}; going on without it"));
         }
     }
+}
+
+/// Writes `bytes` to standard output at once; whether somebody still reads it.
+pub fn raw(bytes: &[u8]) -> bool {
+    if STDOUT.load(Ordering::Relaxed) == OPEN {
+        let mut stdout = std::io::stdout().lock();
+        let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+        note(written);
+    }
+    STDOUT.load(Ordering::Relaxed) == OPEN
 }
 
 /// Prints a line on standard error, if that can be written.

@@ -94,7 +94,7 @@ impl Ibp {
             network: NetworkConfig { bias, ..NetworkConfig::lab(hidden) },
             optimizer: OptimizerConfig::new(Self::LEARNING_RATE, Rule::ADAM),
             strategy: StrategyConfig::SERIAL,
-            run: Extent { examples: Self::EXAMPLES, batch: Self::BATCH, seed },
+            run: Extent::new(Self::EXAMPLES, Self::BATCH, seed),
         }
     }
 
@@ -541,7 +541,7 @@ mod tests {
             let mut pass = Pass::new(model, generator.clone());
             let mut batch = Batch::default();
             // At the end, where ε is largest.
-            let progress = Progress { examples: 100, of: 100, worker: 0, workers: 1 };
+            let progress = Progress { examples: 100, of: 100, batch: 1, worker: 0, workers: 1 };
             let source = Source { generator: &mut generator, count: 3, progress };
             config.task.draw(source, &mut batch);
             let step = |pass: &mut Pass, gradient: &mut Parameters| {
@@ -588,7 +588,7 @@ mod tests {
             let (mut found, mut expected) = (Parameters::zeros(model), Parameters::zeros(model));
             let mut pass = Pass::new(model, generator.clone());
             let mut batch = Batch::default();
-            let progress = Progress { examples: 0, of: 100, worker: 0, workers: 1 };
+            let progress = Progress { examples: 0, of: 100, batch: 1, worker: 0, workers: 1 };
             task.draw(Source { generator: &mut generator, count: 3, progress }, &mut batch);
             task.differentiate(&mut pass, &parameters, &batch, progress, &mut found);
 
@@ -613,7 +613,7 @@ mod tests {
     fn epsilon_grows_between_a_fifth_and_seven_tenths_of_the_examples() {
         let ibp = Ibp::new(12).unwrap();
         let at = |examples, workers| {
-            ibp.epsilon_at(Progress { examples, of: 1_000, worker: 0, workers })
+            ibp.epsilon_at(Progress { examples, of: 1_000, batch: 1, worker: 0, workers })
         };
         assert_eq!([at(0, 1), at(200, 1), at(700, 1), at(1_000, 1)], [0.0, 0.0, 0.05, 0.05]);
         assert!((at(450, 1) - 0.025).abs() < 1e-6 && (at(225, 2) - 0.025).abs() < 1e-6);

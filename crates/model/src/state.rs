@@ -104,6 +104,19 @@ impl State {
         }
     }
 
+    /// Sets the states of `sequence` to zero: it begins anew.
+    ///
+    /// # Panics
+    /// If there is no such sequence.
+    pub fn clear(&mut self, sequence: usize) {
+        assert!(sequence < self.batch, "there is no sequence {sequence} among {}", self.batch);
+        for index in 0..self.config.layers() * self.config.directions() {
+            let (h, c) = self.row_mut(index, sequence);
+            h.fill(0.0);
+            c.fill(0.0);
+        }
+    }
+
     /// B
     pub fn batch(&self) -> usize {
         self.batch

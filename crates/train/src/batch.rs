@@ -48,6 +48,8 @@ pub struct Batch {
     /// Whether each sequence goes on where the one of the same place in the batch before ended:
     /// truncated BPTT. The states are carried over; no gradient is.
     pub is_carried: bool,
+    /// Those of a batch that is carried which begin anew: from states of zero.
+    pub restarts: Vec<usize>,
 }
 
 impl Default for Batch {
@@ -61,6 +63,7 @@ impl Default for Batch {
             target_steps: HeadSteps::Every,
             lengths: None,
             is_carried: false,
+            restarts: Vec::new(),
         }
     }
 }
@@ -197,6 +200,9 @@ impl Batch {
                 return self.columns(range, part);
             }
         }
+        part.restarts.clear();
+        let restarts = self.restarts.iter().filter(|sequence| range.contains(sequence));
+        part.restarts.extend(restarts.map(|sequence| sequence - range.start));
         part.lengths = self.lengths.as_ref().map(|lengths| lengths[range].to_vec());
     }
 }
@@ -252,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_part_that_held_values_holds_symbols_next() {
-        let mut whole = Batch { is_carried: true, ..Batch::default() };
+        let mut whole = Batch { is_carried: true, restarts: vec![0, 1], ..Batch::default() };
         let (symbols, classes) = whole.symbols((2, 3));
         symbols.copy_from_slice(&[1, 2, 3, 4, 5, 6]);
         classes.copy_from_slice(&[2, 3, 4, 5, 6, 7]);
@@ -261,5 +267,6 @@ mod tests {
         assert!(matches!(&part.inputs, Inputs::Symbols(symbols) if *symbols == [2, 5]));
         assert!(matches!(&part.targets, Targets::Classes(classes) if *classes == [3, 6]));
         assert!(part.is_carried && part.lengths.is_none());
+        assert_eq!(part.restarts, [0], "sequence 1 is the first of the part");
     }
 }

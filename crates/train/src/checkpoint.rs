@@ -2,7 +2,7 @@
 //! whole or refused.
 //!
 //! ```text
-//! carry checkpoint 3\n      what it is, and the version of what follows
+//! carry checkpoint 4\n      what it is, and the version of what follows
 //! SHA-256 of the rest       32 bytes
 //! the rest                  Checkpoint, in the format of the crate postcard
 //! ```
@@ -16,12 +16,13 @@ use crate::config::{MOST_THREADS, RunConfig, Strategy, task_name};
 use crate::metrics::Totals;
 use crate::state::State;
 use crate::task::Task;
+use crate::validation::Validation;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::Path;
 
-const TITLE: &[u8] = b"carry checkpoint 3\n";
+const TITLE: &[u8] = b"carry checkpoint 4\n";
 const DIGEST: usize = 32;
 
 /// Everything that a training needs to go on as if it had never stopped.
@@ -39,6 +40,8 @@ pub struct Checkpoint {
     pub metrics_bytes: u64,
     /// The mean loss of the first interval, once there was one.
     pub first_loss: Option<f64>,
+    /// The best parameters so far, for a task that has validation data.
+    pub validation: Validation,
     /// Parameters, the memories of optimizers, and generators.
     pub state: State,
 }
@@ -80,6 +83,9 @@ impl Checkpoint {
         }
         if self.interval.examples >= config.interval() {
             return refuse(format!("holds an interval of {} examples", self.interval.examples));
+        }
+        if !self.validation.fits(self.state.arena.len(), all) {
+            return refuse("holds best parameters of another network or training".to_owned());
         }
         // Before the network is laid out, which may be far larger than the file.
         let found = self.state.arena.len();
@@ -151,6 +157,7 @@ mod tests {
             interval,
             metrics_bytes: 0,
             first_loss: None,
+            validation: Validation::default(),
             state: trainer.state(),
         }
     }

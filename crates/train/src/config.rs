@@ -95,6 +95,8 @@ pub enum FirstWeights {
     Uniform,
     /// As PyTorch's do: see [`model::Parameters::initialised`].
     PyTorch,
+    /// Where somebody put them: those of another run or file.
+    Given,
 }
 
 impl NetworkConfig {
@@ -206,6 +208,16 @@ pub struct Extent {
     pub batch: usize,
     /// What all randomness comes from.
     pub seed: u64,
+    /// End after so many validations in a row that were no better than one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u32>,
+}
+
+impl Extent {
+    /// `examples` examples in batches of `batch` (B), to the end.
+    pub const fn new(examples: u64, batch: usize, seed: u64) -> Self {
+        Self { examples, batch, seed, patience: None }
+    }
 }
 
 /// What a file that leaves a number out means.

@@ -127,6 +127,31 @@ pub enum Error {
         reason: String,
     },
 
+    /// Bytes are no text.
+    #[error(
+        "byte {offset} ({byte:#04x}) is no UTF-8; take the bytes themselves as symbols with \
+         `--unit byte`, or convert the text to UTF-8"
+    )]
+    Utf8 {
+        /// Its place, counted from 0.
+        offset: u64,
+        /// What stands there.
+        byte: u8,
+    },
+
+    /// A file of data is not what a training needs.
+    #[error("{path} {reason}", path = path.display())]
+    Data {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it and what helps, as the rest of a sentence.
+        reason: String,
+    },
+
+    /// What a task was asked makes no sense with its data.
+    #[error("{0}")]
+    Task(String),
+
     /// The folder for a new run is not empty.
     #[error(
         "{path} is not empty; choose another folder, or write over the run in it with --force",

@@ -20,6 +20,8 @@ use crate::run_folder::{RunFolder, RunLock};
 use crate::task::Task;
 use crate::tensorboard::EventFile;
 use crate::trainer::Trainer;
+use crate::validation::Validation;
+use model::Parameters;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
@@ -113,6 +115,31 @@ impl<T: Task> Job<T> {
     pub fn start(config: RunConfig<T>, folder: RunFolder, options: Options) -> Result<Self, Error> {
         memory::check(memory::job_bytes(&config)?)?;
         let trainer = Trainer::new(&config)?;
+        Self::start_with(config, trainer, folder, options)
+    }
+
+    /// [`Job::start`] from the weights `first`, those of another run.
+    ///
+    /// # Errors
+    /// As [`Job::start`], or if they are of another network.
+    pub fn start_from(
+        config: RunConfig<T>,
+        first: &Parameters,
+        folder: RunFolder,
+        options: Options,
+    ) -> Result<Self, Error> {
+        let mut state = Trainer::new(&config)?.state();
+        state.arena = first.arena().to_vec();
+        let trainer = Trainer::from_state(&config, state)?;
+        Self::start_with(config, trainer, folder, options)
+    }
+
+    fn start_with(
+        config: RunConfig<T>,
+        trainer: Trainer<T>,
+        folder: RunFolder,
+        options: Options,
+    ) -> Result<Self, Error> {
         let lock = folder.lock()?;
         let at = Checkpoint {
             config: config.to_toml(),
@@ -121,6 +148,7 @@ impl<T: Task> Job<T> {
             interval: Totals::default(),
             metrics_bytes: 0,
             first_loss: None,
+            validation: Validation::default(),
             state: trainer.state(),
         };
         folder.remove_checkpoint()?; // of a run that is written over
@@ -135,7 +163,8 @@ impl<T: Task> Job<T> {
     pub fn resume(folder: RunFolder, options: Options) -> Result<Self, Error> {
         let lock = folder.lock()?;
         let at = folder.checkpoint()?;
-        let config = at.config(&folder.checkpoint_path())?;
+        let mut config: RunConfig<T> = at.config(&folder.checkpoint_path())?;
+        config.task.prepare()?;
         at.check(&config, &folder.checkpoint_path())?;
         let mut needed = config.clone();
         needed.strategy.threads = at.state.workers.len();
@@ -207,10 +236,14 @@ impl<T: Task> Job<T> {
         }
 
         let outcome = if examples == in_interval {
-            let metrics = self.at.interval.mean(self.at.examples, self.at.seconds);
+            let mut metrics = self.at.interval.mean(self.at.examples, self.at.seconds);
             if let Err(error) = self.check(metrics.loss) {
                 return self.recover(error);
             }
+            let (trainer, examples) = (&self.trainer, self.at.examples);
+            let parameters = trainer.parameters();
+            let validation = &mut self.at.validation;
+            metrics.valid = validation.measure(&self.config, trainer.task(), parameters, examples);
             self.end_interval(metrics)?;
             Advance::Interval(metrics)
         } else if first {
@@ -292,8 +325,8 @@ impl<T: Task> Job<T> {
         Ok(())
     }
 
-    /// Ends a training that is done: the files of a finished run, with `curve` as its
-    /// picture, and no checkpoint any more. The configuration says the learning rate in use at
+    /// Ends a training that is done: the files of a finished run, its best parameters among them,
+    /// with `curve` as its picture, and no checkpoint any more. The configuration says the learning rate in use at
     /// the end.
     ///
     /// # Errors
@@ -303,7 +336,7 @@ impl<T: Task> Job<T> {
     /// If it is not done.
     pub fn finish(&mut self, curve: &str) -> Result<(), Error> {
         assert!(self.is_done(), "{} examples are left", self.left());
-        let parameters = self.trainer.parameters();
+        let parameters = &self.parameters();
         let mut config = self.config.clone();
         config.optimizer.learning_rate = self.trainer.learning_rate();
         let finished = self.folder.finish(&config, &self.metrics_file, curve, parameters);
@@ -315,9 +348,19 @@ impl<T: Task> Job<T> {
         self.folder.remove_checkpoint()
     }
 
-    /// Whether all examples were trained on.
+    /// Whether all examples were trained on, or more of them would not help.
     pub fn is_done(&self) -> bool {
-        self.left() == 0
+        self.left() == 0 || self.at.validation.is_hopeless(self.config.run.patience)
+    }
+
+    /// The best parameters so far; the last, for a task without validation data.
+    pub fn parameters(&self) -> Parameters {
+        self.at.validation.best_or(self.trainer.parameters())
+    }
+
+    /// What the validations came to.
+    pub fn validation(&self) -> &Validation {
+        &self.at.validation
     }
 
     fn left(&self) -> u64 {

@@ -6,6 +6,7 @@ pub mod batch;
 pub mod checkpoint;
 pub mod comparison;
 pub mod config;
+pub mod data_file;
 mod error;
 pub mod job;
 pub mod memory;
@@ -25,6 +26,7 @@ pub mod tensorboard;
 pub mod text;
 pub mod time_to_target;
 pub mod trainer;
+pub mod validation;
 mod worker;
 
 pub use error::Error;

@@ -22,7 +22,8 @@ impl Totals {
     /// examples and `seconds` seconds.
     pub fn mean(&self, examples: u64, seconds: f64) -> Metrics {
         let count = self.examples as f64;
-        Metrics { examples, loss: self.loss / count, error: self.error / count, seconds }
+        let (loss, error) = (self.loss / count, self.error / count);
+        Metrics { examples, loss, error, seconds, valid: None }
     }
 }
 
@@ -54,6 +55,9 @@ pub struct Metrics {
     pub error: f64,
     /// Seconds of training up to its end, without printing and evaluation.
     pub seconds: f64,
+    /// The loss of an example on the validation data, where it was measured at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid: Option<f64>,
 }
 
 /// Metrics that are being written, line by line, in a file that gets its final name when

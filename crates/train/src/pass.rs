@@ -93,8 +93,12 @@ impl Pass {
     #[inline(never)]
     fn run(&mut self, parameters: &Parameters, batch: &Batch) -> Result<(), Error> {
         let config = self.network.config();
-        let start = self.carried.as_ref().filter(|carried| carried.batch() == batch.count);
-        let sequences = batch.sequences(config, start.filter(|_| batch.is_carried))?;
+        let is_next = |carried: &State| batch.is_carried && carried.batch() == batch.count;
+        let mut start = self.carried.take().filter(is_next);
+        if let Some(start) = &mut start {
+            batch.restarts.iter().for_each(|&sequence| start.clear(sequence));
+        }
+        let sequences = batch.sequences(config, start.as_ref())?;
         match &mut self.masks {
             Some(masks) => self.network.run_training(parameters, &sequences, masks),
             None => self.network.run(parameters, &sequences),

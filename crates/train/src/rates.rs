@@ -93,7 +93,7 @@ mod tests {
         ] {
             let threads = if strategy == Strategy::Serial { 1 } else { 2 };
             let strategy_config = StrategyConfig { name: strategy, threads, push_every: 8 };
-            let run = Extent { examples: 8_000, batch, seed: 0 };
+            let run = Extent::new(8_000, batch, 0);
             let config = RunConfig { strategy: strategy_config, run, ..TestTask::lab() };
             assert_eq!(linear_scale(&config), scale);
             let mut count = 0;

@@ -60,7 +60,10 @@ impl State {
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(config.run.seed);
         let parameters = match config.network.start {
             FirstWeights::Uniform => Parameters::uniform(model, &mut generator),
-            FirstWeights::PyTorch => Parameters::initialised(model, &mut generator),
+            // Those that are given stand in the place of any others.
+            FirstWeights::PyTorch | FirstWeights::Given => {
+                Parameters::initialised(model, &mut generator)
+            }
         };
         let worker = |_| {
             let own = generator.clone();

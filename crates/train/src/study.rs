@@ -5,6 +5,7 @@ use crate::config::{Extent, RunConfig};
 use crate::metrics::Totals;
 use crate::strategy::Serial;
 use crate::task::Task;
+use crate::validation::Validation;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::time::Instant;
@@ -18,7 +19,9 @@ pub struct SeedResult<S> {
     pub loss: f64,
     /// How good the trained network is.
     pub score: S,
-    /// The time of the training loop alone.
+    /// Examples trained on: fewer than were asked for where more would not have helped.
+    pub examples: u64,
+    /// The time of the training loop, validations included.
     pub seconds: f64,
 }
 
@@ -39,15 +42,18 @@ pub fn train_seeds<T: Task>(
         let start = Instant::now();
         // interval by interval, as a single training does: the same batches, the same bits
         let (mut done, mut last) = (0, Totals::default());
-        while done < config.run.examples {
+        let mut validation = Validation::default();
+        while done < config.run.examples && !validation.is_hopeless(config.run.patience) {
             last = serial.train(config.interval().min(config.run.examples - done));
             done += last.examples;
+            validation.measure(config, serial.task(), serial.parameters(), done);
         }
         let seconds = start.elapsed().as_secs_f64();
-        let finite = serial.check_finite(config.run.examples, &last);
+        let finite = serial.check_finite(done, &last);
         finite.map_err(|error| Error::Seed { seed, source: Box::new(error) })?;
-        let score = serial.task().evaluate(serial.parameters(), seed);
-        ended(SeedResult { seed, loss: last.loss / last.examples as f64, score, seconds });
+        let score = serial.task().evaluate(&validation.best_or(serial.parameters()), seed);
+        let loss = last.loss / last.examples as f64;
+        ended(SeedResult { seed, loss, score, examples: done, seconds });
         Ok(())
     };
     seeds.into_par_iter().try_for_each(train)

@@ -5,13 +5,16 @@
 
 mod addition;
 mod mean_loss;
+pub mod text;
 
 /// What the engine's own tests train on; which task it is matters to none of them.
 #[cfg(test)]
 pub(crate) use addition::Addition as TestTask;
 pub use addition::{Addition, Pair, Sums, adder, trace};
 pub use mean_loss::MeanLoss;
+pub use text::Text;
 
+use crate::Error;
 use crate::batch::Batch;
 use crate::metrics::Totals;
 use crate::pass::Pass;
@@ -73,6 +76,50 @@ pub trait Task: Clone + Debug + PartialEq + Send + Sync + Serialize + Deserializ
         }
     }
 
+    /// Loads what the task needs beside the fields that `config.toml` says: its data. Called once,
+    /// for a task that was read from such a file.
+    ///
+    /// # Errors
+    /// If that cannot be read, or is not what it was when the task was made.
+    fn prepare(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Whether there is enough to draw from, for so many workers with batches of B examples.
+    ///
+    /// # Errors
+    /// [`Error::Task`], with the remedy.
+    fn check(&self, _workers: usize, _batch: usize) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Examples between two validations; none for a task whose examples never come twice, which
+    /// needs none. With them, a training keeps the parameters that were best, and may end early.
+    fn validate_every(&self) -> Option<u64> {
+        None
+    }
+
+    /// The loss of an example on data that nobody trains on, as [`Task::loss`] has it: what the
+    /// best parameters are chosen by.
+    fn validate(&self, _parameters: &Parameters) -> f64 {
+        f64::NAN
+    }
+
+    /// Something that the network makes, in a line, to be shown now and then.
+    fn illustrate(&self, _parameters: &Parameters) -> Option<String> {
+        None
+    }
+
+    /// A loss in the units that people compare, for a line on the screen.
+    fn in_words(&self, loss: f64) -> String {
+        format!("{loss:.6}")
+    }
+
+    /// What programs are told of the task: its fields, without bulk.
+    fn describe(&self) -> serde_json::Value {
+        serde_json::json!(self)
+    }
+
     /// How good a network is, on examples that a training from `seed` does not draw.
     fn evaluate(&self, parameters: &Parameters, seed: u64) -> Self::Score;
 
@@ -102,6 +149,9 @@ pub trait Score: Clone + Debug + Display + Send + Serialize {
     /// What [`Score::brief`] counts.
     fn heading() -> &'static str;
 
+    /// What seeds are compared by, and its name: the lower the better.
+    fn figure(&self) -> (&'static str, f64);
+
     /// Of `count` networks `perfect` are perfect, in a sentence without its end.
     fn summary(&self, perfect: usize, count: usize) -> String;
 }
@@ -124,6 +174,8 @@ pub struct Progress {
     pub examples: u64,
     /// Examples of the whole training, by all workers.
     pub of: u64,
+    /// B, of all its batches but perhaps the last.
+    pub batch: u64,
     /// Its number, counted from 0 …
     pub worker: usize,
     /// … of so many that draw examples.

@@ -43,17 +43,19 @@ impl EventFile {
         Ok(events)
     }
 
-    /// Adds loss, error and examples a second, at the step `metrics.examples`.
+    /// Adds loss, error, examples a second and the validation loss where there is one, at the step `metrics.examples`.
     ///
     /// # Errors
     /// If they cannot be written.
     pub fn push(&mut self, metrics: &Metrics, examples_per_second: f64) -> Result<(), Error> {
         let mut summary = Vec::new();
-        for (tag, value) in [
+        let scalars = [
             ("loss", metrics.loss),
             ("error", metrics.error),
             ("examples_per_second", examples_per_second),
-        ] {
+        ];
+        let valid = metrics.valid.map(|loss| ("validation_loss", loss));
+        for (tag, value) in scalars.into_iter().chain(valid) {
             let mut scalar = Vec::new();
             bytes_field(&mut scalar, 1, tag.as_bytes());
             scalar.push(2 << 3 | FIXED_32);

@@ -47,7 +47,8 @@ impl<T: Task> HeldOut<T> {
         generator.long_jump();
         let draw = |first: usize| {
             let examples = first as u64;
-            let progress = Progress { examples, of: count as u64, worker: 0, workers: 1 };
+            let progress =
+                Progress { examples, of: count as u64, batch: count as u64, worker: 0, workers: 1 };
             let count = BATCH.min(count - first);
             let mut batch = Batch::default();
             task.draw(Source { generator: &mut generator, count, progress }, &mut batch);

@@ -81,6 +81,7 @@ impl<T: Task> Trainer<T> {
             Strategy::Serial | Strategy::Synchronous => 1,
             Strategy::Hogwild | Strategy::Averaging => threads,
         };
+        config.task.check(peers, config.run.batch)?;
         // As many draw examples as make steps.
         let new = |(n, worker)| Worker::new(&config, model, worker, (n, peers, peers));
         let workers: Vec<_> = workers.into_iter().enumerate().map(new).collect::<Result<_, _>>()?;

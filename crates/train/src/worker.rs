@@ -54,7 +54,8 @@ impl<T: Task> Worker<T> {
         }
         let mut share = Share::new(model, generator.clone());
         share.pass.restore(pass)?;
-        let progress = Progress { examples, of: config.run.examples, worker: number, workers };
+        let (of, batch) = (config.run.examples, batch as u64);
+        let progress = Progress { examples, of, batch, worker: number, workers };
         Ok(Self { task: config.task.clone(), optimizer, generator, progress, share })
     }
 

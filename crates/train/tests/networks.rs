@@ -59,7 +59,7 @@ fn config<T: Task>(task: T, network: NetworkConfig) -> RunConfig<T> {
             schedule: Schedule::Cosine { warmup: 5, steps: 10_000, floor: 0.1 },
         },
         strategy: StrategyConfig::SERIAL,
-        run: Extent { examples: 3_000, batch: 6, seed: 7 },
+        run: Extent::new(3_000, 6, 7),
     }
 }
 
@@ -215,7 +215,8 @@ fn what_is_carried_on_is_what_one_long_pass_holds() {
     let mut batch = train::batch::Batch::default();
     for chunk in 0..5 {
         let mut generator = trainer.state().workers[0].generator.clone();
-        let progress = train::task::Progress { examples: chunk * 6, of: 30, worker: 0, workers: 1 };
+        let progress =
+            train::task::Progress { examples: chunk * 6, of: 30, batch: 6, worker: 0, workers: 1 };
         let source = train::task::Source { generator: &mut generator, count: 6, progress };
         Refrain {}.draw(source, &mut batch);
         let (model::Inputs::Symbols(more), train::batch::Targets::Classes(next)) =

@@ -28,7 +28,8 @@ pub fn loss_curves(title: &str, curves: &[Curve]) -> anyhow::Result<String> {
     // One legend is enough, and a single curve is named by the title.
     seconds.series.iter_mut().for_each(|series| series.name.clear());
     let mut panels = [examples, seconds];
-    if curves.len() == 1 {
+    let has_one_line = curves.iter().all(|curve| curve.metrics.iter().all(|m| m.valid.is_none()));
+    if curves.len() == 1 && has_one_line {
         panels[0].series.iter_mut().for_each(|series| series.name.clear());
     }
     draw(title, (960, 400), &panels)
@@ -51,6 +52,18 @@ fn panel(name: &str, curves: &[Curve], x: impl Fn(&Metrics) -> f64) -> Panel {
             series.push(Series { name: String::new(), colour, shape });
         }
         series.push(Series { name: curve.name.clone(), colour, shape: Shape::Line(points) });
+        let valid = curve.metrics.iter().filter_map(|m| Some((x(m), m.valid?)));
+        let valid: Vec<Point> = valid.filter(|(_, loss)| loss.is_finite()).collect();
+        if !valid.is_empty() {
+            top = valid.iter().fold(top, |top, (_, loss)| top.max(*loss));
+            let name = if curves.len() == 1 {
+                "validation".to_owned()
+            } else {
+                format!("{}: validation", curve.name)
+            };
+            let colour = self::colour(curves.len() + number);
+            series.push(Series { name, colour, shape: Shape::Line(valid) });
+        }
     }
     let axis = |name: &str, end, ticks| Axis {
         name: name.to_owned(),
@@ -79,6 +92,7 @@ mod tests {
 
     fn curve(name: &str, losses: &[f64]) -> Curve {
         let metrics = (1..).zip(losses).map(|(n, &loss)| Metrics {
+            valid: None,
             examples: 500 * n,
             loss,
             error: loss,

@@ -109,7 +109,12 @@ impl OptimizerArgs {
         defaults: &OptimizerConfig,
     ) -> Result<OptimizerConfig, Usage> {
         use Name::{Adam, Adamw, Momentum, Nesterov, Sgd};
-        let name = self.optimizer.unwrap_or(if defaults.rule == Rule::ADAM { Adam } else { Sgd });
+        let default = match defaults.rule {
+            Rule::Sgd(_) => Sgd,
+            Rule::Adam(_) => Adam,
+            Rule::AdamW(_) => Adamw,
+        };
+        let name = self.optimizer.unwrap_or(default);
         let adam = &[Adam, Adamw][..];
         for (option, is_given, owners, text) in [
             (
@@ -130,33 +135,46 @@ impl OptimizerArgs {
             let weight_decay = self.weight_decay.unwrap_or(0.0);
             Rule::Sgd(Descent { momentum, nesterov, weight_decay })
         };
-        let moments = |weight_decay| Moments {
-            beta1: self.beta1.unwrap_or(0.9),
-            beta2: self.beta2.unwrap_or(0.999),
-            epsilon: self.epsilon.unwrap_or(1e-8),
-            weight_decay: self.weight_decay.unwrap_or(weight_decay),
+        let moments = |of_rule: Rule| {
+            let base = match (of_rule, defaults.rule) {
+                (_, Rule::Adam(moments) | Rule::AdamW(moments)) if name == default => moments,
+                (Rule::Adam(moments) | Rule::AdamW(moments), _) => moments,
+                (Rule::Sgd(_), _) => unreachable!("descent has no moments"),
+            };
+            Moments {
+                beta1: self.beta1.unwrap_or(base.beta1),
+                beta2: self.beta2.unwrap_or(base.beta2),
+                epsilon: self.epsilon.unwrap_or(base.epsilon),
+                weight_decay: self.weight_decay.unwrap_or(base.weight_decay),
+            }
         };
-        let learning_rate = self.lr.unwrap_or(if name == Sgd { 0.1 } else { 0.01 });
+        let of_name = if name == Sgd { 0.1 } else { 0.01 };
+        let of_name = if name == default { defaults.learning_rate } else { of_name };
+        let learning_rate = self.lr.unwrap_or(of_name);
         let rule = match name {
             Sgd => descent(0.0, false),
             Momentum => descent(self.momentum.unwrap_or(0.9), false),
             Nesterov => descent(self.momentum.unwrap_or(0.9), true),
-            Adam => Rule::Adam(moments(0.0)),
-            Adamw => Rule::AdamW(moments(0.01)),
+            Adam => Rule::Adam(moments(Rule::ADAM)),
+            Adamw => Rule::AdamW(moments(Rule::ADAM_W)),
         };
         let clip = match (self.clip_norm, self.clip_value) {
             (Some(length), _) => Clip::Norm(length),
             (None, Some(limit)) => Clip::Value(limit),
-            (None, None) => Clip::None,
+            (None, None) => defaults.clip,
         };
-        let schedule = self.schedule(extent)?;
+        let schedule = self.schedule(extent, defaults.schedule)?;
         Ok(OptimizerConfig { learning_rate, rule, clip, schedule })
     }
 
     /// The schedule, whose steps are updates.
-    fn schedule(&self, extent: Extent) -> Result<Schedule, Usage> {
+    fn schedule(&self, extent: Extent, default: Schedule) -> Result<Schedule, Usage> {
         use ScheduleName::{Constant, Cosine, Step};
-        let name = self.schedule.unwrap_or(Constant);
+        let (default, default_warm_up, default_floor) = match default {
+            Schedule::Cosine { warmup, floor, .. } => (Cosine, warmup, floor),
+            Schedule::Constant | Schedule::Step { .. } => (Constant, 0, 0.0),
+        };
+        let name = self.schedule.unwrap_or(default);
         for (option, is_given, owner, text) in [
             ("--decay-every", self.decay_every.is_some(), Step, "step"),
             ("--decay", self.decay.is_some(), Step, "step"),
@@ -177,11 +195,12 @@ impl OptimizerArgs {
                 })?;
                 Schedule::Step { every: updates(every), factor: self.decay.unwrap_or(0.1) }
             }
-            Cosine => Schedule::Cosine {
-                warmup: updates(self.warm_up.unwrap_or(0)),
-                steps: updates(extent.examples),
-                floor: self.floor.unwrap_or(0.0),
-            },
+            Cosine => {
+                let steps = updates(extent.examples);
+                // Of a short training no more than a tenth.
+                let warmup = self.warm_up.map_or(default_warm_up.min(steps / 10), updates);
+                Schedule::Cosine { warmup, steps, floor: self.floor.unwrap_or(default_floor) }
+            }
         })
     }
 }

@@ -37,8 +37,12 @@ const VALUES: [&str; 17] = [
 /// A training of a few milliseconds.
 const TRAIN: &str = "train --quiet --json --bits 1 --hidden 2 --examples 20 --out out --force";
 
+/// The same on a text.
+const TEXT: &str = "train text book.txt --quiet --json --hidden 2 --batch 2 --chunk 4 --examples 20 --out out --force";
+
 /// What takes a number: a command, the option, its own limits beside [`VALUES`], and the rest of a
-/// command line, with `{}` for the number. A line that begins with `train` has [`TRAIN`] for it.
+/// command line, with `{}` for the number. A line that begins with `train` has [`TRAIN`] for it, one
+/// with `train text` [`TEXT`].
 const NUMBERS: &[(&str, &str, &[&str], &str)] = &[
     ("train", "--bits", &["63", "64", "65"], "train --hidden 2 --examples 20 --bits {}"),
     ("train", "--hidden", &[], "train --bits 1 --examples 20 --hidden {}"),
@@ -80,6 +84,17 @@ const NUMBERS: &[(&str, &str, &[&str], &str)] = &[
     ("train", "--hidden", &[], "train --certifiable --batch 4 --hidden {}"),
     ("train", "--batch", &["65536"], "train --certifiable --batch {}"),
     ("train", "--push-every", &[], "train --certifiable --strategy hogwild --push-every {}"),
+    ("train", "--patience", &[], "train text --patience {}"),
+    ("train text", "--chunk", &["65536", "65537", "899"], "train text --chunk {}"),
+    ("train", "--batch", &[], "train text --batch {}"),
+    ("train text", "--epochs", &[], "train text --epochs {}"),
+    ("train text", "--vocabulary", &[], "train text --unit word --vocabulary {}"),
+    ("train text", "--valid", &["1e-9", "0.999"], "train text --valid {}"),
+    ("train text", "--embedding", &[], "train text --embedding {}"),
+    ("sample", "--length", &[], "sample text --length {}"),
+    ("sample", "--temperature", &[], "sample text --length 9 --temperature {}"),
+    ("sample", "--top-k", &[], "sample text --length 9 --top-k {}"),
+    ("sample", "--seed", &[], "sample text --length 9 --seed {}"),
     ("add", "<A>", &["-"], "add {} 1 --run run --json"),
     ("add", "<B>", &["-"], "add 1 {} --run run"),
     ("certify", "--budget", &[], "certify --run bad --json --budget {}"),
@@ -112,7 +127,7 @@ const OTHERS: &[(&str, &[&str])] = &[
     (
         "train",
         &[
-            "[TASK]",
+            "--init",
             "--strategy",
             "--cell",
             "--out",
@@ -122,6 +137,9 @@ const OTHERS: &[(&str, &[&str])] = &[
             "--schedule",
         ],
     ),
+    ("train text", &["<FILE>...", "--unit"]),
+    ("sample", &["[RUN]", "--prompt"]),
+    ("evaluate", &["<FILE>..."]),
     ("add", &["--run"]),
     ("certify", &["--run", "--check", "--biases", "--recipe", "--trials", "--picture"]),
     ("replay", &["<FILE>"]),
@@ -137,8 +155,8 @@ const OTHERS: &[(&str, &[&str])] = &[
 /// Ends only when it is told to, at these and larger numbers.
 fn is_long(option: &str, value: &str) -> bool {
     let most = match option {
-        "--examples" => 1_000_000,
-        "--seeds" => 1_000,
+        "--examples" | "--length" => 1_000_000,
+        "--seeds" | "--epochs" => 1_000,
         _ => return false,
     };
     value.parse::<u64>().is_ok_and(|value| value > most)
@@ -158,7 +176,9 @@ fn listed() -> BTreeSet<(String, String)> {
             match words[..] {
                 [_, ..] if indent == 0 => section = line,
                 ["help", ..] => {}
-                [name, ..] if section == "Commands:" && indent == 2 => {
+                // `train` by itself, under another name.
+                ["addition", ..] if section == "Tasks:" => {}
+                [name, ..] if ["Commands:", "Tasks:"].contains(&section) && indent == 2 => {
                     commands.push(format!("{command} {name}").trim().to_owned());
                 }
                 [name] if section == "Arguments:" && indent == 2 => {
@@ -173,7 +193,11 @@ fn listed() -> BTreeSet<(String, String)> {
             }
         }
     }
-    all
+    // What every task of `train` takes is told once.
+    let common = |option: &String| all.contains(&("train".to_owned(), option.clone()));
+    let own =
+        |(command, option): &&(String, String)| !command.starts_with("train ") || !common(option);
+    all.iter().filter(own).cloned().collect()
 }
 
 #[test]
@@ -198,6 +222,9 @@ fn workplace() -> TempDir {
     let trace =
         concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/train/tests/fixtures/lab-seed-0.json");
     fs::copy(trace, folder.path().join("trace.json")).unwrap();
+    fs::write(folder.path().join("book.txt"), "It was a dark night. ".repeat(50)).unwrap();
+    let text = TEXT.replace("--json ", "").replace("--out out --force", "--out text");
+    xtask_line(&folder, &text).success();
     // Benches and rivals are not built: what cargo and python3 would do is nobody's number here.
     for name in ["cargo", "python3"] {
         let program = folder.path().join(name);
@@ -264,12 +291,12 @@ fn fault(command: &str, ended: &Ended) -> Option<&'static str> {
         Some(2) if !stderr.starts_with("error: ") || !stdout.is_empty() => Some("no plain error"),
         Some(2) if !REMEDIES.iter().any(|text| says(text)) => Some("no remedy"),
         Some(2) => None,
-        Some(0) if command == "train" || command == "certify" => {
+        Some(0) if command.starts_with("train") || command == "certify" => {
             let object = serde_json::from_str::<serde_json::Value>(stdout.trim_end());
             (stdout.lines().count() != 1 || object.is_err()).then_some("no JSON object")
         }
         Some(0) => None,
-        Some(1) if command == "train" => (!says("diverged")).then_some("it failed"),
+        Some(1) if command.starts_with("train") => (!says("diverged")).then_some("it failed"),
         Some(1) if command.starts_with("bench") || command == "fuzz" => {
             (!says("measures nothing")).then_some("it failed")
         }
@@ -289,11 +316,16 @@ fn every_number_near_the_ends_of_its_type_is_refused_or_means_what_it_says() {
             let line = match line.strip_prefix("train ") {
                 // The last of an option that is given twice would be refused.
                 Some(rest) => {
-                    let plain = TRAIN.split(" --").filter(|part| {
+                    let (base, rest) = match rest.strip_prefix("text ") {
+                        Some(rest) => (TEXT, rest),
+                        None => (TRAIN, rest),
+                    };
+                    let plain = base.split(" --").filter(|part| {
                         let name = part.split(' ').next().unwrap();
                         let is_given = rest.contains(&format!("--{name} "));
-                        let is_ignored =
-                            rest.contains("--seeds") && ["out", "force"].contains(&name);
+                        let is_ignored = rest.contains("--seeds")
+                            && ["out", "force"].contains(&name)
+                            || rest.contains("--epochs") && name == "examples";
                         !is_given && !is_ignored
                     });
                     format!("{} {rest}", plain.collect::<Vec<_>>().join(" --"))

@@ -61,7 +61,7 @@ impl OldConfig {
             network: NetworkConfig { bias: self.bias, ..NetworkConfig::lab(self.hidden) },
             optimizer: OptimizerConfig { learning_rate, rule, clip, schedule },
             strategy: StrategyConfig { name, threads, push_every },
-            run: Extent { examples, batch, seed },
+            run: Extent::new(examples, batch, seed),
         })
     }
 }

@@ -85,7 +85,7 @@ impl Addition {
             network: NetworkConfig::lab(hidden),
             optimizer: OptimizerConfig::new(0.1, Rule::SGD),
             strategy: StrategyConfig::SERIAL,
-            run: Extent { examples: 10_000, batch: 1, seed: 0 },
+            run: Extent::new(10_000, 1, 0),
         })
     }
 
@@ -284,7 +284,13 @@ mod tests {
         let task = Addition::new(11).unwrap();
         for count in [1, 2, 63, 64, 65, 130] {
             let [mut generator, mut same] = [(); 2].map(|()| Xoshiro256PlusPlus::seed_from_u64(3));
-            let progress = Progress { examples: 0, of: count as u64, worker: 0, workers: 1 };
+            let progress = Progress {
+                examples: 0,
+                of: count as u64,
+                batch: count as u64,
+                worker: 0,
+                workers: 1,
+            };
             let (mut drawn, mut encoded) = (Batch::default(), Batch::default());
             task.draw(Source { generator: &mut generator, count, progress }, &mut drawn);
             let pairs: Vec<_> = (0..count).map(|_| task.sample(&mut same)).collect();

@@ -28,7 +28,8 @@ impl MeanLoss {
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
         generator.long_jump();
         let mut pass = Pass::new(parameters.config(), generator.clone());
-        let progress = Progress { examples: 0, of: examples as u64, worker: 0, workers: 1 };
+        let count = examples as u64;
+        let progress = Progress { examples: 0, of: count, batch: count, worker: 0, workers: 1 };
         let mut batch = Batch::default();
         task.draw(Source { generator: &mut generator, count: examples, progress }, &mut batch);
         let y = match pass.infer(parameters, &batch) {
@@ -59,6 +60,10 @@ impl Score for MeanLoss {
 
     fn heading() -> &'static str {
         "held-out loss"
+    }
+
+    fn figure(&self) -> (&'static str, f64) {
+        ("held_out_loss", self.held_out_loss)
     }
 
     fn summary(&self, perfect: usize, count: usize) -> String {

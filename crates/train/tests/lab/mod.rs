@@ -52,7 +52,7 @@ impl Lab {
             network: NetworkConfig { bias: self.bias, ..NetworkConfig::lab(self.hidden) },
             optimizer: OptimizerConfig { learning_rate, rule, clip, schedule },
             strategy: StrategyConfig { name, threads, push_every },
-            run: Extent { examples, batch, seed },
+            run: Extent::new(examples, batch, seed),
         }
     }
 }

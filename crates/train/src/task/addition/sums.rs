@@ -61,6 +61,10 @@ impl Score for Sums {
         "sums right"
     }
 
+    fn figure(&self) -> (&'static str, f64) {
+        ("sums_wrong", (self.total - self.correct) as f64)
+    }
+
     fn summary(&self, perfect: usize, count: usize) -> String {
         let tried = if self.exhaustive { "possible" } else { "sampled" };
         format!("{perfect} of {count} seeds add every {tried} sum rightly")

@@ -116,7 +116,7 @@ impl Trace {
             task,
             network: NetworkConfig::lab(self.hidden),
             optimizer: OptimizerConfig::new(self.learning_rate as f32, Rule::SGD),
-            run: Extent { examples: self.pairs.len() as u64, batch: 1, seed: 0 },
+            run: Extent::new(self.pairs.len() as u64, 1, 0),
             ..Addition::lab()
         };
         let model = config.network.config(&task)?;

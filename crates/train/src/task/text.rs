@@ -1,0 +1,545 @@
+//! A text of your own: the next symbol, from all that came before.
+//!
+//! ```text
+//! training   B streams, each somewhere in the text, that go on chunk after chunk
+//!            an example = T symbols of a stream, and for each the one that follows
+//! loss       −(1/T) Σ_t ln P(the one that follows): nats a symbol
+//! ```
+//!
+//! The states are carried from chunk to chunk, and no gradient is: truncated backpropagation through
+//! time (Williams and Peng, *An Efficient Gradient-Based Algorithm for On-Line Training of
+//! Recurrent Network Trajectories*, 1990). A stream that comes to where the next one began goes on,
+//! and behind the end of the text it goes on at its beginning. Now and then one starts from zero,
+//! at any place: else a network would never see the state that every use of it begins with.
+
+mod corpus;
+mod ngram;
+mod sampler;
+mod vocabulary;
+
+pub use corpus::{Corpus, Symbols};
+pub use ngram::{NGrams, ORDER};
+pub use sampler::Sampler;
+pub use vocabulary::{Encoded, UNKNOWN, Unit, Vocabulary};
+
+use super::{Score, Source, Task};
+use crate::Error;
+use crate::batch::{Batch, Targets};
+use crate::config::{Extent, NetworkConfig, RunConfig, Strategy, StrategyConfig};
+use crate::data_file::DataFile;
+use crate::metrics::Totals;
+use crate::optimizer::{Clip, Moments, OptimizerConfig, Rule, Schedule};
+use crate::text::thousands;
+use model::loss::{Terms, softmax_cross_entropy};
+use model::{Cell, Head, HeadActivation, HeadSteps, Network, Parameters, Sequences, State};
+use rand::Rng;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::f64::consts::LN_2;
+use std::fmt::{Display, Formatter};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A stream starts from zero at one chunk in so many, in the mean.
+const RESTART: u64 = 32;
+
+/// A text is validated in so many streams side by side, in blocks that cores share …
+const VALID_STREAMS: usize = 32;
+const VALID_BLOCK: usize = 16;
+/// … of so many symbols each, at most.
+const VALID_STEPS: usize = 1 << 13;
+/// Steps of a pass of validation.
+const PASS_STEPS: usize = 128;
+
+/// How a text is read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// What a symbol is.
+    pub unit: Unit,
+    /// The most words that are known.
+    pub vocabulary: usize,
+    /// T, the symbols of an example.
+    pub chunk: usize,
+    /// The share of the text, its last part, that is not trained on.
+    pub valid: f64,
+}
+
+impl Default for Reading {
+    /// Characters, in chunks of 64, the last tenth for validation.
+    fn default() -> Self {
+        Self { unit: Unit::Char, vocabulary: 10_000, chunk: 64, valid: 0.1 }
+    }
+}
+
+/// The next symbol of a text.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Text {
+    files: Vec<DataFile>,
+    chunk: usize,
+    valid: f64,
+    /// Of an n-gram model on the validation part: see [`NGrams`].
+    baseline_nats: f64,
+    vocabulary: Vocabulary,
+    /// None of a task that was read from a file and not prepared.
+    #[serde(skip)]
+    corpus: Option<Arc<Corpus>>,
+}
+
+impl PartialEq for Text {
+    /// The text itself is known by its digest.
+    fn eq(&self, other: &Self) -> bool {
+        let fields = |text: &Self| (text.chunk, text.valid, text.baseline_nats);
+        (&self.files, &self.vocabulary) == (&other.files, &other.vocabulary)
+            && fields(self) == fields(other)
+    }
+}
+
+impl Text {
+    /// Reads the text in `paths`, one behind the other.
+    ///
+    /// # Errors
+    /// If a file cannot be read, is empty, or is not of `reading.unit`; if the text is too short
+    /// for a chunk in each part, or has one symbol alone; if `reading.valid` is not above 0 and
+    /// below 1, or a size is 0.
+    pub fn open(paths: &[PathBuf], reading: Reading) -> Result<Self, Error> {
+        let Reading { unit, vocabulary, chunk, valid } = reading;
+        if !(valid > 0.0 && valid < 1.0) {
+            return Err(Error::Task(format!(
+                "a validation part of {valid} of the text makes no sense; give a share above 0 and \
+                 below 1, such as 0.1"
+            )));
+        }
+        if chunk == 0 || vocabulary == 0 || paths.is_empty() {
+            return Err(Error::Task("a text needs a file, a chunk and a vocabulary".to_owned()));
+        }
+        let (mut files, mut bytes) = (Vec::new(), Vec::new());
+        for path in paths {
+            let (file, more) = DataFile::read(path)?;
+            if unit != Unit::Byte
+                && let Err(error) = Vocabulary::of(Unit::Char, &more, 0)
+            {
+                return Err(Error::Data {
+                    path: path.clone(),
+                    reason: format!("is no text: {error}"),
+                });
+            }
+            files.push(file);
+            if bytes.is_empty() { bytes = more } else { bytes.extend(more) }
+        }
+        let cut = cut(&bytes, valid, unit);
+        let known = if unit == Unit::Word { &bytes[..cut] } else { &bytes[..] };
+        let vocabulary = Vocabulary::of(unit, known, vocabulary)?;
+        let corpus = corpus(&vocabulary, &bytes, cut)?;
+        let place = || paths[0].display();
+        let is_one = match unit {
+            Unit::Char => vocabulary.len() < 2,
+            Unit::Byte => bytes.iter().all(|&byte| byte == bytes[0]),
+            Unit::Word => vocabulary.len() <= 2 && corpus.unknown == 0,
+        };
+        if is_one && !corpus.train.is_empty() {
+            return Err(Error::Task(format!(
+                "{} holds one {} alone, {:?}, and there is nothing to tell apart; give a text with \
+                 several",
+                place(),
+                unit.name(),
+                vocabulary.decode(&[corpus.train.at(0)])
+            )));
+        }
+        drop(bytes);
+        let (train, held) = (corpus.train.len(), corpus.valid.len());
+        if train <= chunk || held < 2 {
+            return Err(Error::Task(format!(
+                "{} has {} {}s to train on and {} to validate, too few for chunks of {chunk}; give a \
+                 longer text or a smaller --chunk",
+                place(),
+                thousands(train as u64),
+                unit.name(),
+                thousands(held as u64)
+            )));
+        }
+        let corpus = Some(Arc::new(corpus));
+        let mut text = Self { files, chunk, valid, baseline_nats: 0.0, vocabulary, corpus };
+        text.baseline_nats = text.baseline();
+        Ok(text)
+    }
+
+    /// The loss of an n-gram model of the training part on what is validated.
+    fn baseline(&self) -> f64 {
+        let Corpus { train, valid, .. } = self.corpus();
+        let (model, _) = NGrams::of(self.vocabulary.len(), train.part(0..train.len()));
+        let streams = self.valid_streams();
+        let loss = |start: usize| {
+            // The first symbol of a stream is given, and not asked for.
+            let all = model.loss(valid.part(start..start + streams.steps + 1));
+            all - model.loss(valid.part(start..start + 1))
+        };
+        let losses: Vec<f64> = (0..streams.count).map(|n| loss(n * streams.apart)).collect();
+        losses.iter().sum::<f64>() / (streams.count * streams.steps) as f64
+    }
+
+    /// A training of this text that is likely to go well.
+    ///
+    /// An LSTM of 256 units, Adam with a cosine schedule, gradients clipped by their norm; about
+    /// 16 million symbols, but at least once and at most fifty times through the text.
+    pub fn training(self) -> RunConfig<Self> {
+        let epoch = self.examples_of_an_epoch();
+        let examples = (SYMBOLS / self.chunk as u64).clamp(epoch, 50 * epoch);
+        let updates = examples.div_ceil(BATCH as u64);
+        let warmup = WARM_UP.min(updates / 10);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let name = if threads == 1 { Strategy::Serial } else { Strategy::Synchronous };
+        RunConfig {
+            task: self,
+            network: NetworkConfig::new(Cell::Lstm, 256),
+            optimizer: OptimizerConfig {
+                learning_rate: LEARNING_RATE,
+                rule: Rule::Adam(Moments { beta2: BETA_2, ..ADAM }),
+                clip: Clip::Norm(CLIP),
+                schedule: Schedule::Cosine { warmup, steps: updates, floor: FLOOR },
+            },
+            strategy: StrategyConfig { name, threads, push_every: 1 },
+            run: Extent::new(examples, BATCH, 0),
+        }
+    }
+
+    /// Examples that show each symbol of the training part about once.
+    pub fn examples_of_an_epoch(&self) -> u64 {
+        (self.corpus().train.len() as u64).div_ceil(self.chunk as u64)
+    }
+
+    /// The symbols.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    /// The files that it is in.
+    pub fn files(&self) -> &[DataFile] {
+        &self.files
+    }
+
+    /// The loss of an n-gram model on the validation part, in nats a symbol.
+    pub fn baseline_nats(&self) -> f64 {
+        self.baseline_nats
+    }
+
+    /// The text.
+    ///
+    /// # Panics
+    /// If this was read from a file and not prepared.
+    pub fn corpus(&self) -> &Corpus {
+        self.corpus.as_ref().expect("a task that was read from a file is prepared before its use")
+    }
+
+    /// Some symbols that the network writes, at a temperature of 0.8, from the end of a line on.
+    ///
+    /// # Errors
+    /// If the network cannot run step by step: see [`model::Stream::new`].
+    pub fn sample(
+        &self,
+        parameters: Parameters,
+        length: usize,
+        seed: u64,
+    ) -> Result<String, Error> {
+        let mut sampler = Sampler::new(parameters, 0.8, usize::MAX, seed)?;
+        sampler.read(self.first_symbol())?;
+        let symbols: Vec<u32> = (0..length).map(|_| sampler.write()).collect();
+        Ok(self.vocabulary.decode(&symbols))
+    }
+
+    /// What a text begins behind: the end of a line, if there is one.
+    pub fn first_symbol(&self) -> u32 {
+        let end = self.vocabulary.encode(b"\n").unwrap_or_default();
+        end.symbols.first().copied().unwrap_or(0)
+    }
+
+    /// The mean loss of a network on `symbols`, in nats, from zero states on: of each but the
+    /// first, from all before it.
+    ///
+    /// # Panics
+    /// If there are fewer than two symbols, one is not in the vocabulary, or the network is of
+    /// another.
+    pub fn loss_on(&self, parameters: &Parameters, symbols: &Symbols) -> f64 {
+        let steps = symbols.len() - 1;
+        let streams = Streams { count: 1, steps, apart: 0 };
+        streams.loss(parameters, symbols, 0..1) / steps as f64
+    }
+
+    fn valid_streams(&self) -> Streams {
+        let asked = self.corpus().valid.len() - 1;
+        let count = VALID_STREAMS.min(asked.div_ceil(PASS_STEPS)).max(1);
+        let apart = asked / count;
+        Streams { count, steps: apart.min(VALID_STEPS), apart }
+    }
+}
+
+/// About so many symbols are trained on.
+const SYMBOLS: u64 = 16_000_000;
+const BATCH: usize = 32;
+const LEARNING_RATE: f32 = 4e-3;
+const ADAM: Moments = Moments { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 };
+const BETA_2: f64 = 0.99;
+const CLIP: f32 = 1.0;
+const WARM_UP: u64 = 100;
+const FLOOR: f64 = 0.01;
+
+/// Parts of a text, `apart` symbols from each other, side by side.
+struct Streams {
+    count: usize,
+    steps: usize,
+    apart: usize,
+}
+
+impl Streams {
+    /// The loss of the streams `range`, summed, in nats. The states are carried from pass to pass.
+    fn loss(&self, parameters: &Parameters, text: &Symbols, range: std::ops::Range<usize>) -> f64 {
+        let (config, count) = (parameters.config(), range.len());
+        let mut network = Network::new(config);
+        let mut state = State::zeros(config, count);
+        let (mut symbols, mut classes, mut dy) = (Vec::new(), Vec::new(), Vec::new());
+        let mut loss = 0.0;
+        for first in (0..self.steps).step_by(PASS_STEPS) {
+            let steps = PASS_STEPS.min(self.steps - first);
+            symbols.clear();
+            classes.clear();
+            for t in first..first + steps {
+                let places = range.clone().map(|n| n * self.apart + t);
+                symbols.extend(places.clone().map(|place| text.at(place)));
+                classes.extend(places.map(|place| text.at(place + 1)));
+            }
+            let sequences = Sequences::of_symbols(config, &symbols, steps, count)
+                .and_then(|sequences| sequences.starting_from(&state))
+                .expect("symbols of the vocabulary");
+            let y = network.infer(parameters, &sequences);
+            dy.resize(y.len(), 0.0);
+            let terms = Terms::all(steps, count, config.outputs());
+            let sum = softmax_cross_entropy(&terms, y, &classes, &mut dy);
+            loss += f64::from(sum.expect("symbols of the vocabulary"));
+            state = network.state();
+        }
+        loss
+    }
+}
+
+/// Where `bytes` are cut so that about the share `valid` lies behind: between two characters, and
+/// of words between two of them.
+fn cut(bytes: &[u8], valid: f64, unit: Unit) -> usize {
+    let cut = (bytes.len() as f64 * (1.0 - valid)) as usize;
+    let is_between = |&place: &usize| match unit {
+        Unit::Byte => true,
+        Unit::Char => bytes.get(place).is_none_or(|byte| byte & 0xc0 != 0x80),
+        Unit::Word => bytes.get(place).is_none_or(u8::is_ascii_whitespace),
+    };
+    (cut..=bytes.len()).find(is_between).unwrap_or(bytes.len())
+}
+
+/// The two parts of `bytes`, which are cut at `cut`.
+fn corpus(vocabulary: &Vocabulary, bytes: &[u8], cut: usize) -> Result<Corpus, Error> {
+    let unknown_word = (vocabulary.unit() == Unit::Word).then_some(0);
+    let mut unknown = 0;
+    let mut part = |bytes: &[u8]| -> Result<Symbols, Error> {
+        let mut symbols = Symbols::with_room(vocabulary.len(), bytes.len());
+        vocabulary.each(bytes, |number, _| {
+            unknown += u64::from(number.is_none());
+            number.or(unknown_word).into_iter().for_each(|symbol| symbols.push(symbol));
+        })?;
+        symbols.shrink();
+        Ok(symbols)
+    };
+    let (train, valid) = (part(&bytes[..cut])?, part(&bytes[cut..])?);
+    Ok(Corpus { train, valid, unknown })
+}
+
+impl Task for Text {
+    const NAME: &'static str = "text";
+
+    type Score = TextScore;
+
+    fn io(&self) -> (usize, Head) {
+        let (outputs, activation) = (self.vocabulary.len(), HeadActivation::Identity);
+        (outputs, Head { outputs, bias: true, steps: HeadSteps::Every, activation })
+    }
+
+    fn steps(&self) -> usize {
+        self.chunk
+    }
+
+    fn prepare(&mut self) -> Result<(), Error> {
+        let mut bytes = Vec::new();
+        for file in &self.files {
+            bytes.extend(file.read_again()?);
+        }
+        let cut = cut(&bytes, self.valid, self.vocabulary.unit());
+        self.corpus = Some(Arc::new(corpus(&self.vocabulary, &bytes, cut)?));
+        Ok(())
+    }
+
+    fn check(&self, workers: usize, batch: usize) -> Result<(), Error> {
+        let (train, streams) = (self.corpus().train.len(), workers.saturating_mul(batch));
+        if train / self.chunk >= streams {
+            return Ok(());
+        }
+        Err(Error::Task(format!(
+            "a text of {} {}s to train on is too short for {} streams with chunks of {} (--batch times \
+             the workers of hogwild or averaging, and --chunk); give a longer text, or smaller ones",
+            thousands(train as u64),
+            self.vocabulary.unit().name(),
+            thousands(streams as u64),
+            self.chunk
+        )))
+    }
+
+    fn draw(&self, source: Source<'_>, batch: &mut Batch) {
+        let Source { generator, count, progress } = source;
+        let text = &self.corpus().train;
+        let (steps, len) = (self.chunk, text.len());
+        let streams = progress.batch as usize * progress.workers;
+        let first = progress.worker * progress.batch as usize;
+        let done = u128::from(progress.examples / progress.batch) * steps as u128;
+        let (symbols, classes) = batch.symbols((steps, count));
+        for n in 0..count {
+            let begin = (first + n) as u128 * len as u128 / streams as u128;
+            let mut place = ((begin + done) % len as u128) as usize;
+            let mut symbol = text.at(place);
+            for row in 0..steps {
+                place = if place + 1 == len { 0 } else { place + 1 };
+                let next = text.at(place);
+                symbols[row * count + n] = symbol;
+                classes[row * count + n] = next;
+                symbol = next;
+            }
+        }
+        batch.is_carried = true;
+        batch.target_steps = HeadSteps::Every;
+        batch.restarts.clear();
+        batch.restarts.extend((0..count).filter(|_| generator.next_u64() % RESTART == 0));
+    }
+
+    /// The mean over the T symbols of an example; the error is the same in bits.
+    fn loss(&self, batch: &Batch, y: &[f32], dy: &mut [f32]) -> Totals {
+        let Targets::Classes(classes) = &batch.targets else {
+            panic!("a batch of text holds classes");
+        };
+        let terms = Terms::all(batch.steps, batch.count, self.vocabulary.len());
+        let sum = softmax_cross_entropy(&terms, y, classes, dy).expect("symbols of the vocabulary");
+        let mean = 1.0 / batch.steps as f32;
+        dy.iter_mut().for_each(|dy| *dy *= mean);
+        let loss = f64::from(sum) / batch.steps as f64;
+        Totals { examples: batch.count as u64, loss, error: loss / LN_2 }
+    }
+
+    /// So that validation takes some 5 % of the time: a symbol of it costs a third of one that is
+    /// trained on.
+    fn validate_every(&self) -> Option<u64> {
+        let Streams { count, steps, .. } = self.valid_streams();
+        Some((count * steps) as u64 * 20 / 3 / self.chunk as u64 + 1)
+    }
+
+    fn validate(&self, parameters: &Parameters) -> f64 {
+        let streams = self.valid_streams();
+        let blocks = (0..streams.count).step_by(VALID_BLOCK);
+        let blocks: Vec<_> = blocks.map(|n| n..(n + VALID_BLOCK).min(streams.count)).collect();
+        let loss = |range| streams.loss(parameters, &self.corpus().valid, range);
+        let losses: Vec<f64> = blocks.into_par_iter().map(loss).collect();
+        losses.iter().sum::<f64>() / (streams.count * streams.steps) as f64
+    }
+
+    fn illustrate(&self, parameters: &Parameters) -> Option<String> {
+        let length = if self.vocabulary.unit() == Unit::Word { 16 } else { 72 };
+        let text = self.sample(parameters.clone(), length, 0).ok()?;
+        Some(text.escape_debug().to_string())
+    }
+
+    fn in_words(&self, loss: f64) -> String {
+        match self.vocabulary.unit() {
+            Unit::Word => format!("{loss:.4} nats, perplexity {:.1}", loss.exp()),
+            Unit::Char | Unit::Byte => format!("{loss:.4} nats, {:.3} bits", loss / LN_2),
+        }
+    }
+
+    fn describe(&self) -> serde_json::Value {
+        json!({
+            "unit": self.vocabulary.unit(),
+            "symbols": self.vocabulary.len(),
+            "chunk": self.chunk,
+            "baseline_nats": self.baseline_nats,
+        })
+    }
+
+    fn evaluate(&self, parameters: &Parameters, _seed: u64) -> TextScore {
+        TextScore {
+            valid_loss: self.validate(parameters),
+            baseline_nats: self.baseline_nats,
+            unit: self.vocabulary.unit(),
+        }
+    }
+
+    fn aim(&self) -> String {
+        format!("tell the next {}", self.vocabulary.unit().name())
+    }
+}
+
+/// How well a network tells the next symbol.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextScore {
+    /// On the validation part, in nats a symbol.
+    pub valid_loss: f64,
+    /// Of an n-gram model on the same.
+    pub baseline_nats: f64,
+    /// What a symbol is.
+    pub unit: Unit,
+}
+
+impl Serialize for TextScore {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let &Self { valid_loss, baseline_nats, .. } = self;
+        let all = json!({
+            "valid_loss": valid_loss,
+            "valid_bits": valid_loss / LN_2,
+            "baseline_nats": baseline_nats,
+        });
+        all.serialize(serializer)
+    }
+}
+
+impl Display for TextScore {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let &Self { valid_loss, baseline_nats, unit } = self;
+        let unit = unit.name();
+        write!(
+            f,
+            "The validation part costs {valid_loss:.4} nats a {unit}, {:.3} bits",
+            valid_loss / LN_2
+        )?;
+        if unit == Unit::Word.name() {
+            write!(f, ", a perplexity of {:.1}", valid_loss.exp())?;
+        }
+        write!(f, "; {ORDER}-grams cost {baseline_nats:.4} nats.")
+    }
+}
+
+impl Score for TextScore {
+    fn is_perfect(&self) -> bool {
+        self.valid_loss < self.baseline_nats
+    }
+
+    fn brief(&self) -> String {
+        format!("{:.4}", self.valid_loss)
+    }
+
+    fn heading() -> &'static str {
+        "validation loss"
+    }
+
+    fn figure(&self) -> (&'static str, f64) {
+        ("valid_loss", self.valid_loss)
+    }
+
+    fn summary(&self, perfect: usize, count: usize) -> String {
+        format!(
+            "{perfect} of {count} seeds are better than {ORDER}-grams ({:.4} nats)",
+            self.baseline_nats
+        )
+    }
+}
