@@ -110,7 +110,7 @@ fn operands(a: Operand, b: Operand) -> anyhow::Result<[BigUint; 2]> {
         Operand::Number(number) => Ok(number),
         Operand::Line => {
             let (text, line) = lines.next().expect("there are as many lines");
-            let number = decimal(text.trim_end());
+            let number = decimal(text.trim());
             number.map_err(|error| Usage(format!("line {line} of standard input: {error}")))
         }
     };

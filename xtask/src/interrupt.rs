@@ -106,14 +106,18 @@ pub fn say_waiting(what: &str) {
 
 #[cfg(unix)]
 mod signals {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
     use signal_hook::iterator::Signals;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
 
     pub const HANG_UP: i32 = SIGHUP;
 
     pub struct Listener(Signals);
 
     pub fn listen() -> std::io::Result<Listener> {
+        // Who catches it is told of a file that grows beyond a limit by whoever writes it.
+        signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         let all =
             if is_hang_up_ignored() { &[SIGINT, SIGTERM][..] } else { &[SIGINT, SIGTERM, SIGHUP] };
         Signals::new(all).map(Listener)

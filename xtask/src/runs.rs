@@ -1,6 +1,7 @@
 //! Where runs lie that nobody named a folder for: in `runs/`, looked for upwards from the current
 //! folder, but no further than to the root of the workspace or repository.
 
+use crate::output::warn;
 use crate::paths::shown;
 use std::env;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ pub fn folder(says: bool) -> PathBuf {
         return RUNS.into();
     }
     if says {
-        eprintln!("using the runs in {}", shown(&found));
+        warn(format!("using the runs in {}", shown(&found)));
     }
     found
 }

@@ -65,7 +65,9 @@ fn exit() -> ! {
 
 #[cfg(not(unix))]
 fn say(text: &str) {
-    eprint!("{text}");
+    use std::io::Write;
+    // Nobody may be there to read it.
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 #[cfg(not(unix))]

@@ -244,7 +244,12 @@ impl<T: Task> Job<T> {
             let parameters = trainer.parameters();
             let validation = &mut self.at.validation;
             metrics.valid = validation.measure(&self.config, trainer.task(), parameters, examples);
-            self.end_interval(metrics)?;
+            if let Err(error) = self.end_interval(metrics) {
+                // All but a line of metrics is kept, if that can be; the first error is told.
+                self.at.interval = Totals::default();
+                let _ = self.checkpoint();
+                return Err(error);
+            }
             Advance::Interval(metrics)
         } else if first {
             Advance::First

@@ -248,6 +248,28 @@ fn a_closed_or_full_standard_output_ends_no_command() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn a_file_that_may_not_grow_ends_a_training_with_a_checkpoint() {
+    let folder = temporary();
+    let arguments = "train --hidden 4 --examples 100000 --quiet --out run";
+    let output = Command::new("sh")
+        // 8 KiB: more than a checkpoint of so small a network, less than 200 lines of metrics
+        .args(["-c", "ulimit -f 16; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_xtask")])
+        .args(arguments.split(' '))
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let (code, _, stderr) = texts(output);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.starts_with("error: cannot write run/metrics.jsonl.unfinished: "), "{stderr}");
+    assert_eq!(xtask_line(&folder, "train --resume run --quiet").success(), "");
+    assert_eq!(names(&folder.path().join("run")), RUN_FILES);
+    let lines = fs::read_to_string(folder.path().join("run/metrics.jsonl")).unwrap();
+    // The one that could not be written is missing.
+    assert_eq!(lines.lines().count(), 199);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn a_standard_error_that_cannot_be_written_ends_no_command() {
     let folder = temporary();
     let full = || File::options().write(true).open("/dev/full").unwrap();
@@ -259,4 +281,15 @@ fn a_standard_error_that_cannot_be_written_ends_no_command() {
     assert!(folder.path().join("run/checkpoint").exists());
     let output = command(&folder, &["plot", "none"]).stderr(full()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
+
+    // Where it would say which runs it takes.
+    fs::create_dir_all(folder.path().join("below")).unwrap();
+    fs::create_dir(folder.path().join(".git")).unwrap();
+    xtask_line(&folder, "train --quiet --out runs/0001").success();
+    let add = command(&folder, &["add", "1", "2"])
+        .current_dir(folder.path().join("below"))
+        .stderr(full())
+        .output()
+        .unwrap();
+    assert_eq!((add.status.code(), add.stdout.is_empty()), (Some(0), false));
 }
