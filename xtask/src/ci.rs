@@ -1,5 +1,6 @@
 //! `cargo xtask ci`: the checks that a change must pass.
 
+use crate::children;
 use crate::output::line;
 use anyhow::{Context, bail};
 use std::process::{Command, ExitCode};
@@ -31,11 +32,11 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         let command = format!("cargo {}", arguments.join(" "));
         line(format!("{name}: {command}"));
-        let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(arguments)
-            .env("RUSTDOCFLAGS", "-D warnings")
-            .status()
-            .with_context(|| format!("cannot start `{command}`"))?;
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = children::status(
+            Command::new(cargo).args(arguments).env("RUSTDOCFLAGS", "-D warnings"),
+        )
+        .with_context(|| format!("cannot start `{command}`"))?;
         if !status.success() {
             bail!("{name}: `{command}` failed; mend what it printed above");
         }

@@ -1,5 +1,6 @@
 //! `cargo xtask fuzz`: the readers of files against bytes that mean harm.
 
+use crate::children;
 use crate::numbers::whole;
 use anyhow::{Context, bail};
 use std::process::{Command, ExitCode};
@@ -7,7 +8,7 @@ use std::process::{Command, ExitCode};
 /// Try the readers of files with changed and random bytes: none may panic
 ///
 /// Runs the tests of xtask/tests/fuzz.rs, which every test run tries for a moment, for longer; each
-/// prints how many inputs it was given. An input that a reader panics at is kept and named.
+/// prints how many inputs it was given, also when it is stopped before. An input that a reader panics at is kept and named.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -48,7 +49,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(reader) = &args.reader {
         cargo.args(["--exact", reader]);
     }
-    if !cargo.status().context("cannot start cargo")?.success() {
+    if !children::status(&mut cargo).context("cannot start cargo")?.success() {
         bail!("a reader fell over an input, or the tests could not be built: see above");
     }
     Ok(ExitCode::SUCCESS)

@@ -82,6 +82,23 @@ pub fn unless_asked<T: Send + 'static>(
     }
 }
 
+/// Why something did not come to its end: the program was asked to end.
+#[derive(Debug)]
+pub struct Stopped;
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("stopped by a signal")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+/// Is that the reason?
+pub fn is_stopped(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<Stopped>())
+}
+
 /// Says that the work waits for `what` to end.
 pub fn say_waiting(what: &str) {
     warn(format!("stopping when {what}; Ctrl-C again ends at once"));

@@ -6,6 +6,7 @@ mod add;
 mod bench;
 mod certify;
 mod chart;
+mod children;
 mod ci;
 mod evaluate;
 mod fuzz;
@@ -22,6 +23,7 @@ mod sanitize;
 mod sanitizer;
 mod train;
 
+use clap::error::ContextValue;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -60,7 +62,7 @@ fn main() -> ExitCode {
 fn start() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(answer) => return show(&answer),
+        Err(answer) => return show(&printable(answer)),
     };
     let result = match cli.command {
         Command::Train(args) => train::run(*args),
@@ -77,11 +79,43 @@ fn start() -> ExitCode {
         Command::Ci(args) => ci::run(args),
     };
     output::exit_code(result.unwrap_or_else(|error| {
+        if interrupt::is_stopped(&error) {
+            output::warn("stopped");
+            return interrupt::exit_code();
+        }
         let text = format!("{error:#}");
         let lines: Vec<_> = text.lines().map(paths::printable).collect();
         output::warn(format!("error: {}", lines.join("\n")));
         ExitCode::from(if is_usage(&error) { 2 } else { 1 })
     }))
+}
+
+/// `answer` with the control characters of a command line escaped: nothing that a terminal obeys.
+fn printable(mut answer: clap::Error) -> clap::Error {
+    let found: Vec<_> = answer.context().map(|(kind, value)| (kind, value.clone())).collect();
+    for (kind, value) in found {
+        let escaped = match value {
+            ContextValue::String(text) => ContextValue::String(paths::printable(&text)),
+            ContextValue::Strings(texts) => {
+                ContextValue::Strings(texts.iter().map(|text| paths::printable(text)).collect())
+            }
+            // Tips, which may repeat a word.
+            ContextValue::StyledStrs(texts) => {
+                let escape = |text: clap::builder::StyledStr| {
+                    let plain = text.to_string();
+                    if plain.contains(char::is_control) {
+                        paths::printable(&plain).into()
+                    } else {
+                        text
+                    }
+                };
+                ContextValue::StyledStrs(texts.into_iter().map(escape).collect())
+            }
+            _ => continue,
+        };
+        answer.insert(kind, escaped);
+    }
+    answer
 }
 
 /// Shows help, or what is wrong with a command line.

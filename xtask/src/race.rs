@@ -8,6 +8,7 @@
 //! for a plain one: those of `kernels::relaxed` are meant, and only what else is shared is
 //! looked at. Either has to find a race that was planted first.
 
+use crate::children;
 use crate::output::line;
 use crate::sanitizer::{Sanitizer, TARGET, cargo, check, finds, has_sources};
 use anyhow::{Context, bail};
@@ -120,20 +121,19 @@ const PLANTED: [&str; 6] = ["--package", "kernels", "--test", "planted_race", "-
 /// that nothing orders.
 fn drd(arguments: &[&str]) -> anyhow::Result<Vec<String>> {
     let runner = "valgrind --tool=drd --quiet --fullpath-after= --check-stack-var=yes";
-    let output = cargo()
+    let mut tests = cargo();
+    tests
         .arg("test")
         .args(arguments)
         // valgrind knows no AVX-512
         .env("RUSTFLAGS", "-C target-cpu=x86-64-v3")
         .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", runner)
-        .env("CARGO_TARGET_DIR", "target/x86-64-v3")
-        .output()
-        .context("cannot start cargo")?;
-    let report = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() {
-        bail!("the tests failed under DRD:\n{}{report}", String::from_utf8_lossy(&output.stdout));
+        .env("CARGO_TARGET_DIR", "target/x86-64-v3");
+    let output = children::output(&mut tests, None).context("cannot start cargo")?;
+    if !output.status.is_some_and(|status| status.success()) {
+        bail!("the tests failed under DRD:\n{}{}", output.stdout, output.stderr);
     }
-    Ok(conflicts(&report))
+    Ok(conflicts(&output.stderr))
 }
 
 /// Where DRD saw conflicts, if that is in the workspace: the innermost file that is not the

@@ -2,6 +2,7 @@
 //!
 //! A stable toolchain ships the runtimes, and takes the unstable options where it is told to.
 
+use crate::children;
 use crate::output::line;
 use anyhow::{Context, bail};
 use std::process::Command;
@@ -101,11 +102,12 @@ pub fn cargo() -> Command {
 /// If it does not, or could not be built.
 pub fn finds(name: &str, planted: &str, command: &mut Command) -> anyhow::Result<()> {
     line(format!("{name}: {planted}"));
-    let build = command.output().with_context(|| format!("cannot start {name}"))?;
-    let text = String::from_utf8_lossy(&build.stdout) + String::from_utf8_lossy(&build.stderr);
+    let build = children::output(command, None).with_context(|| format!("cannot start {name}"))?;
+    let is_success = build.status.is_some_and(|status| status.success());
+    let text = build.stdout + &build.stderr;
     // Built, begun, and ended by the tool.
     let is_found = text.contains("running 1 test") && text.contains(&format!("{name}: "));
-    if build.status.success() || !is_found {
+    if is_success || !is_found {
         bail!("{name} does not find {planted}, or could not be built:\n{text}");
     }
     line("found, as it should be");
@@ -118,7 +120,7 @@ pub fn finds(name: &str, planted: &str, command: &mut Command) -> anyhow::Result
 /// If it fails or cannot be started.
 pub fn check(name: &str, command: &mut Command) -> anyhow::Result<()> {
     line(name);
-    let status = command.status().with_context(|| format!("cannot start: {name}"))?;
+    let status = children::status(command).with_context(|| format!("cannot start: {name}"))?;
     if !status.success() {
         bail!("{name}: failed; what it printed stands above");
     }

@@ -11,24 +11,28 @@
 //! longer, and says how many inputs each was given. An input that a reader panics at is kept.
 
 use certify::ibp::Ibp;
-use model::weights;
+use model::{Cell, weights};
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use sha2::{Digest, Sha256};
+use signal_hook::consts;
+use signal_hook::flag::{register, register_conditional_shutdown};
 use std::fs;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use train::checkpoint::Checkpoint;
-use train::config::{RunConfig, Strategy, StrategyConfig};
+use train::config::{NetworkConfig, RunConfig, Strategy, StrategyConfig};
 use train::job::{Every, Job, OnDivergence, Options};
-use train::optimizer::Rule;
+use train::optimizer::{Clip, Rule, Schedule};
 use train::run_folder::RunFolder;
-use train::task::Addition;
 use train::task::trace::Trace;
+use train::task::{Addition, Task};
 
 /// How long each reader is tried: set by `cargo xtask fuzz`.
 const SECONDS: &str = "CARRY_FUZZ_SECONDS";
@@ -46,7 +50,7 @@ fn fuzz(name: &str, files: &[Vec<u8>], mut read: impl FnMut(&[u8]) -> bool) {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(0);
     let (start, mut inputs, mut taken) = (Instant::now(), 0_u64, 0_u64);
     let mut slowest = Duration::ZERO;
-    while start.elapsed() < limit {
+    while start.elapsed() < limit && !(seconds.is_some() && is_stopped()) {
         let input = input(&mut random, files);
         let begin = Instant::now();
         match catch_unwind(AssertUnwindSafe(|| read(&input))) {
@@ -68,6 +72,25 @@ fn fuzz(name: &str, files: &[Vec<u8>], mut read: impl FnMut(&[u8]) -> bool) {
         slowest.as_secs_f64() * 1e3
     );
 }
+
+/// Was the program told to end? From the first call on, it then says how far it came; a second
+/// signal ends it.
+fn is_stopped() -> bool {
+    static STOPPED: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| {
+        let stopped = Arc::new(AtomicBool::new(false));
+        for signal in SIGNALS {
+            register_conditional_shutdown(signal, 1, Arc::clone(&stopped)).unwrap();
+            register(signal, Arc::clone(&stopped)).unwrap();
+        }
+        stopped
+    });
+    STOPPED.load(Ordering::Relaxed)
+}
+
+#[cfg(unix)]
+const SIGNALS: [i32; 3] = [consts::SIGHUP, consts::SIGINT, consts::SIGTERM];
+#[cfg(not(unix))]
+const SIGNALS: [i32; 2] = [consts::SIGINT, consts::SIGTERM];
 
 fn input(random: &mut impl Rng, files: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = files.choose(random).unwrap().clone();
@@ -198,7 +221,18 @@ fn configs() -> Vec<RunConfig<Addition>> {
     let mut averaging = lab.clone();
     averaging.strategy = StrategyConfig { name: Strategy::Averaging, threads: 2, push_every: 3 };
     averaging.network.layers = 2;
-    vec![lab, adam, averaging]
+    averaging.network.dropout = 0.25;
+    let mut hogwild = lab.clone();
+    hogwild.network = NetworkConfig { bidirectional: true, ..NetworkConfig::new(Cell::Lstm, 3) };
+    hogwild.optimizer.clip = Clip::Norm(1.0);
+    hogwild.strategy = StrategyConfig { name: Strategy::Hogwild, threads: 2, push_every: 3 };
+    let mut synchronous = lab.clone();
+    synchronous.network = NetworkConfig::new(Cell::Gru, 3);
+    synchronous.optimizer.schedule = Schedule::Cosine { warmup: 2, steps: 9, floor: 0.1 };
+    synchronous.run.batch = 4;
+    synchronous.strategy =
+        StrategyConfig { name: Strategy::Synchronous, threads: 2, push_every: 1 };
+    vec![lab, adam, averaging, hogwild, synchronous]
 }
 
 #[test]
@@ -334,6 +368,26 @@ fn checkpoints() {
         let _ = checkpoint.task_name(&scratch.path);
         let _ = fs::remove_file(folder.join("metrics.jsonl.unfinished"));
         let run = RunFolder::unfinished(folder).unwrap();
-        Job::<Addition>::resume(run, options).is_ok()
+        let Ok(mut job) = Job::<Addition>::resume(run, options) else { return false };
+        if is_small(job.config()) {
+            for _ in 0..ADVANCES {
+                if job.is_done() || job.advance().is_err() {
+                    break;
+                }
+            }
+        }
+        true
     });
+}
+
+/// Each trains for twice as long as the one before.
+const ADVANCES: u32 = 3;
+
+/// Does a training go on within milliseconds? A batch may be large, and honest.
+fn is_small(config: &RunConfig<Addition>) -> bool {
+    let network = &config.network;
+    let units = (2 * network.layers as u64).saturating_mul(network.hidden as u64);
+    let examples = config.round().min(config.run.examples);
+    let work = examples.saturating_mul(config.task.steps() as u64).saturating_mul(units);
+    work <= 1 << 15 && config.run.batch <= 1 << 10
 }

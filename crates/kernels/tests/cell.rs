@@ -947,3 +947,117 @@ fn the_gradient_of_a_cell_state_that_is_forgotten_goes_to_zero() {
     }
     assert!((50..200).contains(&steps));
 }
+
+/// W_rec `[16, G·16]` with `value` from each unit to the gate `gate` of the same unit.
+fn to_itself(gates: usize, gate: usize, value: f32) -> Vec<f32> {
+    let mut w_rec = vec![0.0; GROUP * gates * GROUP];
+    (0..GROUP).for_each(|unit| w_rec[unit * gates * GROUP + column(gates, gate, unit)] = value);
+    w_rec
+}
+
+#[test]
+fn states_of_elman_cells_that_decay_go_to_zero_by_every_way() {
+    const STEPS: usize = 400;
+    let walk = Walk { steps: STEPS, batch: 1, direction: Direction::Forward };
+    let w_rec = to_itself(1, 0, 0.9);
+    let w_rec = MatRef::new(&w_rec, GROUP, GROUP);
+    for (nonlinearity, sign) in
+        [(Nonlinearity::Tanh, 1.0), (Nonlinearity::Tanh, -1.0), (Nonlinearity::Relu, 1.0)]
+    {
+        let start = [sign * 1e-35_f32; GROUP];
+        let mut h = vec![0.0; STEPS * GROUP];
+        let view = MatMut::new(&mut h, STEPS, GROUP);
+        elman::forward_steps(nonlinearity, walk, w_rec, MatRef::from_row(&start), view);
+        let mut before = start;
+        for after in h.chunks(GROUP) {
+            let exact = 0.9 * before[0];
+            let expected = if exact.is_subnormal() { 0.0 } else { exact };
+            // One rounding of tanh.
+            let near = (after[0] - expected).abs() <= 2.0 * f32::EPSILON * exact.abs();
+            assert!(near && !after[0].is_subnormal(), "{:e}, not {expected:e}", after[0]);
+            let mut by_step = [0.0; GROUP];
+            let weights =
+                CellWeights { w_in: MatRef::new(&[], 0, GROUP), w_rec, b_in: None, b_rec: None };
+            elman::step(
+                nonlinearity,
+                weights,
+                MatRef::new(&[], 1, 0),
+                MatRef::from_row(&before),
+                MatMut::from_row(&mut by_step),
+            );
+            let mut by_row = before.map(|h| 0.9 * h);
+            elman::forward(nonlinearity, GROUP, MatMut::from_row(&mut by_row));
+            assert_eq!(after, by_step);
+            assert_eq!(after, by_row);
+            before.copy_from_slice(after);
+        }
+        assert_eq!(before, [0.0; GROUP]);
+    }
+}
+
+#[test]
+fn gradients_that_vanish_on_the_way_through_many_steps_go_to_zero() {
+    const STEPS: usize = 400;
+    let walk = Walk { steps: STEPS, batch: 1, direction: Direction::Forward };
+    // From the last step alone.
+    let mut last = vec![0.0; STEPS * GROUP];
+    last[(STEPS - 1) * GROUP..].fill(1e-35_f32);
+    let filled = |gates: usize, values: &[f32]| -> Vec<f32> {
+        let block = values.iter().flat_map(|&value| [value; GROUP]);
+        (0..STEPS).flat_map(|_| block.clone()).collect::<Vec<_>>()[..STEPS * gates * GROUP].to_vec()
+    };
+    let zeros = vec![0.0; STEPS * GROUP];
+    let nothing = || MatRef::new(&zeros, STEPS, GROUP);
+    let row = MatRef::from_row(&zeros[..GROUP]);
+    let gone = |name: &str, dh: &[f32], start: &[f32]| {
+        let counted = dh.iter().filter(|dh| **dh != 0.0).count() / GROUP;
+        assert!((20..200).contains(&counted), "{name}: {counted} steps");
+        assert_eq!(start, [0.0; GROUP], "{name}");
+    };
+
+    let (mut dz, mut start) = (last.clone(), [1.0; GROUP]);
+    let w_rec = to_itself(1, 0, 0.9);
+    elman::backward_steps(
+        Nonlinearity::Tanh,
+        walk,
+        MatRef::new(&w_rec, GROUP, GROUP),
+        nothing(),
+        MatMut::new(&mut dz, STEPS, GROUP),
+        MatMut::from_row(&mut start),
+    );
+    gone("Elman", &dz, &start);
+
+    // r = 0, z = 0.9, n = 0: dh_before = 0.9·dh
+    let (mut zx, mut zh) = (filled(3, &[0.0, 0.9, 0.0]), filled(3, &[0.0; 3]));
+    let (mut dh, mut start) = (last.clone(), [1.0; GROUP]);
+    gru::backward_steps(
+        walk,
+        MatRef::new(&to_itself(3, 0, 0.0), GROUP, 3 * GROUP),
+        row,
+        gru::StepsBackward {
+            zx: MatMut::new(&mut zx, STEPS, 3 * GROUP),
+            zh: MatMut::new(&mut zh, STEPS, 3 * GROUP),
+            h: nothing(),
+            dh: MatMut::new(&mut dh, STEPS, GROUP),
+        },
+        MatMut::from_row(&mut start),
+    );
+    gone("GRU", &dh, &start);
+
+    // i = 1, f = 0, g = 0, o = ½: dz_g = dh/2, and dh_before = 1.8·dz_g
+    let mut gates = filled(4, &[1.0, 0.0, 0.0, 0.5]);
+    let (mut dh, mut start, mut dc) = (last, [1.0; GROUP], [0.0; GROUP]);
+    lstm::backward_steps(
+        walk,
+        MatRef::new(&to_itself(4, 2, 1.8), GROUP, 4 * GROUP),
+        row,
+        lstm::StepsBackward {
+            gates: MatMut::new(&mut gates, STEPS, 4 * GROUP),
+            c: nothing(),
+            h: nothing(),
+            dh: MatMut::new(&mut dh, STEPS, GROUP),
+        },
+        lstm::StartBackward { dh: MatMut::from_row(&mut start), dc: MatMut::from_row(&mut dc) },
+    );
+    gone("LSTM", &dh, &start);
+}

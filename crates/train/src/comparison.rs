@@ -135,43 +135,66 @@ impl<T: Task> Comparison<'_, T> {
     }
 
     /// Chooses the rates, trains all, and returns a row for each contestant, in their order.
-    /// `trained` is called after each training, with what it belonged to.
+    /// `trained` is called after each training, with what it belonged to, and says whether to go on.
+    ///
+    /// Where it does not, there are rows of those contestants whose rate is chosen, with the seeds
+    /// that all have trained on. Where these are none, a row has no targets and no examples.
     ///
     /// # Errors
     /// If the configuration makes no sense, or threads cannot be started.
     ///
     /// # Panics
     /// If there are no contestants, rates, targets or seeds.
-    pub fn run(&self, mut trained: impl FnMut(&str)) -> Result<Vec<Row>, Error> {
+    pub fn run(&self, mut trained: impl FnMut(&str) -> bool) -> Result<Vec<Row>, Error> {
         let mut configs = Vec::new();
         for &contestant in self.contestants {
             let mut config = contestant.configure(self.config);
             let what = format!("tuning {}", contestant.name());
             let tried = || trained(&what);
             let rate = choose(&config, self.rates, self.goal, self.held_out, tried)?;
+            let Some(rate) = rate else { return Ok(self.rows(configs, &[])) };
             config.optimizer.learning_rate = rate;
             configs.push(config);
         }
-        let mut outcomes = vec![Vec::new(); configs.len()];
+        // Of each seed, those of all contestants.
+        let mut outcomes = Vec::new();
         for seed in 0..self.seeds {
             let what = format!("seed {seed}");
-            for (config, outcomes) in configs.iter().zip(&mut outcomes) {
+            let mut of_seed = Vec::new();
+            let mut goes_on = true;
+            for config in &configs {
+                if !goes_on {
+                    break;
+                }
                 let run = Extent { seed, ..config.run };
                 let config = RunConfig { run, ..config.clone() };
-                outcomes.push(time_to_target(&config, self.goal, self.held_out)?);
-                trained(&what);
+                of_seed.push(time_to_target(&config, self.goal, self.held_out)?);
+                goes_on = trained(&what);
+            }
+            if of_seed.len() == configs.len() {
+                outcomes.push(of_seed);
+            }
+            if !goes_on {
+                break;
             }
         }
-        let serial = outcomes[0].clone();
-        let rows = self.contestants.iter().zip(configs).zip(outcomes);
-        let row = |((&contestant, config), outcomes): ((_, RunConfig<T>), Vec<Outcome>)| Row {
+        Ok(self.rows(configs, &outcomes))
+    }
+
+    /// The contestants of `configs`, with the outcomes of each seed.
+    fn rows(&self, configs: Vec<RunConfig<T>>, outcomes: &[Vec<Outcome>]) -> Vec<Row> {
+        let of = |n: usize| outcomes.iter().map(|seed| seed[n].clone()).collect::<Vec<_>>();
+        let row = |(n, (&contestant, config)): (usize, (_, RunConfig<T>))| Row {
             contestant,
             learning_rate: config.optimizer.learning_rate,
-            examples_per_second: median(&of_each(&outcomes, Outcome::rate)),
-            targets: self.targets(&outcomes, &serial),
-            outcomes,
+            examples_per_second: match of_each(&of(n), Outcome::rate) {
+                rates if rates.is_empty() => 0.0,
+                rates => median(&rates),
+            },
+            targets: if outcomes.is_empty() { Vec::new() } else { self.targets(&of(n), &of(0)) },
+            outcomes: of(n),
         };
-        Ok(rows.map(row).collect())
+        self.contestants.iter().zip(configs).enumerate().map(row).collect()
     }
 
     fn targets(&self, outcomes: &[Outcome], serial: &[Outcome]) -> Vec<Target> {
@@ -272,7 +295,14 @@ mod tests {
             held_out: &HeldOut::new(TestTask::new(8).unwrap(), 100),
         };
         let mut said = Vec::new();
-        let rows = comparison.run(|what| said.push(what.to_owned())).unwrap();
+        let run_until = |said: &mut Vec<String>, count: usize| {
+            let trained = |what: &str| {
+                said.push(what.to_owned());
+                said.len() < count
+            };
+            comparison.run(trained).unwrap()
+        };
+        let rows = run_until(&mut said, usize::MAX);
         assert_eq!(said.len() as u64, comparison.trainings());
         assert_eq!(said[0], "tuning serial, N = 1, K = 1");
         assert_eq!(said[said.len() - 4..], ["seed 0", "seed 0", "seed 1", "seed 1"]);
@@ -284,5 +314,18 @@ mod tests {
             assert!(row.targets[0].median <= row.last().median, "{row:?}");
         }
         assert_eq!(rows[0].last().gain, Some(1.0));
+
+        // Stopped before both rates are chosen; in a seed; after the last training of one.
+        for (count, [contestants, seeds]) in [(9, [1, 0]), (17, [2, 0]), (19, [2, 1]), (18, [2, 1])]
+        {
+            let mut said = Vec::new();
+            let rows = run_until(&mut said, count);
+            assert_eq!((said.len(), rows.len()), (count, contestants));
+            for row in &rows {
+                let targets = if seeds == 0 { 0 } else { 2 };
+                assert_eq!((row.outcomes.len(), row.targets.len()), (seeds, targets), "{count}");
+                assert_eq!(row.learning_rate, 0.5, "{row:?}");
+            }
+        }
     }
 }

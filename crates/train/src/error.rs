@@ -53,7 +53,7 @@ pub enum Error {
     /// The training would not fit in memory.
     #[error(
         "the training needs {} of memory, and {} are available; give fewer units (`--hidden`, \
-         `--layers`), a smaller `--batch`, or fewer `--threads`",
+         `--layers`), a smaller `--batch` or fewer `--threads`, or free some",
         crate::text::bytes(*needed), crate::text::bytes(*available)
     )]
     Memory {

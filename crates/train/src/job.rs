@@ -14,6 +14,7 @@
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::config::RunConfig;
+use crate::memory;
 use crate::metrics::{Metrics, MetricsFile, Totals};
 use crate::run_folder::{RunFolder, RunLock};
 use crate::task::Task;
@@ -109,8 +110,10 @@ impl<T: Task> Job<T> {
     /// A training from the start, in a folder that no other process trains in.
     ///
     /// # Errors
-    /// If `config` makes no sense, or the folder cannot be written or is in use.
+    /// If `config` makes no sense or needs more memory than there is, or the folder cannot be
+    /// written or is in use.
     pub fn start(config: RunConfig<T>, folder: RunFolder, options: Options) -> Result<Self, Error> {
+        memory::check(memory::job_bytes(&config)?)?;
         let trainer = Trainer::new(&config)?;
         Self::start_with(config, trainer, folder, options)
     }
@@ -155,13 +158,17 @@ impl<T: Task> Job<T> {
     /// The training whose checkpoint lies in `folder`, from there on.
     ///
     /// # Errors
-    /// If there is none, it cannot be used, or another process trains in the folder.
+    /// If there is none, it cannot be used or needs more memory than there is, or another process
+    /// trains in the folder.
     pub fn resume(folder: RunFolder, options: Options) -> Result<Self, Error> {
         let lock = folder.lock()?;
         let at = folder.checkpoint()?;
         let mut config: RunConfig<T> = at.config(&folder.checkpoint_path())?;
         config.task.prepare()?;
         at.check(&config, &folder.checkpoint_path())?;
+        let mut needed = config.clone();
+        needed.strategy.threads = at.state.workers.len();
+        memory::check(memory::job_bytes(&needed)?)?;
         let trainer = Trainer::from_state(&config, at.state.clone())?;
         Self::new(config, trainer, at, folder, lock, options)
     }

@@ -34,6 +34,14 @@ pub fn job_bytes<T: Task>(config: &RunConfig<T>) -> Result<u64, Error> {
     Ok(bytes(sizes.trainer() + states))
 }
 
+/// Bytes that a [`crate::trainer::Trainer`] of `config` takes: see the module.
+///
+/// # Errors
+/// If the network of `config` makes no sense.
+pub fn trainer_bytes<T: Task>(config: &RunConfig<T>) -> Result<u64, Error> {
+    Ok(bytes(Sizes::new(config)?.trainer()))
+}
+
 /// Bytes that `count` serial trainings of `config` side by side take, without a job.
 ///
 /// # Errors

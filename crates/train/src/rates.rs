@@ -37,7 +37,8 @@ pub fn trials(rates: usize) -> u64 {
 /// `config` says reaches the last target of `goal` soonest, times [`linear_scale`].
 ///
 /// The mean counts, in which a single seed that never arrives is ∞; where that is so for all
-/// rates it is the first. One rate alone is taken without a trial. `tried` is called after each.
+/// rates it is the first. One rate alone is taken without a trial. `tried` is called after each, and
+/// says whether to go on; where it does not, there is none.
 ///
 /// # Errors
 /// If `config` makes no sense, or threads cannot be started.
@@ -49,13 +50,13 @@ pub fn choose<T: Task>(
     rates: &[f32],
     goal: &Goal,
     held_out: &HeldOut<T>,
-    mut tried: impl FnMut(),
-) -> Result<f32, Error> {
+    mut tried: impl FnMut() -> bool,
+) -> Result<Option<f32>, Error> {
     let scale = linear_scale(config);
     let last = goal.targets.len() - 1;
     let (mut best, mut least) = (rates[0] * scale, f64::INFINITY);
     if rates.len() == 1 {
-        return Ok(best);
+        return Ok(Some(best));
     }
     for learning_rate in rates.iter().map(|rate| rate * scale) {
         let mut sum = 0.0;
@@ -64,13 +65,15 @@ pub fn choose<T: Task>(
             config.run.seed = seed;
             config.optimizer.learning_rate = learning_rate;
             sum += time_to_target(&config, goal, held_out)?.seconds_to(last);
-            tried();
+            if !tried() {
+                return Ok(None);
+            }
         }
         if sum < least {
             (best, least) = (learning_rate, sum);
         }
     }
-    Ok(best)
+    Ok(Some(best))
 }
 
 #[cfg(test)]
@@ -94,8 +97,11 @@ mod tests {
             let config = RunConfig { strategy: strategy_config, run, ..TestTask::lab() };
             assert_eq!(linear_scale(&config), scale);
             let mut count = 0;
-            let rate = choose(&config, &[1e-6, 0.5, 1e-5], &goal, &held_out, || count += 1);
-            assert_eq!(rate.unwrap(), 0.5 * scale, "{strategy:?}");
+            let rate = choose(&config, &[1e-6, 0.5, 1e-5], &goal, &held_out, || {
+                count += 1;
+                true
+            });
+            assert_eq!(rate.unwrap(), Some(0.5 * scale), "{strategy:?}");
             assert_eq!(count, trials(3));
         }
     }
@@ -108,11 +114,30 @@ mod tests {
         config.run.examples = 100;
         let choose = |rates: &[f32]| {
             let mut count = 0;
-            let rate = choose(&config, rates, &goal, &held_out, || count += 1).unwrap();
+            let tried = || {
+                count += 1;
+                true
+            };
+            let rate = choose(&config, rates, &goal, &held_out, tried).unwrap();
             assert_eq!(count, trials(rates.len()));
             rate
         };
-        assert_eq!(choose(&[0.3]), 0.3);
-        assert_eq!(choose(&[0.2, 0.1]), 0.2);
+        assert_eq!(choose(&[0.3]), Some(0.3));
+        assert_eq!(choose(&[0.2, 0.1]), Some(0.2));
+    }
+
+    #[test]
+    fn there_is_no_rate_where_the_trials_are_not_gone_on_with() {
+        let held_out = HeldOut::new(TestTask::new(8).unwrap(), 10);
+        let goal = Goal { targets: vec![0.0], every: 100, stretch: 100 };
+        let mut config = TestTask::lab();
+        config.run.examples = 100;
+        let mut count = 0;
+        let tried = || {
+            count += 1;
+            count < 3
+        };
+        assert_eq!(choose(&config, &[0.2, 0.1], &goal, &held_out, tried).unwrap(), None);
+        assert_eq!(count, 3);
     }
 }

@@ -4,6 +4,7 @@
 use crate::Error;
 use crate::batch::Batch;
 use crate::config::{MOST_THREADS, RunConfig, Strategy};
+use crate::memory;
 use crate::metrics::Totals;
 use crate::parallel::pool;
 use crate::state::State;
@@ -40,20 +41,21 @@ impl<T: Task> Trainer<T> {
     /// N and K are those of `config`.
     ///
     /// # Errors
-    /// If `config` makes no sense, or threads cannot be started.
+    /// If `config` makes no sense, needs more memory than there is, or threads cannot be started.
     pub fn new(config: &RunConfig<T>) -> Result<Self, Error> {
         let is_serial = config.strategy.name == Strategy::Serial;
         let workers = if is_serial { 1 } else { config.strategy.threads };
         if workers == 0 || workers > MOST_THREADS {
             return Err(Error::Threads(workers));
         }
+        memory::check(memory::trainer_bytes(config)?)?;
         Self::from_state(config, State::new(config, workers)?)
     }
 
     /// A network as [`Trainer::state`] left it: with as many workers as it had.
     ///
     /// # Errors
-    /// If `config` makes no sense, or threads cannot be started.
+    /// If `config` makes no sense, needs more memory than there is, or threads cannot be started.
     ///
     /// # Panics
     /// If the state has no workers, or several for the serial strategy.
@@ -62,6 +64,9 @@ impl<T: Task> Trainer<T> {
             return Err(Error::PushEvery);
         }
         let State { arena, learning_rate, workers } = state;
+        let mut config = config.clone();
+        config.strategy.threads = workers.len();
+        memory::check(memory::trainer_bytes(&config)?)?;
         let model = config.network.config(&config.task)?;
         let mut parameters = Parameters::zeros(model);
         if arena.len() != parameters.arena().len() {
@@ -69,7 +74,6 @@ impl<T: Task> Trainer<T> {
             return Err(Error::State { expected, found: arena.len() });
         }
         parameters.arena_mut().copy_from_slice(&arena);
-        let mut config = config.clone();
         config.optimizer.learning_rate = learning_rate;
         let threads = workers.len();
         assert!(threads > 0, "a training needs a worker");

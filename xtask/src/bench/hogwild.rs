@@ -18,7 +18,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use train::atomic_file::write_whole;
+use train::atomic_file::{try_output, write_whole};
 use train::comparison::{Comparison, Contestant};
 use train::config::Strategy;
 use train::time_to_target::HeldOut;
@@ -28,6 +28,7 @@ use self::size::Size;
 use super::machine::cpu_model;
 use super::workspace::Workspace;
 use crate::Usage;
+use crate::interrupt::{self, Stopped};
 use crate::numbers::whole;
 use crate::output::{Progress, line};
 use crate::paths::shown;
@@ -114,10 +115,11 @@ const BATCHES: [usize; 3] = [4, 16, 64];
 /// Held-out examples.
 const HELD_OUT: usize = 512;
 
-/// Runs the command.
+/// Runs the command. What each size came to is said when it is known, whatever becomes of the files.
 ///
 /// # Errors
-/// If threads cannot be started, the bench fails, or the report cannot be written.
+/// If threads cannot be started, the bench fails, or the report cannot be written; or after a
+/// signal, when what was measured until then is said.
 pub fn run(args: Args) -> Result<()> {
     refuse_ignored(&args)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -130,6 +132,14 @@ pub fn run(args: Args) -> Result<()> {
     let workspace = Workspace::here()?;
     let folder = workspace.report_folder();
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", shown(&folder)))?;
+    let place = |name: &str| folder.join(name);
+    let picture = |size: Size| place(&format!("hogwild-{}.svg", size.name()));
+    let (markdown, json_file) = (place("hogwild.md"), place("hogwild.json"));
+    // First, as the comparison takes long.
+    let pictures = sizes.iter().map(|&size| picture(size));
+    for path in pictures.chain([markdown.clone(), json_file.clone()]) {
+        try_output(&path)?;
+    }
 
     let spinner = indicatif::ProgressBar::new_spinner();
     spinner.enable_steady_tick(Duration::from_millis(200));
@@ -137,16 +147,29 @@ pub fn run(args: Args) -> Result<()> {
     spinner.finish_and_clear();
 
     let mut text = report::heading(&cpu_model(), cores, &costs);
+    line(text.trim_end());
     let mut reports = Vec::new();
+    let mut written = Ok(());
     for size in sizes {
         let report = compare(size, &threads, &args)?;
-        text += &report.markdown(costs.of(size));
-        let picture = folder.join(format!("hogwild-{}.svg", size.name()));
-        write_whole(&picture, report.picture()?.as_bytes())?;
-        // After each size, which takes minutes: what is measured is kept if the next one fails.
-        write_whole(&folder.join("hogwild.md"), text.as_bytes())?;
+        let section = report.markdown(costs.of(size));
+        line(section.trim_end());
+        let is_whole = report.is_whole();
+        if is_whole {
+            text += &section;
+            // After each size, which takes minutes: what is measured is kept if the next one fails.
+            let both = || {
+                write_whole(&picture(size), report.picture()?.as_bytes())?;
+                Ok(write_whole(&markdown, text.as_bytes())?)
+            };
+            written = written.and_then(|()| both());
+        }
         reports.push(report);
+        if !is_whole || interrupt::asked() {
+            break;
+        }
     }
+    let stopped = interrupt::asked();
     let json = serde_json::json!({
         "format": "carry-hogwild-report",
         "version": 3,
@@ -154,14 +177,19 @@ pub fn run(args: Args) -> Result<()> {
         "cores": cores,
         "sizes": reports,
         "costs": costs,
+        "stopped": stopped,
     });
-    write_whole(&folder.join("hogwild.json"), json.to_string().as_bytes())?;
-    line(&text);
-    line(format!("The report is in {}", shown(&folder)));
+    if !stopped {
+        let write = || Ok(write_whole(&json_file, json.to_string().as_bytes())?);
+        written = written.and_then(|()| write());
+    }
+    if written.is_ok() && !stopped {
+        line(format!("\nThe report is in {}", shown(&folder)));
+    }
     if args.json {
         line(json.to_string());
     }
-    Ok(())
+    written.and(if stopped { Err(Stopped.into()) } else { Ok(()) })
 }
 
 /// All strategies at one size.
@@ -190,6 +218,7 @@ fn compare(size: Size, threads: &[usize], args: &Args) -> Result<Report> {
     let rows = comparison.run(|what| {
         progress.say(what.to_owned());
         progress.add(1);
+        !interrupt::asked()
     })?;
     progress.finish();
     Ok(Report {
@@ -199,6 +228,7 @@ fn compare(size: Size, threads: &[usize], args: &Args) -> Result<Report> {
         goal,
         rates,
         seeds,
+        contestants: contestants.len(),
         rows,
     })
 }

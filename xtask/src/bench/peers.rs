@@ -27,7 +27,7 @@ pub struct Args {
     quick: bool,
 
     /// Training examples of each run [default: 10000, with --quick 2000]
-    #[arg(long, value_parser = whole::<u32>(1..=1_000_000), allow_negative_numbers = true)]
+    #[arg(long, value_parser = whole::<u32>(1..=u32::MAX.into()), allow_negative_numbers = true)]
     examples: Option<u32>,
 
     /// Print one JSON object as the last line

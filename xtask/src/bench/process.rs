@@ -1,55 +1,30 @@
 //! Programs that are run for their output, and what is reported when they fail.
 
-use std::fs::File;
-use std::io::{Read, Seek};
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use crate::children::{self, Output};
+
 /// Runs `command` to its end and returns its stdout; `what` names it in errors.
 ///
 /// # Errors
-/// If it cannot start, runs longer than `limit` (it is then killed), or fails;
+/// If it cannot start, runs longer than `limit` (it is then ended), or fails, or if we are asked to
+/// end;
 /// the last lines of its stderr (of its stdout, if that is empty) are in the error.
 pub fn finish(command: &mut Command, what: &str, limit: Duration) -> Result<String> {
-    // Files and not pipes: these need not be read while the child runs.
-    let mut stdout = tempfile::tempfile()?;
-    let mut stderr = tempfile::tempfile()?;
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(stdout.try_clone()?)
-        .stderr(stderr.try_clone()?)
-        .spawn()
+    let Output { status, stdout, stderr } = children::output(command, Some(limit))
         .with_context(|| format!("cannot start {what} ({})", command.get_program().display()))?;
-    let deadline = Instant::now() + limit;
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        if Instant::now() >= deadline {
-            child.kill()?;
-            child.wait()?;
-            bail!("{what} did not end within {} s", limit.as_secs());
-        }
-        thread::sleep(Duration::from_millis(20));
+    let Some(status) = status else {
+        bail!("{what} did not end within {} s", limit.as_secs());
     };
-    let output = read_whole(&mut stdout)?;
     if !status.success() {
-        let errors = read_whole(&mut stderr)?;
-        let reason = if errors.is_empty() { output } else { errors };
+        let reason = if stderr.is_empty() { stdout } else { stderr };
         bail!("{what} failed ({status}){}", tail(&reason));
     }
-    Ok(output)
-}
-
-fn read_whole(file: &mut File) -> Result<String> {
-    let mut bytes = Vec::new();
-    file.rewind()?;
-    file.read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(stdout)
 }
 
 /// The last lines of `text`, each indented on a line of its own.

@@ -24,6 +24,9 @@ pub struct Report {
     pub also: Option<Also>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
+    /// Why not all was measured, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<String>,
 }
 
 /// What one build measured.
@@ -236,6 +239,10 @@ impl Report {
         if self.quick {
             text += "- `--quick`: a look, not a measurement\n";
         }
+        if let Some(reason) = &self.incomplete {
+            let reason = reason.lines().next().unwrap_or_default();
+            text += &format!("- incomplete: {reason}\n");
+        }
         text += &ceilings("The machine", &self.roofline);
         if let Some(Also { target_cpu, build }) = &self.also {
             let what = format!(
@@ -411,6 +418,7 @@ pub mod tests {
             roofline,
             also: None,
             comparison: None,
+            incomplete: None,
         }
     }
 

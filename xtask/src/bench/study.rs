@@ -12,19 +12,21 @@
 //!
 //! Criterion measures and estimates, each benchmark in a process that asserts the
 //! answers first; this file runs it, into a folder that is emptied before, so that no result
-//! of an earlier run is read. It judges no figure and keeps no history: an earlier
+//! of an earlier run is read. What was measured before one fails, or before a signal, is said and
+//! not written: it is no report to compare with. It judges no figure and keeps no history: an earlier
 //! report.json is a baseline if one is named.
 
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ChildStderr, Stdio};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use indicatif::ProgressBar;
 use serde::Deserialize;
-use train::atomic_file::write_whole;
+use train::atomic_file::{try_output, write_whole};
 
 use super::group::Group;
 use super::machine::cpu_model;
@@ -33,6 +35,7 @@ use super::report::{Also, Benchmark, Build, Report};
 use super::roofline::{Ceilings, Roofline};
 use super::workspace::{Workspace, criterion_settings};
 use super::{baseline, criterion, pictures};
+use crate::children;
 use crate::output::line;
 use crate::paths::shown;
 
@@ -70,7 +73,11 @@ pub fn run(args: Args) -> Result<()> {
     let groups = args.group.map_or(Group::ALL.to_vec(), |group| vec![group]);
     let workspace = Workspace::here()?;
     let folder = workspace.report_folder();
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", shown(&folder)))?;
+    for name in FILES {
+        try_output(&folder.join(name))?;
+    }
+    let rustc = workspace.rustc_version()?;
     let also = args.also.as_deref().map(|cpu| (cpu, workspace.for_cpu(cpu)));
 
     // Drawn on stderr, and not at all where that is no terminal.
@@ -86,34 +93,52 @@ pub fn run(args: Args) -> Result<()> {
     let study = |workspace: &Workspace, name: &str| {
         measure(workspace, &groups, args.quick, &folder.join(name), &progress)
     };
-    let Build { build_features, roofline, benchmarks } = study(&workspace, "criterion")?;
+    let (build, mut failure) = study(&workspace, "criterion")?;
     let also = match also {
-        None => None,
-        Some((cpu, workspace)) => Some(Also {
-            target_cpu: cpu.to_owned(),
-            build: study(&workspace, &format!("criterion-{cpu}"))?,
-        }),
+        Some((cpu, workspace)) if failure.is_none() => {
+            match study(&workspace, &format!("criterion-{cpu}")) {
+                Ok((build, other)) => {
+                    failure = other;
+                    Some(Also { target_cpu: cpu.to_owned(), build })
+                }
+                Err(error) => {
+                    failure = Some(error);
+                    None
+                }
+            }
+        }
+        _ => None,
     };
     progress.finish_and_clear();
+    let Build { build_features, roofline, benchmarks } = build;
+    if benchmarks.is_empty()
+        && let Some(failure) = failure
+    {
+        return Err(failure);
+    }
 
     let mut report = Report {
         date: utc(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs()),
         command: command_line(&args),
         cpu: cpu_model(),
         build_features,
-        rustc: workspace.rustc_version()?,
+        rustc,
         quick: args.quick,
         roofline,
         benchmarks,
         also,
         comparison: None,
+        incomplete: failure.as_ref().map(|error| format!("{error:#}")),
     };
     if let (Some(baseline), Some(path)) = (&baseline, &args.baseline) {
         baseline::compare(&mut report, baseline, &shown(path));
     }
     // What was measured is said, whatever becomes of the files.
     line(report.markdown());
-    let written = write(&folder, &report);
+    let written = match failure {
+        Some(failure) => Err(failure),
+        None => write(&folder, &report),
+    };
     for path in written.iter().flatten() {
         line(format!("wrote {}", shown(path)));
     }
@@ -122,6 +147,9 @@ pub fn run(args: Args) -> Result<()> {
     }
     written.map(drop)
 }
+
+/// What a report may consist of.
+const FILES: [&str; 4] = ["roofline.svg", "matmul.svg", "report.json", "report.md"];
 
 /// What the bench `roofline` prints.
 #[derive(Deserialize)]
@@ -132,29 +160,42 @@ struct Machine {
 }
 
 /// Measures the groups between two measurements of the machine; Criterion writes into
-/// `folder`, emptied before.
+/// `folder`, emptied before. If that fails on the way, there is what was measured until then, and
+/// the reason.
 fn measure(
     workspace: &Workspace,
     groups: &[Group],
     quick: bool,
     folder: &Path,
     progress: &ProgressBar,
-) -> Result<Build> {
+) -> Result<(Build, Option<Error>)> {
     remove_folder(folder)?;
     progress.set_message("measuring the machine");
     let Machine { ceilings: before, build_features } = machine(workspace)?;
-    for &group in groups {
-        measure_group(workspace, group, quick, folder, progress)?;
-    }
-    progress.set_message("measuring the machine again");
-    let roofline = Roofline::new(before, machine(workspace)?.ceilings);
+    let measured = || {
+        for &group in groups {
+            measure_group(workspace, group, quick, folder, progress)?;
+        }
+        progress.set_message("measuring the machine again");
+        Ok(machine(workspace)?.ceilings)
+    };
+    let (after, failure) = match measured() {
+        Ok(after) => (after, None),
+        Err(failure) => (before, Some(failure)),
+    };
+    let roofline = Roofline::new(before, after);
     let mut benchmarks = Vec::new();
     for &group in groups {
-        let results = criterion::read(&folder.join(group.name()))?;
-        ensure!(!results.is_empty(), "the group {} measured nothing", group.name());
+        let results = match criterion::read(&folder.join(group.name())) {
+            // One that was ended may have begun nothing, or left half a file.
+            Err(_) if failure.is_some() => continue,
+            results => results?,
+        };
+        let is_there = !results.is_empty() || failure.is_some();
+        ensure!(is_there, "the group {} measured nothing", group.name());
         benchmarks.extend(Benchmark::of_group(group, results, &roofline));
     }
-    Ok(Build { build_features, roofline, benchmarks })
+    Ok((Build { build_features, roofline, benchmarks }, failure))
 }
 
 fn machine(workspace: &Workspace) -> Result<Machine> {
@@ -174,21 +215,33 @@ fn measure_group(
 ) -> Result<()> {
     let name = group.name();
     let mut command = workspace.cargo_bench();
-    let mut child = command
+    command
         .args(["--bench", name, "--"])
         .args(criterion_settings(quick))
         .env("CRITERION_HOME", folder)
-        .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot start cargo for the group {name}"))?;
-    let stderr = BufReader::new(child.stderr.take().context("stderr is piped")?);
-    let mut messages = String::new();
-    let mut count = 0;
+        .stderr(Stdio::piped());
     progress.set_message(format!("{name}: starting"));
-    for bytes in stderr.split(b'\n') {
-        let bytes = bytes?;
+    let mut cargo = children::start(&mut command)
+        .with_context(|| format!("cannot start cargo for the group {name}"))?;
+    let stderr = cargo.child().stderr.take().context("stderr is piped")?;
+    let reader = thread::spawn({
+        let progress = progress.clone();
+        move || show(stderr, &progress)
+    });
+    // Before its messages, which do not end where it started something that goes on.
+    let status = cargo.wait(None)?.expect("there is no limit");
+    if !status.success() {
+        let messages = reader.join().unwrap_or_default();
+        bail!("the group {name} failed ({status}){}", tail(&messages));
+    }
+    Ok(())
+}
+
+/// Shows which benchmark runs; returns the other messages.
+fn show(stderr: ChildStderr, progress: &ProgressBar) -> String {
+    let (mut messages, mut count) = (String::new(), 0);
+    for bytes in BufReader::new(stderr).split(b'\n').map_while(std::io::Result::ok) {
         let text = String::from_utf8_lossy(&bytes);
         match text.strip_prefix("Benchmarking ") {
             // "Benchmarking ID", then "Benchmarking ID: what it does now"
@@ -200,31 +253,26 @@ fn measure_group(
             None => messages = messages + &text + "\n",
         }
     }
-    let status = child.wait()?;
-    if !status.success() {
-        bail!("the group {name} failed ({status}){}", tail(&messages));
-    }
-    Ok(())
+    messages
 }
 
 /// Writes the report and its pictures, and returns where; a picture of an earlier run
 /// that this one did not draw is removed, for it would not belong to this report.
 fn write(folder: &Path, report: &Report) -> Result<Vec<PathBuf>> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let files = [
-        ("roofline.svg", Some(pictures::roofline(report)?)),
-        ("matmul.svg", pictures::matmul(report)?),
-        ("report.json", Some(report.json() + "\n")),
-        ("report.md", Some(report.markdown())),
+    let contents = [
+        Some(pictures::roofline(report)?),
+        pictures::matmul(report)?,
+        Some(report.json() + "\n"),
+        Some(report.markdown()),
     ];
     let mut written = Vec::new();
-    for (name, content) in files {
+    for (name, content) in FILES.into_iter().zip(contents) {
         let path = folder.join(name);
         if let Some(content) = content {
             write_whole(&path, content.as_bytes())?;
             written.push(path);
         } else if path.exists() {
-            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", shown(&path)))?;
         }
     }
     Ok(written)
@@ -233,7 +281,7 @@ fn write(folder: &Path, report: &Report) -> Result<Vec<PathBuf>> {
 fn remove_folder(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+            Err(error).with_context(|| format!("cannot remove {}", shown(path)))
         }
         _ => Ok(()),
     }

@@ -1,15 +1,30 @@
 //! `cargo xtask bench`, with a stand-in for cargo that measures nothing: what is called,
 //! read, written and told is what counts here.
 
+use crate::signals::{signal, wait_for};
 use crate::{Outcome, command, json_line, names, temporary, xtask_line};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Output;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Answers as `cargo bench` does. The group `activation` takes `$MEDIAN` nanoseconds, a line from
-/// core to core 60, where the lab is asked for, and all others fail.
+/// core to core 60, where the lab is asked for, and all others fail. What is called with `$HANGS`
+/// never ends, and does not listen; `$SPOILS` is a folder that becomes a file meanwhile.
 const CARGO: &str = r#"#!/bin/sh
+case "$*" in
+${HANGS:-none})
+    trap "" TERM
+    sleep 1000 &
+    echo $! > "$HERE/unfinished"
+    mv "$HERE/unfinished" "$HERE/hangs"
+    wait ;;
+esac
+if [ "$SPOILS" ]; then
+    rm -r "$SPOILS"
+    : > "$SPOILS"
+fi
 case "$*" in
 *--no-run*) ;;
 *"--bench roofline"*)
@@ -39,21 +54,57 @@ case "$*" in
 esac
 "#;
 
-/// `cargo xtask bench` with `arguments`, where an iteration takes `median` nanoseconds.
-fn bench(folder: &TempDir, arguments: &str, median: u32) -> Outcome {
+/// `cargo xtask` with `arguments` and the stand-in, with which an iteration takes `median`
+/// nanoseconds.
+fn with_stand_in(folder: &TempDir, arguments: &str, median: u32) -> Command {
     let cargo = folder.path().join("cargo");
     fs::write(&cargo, CARGO).unwrap();
     fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
-    let arguments: Vec<_> = ["bench"].into_iter().chain(arguments.split_whitespace()).collect();
-    let Output { status, stdout, stderr } = command(folder, &arguments)
+    let arguments: Vec<_> = arguments.split_whitespace().collect();
+    let mut command = command(folder, &arguments);
+    command
         .env("CARGO", cargo)
         .env("CARGO_TARGET_DIR", "a target")
+        .env("HERE", folder.path())
         .env("MEDIAN", median.to_string())
-        .env("RUSTFLAGS", "")
-        .output()
-        .unwrap();
+        .env("RUSTFLAGS", "");
+    command
+}
+
+fn outcome(Output { status, stdout, stderr }: Output) -> Outcome {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Outcome { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// `cargo xtask bench` with `arguments`.
+fn bench(folder: &TempDir, arguments: &str, median: u32) -> Outcome {
+    outcome(with_stand_in(folder, &format!("bench {arguments}"), median).output().unwrap())
+}
+
+/// `cargo xtask` with `arguments`, where what cargo is called with `hangs` never ends.
+fn start(folder: &TempDir, arguments: &str, hangs: &str) -> Child {
+    let mut command = with_stand_in(folder, arguments, 20);
+    command.env("HANGS", hangs).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Is there such a process, and does it run?
+fn runs(id: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
+}
+
+/// Stops `child` with the signal `name` when what hangs does, and sees to it that nothing is left.
+#[track_caller]
+fn stop_where_it_hangs(folder: &TempDir, child: Child, name: &str) -> Outcome {
+    let hangs = folder.path().join("hangs");
+    wait_for(|| hangs.exists());
+    let id = fs::read_to_string(&hangs).unwrap();
+    assert!(!cfg!(target_os = "linux") || runs(&id));
+    signal(&child, name);
+    let outcome = outcome(child.wait_with_output().unwrap());
+    assert!(!runs(&id), "it goes on: {}{}", outcome.stdout, outcome.stderr);
+    fs::remove_file(hangs).unwrap();
+    outcome
 }
 
 #[test]
@@ -172,4 +223,123 @@ fn targets_that_do_not_fall_and_a_bench_that_fails_end_the_comparison() {
 fn an_unknown_group_is_wrong_usage() {
     let error = "invalid value 'speed'";
     xtask_line(&temporary(), "bench speed").refused(2, &[error, "activation, matmul, lab"]);
+}
+
+#[test]
+fn a_command_that_is_told_to_end_leaves_no_program_behind() {
+    let folder = temporary();
+    for (command, hangs) in [
+        ("bench", "*--no-run*"),
+        ("bench activation", "*roofline"),
+        ("bench hogwild lab", "*line_transfer*"),
+        ("ci", "fmt*"),
+        ("fuzz weights", "test*"),
+        ("race --loom", "test*"),
+    ] {
+        for (name, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
+            let child = start(&folder, command, hangs);
+            let outcome = stop_where_it_hangs(&folder, child, name);
+            assert_eq!(outcome.code, Some(code), "{command}: {}", outcome.stderr);
+            assert!(outcome.stderr.ends_with("stopped\n"), "{command}: {}", outcome.stderr);
+        }
+    }
+}
+
+#[test]
+fn groups_that_were_measured_are_said_when_the_next_is_stopped_or_fails() {
+    let folder = temporary();
+    let report = folder.path().join("a target/bench-report");
+    let row = "| exp 64    | carry | 20.0 ns |";
+
+    let child = start(&folder, "bench --json", "*matmul?--?--noplot*");
+    let Outcome { code, stdout, stderr } = stop_where_it_hangs(&folder, child, "-TERM");
+    assert_eq!((code, stderr.as_str()), (Some(143), "stopped\n"));
+    assert!(stdout.contains("- incomplete: stopped by a signal\n"), "{stdout}");
+    assert!(stdout.contains(row), "{stdout}");
+    assert_eq!(json_line(&stdout)["incomplete"], "stopped by a signal");
+    assert_eq!(names(&report), ["criterion"], "a report of a part");
+
+    let Outcome { code, stdout, stderr } = bench(&folder, "", 20);
+    let reason = "the group matmul failed (exit status: 101)";
+    assert_eq!(code, Some(1));
+    assert!(stderr.starts_with(&format!("error: {reason}")), "{stderr}");
+    assert!(
+        stdout.contains(&format!("- incomplete: {reason}")) && stdout.contains(row),
+        "{stdout}"
+    );
+    assert_eq!(names(&report), ["criterion"], "a report of a part");
+}
+
+#[test]
+fn a_comparison_that_is_stopped_says_what_was_measured() {
+    let folder = temporary();
+    let options = "--strategy hogwild --threads 2 --push-every 16 --loss 2";
+    let child = start(&folder, &format!("bench hogwild lab --seeds 1000 {options} --json"), "none");
+    // The comparison begins when the costs are known.
+    std::thread::sleep(Duration::from_millis(1_500));
+    signal(&child, "-TERM");
+    let Outcome { code, stdout, stderr } = outcome(child.wait_with_output().unwrap());
+    assert_eq!((code, stderr.as_str()), (Some(143), "stopped\n"), "{stdout}");
+    let json = json_line(&stdout);
+    assert_eq!(json["stopped"], true);
+    let rows = json["sizes"][0]["rows"].as_array().unwrap();
+    let seeds = rows[0]["outcomes"].as_array().unwrap().len();
+    assert!(rows.iter().all(|row| row["outcomes"].as_array().unwrap().len() == seeds));
+    let said = match seeds {
+        0 => "Stopped before a seed; the learning rates of 2 of 2 are chosen.".to_owned(),
+        seeds => format!("\nMedian and quartiles of {seeds} seeds (of 1000: it was stopped); "),
+    };
+    assert!(stdout.contains(&said), "{said}\n{stdout}");
+    assert_eq!(names(&folder.path().join("a target/bench-report")), [""; 0], "files of a part");
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_told_first_and_one_that_is_lost_after_the_outcome() {
+    let folder = temporary();
+    let report = folder.path().join("a target/bench-report");
+    for (command, file) in [
+        ("hogwild lab", "hogwild.md"),
+        ("hogwild lab", "hogwild.json"),
+        ("hogwild lab", "hogwild-lab.svg"),
+        ("activation", "report.json"),
+        ("activation", "roofline.svg"),
+    ] {
+        fs::create_dir_all(report.join(file)).unwrap();
+        let mut command = with_stand_in(&folder, &format!("bench {command}"), 20);
+        let outcome = outcome(command.env("HANGS", "*").output().unwrap());
+        outcome.refused(1, &["cannot write", file]);
+        fs::remove_dir(report.join(file)).unwrap();
+    }
+    let options = "hogwild lab --seeds 2 --strategy hogwild --threads 2 --push-every 16 --loss 2";
+    let mut command = with_stand_in(&folder, &format!("bench {options} --json"), 20);
+    let Outcome { code, stdout, stderr } =
+        outcome(command.env("SPOILS", &report).output().unwrap());
+    assert_eq!(code, Some(1));
+    assert!(stderr.starts_with("error: cannot write"), "{stderr}");
+    assert!(stdout.contains("\n| hogwild | 2 | 16 | 1 | 0.1 | "), "{stdout}");
+    assert_eq!(json_line(&stdout)["sizes"][0]["seeds"], 2);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn peers_that_are_stopped_leave_no_training_behind() {
+    let folder = temporary();
+    // Without Python, it is our own training that runs.
+    let arguments = ["bench", "peers", "--examples", "4294967295"];
+    let child = command(&folder, &arguments)
+        .env("PATH", folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let children = || {
+        let path = format!("/proc/{0}/task/{0}/children", child.id());
+        fs::read_to_string(path).unwrap_or_default()
+    };
+    wait_for(|| runs(&children()));
+    let training = children();
+    signal(&child, "-TERM");
+    let Outcome { code, stderr, .. } = outcome(child.wait_with_output().unwrap());
+    assert_eq!((code, stderr.as_str()), (Some(143), "stopped\n"));
+    assert!(!runs(&training));
 }

@@ -159,3 +159,56 @@ fn a_training_in_an_odd_folder_that_is_stopped_says_how_to_go_on() {
         assert_eq!(listed.lines().collect::<Vec<_>>(), names(&folder.path().join(name)));
     }
 }
+
+/// A value that is wrong, in each place of a command line, is told in lines that a terminal can show.
+#[test]
+fn wrong_usage_with_odd_characters_is_told_with_these_escaped() {
+    let folder = temporary();
+    let odd: [&[u8]; 6] = [
+        b"a\x1b[31mred",
+        b"two\nlines",
+        b"\r\t\x07",
+        b"--\x1b]0;title\x07",
+        "\u{9b}2J".as_bytes(),
+        b"no UTF-8 \xff\x1b",
+    ];
+    for odd in odd.map(OsStr::from_bytes) {
+        for line in [
+            "*",
+            "train *",
+            "train --*",
+            "train --bits=*",
+            "train --cell=*",
+            "train --lr=*",
+            "train --seeds=*",
+            "train --checkpoint-every=*",
+            "train --optimizer=*",
+            "train --schedule=*",
+            "train --strategy=*",
+            "train --memory=*",
+            "train --quiet=*",
+            "train --seed=* --seed=*",
+            "add 1 *",
+            "add 1 2 3*",
+            "certify --budget=*",
+            "certify --hidden=1,*",
+            "certify --recipe=*",
+            "replay t --tolerance=*",
+            "plot --size=*",
+            "bench *",
+            "bench --also=*",
+            "bench peers --cell=*",
+            "bench hogwild --loss=1,*",
+            "bench hogwild *",
+            "fuzz *",
+            "ci *",
+        ] {
+            let Outcome { code, stdout, stderr } = run_line(&folder, line, odd);
+            // A folder or a trace that is not there is no wrong usage.
+            assert!(code.is_some_and(|code| code == 2 || code == 1), "{line}: {code:?} {stderr}");
+            assert_eq!(stdout, "", "{line}");
+            assert!(!stderr.trim_end().replace('\n', "").contains(char::is_control), "{stderr:?}");
+            assert!(!stderr.contains("two\nlines"), "{line}: {stderr:?}");
+        }
+    }
+}

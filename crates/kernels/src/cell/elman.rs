@@ -12,11 +12,14 @@
 //! 1. The state replaces its pre-activation, `dz` the gradient `dh`: a step keeps one
 //!    value a unit.
 //! 2. As `σ(0)` is not 0, the padding of a state is set to zero.
+//! 3. An h that decays goes to 0 from 2⁻¹²⁶ on, and its gradient on the way back as well:
+//!    rounding would keep them at a few units of 2⁻¹⁴⁹ for ever, and arithmetic on subnormal
+//!    numbers is slow. (A sigmoid is flushed as it is.) All others keep their bits.
 
 use super::sums::{self, Term, bias_of, load_gates};
 use super::{CellWeights, GROUP, Walk, check, check_row, get, put, vectors};
 use crate::activation::{sigmoid_lanes, tanh_lanes};
-use crate::lanes::{LANES, Lanes, store};
+use crate::lanes::{LANES, Lanes, store, zero_where_subnormal};
 use crate::matmul::gemm;
 use crate::matrix::{MatMut, MatRef};
 use crate::rows::{Rows, RowsMut};
@@ -45,8 +48,8 @@ use Nonlinearity::{Relu, Sigmoid, Tanh};
 pub fn forward(nonlinearity: Nonlinearity, hidden: usize, h: MatMut<'_>) {
     check_row("h", h.columns(), 1, hidden);
     match nonlinearity {
-        Tanh => map_rows(h, hidden, tanh_lanes),
-        Relu => map_rows(h, hidden, relu_lanes),
+        Tanh => map_rows(h, hidden, tanh),
+        Relu => map_rows(h, hidden, relu),
         Sigmoid => map_rows(h, hidden, sigmoid_lanes),
     }
 }
@@ -87,7 +90,9 @@ fn zip_rows(h: MatRef<'_>, dh: MatMut<'_>, f: impl Fn(Lanes, Lanes) -> Lanes) {
         let groups = h.as_chunks::<GROUP>().0.iter().zip(dh.as_chunks_mut::<GROUP>().0);
         for (h, dh) in groups {
             for unit in vectors() {
-                put(dh, unit, f(get(h, unit), get(dh, unit)));
+                let gradient = get(dh, unit);
+                let gradient = zero_where_subnormal(gradient, gradient);
+                put(dh, unit, f(get(h, unit), gradient));
             }
         }
     }
@@ -112,8 +117,8 @@ pub fn forward_steps(
     check("h", h.rows(), units, walk.rows(), w_rec.columns());
     check("start", start.rows(), start.columns(), walk.batch, units);
     match nonlinearity {
-        Tanh => all_steps(walk, w_rec, start, h, tanh_lanes),
-        Relu => all_steps(walk, w_rec, start, h, relu_lanes),
+        Tanh => all_steps(walk, w_rec, start, h, tanh),
+        Relu => all_steps(walk, w_rec, start, h, relu),
         Sigmoid => all_steps(walk, w_rec, start, h, sigmoid_lanes),
     }
 }
@@ -197,8 +202,8 @@ pub fn step(
     check("x", x.rows(), x.columns(), h.rows(), x.columns());
     check("h_before", h_before.rows(), h_before.columns(), h.rows(), h.columns());
     match nonlinearity {
-        Tanh => one_step(weights, x, h_before, h, tanh_lanes),
-        Relu => one_step(weights, x, h_before, h, relu_lanes),
+        Tanh => one_step(weights, x, h_before, h, tanh),
+        Relu => one_step(weights, x, h_before, h, relu),
         Sigmoid => one_step(weights, x, h_before, h, sigmoid_lanes),
     }
 }
@@ -240,11 +245,19 @@ fn one_step(
     }
 }
 
-/// `max(z, 0)` of each lane.
+/// `tanh(z)` of each lane, 0 where that is subnormal.
 #[inline(always)]
-fn relu_lanes(z: Lanes) -> Lanes {
+fn tanh(z: Lanes) -> Lanes {
+    let h = tanh_lanes(z);
+    zero_where_subnormal(h, h)
+}
+
+/// `max(z, 0)` of each lane, 0 where that is subnormal.
+#[inline(always)]
+fn relu(z: Lanes) -> Lanes {
     // The order of the operands lets NaN through.
-    Lanes::ZERO.fast_max(z)
+    let h = Lanes::ZERO.fast_max(z);
+    zero_where_subnormal(h, h)
 }
 
 /// The vector of the units from `unit` on, with zeros from unit `hidden` on.

@@ -18,7 +18,8 @@
 //! zh and h (the blocks r and z of `zh` only make room for the gradients).
 //!
 //! An h that decays goes to 0 from 2⁻¹²⁶ on: rounding would keep it at a few units of 2⁻¹⁴⁹
-//! for ever, and arithmetic on subnormal numbers is slow. Every other h keeps its bits.
+//! for ever, and arithmetic on subnormal numbers is slow. So does its gradient, dh, on the way
+//! back. All others keep their bits.
 
 use super::sums::{self, Term, bias_of, load_gates, store_gates};
 use super::{CellWeights, GROUP, Walk, check, check_row, get, put, vectors};
@@ -108,6 +109,7 @@ pub fn backward(
                     h_before: get(h_before, unit),
                 };
                 let dh = get(dh, unit);
+                let dh = zero_where_subnormal(dh, dh);
                 put(dh_before, unit, dh.mul_add(kept.gates[1], get(dh_before, unit)));
                 let (dzx, dzh_n) = differentiate(kept, dh);
                 for (gate, value) in dzx.into_iter().enumerate() {

@@ -117,7 +117,9 @@ pub fn backward(
                     c_before: get(c_before, unit),
                     h: get(h, unit),
                 };
-                let (dz, dc_before) = differentiate(kept, get(dh, unit), get(dc, unit));
+                let dh = get(dh, unit);
+                let dh = zero_where_subnormal(dh, dh);
+                let (dz, dc_before) = differentiate(kept, dh, get(dc, unit));
                 for (gate, dz) in dz.into_iter().enumerate() {
                     put(gates, gate * GROUP + unit, dz);
                 }

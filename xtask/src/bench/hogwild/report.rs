@@ -23,7 +23,9 @@ pub struct Report {
     pub bits: u32,
     pub goal: Goal,
     pub rates: Vec<f32>,
+    /// How many were asked for, and contestants: fewer rows or outcomes if it was stopped.
     pub seeds: u64,
+    pub contestants: usize,
     pub rows: Vec<Row>,
 }
 
@@ -68,16 +70,49 @@ impl Report {
         self.rows[0].last().loss
     }
 
+    /// Seeds that all contestants trained on.
+    fn ended(&self) -> u64 {
+        self.rows.first().map_or(0, |row| row.outcomes.len() as u64)
+    }
+
+    /// Was it not stopped before its end?
+    pub fn is_whole(&self) -> bool {
+        self.rows.len() == self.contestants && self.ended() == self.seeds
+    }
+
+    /// What there is to say before all contestants trained on a seed.
+    fn rates_so_far(&self) -> String {
+        let Self { size, rows, contestants, .. } = self;
+        let mut text = format!(
+            "\n## {}\n\nStopped before a seed; the learning rates of {} of {contestants} are \
+             chosen.\n\n| strategy | N | K | B | rate |\n| --- | ---: | ---: | ---: | ---: |\n",
+            size.name(),
+            rows.len(),
+        );
+        for row in rows {
+            text += &format!("{} {} |\n", who(row.contestant), row.learning_rate);
+        }
+        text
+    }
+
     /// The section of this size; `cost` is what the bench found for it.
     pub fn markdown(&self, cost: Option<&Cost>) -> String {
-        let Self { size, hidden, bits, rates, seeds, rows, goal } = self;
+        let Self { size, hidden, bits, rates, rows, goal, .. } = self;
+        let seeds = self.ended();
+        if seeds == 0 {
+            return self.rates_so_far();
+        }
         let tuned = match rates[..] {
             [rate] => format!("all at the learning rate {rate}"),
             _ => format!("learning rates tuned over {rates:?}"),
         };
+        let stopped = match self.seeds {
+            all if all == seeds => String::new(),
+            all => format!(" (of {all}: it was stopped)"),
+        };
         let mut text = format!(
             "\n## {}: H = {hidden}, T = {bits}, until the held-out loss is below {}\n\n\
-             Median and quartiles of {seeds} seeds; {tuned} (times B, or \
+             Median and quartiles of {seeds} seeds{stopped}; {tuned} (times B, or \
              times N for averaging).\n\n\
              | strategy | N | K | B | rate | time to target, ms | times serial | examples/s | times \
              serial | examples to target | reached |\n\
@@ -108,7 +143,8 @@ impl Report {
     }
 
     fn all_targets(&self) -> String {
-        let Self { goal, rows, seeds, .. } = self;
+        let Self { goal, rows, .. } = self;
+        let seeds = self.ended();
         let mut text = "\nAll targets, in the same runs:\n\n| strategy | N | K | B |".to_owned();
         for loss in &goal.targets {
             text += &format!(" below {loss}, ms | times serial | examples | reached |");

@@ -23,6 +23,7 @@ use super::spread::Spread;
 use crate::bench::machine::{cpu_model, target_features};
 use crate::bench::process::{finish, last_line};
 use crate::bench::workspace::root;
+use crate::interrupt::is_stopped;
 use crate::output::line;
 
 /// How often ours runs in a round: it takes milliseconds, where a peer takes seconds.
@@ -70,10 +71,11 @@ const PEERS: &[Peer] = &[
     },
 ];
 
-/// Trains on `examples` in each of `rounds`, and prints the table.
+/// Trains on `examples` in each of `rounds`, and prints the table; that of the rounds until then, if
+/// our own training fails, or a signal ends the comparison.
 ///
 /// # Errors
-/// If our own training fails; a peer's failure is printed below the table.
+/// These. A peer's failure is printed below the table.
 pub fn run(examples: usize, rounds: usize, with_torch: bool, json: bool) -> Result<()> {
     let root = root()?;
     // Drawn on stderr, and not at all where that is no terminal.
@@ -93,29 +95,47 @@ pub fn run(examples: usize, rounds: usize, with_torch: bool, json: bool) -> Resu
             Ok(python) => {
                 contestants.extend(peers.iter().map(|peer| Contestant::new(peer, &python)));
             }
+            Err(error) if is_stopped(&error) => return Err(error),
             Err(error) => skipped.extend(peers.iter().map(|peer| Skipped::new(peer, &error))),
         }
     }
 
-    let mut ours = Vec::new();
+    let (mut ours, mut failure) = (Vec::new(), None);
     for round in 1..=rounds {
         progress.set_message(format!("round {round} of {rounds}: Carry"));
-        ours.push(ours_microseconds_per_example(examples).context("our own training")?);
+        match ours_microseconds_per_example(examples).context("our own training") {
+            Ok(figure) => ours.push(figure),
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
+        }
         let mut remaining = Vec::new();
         for mut contestant in contestants {
             progress.set_message(format!("round {round} of {rounds}: {}", contestant.peer.name));
             match contestant.run(root, examples) {
                 Ok(()) => remaining.push(contestant),
+                Err(error) if is_stopped(&error) => {
+                    failure = Some(error);
+                    remaining.push(contestant);
+                }
                 Err(error) => skipped.push(Skipped::new(contestant.peer, &error)),
             }
         }
         contestants = remaining;
+        if failure.is_some() {
+            break;
+        }
     }
     progress.finish_and_clear();
+    match failure {
+        Some(error) if ours.is_empty() => return Err(error),
+        _ => contestants.retain(|contestant| !contestant.microseconds_per_example.is_empty()),
+    }
 
     let report = Report {
         examples,
-        rounds,
+        rounds: ours.len(),
         cpu: cpu_model(),
         target_features: target_features(),
         microseconds_per_example: Spread::of(&ours),
@@ -126,7 +146,7 @@ pub fn run(examples: usize, rounds: usize, with_torch: bool, json: bool) -> Resu
     if json {
         line(serde_json::to_string(&report)?);
     }
-    Ok(())
+    failure.map_or(Ok(()), Err)
 }
 
 /// One figure of ours: the median of a few runs of `xtask train`, in µs per example.

@@ -30,6 +30,7 @@ use crate::bench::group::layer_config;
 use crate::bench::machine::{cpu_model, target_features};
 use crate::bench::process::{finish, last_line};
 use crate::bench::workspace::root;
+use crate::interrupt::is_stopped;
 use crate::output::line;
 
 /// The folders in `benches/peers/models`, ours first, and how many threads they know.
@@ -101,10 +102,11 @@ struct Report {
     skipped: Vec<String>,
 }
 
-/// Runs the comparison and prints the table; `cell` limits it to one.
+/// Runs the comparison and prints the table; `cell` limits it to one. It is the table of what was
+/// measured until then, if Carry itself fails, or a signal ends the comparison.
 ///
 /// # Errors
-/// If Carry itself fails; a rival that does is named and left out.
+/// These. A rival that fails is named and left out.
 pub fn run(cell: Option<&str>, quick: bool, json: bool) -> Result<()> {
     let (rounds, repeat) = if quick { (1, 3) } else { (5, 9) };
     let root = root()?;
@@ -118,7 +120,7 @@ pub fn run(cell: Option<&str>, quick: bool, json: bool) -> Result<()> {
             Ok(program) => {
                 peers.push(Peer { name: folder.to_owned(), program, script: None, most_threads });
             }
-            Err(error) if folder == "carry" => return Err(error),
+            Err(error) if folder == "carry" || is_stopped(&error) => return Err(error),
             Err(error) => skipped.push(format!("{folder}: {error:#}")),
         }
     }
@@ -127,6 +129,7 @@ pub fn run(cell: Option<&str>, quick: bool, json: bool) -> Result<()> {
             let script = Some(root.join("benches/peers/models_torch.py"));
             peers.insert(1, Peer { name: "torch".to_owned(), program, script, most_threads: 2 });
         }
+        Err(error) if is_stopped(&error) => return Err(error),
         Err(error) => skipped.push(format!("torch: {error:#}")),
     }
 
@@ -135,7 +138,8 @@ pub fn run(cell: Option<&str>, quick: bool, json: bool) -> Result<()> {
     let mut versions = BTreeMap::new();
     let mut names = vec![String::new(); peers.len()];
     let mut failed = vec![false; peers.len()];
-    for round in 1..=rounds {
+    let mut failure = None;
+    'rounds: for round in 1..=rounds {
         for threads in [1, 2] {
             for (n, peer) in peers.iter().enumerate() {
                 if failed[n] || threads > peer.most_threads {
@@ -153,7 +157,10 @@ pub fn run(cell: Option<&str>, quick: bool, json: bool) -> Result<()> {
                             figures.loss = timed.loss;
                         }
                     }
-                    Err(error) if n == 0 => return Err(error),
+                    Err(error) if n == 0 || is_stopped(&error) => {
+                        failure = Some(error);
+                        break 'rounds;
+                    }
                     Err(error) => {
                         failed[n] = true;
                         skipped.push(format!("{}: {error:#}", peer.name));
@@ -163,6 +170,10 @@ pub fn run(cell: Option<&str>, quick: bool, json: bool) -> Result<()> {
         }
     }
     progress.finish_and_clear();
+    match failure {
+        Some(error) if figures[0].is_empty() => return Err(error),
+        _ => {}
+    }
 
     let mut rows = Vec::new();
     for (case, ours) in &figures[0] {
@@ -173,12 +184,14 @@ pub fn run(cell: Option<&str>, quick: bool, json: bool) -> Result<()> {
         }
     }
     let (cpu, target_features) = (cpu_model(), target_features());
+    // Of the first case: a round that was not ended counts.
+    let rounds = figures[0].values().map(|figures| figures.rounds.len()).max().unwrap_or(0);
     let report = Report { cpu, target_features, rounds, versions, rows, skipped };
     line(report.table().trim_end());
     if json {
         line(serde_json::to_string(&report)?);
     }
-    Ok(())
+    failure.map_or(Ok(()), Err)
 }
 
 /// Builds the peer in `folder` and returns its program.
