@@ -203,6 +203,25 @@ fn every_strategy_learns_a_text_better_than_its_letters_say() {
 }
 
 #[test]
+fn a_batch_that_is_shared_out_is_the_one_that_one_worker_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "text", words(100, 1));
+    let text = Text::open(&[path], reading(8)).unwrap();
+    let losses = |strategy, threads| {
+        let mut trainer = Trainer::new(&small(text.clone(), strategy, threads)).unwrap();
+        (0..40).map(|_| trainer.train(4).loss).collect::<Vec<_>>()
+    };
+    let serial = losses(Strategy::Serial, 1);
+    for threads in [1, 2, 4] {
+        for (update, (a, b)) in
+            serial.iter().zip(losses(Strategy::Synchronous, threads)).enumerate()
+        {
+            assert!((a - b).abs() < 1e-4 * a, "{threads} threads, update {update}: {a} {b}");
+        }
+    }
+}
+
+#[test]
 fn the_same_seed_and_threads_give_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), "text", words(100, 1));

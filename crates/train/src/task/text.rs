@@ -288,6 +288,13 @@ impl Text {
         streams.loss(parameters, symbols, 0..1) / steps as f64
     }
 
+    /// What [`Task::validate`] looks at: so many streams, of so many symbols each, and so many
+    /// symbols from the beginning of one to that of the next.
+    pub fn validated(&self) -> (usize, usize, usize) {
+        let Streams { count, steps, apart } = self.valid_streams();
+        (count, steps, apart)
+    }
+
     fn valid_streams(&self) -> Streams {
         let asked = self.corpus().valid.len() - 1;
         let count = VALID_STREAMS.min(asked.div_ceil(PASS_STEPS)).max(1);
