@@ -89,6 +89,8 @@ struct Ending<T> {
     unit: &'static str,
     /// … and how many of these are an example.
     per_example: fn(&T) -> u64,
+    /// What it trains on, in lines that come first.
+    about: fn(&T) -> Vec<String>,
     /// What to do with the network, in a line; the run's folder, quoted, if it is not the latest.
     next: fn(Option<&str>) -> String,
     /// Files for the run's folder beside the usual ones: their names and contents.
@@ -103,6 +105,7 @@ impl<T> Ending<T> {
         Self {
             unit: "examples",
             per_example: |_| 1,
+            about: |_| Vec::new(),
             next,
             pictures: |_, _| Ok(Vec::new()),
             numbers: |_, _| json!({}),

@@ -66,10 +66,11 @@ impl<T: Task> Worker<T> {
         task.draw(Source { generator, count, progress: *progress }, &mut share.batch);
     }
 
-    /// `count` examples that are dealt out to several workers, into `batch`.
-    pub fn draw_into(&mut self, batch: &mut Batch, count: usize) {
-        let Self { task, generator, progress, .. } = self;
-        task.draw(Source { generator, count, progress: *progress }, batch);
+    /// `count` examples that are dealt out to several workers, which have come as far as
+    /// `progress` says, into `batch`.
+    pub fn draw_into(&mut self, batch: &mut Batch, count: usize, progress: Progress) {
+        let Self { task, generator, .. } = self;
+        task.draw(Source { generator, count, progress }, batch);
     }
 
     /// The gradient of the batch that was drawn.

@@ -97,6 +97,7 @@ fn a_training_that_does_not_fit_is_refused_at_every_door() {
         interval: Totals::default(),
         metrics_bytes: 0,
         first_loss: None,
+        validation: Default::default(),
         state: state.clone(),
     };
     refused(Trainer::from_state(&many, state).unwrap_err());

@@ -7,10 +7,13 @@ mod lab;
 mod models;
 mod python;
 mod spread;
+mod text;
 
 use anyhow::Result;
 
+use crate::Usage;
 use crate::numbers::whole;
+use std::path::PathBuf;
 
 /// Train the lab with Carry, NumPy, JAX and PyTorch, in turn, and print the ratios
 ///
@@ -39,8 +42,13 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["with_torch", "examples"])]
     models: bool,
 
-    /// Only this recurrent layer: rnn, gru or lstm
-    #[arg(long, requires = "models", value_parser = ["rnn", "gru", "lstm"])]
+    /// Learn this text instead, with PyTorch in turn, and compare the times to the same loss;
+    /// installs several gigabytes
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["with_torch", "examples", "models"])]
+    text: Option<PathBuf>,
+
+    /// Only this recurrent layer: rnn, gru or lstm; with --models or --text
+    #[arg(long, value_parser = ["rnn", "gru", "lstm"])]
     cell: Option<String>,
 }
 
@@ -49,7 +57,13 @@ pub struct Args {
 /// # Errors
 /// If our own training fails; a peer's failure is printed below the table.
 pub fn run(args: Args) -> Result<()> {
-    let Args { with_torch, quick, examples, json, models, cell } = args;
+    let Args { with_torch, quick, examples, json, models, text, cell } = args;
+    if let Some(file) = text {
+        return text::run(&file, cell.as_deref(), quick, json);
+    }
+    if cell.is_some() && !models {
+        return Err(Usage("--cell needs --models or --text".to_owned()).into());
+    }
     if models {
         return models::run(cell.as_deref(), quick, json);
     }

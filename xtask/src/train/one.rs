@@ -33,6 +33,7 @@ pub fn one<T: Task>(
             line(text);
         }
     };
+    (ending.about)(&config.task).into_iter().for_each(say);
     let counted = |examples: u64| examples.saturating_mul((ending.per_example)(&config.task));
     let mut progress = if args.quiet {
         Progress::none()

@@ -5,14 +5,15 @@ use super::common::Common;
 use super::start::start;
 use crate::Usage;
 use crate::numbers::whole;
-use crate::output::{line, thousands};
+use crate::output::thousands;
 use clap::ValueEnum;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use train::config::Extent;
+use train::run_folder::RunFolder;
 use train::task::Task;
-use train::task::text::{Reading, Text, Unit};
+use train::task::text::{ORDER, Reading, Text, Unit, Vocabulary};
 
 /// A text of your own: the next character, byte or word, from all that came before
 ///
@@ -83,6 +84,7 @@ fn share(text: &str) -> Result<f64, String> {
 /// What to do with a network that writes.
 pub const ENDING: Ending<Text> = Ending {
     unit: "symbols",
+    about,
     per_example: |text| text.steps() as u64,
     numbers: |text, rate| json!({ "symbols_per_second": rate * text.steps() as f64 }),
     ..Ending::new(|path| {
@@ -113,10 +115,7 @@ pub fn run(args: &TextArgs) -> anyhow::Result<ExitCode> {
         chunk: args.chunk,
         valid: args.valid,
     };
-    let text = Text::open(&args.files, reading)?;
-    if !common.quiet {
-        describe(&text);
-    }
+    let text = Text::open_with(&args.files, reading, known(common.init.as_deref())?)?;
     let epoch = text.examples_of_an_epoch();
     let mut training = text.training();
     training.network.embedding = args.embedding;
@@ -127,18 +126,33 @@ pub fn run(args: &TextArgs) -> anyhow::Result<ExitCode> {
     start(common, training, ENDING)
 }
 
-/// Says what was read.
-fn describe(text: &Text) {
+/// The symbols that the network in `init` knows, if it is the run of a text.
+fn known(init: Option<&Path>) -> anyhow::Result<Option<Vocabulary>> {
+    let Some(path) = init.filter(|path| path.is_dir()) else { return Ok(None) };
+    let folder = RunFolder::open(path)?;
+    if folder.task_name()? != Text::NAME {
+        return Ok(None); // whose weights will not fit, which is told by name
+    }
+    Ok(Some(folder.config::<Text>()?.task.vocabulary().clone()))
+}
+
+/// What was read.
+fn about(text: &Text) -> Vec<String> {
     let (corpus, vocabulary) = (text.corpus(), text.vocabulary());
     let unit = vocabulary.unit().name();
-    line(format!(
+    let mut lines = vec![format!(
         "{} {unit}s to train on, {} to validate; {} different ones",
         thousands(corpus.train.len() as u64),
         thousands(corpus.valid.len() as u64),
         thousands(vocabulary.len() as u64)
-    ));
+    )];
+    let unknown = thousands(corpus.unknown);
     if vocabulary.unit() == Unit::Word {
-        line(format!("{} words are <unk>: not in the vocabulary", thousands(corpus.unknown)));
+        lines.push(format!("{unknown} words are <unk>: not in the vocabulary"));
+    } else if corpus.unknown > 0 {
+        lines.push(format!("{unknown} {unit}s are unknown to the network, and left out"));
     }
-    line(format!("5-grams cost {} on the validation part", text.in_words(text.baseline_nats())));
+    let baseline = text.in_words(text.baseline_nats());
+    lines.push(format!("{ORDER}-grams cost {baseline} on the validation part"));
+    lines
 }

@@ -16,6 +16,7 @@ mod replay;
 #[cfg(unix)]
 mod signals;
 mod survive;
+mod text;
 mod train;
 
 use serde_json::Value;

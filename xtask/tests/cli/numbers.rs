@@ -145,7 +145,7 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("replay", &["<FILE>"]),
     ("plot", &["<RUN>...", "--out"]),
     ("bench", &["[GROUP]", "--baseline", "--also"]),
-    ("bench peers", &["--cell"]),
+    ("bench peers", &["--cell", "--text"]),
     ("bench hogwild", &["[SIZE]", "--strategy"]),
     ("race", &[]),
     ("fuzz", &["[READER]"]),

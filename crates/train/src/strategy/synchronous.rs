@@ -15,7 +15,7 @@
 use crate::batch::Batch;
 use crate::metrics::Totals;
 use crate::parallel::{Share, each_share, sum_gradients};
-use crate::task::Task;
+use crate::task::{Progress, Task};
 use crate::worker::Worker;
 use model::Parameters;
 use rayon::ThreadPool;
@@ -34,8 +34,10 @@ pub(crate) fn train<T: Task>(
         let mut totals = Totals::default();
         while totals.examples < examples {
             let count = (examples - totals.examples).min(batch as u64) as usize;
-            workers[0].draw_into(whole, count);
-            let progress = workers[0].progress;
+            // Each counts the examples of its share; the first one draws for all.
+            let done = workers.iter().map(|worker| worker.progress.examples).sum();
+            let progress = Progress { examples: done, ..workers[0].progress };
+            workers[0].draw_into(whole, count, progress);
             let (tasks, mut shares): (Vec<_>, Vec<_>) =
                 workers.iter_mut().map(|worker| (&worker.task, &mut worker.share)).unzip();
             let now = &*parameters;

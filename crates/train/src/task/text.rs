@@ -104,7 +104,26 @@ impl Text {
     /// for a chunk in each part, or has one symbol alone; if `reading.valid` is not above 0 and
     /// below 1, or a size is 0.
     pub fn open(paths: &[PathBuf], reading: Reading) -> Result<Self, Error> {
+        Self::open_with(paths, reading, None)
+    }
+
+    /// [`Text::open`] with the symbols that another network `knows`; `reading.vocabulary` is not
+    /// looked at. Characters that it does not know are left out: see [`Corpus::unknown`].
+    ///
+    /// # Errors
+    /// As [`Text::open`], or if `knows` is of another unit than `reading`.
+    pub fn open_with(
+        paths: &[PathBuf],
+        reading: Reading,
+        knows: Option<Vocabulary>,
+    ) -> Result<Self, Error> {
         let Reading { unit, vocabulary, chunk, valid } = reading;
+        if let Some(known) = knows.as_ref().map(Vocabulary::unit).filter(|&known| known != unit) {
+            let (known, unit) = (known.name(), unit.name());
+            return Err(Error::Task(format!(
+                "the network knows {known}s, and the text would be read as {unit}s; give --unit {known}"
+            )));
+        }
         if !(valid > 0.0 && valid < 1.0) {
             return Err(Error::Task(format!(
                 "a validation part of {valid} of the text makes no sense; give a share above 0 and \
@@ -130,7 +149,10 @@ impl Text {
         }
         let cut = cut(&bytes, valid, unit);
         let known = if unit == Unit::Word { &bytes[..cut] } else { &bytes[..] };
-        let vocabulary = Vocabulary::of(unit, known, vocabulary)?;
+        let vocabulary = match knows {
+            Some(knows) => knows,
+            None => Vocabulary::of(unit, known, vocabulary)?,
+        };
         let corpus = corpus(&vocabulary, &bytes, cut)?;
         let place = || paths[0].display();
         let is_one = match unit {
@@ -264,6 +286,13 @@ impl Text {
         let steps = symbols.len() - 1;
         let streams = Streams { count: 1, steps, apart: 0 };
         streams.loss(parameters, symbols, 0..1) / steps as f64
+    }
+
+    /// What [`Task::validate`] looks at: so many streams, of so many symbols each, and so many
+    /// symbols from the beginning of one to that of the next.
+    pub fn validated(&self) -> (usize, usize, usize) {
+        let Streams { count, steps, apart } = self.valid_streams();
+        (count, steps, apart)
     }
 
     fn valid_streams(&self) -> Streams {

@@ -84,6 +84,7 @@ pub struct Corpus {
     pub train: Symbols,
     /// What is not.
     pub valid: Symbols,
-    /// Words of the whole that are not in the vocabulary.
+    /// Symbols of the whole that are not in the vocabulary: words that count as unknown ones, or
+    /// characters that are left out.
     pub unknown: u64,
 }
