@@ -62,7 +62,13 @@ fn fuzz(name: &str, files: &[Vec<u8>], mut read: impl FnMut(&[u8]) -> bool) {
                 std::panic::resume_unwind(panic);
             }
         }
-        slowest = slowest.max(begin.elapsed());
+        let took = begin.elapsed();
+        if took > slowest {
+            // Again: another program may have had the core.
+            let begin = Instant::now();
+            let _ = read(&input);
+            slowest = slowest.max(took.min(begin.elapsed()));
+        }
         inputs += 1;
     }
     let rate = inputs as f64 / start.elapsed().as_secs_f64();
@@ -355,11 +361,10 @@ fn checkpoints() {
             fs::read(&scratch.path).unwrap()
         })
         .collect();
-    let mut is_signed = false;
     fuzz("checkpoints", &files, |bytes| {
         let mut bytes = bytes.to_vec();
-        is_signed ^= true;
         // Every other one with the checksum of what it holds.
+        let is_signed = bytes.iter().fold(0, |sum: u8, &byte| sum.wrapping_add(byte)) % 2 == 0;
         if is_signed && let Some((head, rest)) = bytes.split_at_mut_checked(TITLE + 32) {
             head[TITLE..].copy_from_slice(&Sha256::digest(rest));
         }

@@ -108,6 +108,11 @@ pub(crate) fn zero_below(limit: f32, x: Lanes, y: Lanes) -> Lanes {
 
 /// `y` where `x` is neither zero nor subnormal, else zero with the sign of `y`: with
 /// `x = y`, subnormal numbers become zero and all others keep their bits.
+///
+/// Not by the processor's own mode (FTZ and DAZ in MXCSR): to change it is undefined behaviour in
+/// Rust, also where it is restored at once (`core::arch::x86_64::_mm_setcsr`). Not in the fused
+/// pass of [`crate::recurrent`] either: its sigmoids are flushed as they are, and in its way back
+/// the two operations would lie in the chain that each step waits for.
 #[inline(always)]
 pub(crate) fn zero_where_subnormal(x: Lanes, y: Lanes) -> Lanes {
     const EXPONENT: i32 = 0x7f80_0000;

@@ -14,6 +14,7 @@ use super::spread::Spread;
 use crate::bench::machine::{cpu_model, target_features};
 use crate::bench::process::{finish, last_line};
 use crate::bench::workspace::root;
+use crate::interrupt::{self, Stopped};
 use crate::output::line;
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
@@ -93,10 +94,11 @@ struct Row {
     torch_symbols: Option<f64>,
 }
 
-/// Runs the comparison and prints the table; `cell` limits it to one.
+/// Runs the comparison and prints the table; `cell` limits it to one. It is the table of what was
+/// measured until then, if one of the two fails, or a signal ends the comparison.
 ///
 /// # Errors
-/// If the text cannot be used, PyTorch cannot be installed, or one of the two fails.
+/// These; or if the text cannot be used, or PyTorch cannot be installed.
 pub fn run(file: &Path, cell: Option<&str>, quick: bool, json: bool) -> Result<()> {
     let (seeds, updates, every) = if quick { (1, 60, 20) } else { (3, 500, 25) };
     let text = Text::open(&[file.to_owned()], Reading::default())?;
@@ -107,31 +109,43 @@ pub fn run(file: &Path, cell: Option<&str>, quick: bool, json: bool) -> Result<(
     let peer = Peer { python, script: root.join("benches/peers/text_torch.py") };
 
     let (mut pairs, mut rows, mut version) = (Vec::new(), Vec::new(), String::new());
+    let mut failure = None;
     for (name, kind) in CELLS.into_iter().filter(|(name, _)| cell.is_none_or(|cell| cell == *name))
     {
-        let mut of_cell: Vec<Pair> = Vec::new();
-        let mut symbols = None;
-        for seed in 0..seeds {
-            let config = training(text.clone(), kind, updates, seed);
-            let folder = tempfile::tempdir()?;
-            write_work(folder.path(), &config, name, every)?;
-            for threads in [1, 2] {
-                progress.set_message(format!("{name}, seed {seed}, {threads} threads: Carry"));
-                let carry = train(&config, threads, every)?;
-                progress.set_message(format!("{name}, seed {seed}, {threads} threads: PyTorch"));
-                let answer = peer.train(folder.path(), threads)?;
-                version = answer.version;
-                of_cell.push(Pair { cell: name, threads, seed, carry, torch: answer.trained });
+        let (mut of_cell, mut symbols) = (Vec::new(), None);
+        let mut measure = || -> Result<()> {
+            for seed in 0..seeds {
+                let config = training(text.clone(), kind, updates, seed);
+                let folder = tempfile::tempdir()?;
+                write_work(folder.path(), &config, name, every)?;
+                for threads in [1, 2] {
+                    progress.set_message(format!("{name}, seed {seed}, {threads} threads: Carry"));
+                    let carry = train(&config, threads, every)?;
+                    progress
+                        .set_message(format!("{name}, seed {seed}, {threads} threads: PyTorch"));
+                    let answer = peer.train(folder.path(), threads)?;
+                    version = answer.version;
+                    of_cell.push(Pair { cell: name, threads, seed, carry, torch: answer.trained });
+                }
+                if seed == 0 {
+                    progress.set_message(format!("{name}: sampling"));
+                    symbols = Some([sample(&config)?, peer.sample(folder.path())?]);
+                }
             }
-            if seed == 0 {
-                progress.set_message(format!("{name}: sampling"));
-                symbols = Some([sample(&config)?, peer.sample(folder.path())?]);
-            }
-        }
+            Ok(())
+        };
+        failure = measure().err();
         rows.extend(rows_of(&of_cell, symbols));
         pairs.extend(of_cell);
+        if failure.is_some() {
+            break;
+        }
     }
     progress.finish_and_clear();
+    match failure {
+        Some(failure) if rows.is_empty() => return Err(failure),
+        _ => {}
+    }
     line(table(&rows, updates, &version).trim_end());
     if json {
         let object = json!({
@@ -144,7 +158,7 @@ pub fn run(file: &Path, cell: Option<&str>, quick: bool, json: bool) -> Result<(
         });
         line(object.to_string());
     }
-    Ok(())
+    failure.map_or(Ok(()), Err)
 }
 
 /// `train text` with its defaults, but for the cell, and as long as the peers can wait.
@@ -229,6 +243,9 @@ fn train(config: &RunConfig<Text>, threads: usize, every: u64) -> Result<Trained
     let batch = config.run.batch as u64;
     let (mut updates, mut seconds, mut validations) = (0, 0.0, Vec::new());
     while updates < config.run.examples / batch {
+        if interrupt::asked() {
+            return Err(Stopped.into());
+        }
         let start = Instant::now();
         trainer.train(every * batch);
         seconds += start.elapsed().as_secs_f64();
