@@ -6,6 +6,7 @@
 mod bars;
 mod canvas;
 mod curves;
+pub mod forecast;
 mod labels;
 mod panel;
 mod states;

@@ -9,6 +9,7 @@ mod chart;
 mod children;
 mod ci;
 mod evaluate;
+mod forecast;
 mod fuzz;
 mod interrupt;
 mod numbers;
@@ -41,6 +42,7 @@ enum Command {
     Add(add::Args),
     Sample(sample::Args),
     Evaluate(evaluate::Args),
+    Forecast(forecast::Args),
     Certify(certify::Args),
     Replay(replay::Args),
     Plot(plot::Args),
@@ -69,6 +71,7 @@ fn start() -> ExitCode {
         Command::Add(args) => add::run(args),
         Command::Sample(args) => sample::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Forecast(args) => forecast::run(args),
         Command::Certify(args) => certify::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Plot(args) => plot::run(args),

@@ -9,6 +9,7 @@ mod json;
 mod many;
 mod one;
 mod optimizer;
+mod series;
 mod start;
 mod text;
 mod workers;
@@ -24,9 +25,9 @@ use start::resume;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use train::run_folder::RunFolder;
-use train::task::{Addition, Task, Text};
+use train::task::{Addition, Series, Task, Text};
 
-/// Train a network: to add binary numbers, or on your own text
+/// Train a network: to add binary numbers, on your own text, or on your own series
 ///
 /// A recurrent network reads two binary numbers a digit at a time, lowest digit first, and learns
 /// to say the digits of their sum. The defaults are the well-known lab: 8 bits, one layer of 16
@@ -37,7 +38,8 @@ use train::task::{Addition, Task, Text};
 /// and what is true (highest digit first), and the sum in decimals. At the end every possible sum
 /// is tried (up to 10 bits; above, 10,000 random ones).
 ///
-/// Other tasks have options and a --help of their own: `cargo xtask train text --help`.
+/// Other tasks have options and a --help of their own: `cargo xtask train text --help`, `cargo
+/// xtask train series --help`.
 #[derive(clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -78,6 +80,7 @@ pub struct Args {
 enum TaskArgs {
     Addition(Box<addition::AdditionArgs>),
     Text(Box<text::TextArgs>),
+    Series(Box<series::SeriesArgs>),
 }
 
 /// The name of a file, and what is in it.
@@ -124,6 +127,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             Addition::NAME => resume::<Addition>(common, folder, addition::ADD),
             Ibp::NAME => resume::<Ibp>(common, folder, addition::PROVE),
             Text::NAME => resume::<Text>(common, folder, text::ENDING),
+            Series::NAME => resume::<Series>(common, folder, series::ENDING),
             _ => bail!("{} is of the task {name}, which this program has not", path.display()),
         };
     }
@@ -131,5 +135,6 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         None => addition::run(&args.addition),
         Some(TaskArgs::Addition(args)) => addition::run(&args),
         Some(TaskArgs::Text(args)) => text::run(&args),
+        Some(TaskArgs::Series(args)) => series::run(&args),
     }
 }

@@ -5,6 +5,7 @@
 
 mod addition;
 mod mean_loss;
+pub mod series;
 pub mod text;
 
 /// What the engine's own tests train on; which task it is matters to none of them.
@@ -12,6 +13,7 @@ pub mod text;
 pub(crate) use addition::Addition as TestTask;
 pub use addition::{Addition, Pair, Sums, adder, trace};
 pub use mean_loss::MeanLoss;
+pub use series::Series;
 pub use text::Text;
 
 use crate::Error;

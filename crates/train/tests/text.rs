@@ -317,7 +317,7 @@ fn a_training_that_gets_no_better_ends_early_with_its_best() {
 fn a_text_that_changed_is_refused_when_its_training_goes_on() {
     let root = tempfile::tempdir().unwrap();
     let path = write(root.path(), "text", words(200, 1));
-    let text = Text::open(&[path.clone()], reading(8)).unwrap();
+    let text = Text::open(std::slice::from_ref(&path), reading(8)).unwrap();
     let folder = RunFolder::create(&root.path().join("run"), false).unwrap();
     let config = small(text, Strategy::Serial, 1);
     let mut job = Job::start(config, folder.clone(), OPTIONS).unwrap();
@@ -369,7 +369,8 @@ fn a_text_of_megabytes_needs_little_more_than_its_symbols() {
     let size = text.len() as u64;
     drop(text);
     for unit in [Unit::Char, Unit::Byte] {
-        let read = || Text::open(&[path.clone()], Reading { unit, ..reading(64) }).unwrap();
+        let read =
+            || Text::open(std::slice::from_ref(&path), Reading { unit, ..reading(64) }).unwrap();
         let bytes = allocation_counter::measure(|| drop(read())).bytes_max;
         // The file and its symbols, a byte each, and the n-grams of so simple a text.
         assert!(bytes < 2 * size + (8 << 20), "{bytes} for {size}");

@@ -76,7 +76,7 @@ enum UnitName {
     Word,
 }
 
-fn share(text: &str) -> Result<f64, String> {
+pub fn share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().filter(|&share: &f64| share > 0.0 && share < 1.0);
     share.ok_or_else(|| "a share above 0 and below 1 is needed, such as 0.1".to_owned())
 }

@@ -1,0 +1,1026 @@
+//! A series of your own: the next values of a column, or the kind of a stretch, from a window of rows.
+//!
+//! ```text
+//! input     the last W rows: numbers, scaled; a 1 beside each that was missing; the clock
+//! output    forecast: the next h values of each target, as a difference from the window's
+//!           last values; or the classes' logits for the window's last row
+//! ```
+//!
+//! Rows are split by time. All that is measured from rows (means and deviations, classes) is
+//! measured on the training part alone. A missing value is shown as the one before it, with a mask
+//! beside it, and counts in no loss and no measure. Training windows are drawn at random from the
+//! training part; forecasts for a part may look back into the one before.
+
+mod measures;
+mod parts;
+mod score;
+mod table;
+
+pub use measures::{Baseline, Measures, Tally};
+pub use parts::{Parts, Split};
+pub use score::{Confusion, SeriesScore};
+pub use table::{Column, Format, Said, Table};
+
+use super::{Source, Task};
+use crate::Error;
+use crate::batch::{Batch, Inputs, Targets};
+use crate::config::{Extent, NetworkConfig, RunConfig, StrategyConfig};
+use crate::data_file::DataFile;
+use crate::metrics::Totals;
+use crate::optimizer::{Clip, Moments, OptimizerConfig, Rule, Schedule};
+use jiff::civil::DateTime;
+use model::loss::{Terms, softmax_cross_entropy};
+use model::{Cell, Head, HeadActivation, HeadSteps, Network, Parameters, Sequences};
+use rand::Rng;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::f64::consts::TAU;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Windows that run side by side where nobody trains.
+const BLOCK: usize = 64;
+
+/// Windows that a validation looks at, at most: evenly spread over its part.
+const MOST_VALID: usize = 512;
+
+/// Values of the clock: hour and weekday, each as sine and cosine.
+const CALENDAR: usize = 4;
+
+/// How a table becomes a task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// What is said of the file.
+    pub said: Said,
+    /// What is asked.
+    pub asked: Asked,
+    /// The columns that are shown; all of numbers without.
+    pub inputs: Option<Vec<String>>,
+    /// The column of times; the first one without.
+    pub time: Option<String>,
+    /// Whether the clock is shown.
+    pub calendar: bool,
+    /// W, the rows of a window.
+    pub window: usize,
+    /// How rows are shared out.
+    pub split: Split,
+    /// Rows between two forecasts that are judged.
+    pub stride: usize,
+    /// Rows after which the pattern comes again.
+    pub season: usize,
+}
+
+/// What a network is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Asked {
+    /// The next `horizon` values of these columns.
+    Forecast(Vec<String>, usize),
+    /// The word or number in this column, in the last row of the window.
+    Class(String),
+}
+
+/// A column that is shown, and how it is scaled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scaled {
+    /// Its name.
+    pub column: String,
+    /// Of the training part.
+    pub mean: f64,
+    /// The standard deviation of the training part; 1 of a column that is constant.
+    pub deviation: f64,
+    /// Whether values were missing: then a mask is shown beside it.
+    #[serde(default)]
+    pub is_masked: bool,
+}
+
+/// What is asked, as a file says it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Goal {
+    /// Values to come.
+    Forecast {
+        /// Of these.
+        targets: Vec<Scaled>,
+        /// Rows ahead.
+        horizon: usize,
+    },
+    /// A class.
+    Classify {
+        /// The column of labels.
+        column: String,
+        /// All that the training part has.
+        classes: Vec<String>,
+    },
+}
+
+/// A task on a table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Series {
+    window: usize,
+    stride: usize,
+    season: usize,
+    calendar: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+    file: DataFile,
+    format: Format,
+    parts: Parts,
+    goal: Goal,
+    inputs: Vec<Scaled>,
+    /// None of a task that was read from a file and not prepared.
+    #[serde(skip)]
+    data: Option<Arc<Data>>,
+}
+
+impl PartialEq for Series {
+    /// The table itself is known by its digest.
+    fn eq(&self, other: &Self) -> bool {
+        let sizes = |task: &Self| (task.window, task.stride, task.season, task.calendar);
+        let columns = |task: &Self| (task.time.clone(), task.goal.clone(), task.inputs.clone());
+        sizes(self) == sizes(other)
+            && columns(self) == columns(other)
+            && (&self.file, &self.format, &self.parts) == (&other.file, &other.format, &other.parts)
+    }
+}
+
+/// A table as the network sees it.
+#[derive(Clone, Debug)]
+pub struct Data {
+    /// `[rows, I]`
+    x: Vec<f32>,
+    /// `[rows, targets]`, in the units of the file; NaN where missing.
+    truth: Vec<f64>,
+    /// The same, with the value before where one is missing: see [`carried`].
+    known: Vec<f64>,
+    /// `[rows]`, of a classification.
+    labels: Vec<Option<u32>>,
+    /// Where training windows end: their first row that is not shown.
+    origins: Vec<u32>,
+    /// Of each row, where there is a column of them.
+    times: Vec<DateTime>,
+    rows: usize,
+}
+
+impl Data {
+    /// The rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Of each row, where there is a column of them.
+    pub fn times(&self) -> &[DateTime] {
+        &self.times
+    }
+
+    /// `[rows, targets]`, in the units of the file; NaN where missing.
+    pub fn truth(&self) -> &[f64] {
+        &self.truth
+    }
+}
+
+impl Series {
+    /// Reads the table in `path`.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is no table; if a column is not there or of another kind than
+    /// it is asked for as, a target is constant or missing throughout the training part, or the
+    /// parts are too short for a window and what is asked.
+    pub fn open(path: &Path, reading: &Reading) -> Result<Self, Error> {
+        let (file, bytes) = DataFile::read(path)?;
+        let table = Table::read(path, &bytes, reading.said)?;
+        drop(bytes);
+        Self::of(path, file, &table, reading)
+    }
+
+    fn of(path: &Path, file: DataFile, table: &Table, reading: &Reading) -> Result<Self, Error> {
+        let refuse = |reason: String| Error::Data { path: path.to_owned(), reason };
+        let task = |reason: String| Error::Task(reason);
+        let &Reading { calendar, window, stride, season, .. } = reading;
+        for (name, size) in [("--window", window), ("--stride", stride), ("--season", season)] {
+            if size == 0 {
+                return Err(task(format!("{name} of 0 makes no sense; give at least 1")));
+            }
+        }
+        let parts = Parts::of(&reading.split, table.rows)?;
+        let time = match &reading.time {
+            Some(name) => match table.column(name).map_err(refuse)? {
+                Column::Times(_) => Some(name.clone()),
+                other => {
+                    let kind = other.kind();
+                    return Err(refuse(format!("has {kind} in column {name:?}, and no times")));
+                }
+            },
+            None => {
+                let pairs = table.names.iter().zip(&table.columns);
+                let is_time = |column: &&Column| matches!(column, Column::Times(_));
+                let mut times = pairs.filter(|(_, column)| is_time(column));
+                times.next().map(|(name, _)| name.clone())
+            }
+        };
+        if calendar && time.is_none() {
+            return Err(refuse(
+                "has no column of times, which --calendar needs; write them as 2006-12-16 18:00, or \
+                 leave --calendar out"
+                    .to_owned(),
+            ));
+        }
+        let label = match &reading.asked {
+            Asked::Class(column) => Some(column),
+            Asked::Forecast(..) => None,
+        };
+        let names: Vec<String> = match &reading.inputs {
+            Some(names) => names.clone(),
+            None => {
+                let pairs = table.names.iter().zip(&table.columns);
+                let shown = pairs.filter(|(name, column)| {
+                    matches!(column, Column::Numbers(_)) && label != Some(*name)
+                });
+                shown.map(|(name, _)| name.clone()).collect()
+            }
+        };
+        if let Some(label) = label.filter(|label| names.contains(label)) {
+            return Err(task(format!(
+                "the labels in column {label:?} would be shown to the network; leave it out of --inputs"
+            )));
+        }
+        let scaled = |name: &String| -> Result<Scaled, Error> {
+            let values = numbers(table, name).map_err(refuse)?;
+            Ok(Scaled::of(name, values, &parts.train))
+        };
+        let inputs: Vec<_> = names.iter().map(scaled).collect::<Result<_, _>>()?;
+        if inputs.is_empty() && !calendar {
+            return Err(refuse(
+                "has no column of numbers to show; name some by --inputs".to_owned(),
+            ));
+        }
+        let goal = match &reading.asked {
+            Asked::Forecast(names, horizon) => {
+                if names.is_empty() || *horizon == 0 {
+                    return Err(task(
+                        "a forecast needs a target and a horizon of at least 1".to_owned(),
+                    ));
+                }
+                let mut targets = Vec::new();
+                for name in names {
+                    if names.iter().filter(|other| *other == name).count() > 1 {
+                        return Err(task(format!(
+                            "the target {name:?} is given twice; give it once"
+                        )));
+                    }
+                    targets.push(target(table, name, &parts.train).map_err(refuse)?);
+                }
+                Goal::Forecast { targets, horizon: *horizon }
+            }
+            Asked::Class(column) => {
+                let classes = classes(table, column, &parts.train).map_err(refuse)?;
+                Goal::Classify { column: column.clone(), classes }
+            }
+        };
+        let format = table.format;
+        let mut series = Self {
+            window,
+            stride,
+            season,
+            calendar,
+            time,
+            file,
+            format,
+            parts,
+            goal,
+            inputs,
+            data: None,
+        };
+        let mut data = series.data_of(table).map_err(refuse)?;
+        data.origins = series.training_origins(&data);
+        series.data = Some(Arc::new(data));
+        series.check_lengths()?;
+        Ok(series)
+    }
+
+    /// Are there windows in each part?
+    fn check_lengths(&self) -> Result<(), Error> {
+        let origins = &self.data().origins;
+        let (window, ahead) = (self.window, self.ahead());
+        for (part, name, is_none) in [
+            (&self.parts.train, "train on", origins.is_empty()),
+            (&self.parts.valid, "validate", self.origins(&self.parts.valid).next().is_none()),
+            (&self.parts.test, "test", self.origins(&self.parts.test).next().is_none()),
+        ] {
+            if is_none {
+                return Err(Error::Task(format!(
+                    "{} rows to {name} are too few for a window of {window} and {ahead} ahead of it; give a \
+                     shorter --window or --horizon, or more rows",
+                    part.len()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The table as the network sees it.
+    ///
+    /// # Errors
+    /// Which column is missing or of another kind, as the rest of a sentence that begins with the
+    /// file's name.
+    pub fn data_of(&self, table: &Table) -> Result<Data, String> {
+        let rows = table.rows;
+        let width = self.width();
+        let mut x = vec![0.0; rows * width];
+        let mut place = 0;
+        for input in &self.inputs {
+            let values = numbers(table, &input.column)?;
+            let rows = x.chunks_exact_mut(width).zip(carried(values, input.mean)).zip(values);
+            for ((row, known), value) in rows {
+                row[place] = ((known - input.mean) / input.deviation) as f32;
+                if input.is_masked {
+                    row[place + 1] = f32::from(value.is_nan());
+                }
+            }
+            place += 1 + usize::from(input.is_masked);
+        }
+        let times = match &self.time {
+            Some(name) => match table.column(name)? {
+                Column::Times(times) => times.clone(),
+                other => {
+                    return Err(format!("has {} in column {name:?}, and no times", other.kind()));
+                }
+            },
+            None => Vec::new(),
+        };
+        if self.calendar {
+            for (row, time) in x.chunks_exact_mut(width).zip(&times) {
+                row[place..].copy_from_slice(&calendar(*time));
+            }
+        }
+        let (mut truth, mut known, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+        match &self.goal {
+            Goal::Forecast { targets, .. } => {
+                let count = targets.len();
+                (truth, known) = (vec![0.0; rows * count], vec![0.0; rows * count]);
+                for (n, target) in targets.iter().enumerate() {
+                    let values = numbers(table, &target.column)?;
+                    let both = values.iter().zip(carried(values, target.mean)).enumerate();
+                    for (row, (value, last)) in both {
+                        (truth[row * count + n], known[row * count + n]) = (*value, last);
+                    }
+                }
+            }
+            Goal::Classify { column, classes } => {
+                let find = |label: &str| classes.iter().position(|class| class == label);
+                labels = label_texts(table, column)?
+                    .map(|label| label.and_then(|label| find(&label)).map(|n| n as u32))
+                    .collect();
+            }
+        }
+        Ok(Data { x, truth, known, labels, origins: Vec::new(), times, rows })
+    }
+
+    /// I of a row.
+    fn width(&self) -> usize {
+        let shown = self.inputs.iter().map(|input| 1 + usize::from(input.is_masked));
+        shown.sum::<usize>() + if self.calendar { CALENDAR } else { 0 }
+    }
+
+    /// Rows behind a window that are asked for.
+    fn ahead(&self) -> usize {
+        match &self.goal {
+            Goal::Forecast { horizon, .. } => *horizon,
+            Goal::Classify { .. } => 0,
+        }
+    }
+
+    /// Where windows end whose answers lie within `part`, each `stride`-th: the first row behind the
+    /// window.
+    fn origins(&self, part: &Range<usize>) -> impl Iterator<Item = usize> + use<> {
+        let (window, ahead) = (self.window, self.ahead());
+        // The row that is told the class of is the last of its window.
+        let first = part.start + usize::from(ahead == 0);
+        let last = part.end.checked_sub(ahead);
+        let all = first..last.map_or(first, |last| last + 1);
+        all.step_by(self.stride).filter(move |&origin| origin >= window)
+    }
+
+    /// Where training windows end: those with something to answer, within the training part.
+    fn training_origins(&self, data: &Data) -> Vec<u32> {
+        let Parts { train, .. } = &self.parts;
+        let (first, ahead) = (train.start + self.window, self.ahead());
+        let all = first..(train.end + 1).saturating_sub(ahead).max(first);
+        let answers = |&origin: &usize| match &self.goal {
+            Goal::Forecast { targets, horizon } => {
+                let count = targets.len();
+                let values = &data.truth[origin * count..(origin + horizon) * count];
+                values.iter().any(|value| !value.is_nan())
+            }
+            Goal::Classify { .. } => data.labels[origin - 1].is_some(),
+        };
+        all.filter(answers).filter_map(|origin| u32::try_from(origin).ok()).collect()
+    }
+
+    /// A training that is likely to go well.
+    pub fn training(self) -> RunConfig<Self> {
+        let updates = UPDATES;
+        RunConfig {
+            task: self,
+            network: NetworkConfig::new(Cell::Lstm, HIDDEN),
+            optimizer: OptimizerConfig {
+                learning_rate: LEARNING_RATE,
+                rule: Rule::AdamW(Moments {
+                    beta1: 0.9,
+                    beta2: 0.999,
+                    epsilon: 1e-8,
+                    weight_decay: WEIGHT_DECAY,
+                }),
+                clip: Clip::Norm(1.0),
+                schedule: Schedule::Cosine { warmup: updates / 20, steps: updates, floor: 0.0 },
+            },
+            strategy: StrategyConfig::SERIAL,
+            run: Extent::new(updates * BATCH as u64, BATCH, 0),
+        }
+    }
+
+    /// What is asked.
+    pub fn goal(&self) -> &Goal {
+        &self.goal
+    }
+
+    /// The parts.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// How its file writes its cells.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The columns that are shown.
+    pub fn inputs(&self) -> &[Scaled] {
+        &self.inputs
+    }
+
+    /// The column of times, where there is one.
+    pub fn time(&self) -> Option<&str> {
+        self.time.as_deref()
+    }
+
+    /// Whether the clock is shown.
+    pub fn has_calendar(&self) -> bool {
+        self.calendar
+    }
+
+    /// W, the rows of a window.
+    pub fn window(&self) -> usize {
+        self.window
+    }
+
+    /// The table.
+    ///
+    /// # Panics
+    /// If this was read from a file and not prepared.
+    pub fn data(&self) -> &Data {
+        self.data.as_ref().expect("a task that was read from a file is prepared before its use")
+    }
+
+    /// What the outputs of a forecast from `origin` are differences from, in scaled units: of each
+    /// step and target, the value of a season ago and that of the last season's mean, half and half.
+    fn anchor(&self, data: &Data, origin: usize, step: usize, n: usize, target: &Scaled) -> f64 {
+        let count = data.truth.len() / data.rows;
+        let at = |row: usize| data.known[row * count + n];
+        let _ = step;
+        let first = origin.saturating_sub(self.window);
+        let mean = (first..origin).map(at).sum::<f64>() / (origin - first) as f64;
+        (mean - target.mean) / target.deviation
+    }
+
+    /// The outputs `[origins, O]` for the windows of `data` that end at `origins`.
+    fn outputs(&self, data: &Data, parameters: &Parameters, origins: &[usize]) -> Vec<f32> {
+        let (config, width) = (parameters.config(), self.width());
+        let of_block = |origins: &[usize]| -> Vec<f32> {
+            let mut x = vec![0.0; self.window * origins.len() * width];
+            self.write_windows(data, origins.iter().copied(), origins.len(), &mut x);
+            let sequences = Sequences::new(config, &x, self.window, origins.len());
+            let sequences = sequences.expect("finite values, as many as there are");
+            Network::new(config).infer(parameters, &sequences).to_vec()
+        };
+        origins.par_chunks(BLOCK).map(of_block).flatten().collect()
+    }
+
+    /// Writes the windows that end at `origins` to `x` `[W, B, I]`.
+    fn write_windows(
+        &self,
+        data: &Data,
+        origins: impl Iterator<Item = usize>,
+        batch: usize,
+        x: &mut [f32],
+    ) {
+        let width = self.width();
+        for (n, origin) in origins.enumerate() {
+            for t in 0..self.window {
+                let row = &data.x[(origin - self.window + t) * width..][..width];
+                x[(t * batch + n) * width..][..width].copy_from_slice(row);
+            }
+        }
+    }
+
+    /// Forecasts `[origins, horizon, targets]` in the units of the file.
+    ///
+    /// # Panics
+    /// If an origin has no whole window before it, or this is a classification.
+    pub fn forecasts(&self, data: &Data, parameters: &Parameters, origins: &[usize]) -> Vec<f64> {
+        let Goal::Forecast { targets, horizon } = &self.goal else {
+            panic!("a classification forecasts nothing");
+        };
+        let outputs = self.outputs(data, parameters, origins);
+        let count = targets.len();
+        let per_origin = horizon * count;
+        let value = |(place, &y): (usize, &f32)| {
+            let (origin, rest) = (origins[place / per_origin], place % per_origin);
+            let (step, n) = (rest / count, rest % count);
+            let target = &targets[n];
+            let scaled = self.anchor(data, origin, step, n, target) + f64::from(y);
+            target.mean + target.deviation * scaled
+        };
+        outputs.iter().enumerate().map(value).collect()
+    }
+
+    /// Writes what the windows that end at `origins` should answer to `y` `[B, O]`, in scaled
+    /// units; NaN where it is missing.
+    fn write_answers(&self, data: &Data, origins: impl Iterator<Item = usize>, y: &mut [f32]) {
+        let Goal::Forecast { targets, horizon } = &self.goal else { return };
+        let count = targets.len();
+        for (origin, y) in origins.zip(y.chunks_exact_mut(horizon * count)) {
+            for step in 0..*horizon {
+                for (n, target) in targets.iter().enumerate() {
+                    let truth = data.truth[(origin + step) * count + n];
+                    let scaled = (truth - target.mean) / target.deviation;
+                    let difference = scaled - self.anchor(data, origin, step, n, target);
+                    y[step * count + n] = difference as f32;
+                }
+            }
+        }
+    }
+
+    /// Judges forecasts from the origins of `part`, and the baselines on the same rows.
+    fn judge(&self, parameters: &Parameters, part: &Range<usize>) -> (Tally, Vec<(String, Tally)>) {
+        let Goal::Forecast { targets, horizon } = &self.goal else {
+            panic!("a classification forecasts nothing");
+        };
+        let (data, count) = (self.data(), targets.len());
+        let origins: Vec<_> = self.origins(part).collect();
+        let forecasts = self.forecasts(data, parameters, &origins);
+        let scales = self.mase_scales();
+        let mut tally = Tally::new(&scales, *horizon);
+        let mut others: Vec<_> = Baseline::of(self.season)
+            .into_iter()
+            .map(|(name, baseline)| (name, baseline, Tally::new(&scales, *horizon)))
+            .collect();
+        let columns: Vec<Vec<f64>> = (0..count)
+            .map(|n| data.known.iter().skip(n).step_by(count).copied().collect())
+            .collect();
+        let mut own = vec![0.0; horizon * count];
+        for (origin, forecast) in origins.iter().zip(forecasts.chunks(horizon * count)) {
+            let truth = &data.truth[origin * count..(origin + horizon) * count];
+            tally.add(forecast, truth);
+            for (_, baseline, tally) in &mut others {
+                for step in 0..*horizon {
+                    for (n, target) in targets.iter().enumerate() {
+                        let value = baseline.forecast(&columns[n], target.mean, *origin, step);
+                        own[step * count + n] = value.unwrap_or(f64::NAN);
+                    }
+                }
+                tally.add(&own, truth);
+            }
+        }
+        (tally, others.into_iter().map(|(name, _, tally)| (name.to_owned(), tally)).collect())
+    }
+
+    /// Of each target: the mean absolute difference from one season ago in the training part.
+    fn mase_scales(&self) -> Vec<f64> {
+        let Goal::Forecast { targets, .. } = &self.goal else { return Vec::new() };
+        let (data, count, train) = (self.data(), targets.len(), &self.parts.train);
+        let scale = |n: usize| {
+            let at = |row: usize| data.truth[row * count + n];
+            let pairs =
+                (train.start + self.season..train.end).map(|row| at(row) - at(row - self.season));
+            let (mut sum, mut pairs_there) = (0.0, 0.0);
+            for difference in pairs.filter(|difference| !difference.is_nan()) {
+                (sum, pairs_there) = (sum + f64::abs(difference), pairs_there + 1.0);
+            }
+            sum / pairs_there
+        };
+        (0..count).map(scale).collect()
+    }
+
+    /// For a picture: the rows of the test part, and forecasts for them that do not overlap, from
+    /// the network: row, truth and forecast of the first target; and the RMSE of each step.
+    pub fn picture(&self, parameters: &Parameters) -> Option<Picture> {
+        let Goal::Forecast { targets, horizon } = &self.goal else { return None };
+        let (data, count) = (self.data(), targets.len());
+        let origins: Vec<_> = self.origins(&self.parts.test).collect();
+        let mut next = 0;
+        let apart: Vec<_> = origins
+            .iter()
+            .copied()
+            .filter(|&origin| {
+                let is_free = origin >= next;
+                if is_free {
+                    next = origin + horizon;
+                }
+                is_free
+            })
+            .collect();
+        let forecasts = self.forecasts(data, parameters, &apart);
+        let mut rows = Vec::new();
+        for (origin, forecast) in apart.iter().zip(forecasts.chunks(horizon * count)) {
+            for step in 0..*horizon {
+                let truth = data.truth[(origin + step) * count];
+                rows.push((origin + step, truth, forecast[step * count]));
+            }
+        }
+        let (tally, baselines) = self.judge(parameters, &self.parts.test);
+        let baselines = baselines.into_iter().map(|(name, tally)| (name, tally.rmse_by_step()));
+        Some(Picture {
+            target: targets[0].column.clone(),
+            rows,
+            rmse: tally.rmse_by_step(),
+            baselines: baselines.collect(),
+        })
+    }
+
+    /// The classes told for the windows of `part`, and the true ones.
+    fn confusion(&self, parameters: &Parameters, part: &Range<usize>) -> Confusion {
+        let Goal::Classify { classes, .. } = &self.goal else {
+            panic!("a forecast has no classes");
+        };
+        let data = self.data();
+        let labelled = |&origin: &usize| data.labels[origin - 1].is_some();
+        let origins: Vec<_> = self.origins(part).filter(labelled).collect();
+        let outputs = self.outputs(data, parameters, &origins);
+        let mut confusion = Confusion::new(classes.clone());
+        for (origin, y) in origins.iter().zip(outputs.chunks(classes.len())) {
+            let told = (0..y.len()).max_by(|&a, &b| y[a].total_cmp(&y[b]).then(b.cmp(&a)));
+            if let (Some(truth), Some(told)) = (data.labels[origin - 1], told) {
+                confusion.add(truth as usize, told);
+            }
+        }
+        confusion
+    }
+}
+
+impl Table {
+    /// Appends the forecast `values` `[horizon, targets]` of `series` as rows, with the times that
+    /// follow if it has a column of them; returns these as text. Cells of other columns are missing.
+    ///
+    /// # Errors
+    /// If times cannot be continued, as the rest of a sentence that begins with the file's name.
+    pub fn extend(&mut self, series: &Series, values: &[f64]) -> Result<Vec<String>, String> {
+        let Goal::Forecast { targets, horizon } = &series.goal else { return Ok(Vec::new()) };
+        let mut texts = Vec::new();
+        for (name, column) in self.names.iter().zip(&mut self.columns) {
+            match column {
+                Column::Numbers(all) => {
+                    let target = targets.iter().position(|target| target.column == *name);
+                    all.extend(
+                        (0..*horizon).map(|step| {
+                            target.map_or(f64::NAN, |n| values[step * targets.len() + n])
+                        }),
+                    );
+                }
+                Column::Words(_, all) => all.extend((0..*horizon).map(|_| None)),
+                Column::Times(all) => {
+                    let [.., before, last] = all[..] else {
+                        return Err("has one time alone, which cannot be continued".to_owned());
+                    };
+                    // As far apart as the last two.
+                    let apart = before.duration_until(last);
+                    let mut time = last;
+                    for _ in 0..*horizon {
+                        time = time
+                            .checked_add(apart)
+                            .map_err(|_| "has times that end before the forecast".to_owned())?;
+                        all.push(time);
+                        if series.time.as_ref() == Some(name) {
+                            texts.push(time.to_string().replace('T', " "));
+                        }
+                    }
+                }
+            }
+        }
+        self.rows += horizon;
+        Ok(texts)
+    }
+}
+
+/// What a picture of forecasts shows.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// The first target.
+    pub target: String,
+    /// Rows of the test part: which, the truth (NaN if missing), the forecast.
+    pub rows: Vec<(usize, f64, f64)>,
+    /// Of each step of the horizon.
+    pub rmse: Vec<f64>,
+    /// The same of forecasts that need no network.
+    pub baselines: Vec<(String, Vec<f64>)>,
+}
+
+const HIDDEN: usize = 32;
+const BATCH: usize = 32;
+const UPDATES: u64 = 2_000;
+const LEARNING_RATE: f32 = 2e-3;
+const WEIGHT_DECAY: f64 = 0.01;
+
+/// Beyond so many deviations an error counts in proportion, and not squared (Huber, *Robust
+/// Estimation of a Location Parameter*, 1964).
+const HUBER: f32 = 1.0;
+
+impl Scaled {
+    fn of(name: &str, values: &[f64], train: &Range<usize>) -> Self {
+        let there = || values[train.clone()].iter().filter(|value| !value.is_nan());
+        let count = there().count().max(1) as f64;
+        let mean = there().sum::<f64>() / count;
+        let variance = there().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+        let deviation = if variance > 0.0 { variance.sqrt() } else { 1.0 };
+        let is_masked = values.iter().any(|value| value.is_nan());
+        Self { column: name.to_owned(), mean, deviation, is_masked }
+    }
+}
+
+/// The column `name`, which must be of numbers.
+fn numbers<'a>(table: &'a Table, name: &str) -> Result<&'a [f64], String> {
+    match table.column(name)? {
+        Column::Numbers(values) => Ok(values),
+        other => Err(format!(
+            "has {} in column {name:?}, where numbers are needed; if they are numbers, say how they are \
+             written (--decimal)",
+            other.kind()
+        )),
+    }
+}
+
+/// The column `name` as a target.
+fn target(table: &Table, name: &str, train: &Range<usize>) -> Result<Scaled, String> {
+    let values = numbers(table, name)?;
+    let mut there = values[train.clone()].iter().filter(|value| !value.is_nan());
+    let Some(first) = there.next() else {
+        return Err(format!("has no value in column {name:?} in the rows to train on"));
+    };
+    if there.all(|value| value == first) {
+        return Err(format!(
+            "has {first} in all rows to train on in column {name:?}: there is nothing to forecast"
+        ));
+    }
+    Ok(Scaled::of(name, values, train))
+}
+
+/// The labels of a column, row by row, as text; numbers as they are written shortest.
+fn label_texts<'a>(
+    table: &'a Table,
+    name: &str,
+) -> Result<Box<dyn Iterator<Item = Option<String>> + 'a>, String> {
+    Ok(match table.column(name)? {
+        Column::Numbers(values) => {
+            Box::new(values.iter().map(|value| (!value.is_nan()).then(|| value.to_string())))
+        }
+        Column::Words(words, all) => {
+            Box::new(all.iter().map(|word| word.map(|word| words[word as usize].clone())))
+        }
+        Column::Times(_) => return Err(format!("has times in column {name:?}, and no labels")),
+    })
+}
+
+/// The most classes of a classification.
+const MOST_CLASSES: usize = 1_000;
+
+/// The labels in the training part, sorted.
+fn classes(table: &Table, name: &str, train: &Range<usize>) -> Result<Vec<String>, String> {
+    let rows = label_texts(table, name)?.skip(train.start).take(train.len()).flatten();
+    let mut classes = std::collections::BTreeSet::new();
+    for label in rows {
+        classes.insert(label);
+        if classes.len() > MOST_CLASSES {
+            return Err(format!(
+                "has more than {MOST_CLASSES} different labels in column {name:?}; is it one of labels?"
+            ));
+        }
+    }
+    if classes.len() < 2 {
+        return Err(format!(
+            "has {} different labels in column {name:?} in the rows to train on; at least 2 are needed",
+            classes.len()
+        ));
+    }
+    Ok(classes.into_iter().collect())
+}
+
+/// `values` with the one before where one is missing; `first` before there is any.
+fn carried(values: &[f64], first: f64) -> impl Iterator<Item = f64> {
+    values.iter().scan(first, |last, &value| {
+        if !value.is_nan() {
+            *last = value;
+        }
+        Some(*last)
+    })
+}
+
+/// Hour and weekday, each as sine and cosine.
+pub(crate) fn calendar(time: DateTime) -> [f32; CALENDAR] {
+    let hour = f64::from(time.hour()) + f64::from(time.minute()) / 60.0;
+    let weekday = f64::from(time.weekday().to_monday_zero_offset());
+    let (day, week) = (TAU * hour / 24.0, TAU * weekday / 7.0);
+    [day.sin(), day.cos(), week.sin(), week.cos()].map(|value| value as f32)
+}
+
+impl Task for Series {
+    const NAME: &'static str = "series";
+
+    type Score = SeriesScore;
+
+    fn io(&self) -> (usize, Head) {
+        let outputs = match &self.goal {
+            Goal::Forecast { targets, horizon } => targets.len() * horizon,
+            Goal::Classify { classes, .. } => classes.len(),
+        };
+        let (steps, activation) = (HeadSteps::Last, HeadActivation::Identity);
+        (self.width(), Head { outputs, bias: true, steps, activation })
+    }
+
+    fn steps(&self) -> usize {
+        self.window
+    }
+
+    fn prepare(&mut self) -> Result<(), Error> {
+        let path = &self.file.path;
+        let bytes = self.file.read_again()?;
+        let Format { delimiter, decimal } = self.format;
+        let said = Said { delimiter: Some(delimiter), decimal: Some(decimal) };
+        let table = Table::read(path, &bytes, said)?;
+        let refuse = |reason: String| Error::Data { path: path.clone(), reason };
+        let mut data = self.data_of(&table).map_err(refuse)?;
+        data.origins = self.training_origins(&data);
+        self.data = Some(Arc::new(data));
+        Ok(())
+    }
+
+    fn draw(&self, source: Source<'_>, batch: &mut Batch) {
+        let Source { generator, count, .. } = source;
+        let data = self.data();
+        let (_, head) = self.io();
+        batch.values((self.window, count), self.width(), 0);
+        batch.target_steps = HeadSteps::Last;
+        let len = data.origins.len() as u64;
+        let origins: Vec<usize> = (0..count)
+            .map(|_| data.origins[(generator.next_u64() % len) as usize] as usize)
+            .collect();
+        let Inputs::Values(x) = &mut batch.inputs else {
+            unreachable!("they were just made values")
+        };
+        self.write_windows(data, origins.iter().copied(), count, x);
+        match &self.goal {
+            Goal::Forecast { .. } => {
+                let Targets::Values(y) = &mut batch.targets else {
+                    unreachable!("they were just made values")
+                };
+                y.resize(count * head.outputs);
+                self.write_answers(data, origins.into_iter(), y);
+            }
+            Goal::Classify { .. } => {
+                let label = |&origin: &usize| data.labels[origin - 1].unwrap_or(0);
+                batch.targets = Targets::Classes(origins.iter().map(label).collect());
+            }
+        }
+    }
+
+    /// Of a forecast, Huber's over the values that are there, a mean by value, in scaled units; the
+    /// error is the absolute one. Of a class, the cross-entropy; the error is 1 where it is wrong.
+    fn loss(&self, batch: &Batch, y: &[f32], dy: &mut [f32]) -> Totals {
+        let outputs = y.len() / batch.count;
+        let mut totals = Totals { examples: batch.count as u64, ..Totals::default() };
+        match &batch.targets {
+            Targets::Values(truth) => {
+                let mean = 1.0 / outputs as f32;
+                for ((y, truth), dy) in y.iter().zip(&**truth).zip(dy) {
+                    let error = y - truth;
+                    if error.is_nan() {
+                        *dy = if y.is_nan() { f32::NAN } else { 0.0 };
+                        continue;
+                    }
+                    let size = error.abs();
+                    let loss = if size <= HUBER {
+                        0.5 * error * error
+                    } else {
+                        HUBER * (size - 0.5 * HUBER)
+                    };
+                    *dy = error.clamp(-HUBER, HUBER) * mean;
+                    totals.loss += f64::from(loss * mean);
+                    totals.error += f64::from(size * mean);
+                }
+            }
+            Targets::Classes(classes) => {
+                let terms = Terms::all(1, batch.count, outputs);
+                let sum = softmax_cross_entropy(&terms, y, classes, dy).expect("classes there are");
+                totals.loss = f64::from(sum);
+                for (y, &class) in y.chunks(outputs).zip(classes) {
+                    let is_wrong = y.iter().any(|&other| other > y[class as usize]);
+                    totals.error += f64::from(u8::from(is_wrong));
+                }
+            }
+        }
+        totals
+    }
+
+    fn validate_every(&self) -> Option<u64> {
+        Some(self.validated().len() as u64 * 4)
+    }
+
+    fn validate(&self, parameters: &Parameters) -> f64 {
+        let (data, origins) = (self.data(), self.validated());
+        let outputs = self.outputs(data, parameters, &origins);
+        let (_, head) = self.io();
+        let mut batch = Batch { count: origins.len(), steps: 1, ..Batch::default() };
+        match &self.goal {
+            Goal::Forecast { .. } => {
+                let Targets::Values(y) = &mut batch.targets else { unreachable!("by default") };
+                y.resize(origins.len() * head.outputs);
+                self.write_answers(data, origins.iter().copied(), y);
+            }
+            Goal::Classify { .. } => {
+                let label = |&origin: &usize| data.labels[origin - 1].unwrap_or(0);
+                batch.targets = Targets::Classes(origins.iter().map(label).collect());
+            }
+        }
+        let totals = self.loss(&batch, &outputs, &mut vec![0.0; outputs.len()]);
+        totals.loss / totals.examples as f64
+    }
+
+    fn describe(&self) -> serde_json::Value {
+        let goal = match &self.goal {
+            Goal::Forecast { targets, horizon } => {
+                let names: Vec<_> = targets.iter().map(|target| &target.column).collect();
+                json!({ "targets": names, "horizon": horizon })
+            }
+            Goal::Classify { column, classes } => json!({ "label": column, "classes": classes }),
+        };
+        let inputs: Vec<_> = self.inputs.iter().map(|input| &input.column).collect();
+        let mut object = json!({
+            "inputs": inputs,
+            "calendar": self.calendar,
+            "window": self.window,
+            "stride": self.stride,
+            "season": self.season,
+        });
+        for (name, value) in goal.as_object().into_iter().flatten() {
+            object[name] = value.clone();
+        }
+        object
+    }
+
+    fn evaluate(&self, parameters: &Parameters, _seed: u64) -> SeriesScore {
+        let Parts { valid, test, .. } = &self.parts;
+        match &self.goal {
+            Goal::Forecast { .. } => {
+                let (tally, baselines) = self.judge(parameters, test);
+                let measured =
+                    baselines.iter().map(|(name, tally)| (name.clone(), tally.measures()));
+                SeriesScore::Forecast {
+                    valid: self.judge(parameters, valid).0.measures(),
+                    test: tally.measures(),
+                    baselines: measured.collect(),
+                    horizon_rmse: tally.rmse_by_step(),
+                }
+            }
+            Goal::Classify { .. } => SeriesScore::Classes {
+                valid: self.confusion(parameters, valid),
+                test: self.confusion(parameters, test),
+            },
+        }
+    }
+
+    fn aim(&self) -> String {
+        match &self.goal {
+            Goal::Forecast { targets, horizon } => {
+                let names: Vec<_> = targets.iter().map(|target| target.column.as_str()).collect();
+                format!("forecast {} for {horizon} rows", names.join(", "))
+            }
+            Goal::Classify { column, .. } => format!("tell {column}"),
+        }
+    }
+}
+
+impl Series {
+    /// The origins that a validation looks at.
+    fn validated(&self) -> Vec<usize> {
+        let data = self.data();
+        let labelled = |&origin: &usize| match &self.goal {
+            Goal::Forecast { .. } => true,
+            Goal::Classify { .. } => data.labels[origin - 1].is_some(),
+        };
+        let all: Vec<_> = self.origins(&self.parts.valid).filter(labelled).collect();
+        let step = all.len().div_ceil(MOST_VALID).max(1);
+        all.into_iter().step_by(step).collect()
+    }
+}
