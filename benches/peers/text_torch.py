@@ -89,8 +89,9 @@ def factor(step, warmup, steps, floor):
 
 
 def train(work, model, folder):
+    data = work["data"]
     train_text, valid_text = symbols(folder / "train.u32"), symbols(folder / "valid.u32")
-    batch, chunk, length = work["batch"], work["chunk"], len(train_text)
+    batch, chunk, length = work["batch"], data["chunk"], len(train_text)
     adam = torch.optim.Adam(
         model.parameters(), lr=work["learning_rate"], betas=(work["beta1"], work["beta2"]), eps=work["epsilon"], fused=True
     )
@@ -101,9 +102,9 @@ def train(work, model, folder):
         start = time.perf_counter()
         places = (begins + update * chunk + rows) % length
         x, classes = train_text[places], train_text[(places + 1) % length]
-        if state is not None and work["restarts"][update]:
+        if state is not None and data["restarts"][update]:
             kept = torch.ones(batch, 1)
-            kept[work["restarts"][update]] = 0.0
+            kept[data["restarts"][update]] = 0.0
             state = each(state, lambda part: part * kept)
         adam.zero_grad()
         y, state = model(x, state)
@@ -116,7 +117,7 @@ def train(work, model, folder):
         state = each(state, lambda part: part.detach())
         seconds += time.perf_counter() - start
         if (update + 1) % work["validate_every"] == 0:
-            valid = validate(model, valid_text, **work["valid"])
+            valid = validate(model, valid_text, **data["valid"])
             validations.append({"updates": update + 1, "seconds": seconds, "loss": valid})
     return {"validations": validations}
 
@@ -143,7 +144,7 @@ def main():
     torch.manual_seed(0)
 
     work = json.loads((arguments.work / "work.json").read_text())
-    model = Text(work["cell"], work["symbols"], work["hidden"])
+    model = Text(work["cell"], work["data"]["symbols"], work["hidden"])
     model.load(arguments.work / "start.safetensors")
     if arguments.sample is not None:
         result = sample(model, arguments.sample)

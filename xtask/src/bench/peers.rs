@@ -4,8 +4,10 @@
 //! run in turn, round after round, and ratios are taken within a round. No figure is judged.
 
 mod lab;
+mod learned;
 mod models;
 mod python;
+mod series;
 mod spread;
 mod text;
 
@@ -47,7 +49,16 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["with_torch", "examples", "models"])]
     text: Option<PathBuf>,
 
-    /// Only this recurrent layer: rnn, gru or lstm; with --models or --text
+    /// Learn to forecast a column of this CSV file instead, 24 rows ahead, with PyTorch in turn
+    #[arg(long, value_name = "FILE.csv", requires = "target",
+          conflicts_with_all = ["with_torch", "examples", "models", "text"])]
+    series: Option<PathBuf>,
+
+    /// The column of --series
+    #[arg(long, value_name = "COLUMN", requires = "series")]
+    target: Option<String>,
+
+    /// Only this recurrent layer: rnn, gru or lstm; with --models, --text or --series
     #[arg(long, value_parser = ["rnn", "gru", "lstm"])]
     cell: Option<String>,
 }
@@ -57,12 +68,15 @@ pub struct Args {
 /// # Errors
 /// If our own training fails; a peer's failure is printed below the table.
 pub fn run(args: Args) -> Result<()> {
-    let Args { with_torch, quick, examples, json, models, text, cell } = args;
+    let Args { with_torch, quick, examples, json, models, text, series, target, cell } = args;
     if let Some(file) = text {
         return text::run(&file, cell.as_deref(), quick, json);
     }
+    if let (Some(file), Some(target)) = (series, target) {
+        return series::run(&file, &target, cell.as_deref(), quick, json);
+    }
     if cell.is_some() && !models {
-        return Err(Usage("--cell needs --models or --text".to_owned()).into());
+        return Err(Usage("--cell needs --models, --text or --series".to_owned()).into());
     }
     if models {
         return models::run(cell.as_deref(), quick, json);

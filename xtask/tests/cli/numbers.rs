@@ -145,7 +145,7 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("replay", &["<FILE>"]),
     ("plot", &["<RUN>...", "--out"]),
     ("bench", &["[GROUP]", "--baseline", "--also"]),
-    ("bench peers", &["--cell", "--text"]),
+    ("bench peers", &["--cell", "--text", "--series", "--target"]),
     ("bench hogwild", &["[SIZE]", "--strategy"]),
     ("race", &[]),
     ("fuzz", &["[READER]"]),

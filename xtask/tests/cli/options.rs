@@ -48,7 +48,7 @@ fn an_option_that_would_be_ignored_is_refused_with_the_reason() {
         ("certify --check x --budget 5", &["cannot be used with", "--budget"]),
         ("bench --quick peers", &["'peers'", "[GROUP]"]),
         ("bench matmul hogwild", &["hogwild"]),
-        ("bench peers --cell gru", &["--cell needs --models or --text"]),
+        ("bench peers --cell gru", &["--cell needs --models, --text or --series"]),
         ("bench peers --models --examples 5", &["cannot be used with", "--examples"]),
         ("bench peers --models --with-torch", &["cannot be used with", "--with-torch"]),
         ("bench hogwild --quick --seeds 3", &["cannot be used with", "--seeds"]),

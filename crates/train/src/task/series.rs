@@ -792,7 +792,7 @@ const WEIGHT_DECAY: f64 = 0.01;
 
 /// Beyond so many deviations an error counts in proportion, and not squared (Huber, *Robust
 /// Estimation of a Location Parameter*, 1964).
-const HUBER: f32 = 1.0;
+pub const HUBER: f32 = 1.0;
 
 impl Scaled {
     /// A column of which the training part has nothing, or always the same, is not scaled.
@@ -1030,19 +1030,7 @@ impl Task for Series {
     fn validate(&self, parameters: &Parameters) -> f64 {
         let (data, origins) = (self.data(), self.validated());
         let outputs = self.outputs(data, parameters, &origins);
-        let (_, head) = self.io();
-        let mut batch = Batch { count: origins.len(), steps: 1, ..Batch::default() };
-        match &self.goal {
-            Goal::Forecast { .. } => {
-                let Targets::Values(y) = &mut batch.targets else { unreachable!("by default") };
-                y.resize(origins.len() * head.outputs);
-                self.write_answers(data, origins.iter().copied(), y);
-            }
-            Goal::Classify { .. } => {
-                let label = |&origin: &usize| data.labels[origin - 1].unwrap_or(0);
-                batch.targets = Targets::Classes(origins.iter().map(label).collect());
-            }
-        }
+        let batch = self.answers(&origins);
         let totals = self.loss(&batch, &outputs, &mut vec![0.0; outputs.len()]);
         totals.loss / totals.examples as f64
     }
@@ -1101,7 +1089,55 @@ impl Task for Series {
     }
 }
 
+impl Reading {
+    /// Windows of 168 rows of all columns of numbers, a season of 24, eight tenths of the rows to
+    /// train on, one to validate and one to test; the clock is not shown.
+    pub fn of(asked: Asked) -> Self {
+        Self {
+            said: Said::default(),
+            asked,
+            inputs: None,
+            time: None,
+            calendar: false,
+            window: 168,
+            split: Split::Shares([0.8, 0.1, 0.1]),
+            stride: 1,
+            season: 24,
+        }
+    }
+}
+
 impl Series {
+    /// What a validation looks at: windows, and what they should answer.
+    pub fn validated_batch(&self) -> Batch {
+        let (data, origins) = (self.data(), self.validated());
+        let mut batch = self.answers(&origins);
+        batch.steps = self.window;
+        let Inputs::Values(x) = &mut batch.inputs else { unreachable!("by default") };
+        x.resize(self.window * origins.len() * self.width());
+        self.write_windows(data, origins.iter().copied(), origins.len(), x);
+        batch
+    }
+
+    /// What the windows that end at `origins` should answer, without the windows.
+    fn answers(&self, origins: &[usize]) -> Batch {
+        let (data, (_, head)) = (self.data(), self.io());
+        let (count, target_steps) = (origins.len(), HeadSteps::Last);
+        let mut batch = Batch { count, steps: 1, target_steps, ..Batch::default() };
+        match &self.goal {
+            Goal::Forecast { .. } => {
+                let Targets::Values(y) = &mut batch.targets else { unreachable!("by default") };
+                y.resize(origins.len() * head.outputs);
+                self.write_answers(data, origins.iter().copied(), y);
+            }
+            Goal::Classify { .. } => {
+                let label = |&origin: &usize| data.labels[origin - 1].unwrap_or(0);
+                batch.targets = Targets::Classes(origins.iter().map(label).collect());
+            }
+        }
+        batch
+    }
+
     /// The origins that a validation looks at.
     fn validated(&self) -> Vec<usize> {
         let data = self.data();

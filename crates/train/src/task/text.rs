@@ -49,8 +49,9 @@ const VALID_STREAMS: usize = 32;
 const VALID_BLOCK: usize = 16;
 /// … of so many symbols each, at most.
 const VALID_STEPS: usize = 1 << 13;
-/// Steps of a pass of validation.
+/// Steps of a pass of validation, and the outputs that it makes at most.
 const PASS_STEPS: usize = 128;
+const PASS_OUTPUTS: usize = 4 << 20;
 
 /// How a text is read.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -328,8 +329,9 @@ impl Streams {
         let mut state = State::zeros(config, count);
         let (mut symbols, mut classes, mut dy) = (Vec::new(), Vec::new(), Vec::new());
         let mut loss = 0.0;
-        for first in (0..self.steps).step_by(PASS_STEPS) {
-            let steps = PASS_STEPS.min(self.steps - first);
+        let pass = (PASS_OUTPUTS / (count * config.outputs())).clamp(1, PASS_STEPS);
+        for first in (0..self.steps).step_by(pass) {
+            let steps = pass.min(self.steps - first);
             symbols.clear();
             classes.clear();
             for t in first..first + steps {

@@ -18,6 +18,9 @@ pub const ORDER: usize = 5;
 /// Rows that are counted at most: some 150 MB.
 const MOST_ROWS: usize = 4 << 20;
 
+/// Symbols that are counted at most: a second or two.
+const MOST_SYMBOLS: u64 = 4 << 20;
+
 /// Counts of the rows of up to [`ORDER`] symbols of a text.
 #[derive(Clone, Debug)]
 pub struct NGrams {
@@ -36,7 +39,7 @@ impl NGrams {
         let mut contexts = Contexts::default();
         let mut counted = 0;
         for symbol in text {
-            if model.counts.len() + ORDER > MOST_ROWS || counted == u64::from(u32::MAX) {
+            if model.counts.len() + ORDER > MOST_ROWS || counted == MOST_SYMBOLS {
                 break;
             }
             for &row in contexts.longest_first() {
