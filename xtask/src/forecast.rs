@@ -92,7 +92,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (_, bytes) = DataFile::read(file)?;
     let said =
         Said { delimiter: Some(series.format().delimiter), decimal: Some(series.format().decimal) };
-    let mut table = Table::read(file, &bytes, said, &mut |_| ())?;
+    let mut table = Table::read(file, &bytes, said)?;
     let refuse = |reason: String| train::Error::Data { path: file.clone(), reason };
     let window = series.window();
     if table.rows < window {

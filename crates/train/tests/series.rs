@@ -47,7 +47,7 @@ fn written(text: &str) -> (TempDir, PathBuf) {
 
 fn open(text: &str, reading: &Reading) -> Result<Series, Error> {
     let (_folder, path) = written(text);
-    Series::open(&path, reading, &mut |_| ())
+    Series::open(&path, reading)
 }
 
 /// The score after so many updates.
@@ -190,7 +190,7 @@ fn what_does_not_go_with_the_rows_is_refused_with_the_remedy() {
 #[test]
 fn a_task_comes_back_from_a_file_with_its_table_unless_that_has_changed() {
     let (_folder, path) = written(&week());
-    let config = Series::open(&path, &reading(), &mut |_| ()).unwrap().training();
+    let config = Series::open(&path, &reading()).unwrap().training();
     let mut again = RunConfig::<Series>::from_toml(&config.to_toml()).unwrap();
     assert_eq!(again, config);
     again.task.prepare().unwrap();

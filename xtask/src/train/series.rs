@@ -189,7 +189,7 @@ pub fn run(args: &SeriesArgs) -> anyhow::Result<ExitCode> {
     let bytes = std::fs::metadata(&args.file).map_or(0, |metadata| metadata.len());
     let progress =
         if args.common.quiet { Progress::none() } else { Progress::new(bytes, "bytes read") };
-    let series = Series::open(&args.file, &reading, &mut |done| progress.set(done));
+    let series = Series::open_watched(&args.file, &reading, &mut |done| progress.set(done));
     progress.finish();
     let series = series?;
     start(&args.common, series.training(), ENDING)

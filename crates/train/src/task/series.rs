@@ -185,15 +185,28 @@ impl Data {
 }
 
 impl Series {
-    /// Reads the table in `path`. `watch` is told now and then how many of its bytes are done with.
+    /// Reads the table in `path`.
     ///
     /// # Errors
     /// If the file cannot be read or is no table; if a column is not there or of another kind than
-    /// it is asked for as, a target is constant or missing throughout the training part, or the
-    /// parts are too short for a window and what is asked.
-    pub fn open(path: &Path, reading: &Reading, watch: &mut dyn FnMut(u64)) -> Result<Self, Error> {
+    /// it is asked for as, a target is constant or missing throughout the training part, a value is
+    /// too large to be scaled, or the parts are too short for a window and what is asked, or have
+    /// nothing to judge.
+    pub fn open(path: &Path, reading: &Reading) -> Result<Self, Error> {
+        Self::open_watched(path, reading, &mut |_| ())
+    }
+
+    /// [`Series::open`]; `watch` is told now and then how many of the bytes are done with.
+    ///
+    /// # Errors
+    /// As [`Series::open`].
+    pub fn open_watched(
+        path: &Path,
+        reading: &Reading,
+        watch: &mut dyn FnMut(u64),
+    ) -> Result<Self, Error> {
         let (file, bytes) = DataFile::read(path)?;
-        let table = Table::read(path, &bytes, reading.said, watch)?;
+        let table = Table::read_watched(path, &bytes, reading.said, watch)?;
         drop(bytes);
         Self::of(path, file, &table, reading)
     }
@@ -948,7 +961,7 @@ impl Task for Series {
         let bytes = self.file.read_again()?;
         let Format { delimiter, decimal } = self.format;
         let said = Said { delimiter: Some(delimiter), decimal: Some(decimal) };
-        let table = Table::read(path, &bytes, said, &mut |_| ())?;
+        let table = Table::read(path, &bytes, said)?;
         let refuse = |reason: String| Error::Data { path: path.clone(), reason };
         let mut data = self.data_of(&table).map_err(refuse)?;
         data.origins = self.training_origins(&data);

@@ -77,13 +77,21 @@ const LOOK: usize = 1_000;
 const WATCH: usize = 1 << 12;
 
 impl Table {
-    /// Reads the CSV file whose `bytes` are given; `path` names it in errors. `watch` is told now and
-    /// then how many of the bytes are done with, in proportion to the work.
+    /// Reads the CSV file whose `bytes` are given; `path` names it in errors.
     ///
     /// # Errors
     /// [`Error::Data`], with the line where it is in one: if the file is no UTF-8, has no header or
     /// no rows, a name twice, rows of different lengths, or a number that is infinite.
-    pub fn read(
+    pub fn read(path: &Path, bytes: &[u8], said: Said) -> Result<Self, Error> {
+        Self::read_watched(path, bytes, said, &mut |_| ())
+    }
+
+    /// [`Table::read`]; `watch` is told now and then how many of the bytes are done with, in
+    /// proportion to the work.
+    ///
+    /// # Errors
+    /// As [`Table::read`].
+    pub fn read_watched(
         path: &Path,
         bytes: &[u8],
         said: Said,
@@ -404,7 +412,7 @@ mod tests {
     }
 
     fn read_as(text: &str, said: Said) -> Result<Table, String> {
-        let table = Table::read(Path::new("data.csv"), text.as_bytes(), said, &mut |_| ());
+        let table = Table::read(Path::new("data.csv"), text.as_bytes(), said);
         table.map_err(|error| error.to_string())
     }
 
@@ -471,9 +479,10 @@ mod tests {
     fn the_reading_is_watched_from_its_beginning_to_its_end() {
         let text = format!("a\n{}", "1\n".repeat(3 * WATCH));
         let mut seen = Vec::new();
-        let table = Table::read(Path::new("x"), text.as_bytes(), Said::default(), &mut |done| {
-            seen.push(done);
-        });
+        let table =
+            Table::read_watched(Path::new("x"), text.as_bytes(), Said::default(), &mut |done| {
+                seen.push(done);
+            });
         assert!(table.is_ok() && seen.len() == 6 && seen.is_sorted(), "{seen:?}");
         assert!(seen[5] > text.len() as u64 * 9 / 10 && seen[5] <= text.len() as u64, "{seen:?}");
     }
@@ -497,7 +506,7 @@ mod tests {
                 assert!(error.contains(reason) && error.contains("data.csv"), "{reason}: {error}");
             }
         }
-        let table = Table::read(Path::new("x"), b"a\n1\n\xff\n", Said::default(), &mut |_| ());
+        let table = Table::read(Path::new("x"), b"a\n1\n\xff\n", Said::default());
         assert!(table.unwrap_err().to_string().contains("no UTF-8 in line 3"));
         let error = read("a,b\n1,2\n").unwrap().column("c").unwrap_err();
         assert_eq!(error, "has no column \"c\"; it has \"a\", \"b\"");
