@@ -87,8 +87,10 @@ pub fn one<T: Task>(
             }
             Advance::Interval(metrics) => {
                 progress.say(format!("loss {:.4}", metrics.loss));
-                if let (Some(valid), false) = (metrics.valid, args.quiet) {
+                let is_row = metrics.examples >= next_row || job.is_done();
+                if let (Some(valid), true) = (metrics.valid, is_row && !args.quiet) {
                     progress.line(validated(&job, valid, ending));
+                    next_row = metrics.examples + config.run.examples / MOST_VALIDATED;
                     validations += 1;
                     if validations % ILLUSTRATED == 0
                         && let Some(text) = config.task.illustrate(job.trainer().parameters())
@@ -213,7 +215,10 @@ pub fn one<T: Task>(
     Ok(ExitCode::SUCCESS)
 }
 
-/// A sample of what the network makes is shown at every so manieth validation.
+/// Lines of validations that are shown at most.
+const MOST_VALIDATED: u64 = 25;
+
+/// A sample of what the network makes is shown behind every so manieth of them.
 const ILLUSTRATED: u64 = 5;
 
 /// The line of a validation that has just been made.

@@ -300,3 +300,33 @@ fn a_run_of_another_task_is_refused_by_name() {
     xtask_line(&folder, "evaluate run one").refused(1, &["1 symbols that the network knows"]);
     xtask_line(&temporary(), "sample").refused(1, &["there is no finished run"]);
 }
+
+/// Runs where PyTorch is: by `python3`, or the interpreter that `CARRY_PYTHON` names.
+#[test]
+fn a_run_loads_in_pytorch_and_gives_the_same_loss() {
+    let python = std::env::var("CARRY_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let has_torch = Command::new(&python).args(["-c", "import torch, safetensors"]).output();
+    if !has_torch.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: {python} has no torch and safetensors");
+        return;
+    }
+    let script =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/train/examples/pytorch/loss_of_a_text.py");
+    let folder = with_text();
+    for embedding in ["", " --embedding 5"] {
+        let line = format!("{TRAIN}{embedding} --quiet --out run --force");
+        xtask_line(&folder, &line).success();
+        let ours = xtask_line(&folder, "evaluate run book.txt --json");
+        let ours = json_line(&ours.stdout)["nats"].as_f64().unwrap();
+        let output = Command::new(&python)
+            .args([script, "run", "book.txt"])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let theirs: f64 = text.trim().parse().unwrap_or_else(|_| {
+            panic!("{text}{}", String::from_utf8_lossy(&output.stderr));
+        });
+        assert!((ours - theirs).abs() < 1e-5, "{ours} {theirs}");
+    }
+}

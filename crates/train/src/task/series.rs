@@ -697,6 +697,9 @@ impl Table {
                     };
                     // As far apart as the last two.
                     let apart = before.duration_until(last);
+                    let is_day = |time: &DateTime| time.time() == jiff::civil::Time::midnight();
+                    let format =
+                        if all.iter().all(is_day) { "%Y-%m-%d" } else { "%Y-%m-%d %H:%M:%S" };
                     let mut time = last;
                     for _ in 0..*horizon {
                         time = time
@@ -704,7 +707,7 @@ impl Table {
                             .map_err(|_| "has times that end before the forecast".to_owned())?;
                         all.push(time);
                         if series.time.as_ref() == Some(name) {
-                            texts.push(time.to_string().replace('T', " "));
+                            texts.push(time.strftime(format).to_string());
                         }
                     }
                 }
