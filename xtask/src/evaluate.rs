@@ -15,7 +15,7 @@ use train::task::text::{Symbols, Text, Unit};
 /// Measure how well a network that learned a text tells the symbols of another
 ///
 /// Every symbol but the first is asked for, from all that came before it. Characters that the network
-/// never saw are left out, and counted; words that it does not know count as <unk>.
+/// never saw are left out, and counted; words that it does not know count as `<unk>`.
 #[derive(clap::Args)]
 #[command(
     override_usage = "cargo xtask evaluate [OPTIONS] [RUN] <FILE>",

@@ -39,7 +39,7 @@ pub struct TextArgs {
     #[arg(long, value_enum, default_value = "char")]
     unit: UnitName,
 
-    /// Of words, so many are known, the most frequent; the others are <unk> [default: 10000]
+    /// Of words, so many are known, the most frequent; the others are `<unk>` [default: 10000]
     #[arg(long, value_name = "WORDS", value_parser = whole::<usize>(1..=16_777_216),
           allow_negative_numbers = true)]
     vocabulary: Option<usize>,
