@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use tempfile::TempDir;
 use train::Error;
+use train::batch::{Batch, Targets};
 use train::config::RunConfig;
 use train::strategy::Serial;
 use train::task::Task;
@@ -201,4 +202,68 @@ fn a_task_comes_back_from_a_file_with_its_table_unless_that_has_changed() {
     fs::write(&path, week().replacen('3', "4", 1)).unwrap();
     let error = again.task.prepare().unwrap_err().to_string();
     assert!(error.contains("data.csv has changed"), "{error}");
+}
+
+/// The loss of outputs `y`, and its gradient.
+fn loss(series: &Series, batch: &Batch, y: &[f32]) -> (f64, Vec<f32>) {
+    let mut dy = vec![f32::NAN; y.len()];
+    (series.loss(batch, y, &mut dy).loss, dy)
+}
+
+#[test]
+fn the_gradient_of_a_loss_is_its_central_difference_and_zero_where_nothing_is_known() {
+    let forecast = open(&week(), &reading()).unwrap();
+    let classes = table(|n| format!("{},{}", n % 4, ["x", "y", "z"][n % 3]));
+    let classes = open(&classes, &class()).unwrap();
+    let truth = [0.5, f32::NAN, -0.25, 2.0, 7.5, f32::NAN];
+    let mut values = Batch { count: 2, ..Batch::default() };
+    let Targets::Values(targets) = &mut values.targets else { panic!("by default") };
+    targets.resize(truth.len());
+    targets.copy_from_slice(&truth);
+    let labels = Batch { count: 2, targets: Targets::Classes(vec![2, 0]), ..Batch::default() };
+    for (series, batch) in [(&forecast, &values), (&classes, &labels)] {
+        // On both sides of where Huber's loss turns straight.
+        let y = [0.25, 3.0, 0.5, 1.75, -1.0, 0.0];
+        let (_, dy) = loss(series, batch, &y);
+        for (n, dy) in dy.iter().enumerate() {
+            let at = |step: f32| {
+                let mut y = y;
+                y[n] += step;
+                loss(series, batch, &y).0
+            };
+            let step = 1.0 / 128.0;
+            let expected = (at(step) - at(-step)) / (2.0 * f64::from(step));
+            assert!((f64::from(*dy) - expected).abs() < 2e-4, "{n}: {dy}, {expected}");
+            let is_known = !matches!(batch.targets, Targets::Values(_)) || !truth[n].is_nan();
+            assert!(is_known || *dy == 0.0, "{n}");
+        }
+    }
+}
+
+#[test]
+fn what_comes_later_changes_nothing_that_was_learned_or_said_before() {
+    let changed = |from: usize| {
+        table(move |n| {
+            let value = [3, 1, 4, 1, 5, 9, 2][n % 7] + if n < from { 0 } else { 5 * (n % 3) };
+            format!("{value},{}", n % 3)
+        })
+    };
+    let train = |text: &str| {
+        let mut config = open(text, &reading()).unwrap().training();
+        config.network.hidden = 8;
+        let mut serial = Serial::new(&config).unwrap();
+        serial.train(640);
+        let valid = config.task.validate(serial.parameters());
+        let data = config.task.data();
+        let forecasts = config.task.forecasts(data, serial.parameters(), &[240, 270, 275]);
+        (serial.parameters().arena().to_vec(), valid, forecasts)
+    };
+    // Other test rows: the same network, the same validation, the same forecasts up to there.
+    let (weights, valid, forecasts) = train(&week());
+    let (same, same_valid, later) = train(&changed(270));
+    assert_eq!((&weights, valid, &forecasts[..6]), (&same, same_valid, &later[..6]));
+    assert_ne!(forecasts[6..], later[6..]);
+    // Other validation rows: the same network, another choice.
+    let (same, other_valid, _) = train(&changed(240));
+    assert!(weights == same && valid != other_valid);
 }
