@@ -7,7 +7,7 @@ use super::{Ending, Picture};
 use crate::Usage;
 use crate::chart::forecast::{Tested, tested};
 use crate::numbers::whole;
-use crate::output::thousands;
+use crate::output::{Progress, thousands};
 use model::Parameters;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -186,7 +186,12 @@ pub fn run(args: &SeriesArgs) -> anyhow::Result<ExitCode> {
         stride: args.stride,
         season: args.season,
     };
-    let series = Series::open(&args.file, &reading)?;
+    let bytes = std::fs::metadata(&args.file).map_or(0, |metadata| metadata.len());
+    let progress =
+        if args.common.quiet { Progress::none() } else { Progress::new(bytes, "bytes read") };
+    let series = Series::open_watched(&args.file, &reading, &mut |done| progress.set(done));
+    progress.finish();
+    let series = series?;
     start(&args.common, series.training(), ENDING)
 }
 

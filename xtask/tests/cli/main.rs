@@ -13,6 +13,7 @@ mod numbers;
 mod options;
 mod outputs;
 mod replay;
+mod series;
 #[cfg(unix)]
 mod signals;
 mod survive;
@@ -130,7 +131,9 @@ fn a_command_that_there_is_not_is_refused() {
 #[test]
 fn help_names_every_command() {
     let help = xtask_line(&temporary(), "help").success();
-    for name in ["train", "add", "certify", "replay", "plot", "bench", "race", "fuzz", "ci"] {
+    for name in
+        ["train", "forecast", "add", "certify", "replay", "plot", "bench", "race", "fuzz", "ci"]
+    {
         assert!(help.lines().any(|line| line.trim_start().starts_with(name)), "{help}");
     }
 }

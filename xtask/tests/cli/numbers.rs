@@ -40,9 +40,13 @@ const TRAIN: &str = "train --quiet --json --bits 1 --hidden 2 --examples 20 --ou
 /// The same on a text.
 const TEXT: &str = "train text book.txt --quiet --json --hidden 2 --batch 2 --chunk 4 --examples 20 --out out --force";
 
+/// The same on a table.
+const SERIES: &str = "train series load.csv --quiet --json --target load --hidden 2 --batch 2 --window 4 --horizon 2 --season 7 --examples 20 --out out --force";
+
 /// What takes a number: a command, the option, its own limits beside [`VALUES`], and the rest of a
 /// command line, with `{}` for the number. A line that begins with `train` has [`TRAIN`] for it, one
-/// with `train text` [`TEXT`].
+/// with `train text` [`TEXT`], with
+/// `train series` [`SERIES`].
 const NUMBERS: &[(&str, &str, &[&str], &str)] = &[
     ("train", "--bits", &["63", "64", "65"], "train --hidden 2 --examples 20 --bits {}"),
     ("train", "--hidden", &[], "train --bits 1 --examples 20 --hidden {}"),
@@ -91,6 +95,21 @@ const NUMBERS: &[(&str, &str, &[&str], &str)] = &[
     ("train text", "--vocabulary", &[], "train text --unit word --vocabulary {}"),
     ("train text", "--valid", &["1e-9", "0.999"], "train text --valid {}"),
     ("train text", "--embedding", &[], "train text --embedding {}"),
+    ("train series", "--window", &["160", "161", "65536"], "train series --window {}"),
+    ("train series", "--horizon", &["20", "21", "65536"], "train series --horizon {}"),
+    ("train series", "--season", &["160"], "train series --season {}"),
+    ("train series", "--stride", &[], "train series --stride {}"),
+    (
+        "train series",
+        "--valid",
+        &["1e-9", "0.999"],
+        "train series --train-rows 0..160 --test-rows 160..200 --valid {}",
+    ),
+    ("train series", "--split", &["0.8,0.1,0.1", "1e-300,0.5,0.5"], "train series --split {}"),
+    ("train series", "--split", &[], "train series --split 0.5,0.25,{}"),
+    ("train series", "--train-rows", &[], "train series --train-rows 0..{} --test-rows 160..200"),
+    ("train series", "--test-rows", &[], "train series --train-rows 0..160 --test-rows 160..{}"),
+    ("forecast", "--steps", &["2", "3"], "forecast series load.csv --steps {}"),
     ("sample", "--length", &[], "sample text --length {}"),
     ("sample", "--temperature", &[], "sample text --length 9 --temperature {}"),
     ("sample", "--top-k", &[], "sample text --length 9 --top-k {}"),
@@ -138,6 +157,11 @@ const OTHERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("train text", &["<FILE>...", "--unit"]),
+    (
+        "train series",
+        &["<FILE.csv>", "--target", "--classify", "--inputs", "--time", "--delimiter", "--decimal"],
+    ),
+    ("forecast", &["<FILE.csv>...", "--out"]),
     ("sample", &["[RUN]", "--prompt"]),
     ("evaluate", &["<FILE>..."]),
     ("add", &["--run"]),
@@ -225,6 +249,14 @@ fn workplace() -> TempDir {
     fs::write(folder.path().join("book.txt"), "It was a dark night. ".repeat(50)).unwrap();
     let text = TEXT.replace("--json ", "").replace("--out out --force", "--out text");
     xtask_line(&folder, &text).success();
+    let rows = (0..200).map(|n| format!("{},{}\n", n % 7, n * n % 11));
+    fs::write(
+        folder.path().join("load.csv"),
+        "load,other\n".to_owned() + &rows.collect::<String>(),
+    )
+    .unwrap();
+    let series = SERIES.replace("--json ", "").replace("--out out --force", "--out series");
+    xtask_line(&folder, &series).success();
     // Benches and rivals are not built: what cargo and python3 would do is nobody's number here.
     for name in ["cargo", "python3"] {
         let program = folder.path().join(name);
@@ -316,10 +348,9 @@ fn every_number_near_the_ends_of_its_type_is_refused_or_means_what_it_says() {
             let line = match line.strip_prefix("train ") {
                 // The last of an option that is given twice would be refused.
                 Some(rest) => {
-                    let (base, rest) = match rest.strip_prefix("text ") {
-                        Some(rest) => (TEXT, rest),
-                        None => (TRAIN, rest),
-                    };
+                    let tasks = [("text ", TEXT), ("series ", SERIES)];
+                    let of_task = |&(task, base)| Some((base, rest.strip_prefix(task)?));
+                    let (base, rest) = tasks.iter().find_map(of_task).unwrap_or((TRAIN, rest));
                     let plain = base.split(" --").filter(|part| {
                         let name = part.split(' ').next().unwrap();
                         let is_given = rest.contains(&format!("--{name} "));

@@ -15,6 +15,7 @@ mod measures;
 mod parts;
 mod score;
 mod table;
+mod times;
 
 pub use measures::{Baseline, Measures, Tally};
 pub use parts::{Parts, Split};
@@ -156,7 +157,8 @@ pub struct Data {
     truth: Vec<f64>,
     /// The same, with the value before where one is missing: see [`carried`].
     known: Vec<f64>,
-    /// `[rows]`, of a classification.
+    /// `[rows]`, of a classification: none where it is missing; as many as there are classes where
+    /// the training part has no such label.
     labels: Vec<Option<u32>>,
     /// Where training windows end: their first row that is not shown.
     origins: Vec<u32>,
@@ -187,11 +189,24 @@ impl Series {
     ///
     /// # Errors
     /// If the file cannot be read or is no table; if a column is not there or of another kind than
-    /// it is asked for as, a target is constant or missing throughout the training part, or the
-    /// parts are too short for a window and what is asked.
+    /// it is asked for as, a target is constant or missing throughout the training part, a value is
+    /// too large to be scaled, or the parts are too short for a window and what is asked, or have
+    /// nothing to judge.
     pub fn open(path: &Path, reading: &Reading) -> Result<Self, Error> {
+        Self::open_watched(path, reading, &mut |_| ())
+    }
+
+    /// [`Series::open`]; `watch` is told now and then how many of the bytes are done with.
+    ///
+    /// # Errors
+    /// As [`Series::open`].
+    pub fn open_watched(
+        path: &Path,
+        reading: &Reading,
+        watch: &mut dyn FnMut(u64),
+    ) -> Result<Self, Error> {
         let (file, bytes) = DataFile::read(path)?;
-        let table = Table::read(path, &bytes, reading.said)?;
+        let table = Table::read_watched(path, &bytes, reading.said, watch)?;
         drop(bytes);
         Self::of(path, file, &table, reading)
     }
@@ -249,7 +264,7 @@ impl Series {
         }
         let scaled = |name: &String| -> Result<Scaled, Error> {
             let values = numbers(table, name).map_err(refuse)?;
-            Ok(Scaled::of(name, values, &parts.train))
+            Scaled::of(name, values, &parts.train).map_err(refuse)
         };
         let inputs: Vec<_> = names.iter().map(scaled).collect::<Result<_, _>>()?;
         if inputs.is_empty() && !calendar {
@@ -280,6 +295,13 @@ impl Series {
                 Goal::Classify { column: column.clone(), classes }
             }
         };
+        if matches!(goal, Goal::Forecast { .. }) && season >= parts.train.len() {
+            return Err(task(format!(
+                "a season of {season} rows does not come again in the {} rows to train on; give a \
+                 shorter --season",
+                parts.train.len()
+            )));
+        }
         let format = table.format;
         let mut series = Self {
             window,
@@ -318,6 +340,40 @@ impl Series {
                 )));
             }
         }
+        for (part, name) in [(&self.parts.valid, "validate"), (&self.parts.test, "test")] {
+            self.check_answers(part, name)?;
+        }
+        Ok(())
+    }
+
+    /// Is there something to judge in `part`, which is there to `name`?
+    fn check_answers(&self, part: &Range<usize>, name: &str) -> Result<(), Error> {
+        let data = self.data();
+        let mut origins = self.origins(part);
+        let (column, is_there) = match &self.goal {
+            Goal::Forecast { targets, horizon } => {
+                let count = targets.len();
+                let mut missing = (0..count).filter(|n| {
+                    let mut values = self.origins(part).flat_map(|at| at..at + horizon);
+                    values.all(|row| data.truth[row * count + n].is_nan())
+                });
+                let column = missing.next().map(|n| &targets[n].column);
+                (column, column.is_none())
+            }
+            Goal::Classify { column, classes } => {
+                // The validation part chooses by losses, which only classes have.
+                let least = if name == "validate" { classes.len() as u32 } else { u32::MAX };
+                let is_there = |at: usize| data.labels[at - 1].is_some_and(|label| label < least);
+                (Some(column), origins.any(is_there))
+            }
+        };
+        if let (Some(column), false) = (column, is_there) {
+            let reason = format!(
+                "has nothing in column {column:?} in the rows to {name} on ({part:?}) that can be judged; \
+                 choose others by --split, or by --train-rows and --test-rows"
+            );
+            return Err(Error::Data { path: self.file.path.clone(), reason });
+        }
         Ok(())
     }
 
@@ -334,8 +390,8 @@ impl Series {
         for input in &self.inputs {
             let values = numbers(table, &input.column)?;
             let rows = x.chunks_exact_mut(width).zip(carried(values, input.mean)).zip(values);
-            for ((row, known), value) in rows {
-                row[place] = ((known - input.mean) / input.deviation) as f32;
+            for (number, ((row, known), value)) in rows.enumerate() {
+                row[place] = input.scale(known, number)?;
                 if input.is_masked {
                     row[place + 1] = f32::from(value.is_nan());
                 }
@@ -365,6 +421,7 @@ impl Series {
                     let values = numbers(table, &target.column)?;
                     let both = values.iter().zip(carried(values, target.mean)).enumerate();
                     for (row, (value, last)) in both {
+                        target.scale(last, row)?;
                         (truth[row * count + n], known[row * count + n]) = (*value, last);
                     }
                 }
@@ -372,7 +429,7 @@ impl Series {
             Goal::Classify { column, classes } => {
                 let find = |label: &str| classes.iter().position(|class| class == label);
                 labels = label_texts(table, column)?
-                    .map(|label| label.and_then(|label| find(&label)).map(|n| n as u32))
+                    .map(|label| Some(find(&label?).unwrap_or(classes.len()) as u32))
                     .collect();
             }
         }
@@ -564,7 +621,8 @@ impl Series {
         }
     }
 
-    /// Judges forecasts from the origins of `part`, and the baselines on the same rows.
+    /// Judges forecasts from the origins of `part`, and the baselines that there are on the same
+    /// rows.
     fn judge(&self, parameters: &Parameters, part: &Range<usize>) -> (Tally, Vec<(String, Tally)>) {
         let Goal::Forecast { targets, horizon } = &self.goal else {
             panic!("a classification forecasts nothing");
@@ -595,6 +653,8 @@ impl Series {
                 tally.add(&own, truth);
             }
         }
+        // One that reaches back behind the first row would be judged on other rows.
+        others.retain(|(_, _, other)| other.count() == tally.count());
         (tally, others.into_iter().map(|(name, _, tally)| (name.to_owned(), tally)).collect())
     }
 
@@ -660,7 +720,13 @@ impl Series {
         let labelled = |&origin: &usize| data.labels[origin - 1].is_some();
         let origins: Vec<_> = self.origins(part).filter(labelled).collect();
         let outputs = self.outputs(data, parameters, &origins);
-        let mut confusion = Confusion::new(classes.clone());
+        let mut frequencies = vec![0_usize; classes.len()];
+        for label in data.labels[self.parts.train.clone()].iter().flatten() {
+            frequencies[*label as usize] += 1;
+        }
+        // Of equal ones the first.
+        let usual = (0..classes.len()).rev().max_by_key(|&class| frequencies[class]).unwrap_or(0);
+        let mut confusion = Confusion::new(classes.clone(), usual);
         for (origin, y) in origins.iter().zip(outputs.chunks(classes.len())) {
             let told = (0..y.len()).max_by(|&a, &b| y[a].total_cmp(&y[b]).then(b.cmp(&a)));
             if let (Some(truth), Some(told)) = (data.labels[origin - 1], told) {
@@ -742,14 +808,48 @@ const WEIGHT_DECAY: f64 = 0.01;
 pub const HUBER: f32 = 1.0;
 
 impl Scaled {
-    fn of(name: &str, values: &[f64], train: &Range<usize>) -> Self {
-        let there = || values[train.clone()].iter().filter(|value| !value.is_nan());
+    /// A column of which the training part has nothing, or always the same, is not scaled.
+    fn of(name: &str, values: &[f64], train: &Range<usize>) -> Result<Self, String> {
+        let train = &values[train.clone()];
+        let there = || train.iter().filter(|value| !value.is_nan());
         let count = there().count().max(1) as f64;
-        let mean = there().sum::<f64>() / count;
+        let mut mean = there().sum::<f64>() / count;
         let variance = there().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
-        let deviation = if variance > 0.0 { variance.sqrt() } else { 1.0 };
-        let is_masked = values.iter().any(|value| value.is_nan());
-        Self { column: name.to_owned(), mean, deviation, is_masked }
+        let mut deviation = variance.sqrt();
+        if !mean.is_finite() || !deviation.is_finite() {
+            return Err(format!(
+                "has values in column {name:?} whose squares are beyond all numbers; write them in a \
+                 larger unit"
+            ));
+        }
+        // Rounding makes a mean that is not quite the value.
+        if let Some(first) = there().next().filter(|first| there().all(|value| value == *first)) {
+            (mean, deviation) = (*first, 1.0);
+        }
+        if deviation == 0.0 {
+            deviation = 1.0;
+        }
+        // A mask that training never sees would only be noise later.
+        let is_masked = train.iter().any(|value| value.is_nan());
+        Ok(Self { column: name.to_owned(), mean, deviation, is_masked })
+    }
+
+    /// `value` in deviations from the mean.
+    ///
+    /// # Errors
+    /// If that is no f32, as the rest of a sentence that begins with the file's name.
+    fn scale(&self, value: f64, row: usize) -> Result<f32, String> {
+        let scaled = ((value - self.mean) / self.deviation) as f32;
+        if scaled.is_finite() {
+            return Ok(scaled);
+        }
+        Err(format!(
+            "holds {value} in column {:?}, row {} below the header, which is out of all proportion to \
+             the mean of {} of the rows to train on; mend it, or leave the cell empty",
+            self.column,
+            row + 1,
+            self.mean
+        ))
     }
 }
 
@@ -777,7 +877,7 @@ fn target(table: &Table, name: &str, train: &Range<usize>) -> Result<Scaled, Str
             "has {first} in all rows to train on in column {name:?}: there is nothing to forecast"
         ));
     }
-    Ok(Scaled::of(name, values, train))
+    Scaled::of(name, values, train)
 }
 
 /// The labels of a column, row by row, as text; numbers as they are written shortest.
@@ -1056,7 +1156,9 @@ impl Series {
         let data = self.data();
         let labelled = |&origin: &usize| match &self.goal {
             Goal::Forecast { .. } => true,
-            Goal::Classify { .. } => data.labels[origin - 1].is_some(),
+            Goal::Classify { classes, .. } => {
+                data.labels[origin - 1].is_some_and(|label| (label as usize) < classes.len())
+            }
         };
         let all: Vec<_> = self.origins(&self.parts.valid).filter(labelled).collect();
         let step = all.len().div_ceil(MOST_VALID).max(1);

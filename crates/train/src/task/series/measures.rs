@@ -41,6 +41,11 @@ impl Tally {
         }
     }
 
+    /// Values that were judged.
+    pub fn count(&self) -> f64 {
+        sum(self.sums.iter())[0]
+    }
+
     /// Over all steps and targets. Of several targets the scaled errors are those of each.
     pub fn measures(&self) -> Measures {
         let [count, absolute, squared] = sum(self.sums.iter());
@@ -122,6 +127,7 @@ mod tests {
         assert!((mae - 8.0 / 3.0).abs() < 1e-12 && (mase - mae / 2.0).abs() < 1e-12);
         assert!((rmse - (26.0_f64 / 3.0).sqrt()).abs() < 1e-12);
         assert_eq!(tally.rmse_by_step(), [(17.0_f64 / 2.0).sqrt(), 3.0]);
+        assert_eq!(tally.count(), 3.0);
     }
 
     #[test]

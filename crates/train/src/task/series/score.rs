@@ -33,40 +33,49 @@ pub enum SeriesScore {
 #[derive(Clone, Debug)]
 pub struct Confusion {
     classes: Vec<String>,
-    /// `[true class, told class]`
+    /// The most frequent class of the training part.
+    usual: usize,
+    /// `[true class, told class]`; the last row is of windows whose label the training part has not.
     counts: Vec<u64>,
 }
 
 impl Confusion {
-    /// Nothing yet.
-    pub fn new(classes: Vec<String>) -> Self {
-        let counts = vec![0; classes.len() * classes.len()];
-        Self { classes, counts }
+    /// Nothing yet; `usual` is the most frequent class of the training part.
+    pub fn new(classes: Vec<String>, usual: usize) -> Self {
+        let counts = vec![0; (classes.len() + 1) * classes.len()];
+        Self { classes, usual, counts }
     }
 
-    /// One more window.
+    /// One more window; a `truth` that is no class is a label that the training part has not.
     pub fn add(&mut self, truth: usize, told: usize) {
-        self.counts[truth * self.classes.len() + told] += 1;
+        let classes = self.classes.len();
+        self.counts[truth.min(classes) * classes + told] += 1;
     }
 
+    /// A row a class, and one of other labels, if there are any.
     fn rows(&self) -> impl Iterator<Item = &[u64]> {
-        self.counts.chunks(self.classes.len())
+        let classes = self.classes.len();
+        let has_others = self.counts[classes * classes..].iter().any(|&count| count > 0);
+        self.counts.chunks(classes).take(classes + usize::from(has_others))
     }
 
     fn total(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// The share that was told rightly.
+    /// The share that was told rightly. No network can tell a label that it was never shown: a
+    /// window with one counts as told wrongly.
     pub fn accuracy(&self) -> f64 {
-        let right: u64 = self.rows().enumerate().map(|(n, row)| row[n]).sum();
+        let right: u64 =
+            (0..self.classes.len()).map(|n| self.counts[n * (self.classes.len() + 1)]).sum();
         right as f64 / self.total() as f64
     }
 
-    /// The share of the most frequent class: what always telling it comes to.
+    /// The share of the class that is the most frequent of the training part: what always telling
+    /// that one comes to.
     pub fn most_frequent(&self) -> f64 {
-        let most = self.rows().map(|row| row.iter().sum::<u64>()).max().unwrap_or(0);
-        most as f64 / self.total() as f64
+        let usual = self.rows().nth(self.usual).map_or(0, |row| row.iter().sum::<u64>());
+        usual as f64 / self.total() as f64
     }
 }
 
@@ -75,10 +84,11 @@ impl Display for Confusion {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         let names: Vec<_> =
             self.classes.iter().map(|name| name.escape_debug().to_string()).collect();
-        let width = names.iter().map(String::len).max().unwrap_or(0).max(6);
+        let others = "(others)".to_owned();
+        let width = names.iter().map(String::len).max().unwrap_or(0).max(others.len());
         write!(f, "{:>width$}  told:", "true")?;
         names.iter().try_for_each(|name| write!(f, " {name:>width$}"))?;
-        for (name, row) in names.iter().zip(self.rows()) {
+        for (name, row) in names.iter().chain([&others]).zip(self.rows()) {
             write!(f, "\n{name:>width$}       ")?;
             row.iter().try_for_each(|count| write!(f, " {count:>width$}"))?;
         }
@@ -106,7 +116,7 @@ impl Display for SeriesScore {
             Self::Classes { valid, test } => write!(
                 f,
                 "{:.2} % of the test part's windows are told rightly, {:.2} % of the validation part's; \
-                 always telling the most frequent class: {:.2} %.\n{test}",
+                 always telling the most frequent class of the training part: {:.2} %.\n{test}",
                 100.0 * test.accuracy(),
                 100.0 * valid.accuracy(),
                 100.0 * test.most_frequent()
@@ -172,5 +182,26 @@ impl Score for SeriesScore {
 
     fn summary(&self, perfect: usize, count: usize) -> String {
         format!("{perfect} of {count} seeds are better than what needs no network")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_confusion_counts_labels_that_were_never_shown_as_told_wrongly() {
+        let mut confusion = Confusion::new(vec!["a".to_owned(), "b".to_owned()], 1);
+        for (truth, told) in [(0, 0), (0, 0), (0, 1), (1, 1)] {
+            confusion.add(truth, told);
+        }
+        // Always telling what training saw most, though this part has more of the other.
+        assert_eq!((confusion.accuracy(), confusion.most_frequent()), (0.75, 0.25));
+        assert!(!confusion.to_string().contains("others"));
+        confusion.add(2, 0);
+        assert_eq!((confusion.accuracy(), confusion.most_frequent()), (0.6, 0.2));
+        let table = confusion.to_string();
+        assert_eq!(table.lines().count(), 4, "{table}");
+        assert!(table.contains("(others)"), "{table}");
     }
 }

@@ -1,9 +1,10 @@
 //! A table from a CSV file: columns of numbers, of times and of words.
 //!
 //! The file is looked over twice: once for what it is (delimiter, decimal mark, what each column
-//! holds), and once for its values. No cell is kept as text, but for one of each kind of a
+//! holds), and once for its values. How times are written is recognised in the first rows. No cell is kept as text, but for one of each kind of a
 //! column of words.
 
+use super::times::{self, Way};
 use crate::Error;
 use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
 use jiff::civil::DateTime;
@@ -69,8 +70,11 @@ pub struct Table {
 /// Candidates for a delimiter.
 const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
 
-/// Rows that the decimal mark is recognised by.
+/// Rows that the decimal mark and times are recognised by.
 const LOOK: usize = 1_000;
+
+/// Rows between two words on how far the reading is.
+const WATCH: usize = 1 << 12;
 
 impl Table {
     /// Reads the CSV file whose `bytes` are given; `path` names it in errors.
@@ -79,6 +83,20 @@ impl Table {
     /// [`Error::Data`], with the line where it is in one: if the file is no UTF-8, has no header or
     /// no rows, a name twice, rows of different lengths, or a number that is infinite.
     pub fn read(path: &Path, bytes: &[u8], said: Said) -> Result<Self, Error> {
+        Self::read_watched(path, bytes, said, &mut |_| ())
+    }
+
+    /// [`Table::read`]; `watch` is told now and then how many of the bytes are done with, in
+    /// proportion to the work.
+    ///
+    /// # Errors
+    /// As [`Table::read`].
+    pub fn read_watched(
+        path: &Path,
+        bytes: &[u8],
+        said: Said,
+        watch: &mut dyn FnMut(u64),
+    ) -> Result<Self, Error> {
         let refuse = |reason: String| Error::Data { path: path.to_owned(), reason };
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         if let Err(error) = std::str::from_utf8(bytes) {
@@ -95,10 +113,14 @@ impl Table {
         let format = Format { delimiter, decimal };
         let bad = |error: csv::Error| refuse(of_csv(&error, names.len()));
 
-        let mut kinds = vec![Kind::default(); names.len()];
+        let ways = ways(bytes, delimiter, names.len());
+        let mut kinds: Vec<_> = ways.iter().map(|&way| Kind::new(way)).collect();
         let mut rows = 0;
         each_row(bytes, format, |_, record| {
             rows += 1;
+            if rows % WATCH == 0 {
+                watch(record.position().map_or(0, csv::Position::byte) / 2);
+            }
             for (kind, cell) in kinds.iter_mut().zip(record) {
                 kind.see(cell, decimal);
             }
@@ -110,7 +132,13 @@ impl Table {
         }
 
         let mut columns: Vec<_> = kinds.iter().map(|kind| Growing::new(kind, rows)).collect();
+        let mut row = 0;
         each_row(bytes, format, |line, record| {
+            row += 1;
+            if row % WATCH == 0 {
+                let half = bytes.len() as u64 / 2;
+                watch(half + record.position().map_or(0, csv::Position::byte) / 2);
+            }
             for ((column, cell), name) in columns.iter_mut().zip(record).zip(&names) {
                 let refused = |what| {
                     format!("{what} in line {line}, column {name:?}; numbers must be finite")
@@ -166,7 +194,8 @@ fn header(bytes: &[u8], delimiter: char) -> Result<Vec<String>, String> {
         return Err("has no header; give its columns names in the first line".to_owned());
     }
     let names: Vec<_> = first.iter().map(|name| text(name).trim().to_owned()).collect();
-    let is_value = |name: &&String| number(name, '.').is_some() || time(name).is_some();
+    let is_value =
+        |name: &&String| number(name, '.').is_some() || times::recognise(&[name]).is_some();
     if let Some(value) = names.iter().find(is_value) {
         return Err(format!(
             "has no header: its first line holds {value:?}; give its columns names in a line above"
@@ -198,6 +227,18 @@ fn decimal_mark(bytes: &[u8], delimiter: char) -> char {
         }
     }
     if commas > 0 && points == 0 { ',' } else { '.' }
+}
+
+/// How each of `columns` columns writes its times, if that is what its first cells are.
+fn ways(bytes: &[u8], delimiter: char, columns: usize) -> Vec<Option<Way>> {
+    let mut reader = reader(bytes, delimiter);
+    let first: Vec<_> = reader.byte_records().skip(1).take(LOOK).map_while(Result::ok).collect();
+    let way = |column: usize| {
+        let cells = first.iter().filter_map(|record| Some(text(record.get(column)?).trim()));
+        let cells: Vec<_> = cells.filter(|cell| !is_missing(cell)).collect();
+        times::recognise(&cells)
+    };
+    (0..columns).map(way).collect()
 }
 
 /// What went wrong with a row.
@@ -266,70 +307,40 @@ fn number(cell: &str, decimal: char) -> Option<f64> {
     }
 }
 
-/// ISO 8601, with a space instead of the `T` or not; or the day first, with `/`, `.` or `-`.
-fn time(cell: &str) -> Option<DateTime> {
-    // Short and quick to tell: a year or a day with its mark.
-    if cell.len() < 8 || !cell.as_bytes()[0].is_ascii_digit() {
-        return None;
-    }
-    let cell = cell.strip_suffix('Z').unwrap_or(cell);
-    if let Ok(time) = cell.parse::<DateTime>() {
-        return Some(time);
-    }
-    let formats = [
-        "%Y-%m-%d %H:%M",
-        "%Y/%m/%d %H:%M:%S",
-        "%Y/%m/%d %H:%M",
-        "%d/%m/%Y %H:%M:%S",
-        "%d/%m/%Y %H:%M",
-        "%d.%m.%Y %H:%M:%S",
-        "%d.%m.%Y %H:%M",
-        "%d-%m-%Y %H:%M:%S",
-        "%d-%m-%Y %H:%M",
-    ];
-    let dates = ["%Y/%m/%d", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y"];
-    let of_time = formats.iter().find_map(|format| DateTime::strptime(format, cell).ok());
-    of_time.or_else(|| {
-        let date = |format: &&str| jiff::civil::Date::strptime(format, cell).ok();
-        dates.iter().find_map(date).map(|date| date.at(0, 0, 0, 0))
-    })
-}
-
 /// What the cells of a column have been so far.
 #[derive(Clone, Debug)]
 struct Kind {
     are_numbers: bool,
-    are_times: bool,
-    is_seen: bool,
-}
-
-impl Default for Kind {
-    fn default() -> Self {
-        Self { are_numbers: true, are_times: true, is_seen: false }
-    }
+    /// As all of them are times, if they are.
+    way: Option<Way>,
 }
 
 impl Kind {
+    fn new(way: Option<Way>) -> Self {
+        Self { are_numbers: true, way }
+    }
+
     fn see(&mut self, cell: &[u8], decimal: char) {
-        if !(self.are_numbers || self.are_times) {
+        if !self.are_numbers && self.way.is_none() {
             return;
         }
         let cell = text(cell).trim();
         if is_missing(cell) {
             // A clock does not stand still: a column with a gap is none of times.
-            self.are_times = false;
+            self.way = None;
             return;
         }
-        self.is_seen = true;
-        self.are_numbers &= number(cell, decimal).is_some();
-        self.are_times &= time(cell).is_some();
+        if self.are_numbers {
+            self.are_numbers = number(cell, decimal).is_some();
+        }
+        self.way = self.way.filter(|way| times::parse(way, cell).is_some());
     }
 }
 
 /// A column that is being read.
 enum Growing {
     Numbers(Vec<f64>),
-    Times(Vec<DateTime>),
+    Times(Way, Vec<DateTime>),
     Words(HashMap<String, u32>, Vec<Option<u32>>),
 }
 
@@ -337,8 +348,8 @@ impl Growing {
     fn new(kind: &Kind, rows: usize) -> Self {
         if kind.are_numbers {
             Self::Numbers(Vec::with_capacity(rows)) // also where no cell says anything
-        } else if kind.are_times && kind.is_seen {
-            Self::Times(Vec::with_capacity(rows))
+        } else if let Some(way) = kind.way {
+            Self::Times(way, Vec::with_capacity(rows))
         } else {
             Self::Words(HashMap::new(), Vec::with_capacity(rows))
         }
@@ -356,7 +367,7 @@ impl Growing {
                 }
                 all.push(value);
             }
-            Self::Times(all) => all.extend(time(cell)),
+            Self::Times(way, all) => all.extend(times::parse(way, cell)),
             Self::Words(_, all) if is_missing => all.push(None),
             Self::Words(numbers, all) => {
                 let number = match numbers.get(cell) {
@@ -376,7 +387,7 @@ impl Growing {
     fn finish(self) -> Column {
         match self {
             Self::Numbers(all) => Column::Numbers(all),
-            Self::Times(all) => Column::Times(all),
+            Self::Times(_, all) => Column::Times(all),
             Self::Words(numbers, all) => {
                 let mut words: Vec<_> = numbers.into_iter().collect();
                 words.sort_unstable();
@@ -448,26 +459,32 @@ mod tests {
     }
 
     #[test]
-    fn times_are_read_as_people_write_them() {
-        let expected: DateTime = "2010-02-03T04:05:00".parse().unwrap();
-        for text in [
-            "2010-02-03 04:05",
-            "2010-02-03T04:05:00Z",
-            "2010-02-03 04:05:00",
-            "2010/02/03 04:05",
-            "03/02/2010 04:05:00",
-            "3.2.2010 4:05",
-            "03-02-2010 04:05",
-        ] {
-            assert_eq!(time(text), Some(expected), "{text}");
-        }
-        let day: DateTime = "2010-02-03T00:00:00".parse().unwrap();
-        for text in ["2010-02-03", "2010/02/03", "03/02/2010", "03.02.2010"] {
-            assert_eq!(time(text), Some(day), "{text}");
-        }
-        for text in ["", "12", "hello wo", "2010-13-40", "1.5e10000"] {
-            assert_eq!(time(text), None, "{text}");
-        }
+    fn a_column_of_times_is_one_in_every_row_and_one_with_a_gap_is_of_words() {
+        let table = |cell: &str| {
+            read(&format!("t,a\n02/13/2010,1\n02/14/2010,2\n{cell},3\n")).unwrap().columns.remove(0)
+        };
+        let Column::Times(times) = table("02/15/2010") else { panic!("times") };
+        assert_eq!(times[2], "2010-02-15T00:00:00".parse().unwrap());
+        assert_eq!(table("").kind(), "words");
+        assert_eq!(table("later").kind(), "words");
+        // beyond the rows that are recognised by
+        let mut text = "t,a\n".to_owned();
+        (0..2 * LOOK).for_each(|_| text.push_str("2010-02-13,1\n"));
+        assert_eq!(read(&text).unwrap().columns[0].kind(), "times");
+        text.push_str("soon,1\n");
+        assert_eq!(read(&text).unwrap().columns[0].kind(), "words");
+    }
+
+    #[test]
+    fn the_reading_is_watched_from_its_beginning_to_its_end() {
+        let text = format!("a\n{}", "1\n".repeat(3 * WATCH));
+        let mut seen = Vec::new();
+        let table =
+            Table::read_watched(Path::new("x"), text.as_bytes(), Said::default(), &mut |done| {
+                seen.push(done);
+            });
+        assert!(table.is_ok() && seen.len() == 6 && seen.is_sorted(), "{seen:?}");
+        assert!(seen[5] > text.len() as u64 * 9 / 10 && seen[5] <= text.len() as u64, "{seen:?}");
     }
 
     #[test]
