@@ -9,7 +9,7 @@ use tempfile::TempDir;
 const LINE: &str = "She sells sea shells by the sea shore.\n";
 
 /// A training of a second.
-const TRAIN: &str = "train text book.txt --hidden 16 --batch 4 --chunk 16 --examples 4000";
+const TRAIN: &str = "train text book.txt --hidden 16 --batch 4 --chunk 16 --examples 12000";
 
 /// A folder with a text.
 fn with_text() -> TempDir {
@@ -75,7 +75,7 @@ fn a_text_is_learned_and_what_it_says_is_shown() {
     );
     let number = |name: &str| json[name].as_f64().unwrap();
     assert_eq!((&json["task"], &json["unit"]), (&"text".into(), &"char".into()));
-    assert_eq!((number("symbols"), number("updates")), (14.0, 1_000.0));
+    assert_eq!((number("symbols"), number("updates")), (14.0, 3_000.0));
     assert!(number("valid_loss") < 0.2 && number("train_loss") < 0.3, "{json}");
     let bits = number("valid_loss") / std::f64::consts::LN_2;
     assert!((number("valid_bits") - bits).abs() < 1e-12);
@@ -172,11 +172,11 @@ fn words_and_bytes_are_learned_and_written_too() {
 fn a_training_starts_from_the_weights_of_another() {
     let folder = learned();
     let start = |init: &str, examples: u32| {
-        let line = TRAIN.replace("4000", &examples.to_string());
+        let line = TRAIN.replace("12000", &examples.to_string());
         let line = format!("{line} --quiet --json --lr 1e-30 --init {init}");
         xtask_line(&folder, &line).json()["valid_loss"].as_f64().unwrap()
     };
-    let fresh = TRAIN.replace("4000", "4");
+    let fresh = TRAIN.replace("12000", "4");
     let fresh = xtask_line(&folder, &format!("{fresh} --quiet --json --lr 1e-30")).json();
     assert!(fresh["valid_loss"].as_f64().unwrap() > 2.0);
     assert!(start("run", 4) < 0.2);
@@ -203,7 +203,7 @@ fn a_training_starts_from_the_weights_of_another() {
 #[test]
 fn many_seeds_of_a_text_are_compared_by_their_validation() {
     let folder = with_text();
-    let line = TRAIN.replace("4000", "400");
+    let line = TRAIN.replace("12000", "400");
     let shown = xtask_line(&folder, &format!("{line} --seeds 0..3 --json")).success();
     assert!(shown.contains("valid_loss: median"), "{shown}");
     let json = json_line(&shown);
@@ -221,7 +221,7 @@ fn many_seeds_of_a_text_are_compared_by_their_validation() {
 #[test]
 fn a_stopped_text_is_resumed_and_a_changed_one_refused() {
     let folder = with_text();
-    let line = TRAIN.replace("4000", "1000000000");
+    let line = TRAIN.replace("12000", "1000000000");
     let mut child = command(&folder, &line.split(' ').chain(["--out", "run"]).collect::<Vec<_>>())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
