@@ -3,7 +3,7 @@
 use crate::Usage;
 use crate::chart::forecast::continued;
 use crate::numbers::whole;
-use crate::output::{line, thousands};
+use crate::output::{Progress, line, thousands};
 use crate::paths::shown;
 use crate::runs;
 use anyhow::{Context, bail};
@@ -92,7 +92,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (_, bytes) = DataFile::read(file)?;
     let said =
         Said { delimiter: Some(series.format().delimiter), decimal: Some(series.format().decimal) };
-    let mut table = Table::read(file, &bytes, said)?;
+    let progress = if has_picture {
+        Progress::new(bytes.len() as u64, "bytes read")
+    } else {
+        Progress::none()
+    };
+    let table = Table::read_watched(file, &bytes, said, &mut |done| progress.set(done));
+    progress.finish();
+    let mut table = table?;
     let refuse = |reason: String| train::Error::Data { path: file.clone(), reason };
     let window = series.window();
     if table.rows < window {
@@ -108,6 +115,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut values = Vec::new();
     let mut times = Vec::new();
     while values.len() < steps * count {
+        // The window, and a row before it for what is carried forward into it.
+        table = table.last(window + 1);
         let data = series.data_of(&table).map_err(refuse)?;
         let next = series.forecasts(&data, &parameters, &[table.rows]);
         values.extend_from_slice(&next);

@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use train::Error;
 use train::batch::{Batch, Targets};
 use train::config::RunConfig;
 use train::strategy::Serial;
 use train::task::Task;
-use train::task::series::{Asked, Measures, Reading, Said, Series, SeriesScore, Split};
+use train::task::series::{Asked, Measures, Reading, Said, Series, SeriesScore, Split, Table};
 
 /// A table of the columns `a` and `b`, 240 rows to train on, 30 to validate, 30 to test.
 fn table(row: impl Fn(usize) -> String) -> String {
@@ -266,4 +266,23 @@ fn what_comes_later_changes_nothing_that_was_learned_or_said_before() {
     // Other validation rows: the same network, another choice.
     let (same, other_valid, _) = train(&changed(240));
     assert!(weights == same && valid != other_valid);
+}
+
+#[test]
+fn a_forecast_needs_no_more_of_a_table_than_its_window_and_the_row_before() {
+    let text = table(|n| {
+        let cell = |missing: bool| if missing { "NA".to_owned() } else { (n * n % 7).to_string() };
+        format!("{},{}", cell(n % 3 == 1), cell(n > 280))
+    });
+    let config = open(&text, &reading()).unwrap().training();
+    let serial = Serial::new(&config).unwrap();
+    for rows in 290..=300 {
+        let text: String = text.split_inclusive('\n').take(rows + 1).collect();
+        let whole = Table::read(Path::new("x"), text.as_bytes(), Said::default()).unwrap();
+        let forecast = |table: &Table| {
+            let data = config.task.data_of(table).unwrap();
+            config.task.forecasts(&data, serial.parameters(), &[table.rows])
+        };
+        assert_eq!(forecast(&whole), forecast(&whole.last(9)), "{rows}");
+    }
 }

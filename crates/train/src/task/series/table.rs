@@ -163,6 +163,30 @@ impl Table {
             format!("has no column {name:?}; it has {}", names.join(", "))
         })
     }
+
+    /// The last `rows` rows, or all. What is missing in the first of them is the number before it,
+    /// which would be carried forward to there.
+    pub fn last(&self, rows: usize) -> Self {
+        let first = self.rows.saturating_sub(rows);
+        let columns = self.columns.iter().map(|column| match column {
+            Column::Numbers(all) => {
+                let mut last = all[first..].to_vec();
+                if let Some(value) = last.first_mut().filter(|value| value.is_nan()) {
+                    let known = all[..first].iter().rfind(|value| !value.is_nan());
+                    *value = known.copied().unwrap_or(f64::NAN);
+                }
+                Column::Numbers(last)
+            }
+            Column::Times(all) => Column::Times(all[first..].to_vec()),
+            Column::Words(words, all) => Column::Words(words.clone(), all[first..].to_vec()),
+        });
+        Self {
+            format: self.format,
+            names: self.names.clone(),
+            columns: columns.collect(),
+            rows: self.rows - first,
+        }
+    }
 }
 
 fn reader(bytes: &[u8], delimiter: char) -> Reader<&[u8]> {
@@ -473,6 +497,20 @@ mod tests {
         assert_eq!(read(&text).unwrap().columns[0].kind(), "times");
         text.push_str("soon,1\n");
         assert_eq!(read(&text).unwrap().columns[0].kind(), "words");
+    }
+
+    #[test]
+    fn the_last_rows_begin_with_what_was_known_before_them() {
+        let text = "t,a,b,c\n2010-02-13,1,,x\n2010-02-14,2,NA,y\n2010-02-15,,?,x\n2010-02-16,,5,\n";
+        let table = read(text).unwrap();
+        assert_eq!((table.last(4).rows, table.last(9).rows), (4, 4));
+        let last = table.last(2);
+        let Column::Times(times) = &last.columns[0] else { panic!("times") };
+        assert_eq!((last.rows, times.len(), times[0].day()), (2, 2, 15));
+        let (a, b) = (numbers(&last.columns[1]), numbers(&last.columns[2]));
+        assert!(a[0] == 2.0 && a[1].is_nan() && b[0].is_nan() && b[1] == 5.0);
+        let words = Column::Words(vec!["x".into(), "y".into()], vec![Some(0), None]);
+        assert_eq!(last.columns[3], words);
     }
 
     #[test]
