@@ -26,7 +26,7 @@ fn reading() -> Reading {
         asked: Asked::Forecast(vec!["a".to_owned()], 3),
         inputs: None,
         time: None,
-        calendar: false,
+        calendar: Some(false),
         window: 8,
         split: Split::Shares([0.8, 0.1, 0.1]),
         stride: 1,
@@ -185,7 +185,7 @@ fn what_does_not_go_with_the_rows_is_refused_with_the_remedy() {
     refused(&constant, &reading(), &["\"a\"", "nothing to forecast"]);
     let asked = Asked::Forecast(vec!["c".to_owned()], 3);
     refused(&week(), &Reading { asked, ..reading() }, &["no column \"c\"", "\"a\", \"b\""]);
-    refused(&week(), &Reading { calendar: true, ..reading() }, &["no column of times"]);
+    refused(&week(), &Reading { calendar: Some(true), ..reading() }, &["no column of times"]);
 }
 
 #[test]

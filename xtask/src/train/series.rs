@@ -12,7 +12,7 @@ use model::Parameters;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use train::task::series::{Asked, Goal, Reading, Said, Series, Split};
+use train::task::series::{Asked, Goal, Reading, Said, Series, Split, window_for};
 
 /// A series of your own: forecast columns of a CSV file, or tell the kind of a stretch of it
 ///
@@ -50,10 +50,10 @@ pub struct SeriesArgs {
     #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
     inputs: Option<Vec<String>>,
 
-    /// W, the rows of a window
-    #[arg(long, default_value_t = 168, value_parser = whole::<usize>(1..=65_536),
+    /// W, the rows of a window [default: a season, but at least 14]
+    #[arg(long, value_name = "ROWS", value_parser = whole::<usize>(1..=65_536),
           allow_negative_numbers = true)]
-    window: usize,
+    window: Option<usize>,
 
     /// The rows that are forecast [default: 24]
     #[arg(long, value_name = "ROWS", conflicts_with = "classify",
@@ -64,9 +64,14 @@ pub struct SeriesArgs {
     #[arg(long, value_name = "COLUMN")]
     time: Option<String>,
 
-    /// Show hour and weekday, as sine and cosine, from the column of times
-    #[arg(long)]
+    /// Show the calendar, as sine and cosine, from the column of times: the hour, the weekday, and
+    /// the day of the year where the training rows span two [default: where there are times]
+    #[arg(long, conflicts_with = "no_calendar")]
     calendar: bool,
+
+    /// Do not show it
+    #[arg(long)]
+    no_calendar: bool,
 
     /// Rows after which the pattern comes again, for the baselines and the scaled error
     #[arg(long, value_name = "ROWS", default_value_t = 24,
@@ -180,8 +185,12 @@ pub fn run(args: &SeriesArgs) -> anyhow::Result<ExitCode> {
         asked,
         inputs: args.inputs.clone(),
         time: args.time.clone(),
-        calendar: args.calendar,
-        window: args.window,
+        calendar: match (args.calendar, args.no_calendar) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
+        },
+        window: args.window.unwrap_or(window_for(args.season)),
         split,
         stride: args.stride,
         season: args.season,
@@ -200,11 +209,11 @@ fn about(series: &Series) -> Vec<String> {
     let parts = series.parts();
     let [train, valid, test] =
         [&parts.train, &parts.valid, &parts.test].map(|part| thousands(part.len() as u64));
-    let names: Vec<_> = series.inputs().iter().map(|input| input.column.as_str()).collect();
-    let calendar = if series.has_calendar() { ", hour, weekday" } else { "" };
+    let names = series.inputs().iter().map(|input| input.column.as_str());
+    let names: Vec<_> = names.chain(series.calendar().iter().map(|cycle| cycle.name())).collect();
     vec![
         format!("{train} rows to train on, {valid} to validate, {test} to test"),
-        format!("shown: {}{calendar}", names.join(", ")),
+        format!("windows of {} rows: {}", series.window(), names.join(", ")),
     ]
 }
 

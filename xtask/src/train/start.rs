@@ -28,7 +28,7 @@ pub fn start<T: Task + 'static>(
         examples: args.examples.unwrap_or(defaults.run.examples),
         batch: args.batch.unwrap_or(defaults.run.batch),
         seed: args.seed,
-        patience: args.patience,
+        patience: args.patience.or(defaults.run.patience),
     };
     if args.patience.is_some() && defaults.task.validate_every().is_none() {
         let reason = "--patience would be ignored: the examples of this task never come twice, so \
