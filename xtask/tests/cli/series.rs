@@ -71,10 +71,11 @@ fn number(object: &Value, path: &str) -> f64 {
 #[test]
 fn a_series_is_learned_and_stands_beside_what_needs_no_network() {
     let folder = with_table();
-    let shown = xtask_line(&folder, &format!("{TRAIN} --out run --json")).success();
+    let line = TRAIN.replace("3200", "48000");
+    let shown = xtask_line(&folder, &format!("{line} --out run --json")).success();
     for text in [
         "320 rows to train on, 40 to validate, 40 to test",
-        "shown: load, noise",
+        "windows of 14 rows: load, noise, weekday",
         "network, test",
         "last value",
         "one season ago",
@@ -89,7 +90,8 @@ fn a_series_is_learned_and_stands_beside_what_needs_no_network() {
     for key in ["task", "seed", "seconds", "updates", "valid", "test", "baselines", "run"] {
         assert!(json.get(key).is_some(), "{key}: {json}");
     }
-    assert_eq!((&json["task"], &json["updates"]), (&"series".into(), &100.into()));
+    assert_eq!(json["task"], "series");
+    assert!((1.0..=750.0).contains(&number(&json, "/updates")), "{json}");
     for part in ["valid", "test"] {
         assert_keys(&json[part], &["mae", "rmse", "mase"]);
     }
