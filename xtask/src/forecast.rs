@@ -162,7 +162,8 @@ fn of_series(folder: &RunFolder) -> anyhow::Result<()> {
     )
 }
 
-/// The forecast as CSV, written as the file of the training is.
+/// The forecast as CSV, with the delimiter and the decimal mark of the training's file, and times as
+/// 2006-12-16 or 2006-12-16 18:00:00.
 fn csv_of(
     series: &Series,
     first: usize,

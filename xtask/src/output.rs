@@ -157,6 +157,30 @@ impl Progress {
     }
 }
 
+/// A sign of life on a terminal, on standard error, while something takes longer than a moment and
+/// nobody knows how long.
+pub struct Wait {
+    bar: ProgressBar,
+}
+
+impl Wait {
+    /// With a word for what is waited for; without one, nothing is shown.
+    pub fn for_long(word: Option<&'static str>) -> Self {
+        let is_shown = word.is_some() && std::io::stderr().is_terminal();
+        let bar = if is_shown { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        bar.set_message(word.unwrap_or_default());
+        if is_shown {
+            bar.enable_steady_tick(Duration::from_millis(200));
+        }
+        Self { bar }
+    }
+
+    /// It is over.
+    pub fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// A rate that reads well.
 fn rate(per_second: f64) -> String {
     if per_second < 100.0 { format!("{per_second:.1}") } else { thousands(per_second as u64) }

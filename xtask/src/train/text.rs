@@ -5,7 +5,7 @@ use super::common::Common;
 use super::start::start;
 use crate::Usage;
 use crate::numbers::whole;
-use crate::output::thousands;
+use crate::output::{Wait, thousands};
 use clap::ValueEnum;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -115,7 +115,11 @@ pub fn run(args: &TextArgs) -> anyhow::Result<ExitCode> {
         chunk: args.chunk,
         valid: args.valid,
     };
-    let text = Text::open_with(&args.files, reading, known(common.init.as_deref())?)?;
+    let known = known(common.init.as_deref())?;
+    let wait = Wait::for_long(if common.quiet { None } else { Some("reading the text") });
+    let text = Text::open_with(&args.files, reading, known);
+    wait.finish();
+    let text = text?;
     let epoch = text.examples_of_an_epoch();
     let mut training = text.training();
     training.network.embedding = args.embedding;

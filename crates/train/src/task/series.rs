@@ -263,6 +263,11 @@ impl Series {
                 shown.map(|(name, _)| name.clone()).collect()
             }
         };
+        if let Some(name) =
+            names.iter().find(|&name| names.iter().filter(|n| *n == name).count() > 1)
+        {
+            return Err(task(format!("the input {name:?} is given twice; give it once")));
+        }
         if let Some(label) = label.filter(|label| names.contains(label)) {
             return Err(task(format!(
                 "the labels in column {label:?} would be shown to the network; leave it out of --inputs"

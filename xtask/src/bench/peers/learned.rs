@@ -90,16 +90,19 @@ struct Row {
     torch_symbols: Option<f64>,
 }
 
+/// A function that says how many a second, and how many are to be made.
+pub type Sample<T> = (fn(&RunConfig<T>) -> Result<f64>, usize);
+
 /// What is learned, and how it is told to PyTorch.
-pub struct Learned<'a, T> {
+pub struct Learned<T> {
     /// With the defaults of `cargo xtask train`, but for the cell, the updates and the seed.
     pub training: RunConfig<T>,
     /// In `benches/peers`.
     pub script: &'static str,
     /// Writes the data of a training to a folder; returns what `work.json` says of them.
-    pub write: &'a dyn Fn(&Path, &RunConfig<T>, &State) -> Result<Value>,
-    /// Examples a second that our network makes symbol by symbol, and how many PyTorch should make.
-    pub sample: Option<(&'a dyn Fn(&RunConfig<T>) -> Result<f64>, usize)>,
+    pub write: fn(&Path, &RunConfig<T>, &State) -> Result<Value>,
+    /// Symbols a second that our network makes, one by one, and how many PyTorch should make.
+    pub sample: Option<Sample<T>>,
 }
 
 /// Runs the comparison and prints the table; `cell` limits it to one. It is the table of what was
@@ -108,7 +111,7 @@ pub struct Learned<'a, T> {
 /// # Errors
 /// These; or if PyTorch cannot be installed.
 pub fn compare<T: Task>(
-    learned: &Learned<'_, T>,
+    learned: &Learned<T>,
     cell: Option<&str>,
     quick: bool,
     json: bool,
@@ -195,7 +198,7 @@ fn write_work<T: Task>(
     config: &RunConfig<T>,
     cell: &str,
     every: u64,
-    learned: &Learned<'_, T>,
+    learned: &Learned<T>,
 ) -> Result<()> {
     let state = State::new(config, 1)?;
     let mut parameters = Parameters::zeros(config.network.config(&config.task)?);

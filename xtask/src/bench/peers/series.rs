@@ -21,7 +21,7 @@ pub fn run(file: &Path, target: &str, cell: Option<&str>, quick: bool, json: boo
     let learned = Learned {
         training: Series::open(file, &Reading::of(asked))?.training(),
         script: "series_torch.py",
-        write: &write,
+        write,
         sample: None,
     };
     compare(&learned, cell, quick, json)

@@ -24,8 +24,8 @@ pub fn run(file: &Path, cell: Option<&str>, quick: bool, json: bool) -> Result<(
     let learned = Learned {
         training: Text::open(&[file.to_owned()], Reading::default())?.training(),
         script: "text_torch.py",
-        write: &write,
-        sample: Some((&sample, SAMPLED[1])),
+        write,
+        sample: Some((sample, SAMPLED[1])),
     };
     compare(&learned, cell, quick, json)
 }

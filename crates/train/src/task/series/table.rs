@@ -217,7 +217,12 @@ fn header(bytes: &[u8], delimiter: char) -> Result<Vec<String>, String> {
     if !is_there.map_err(|error| of_csv(&error, 0))? {
         return Err("has no header; give its columns names in the first line".to_owned());
     }
-    let names: Vec<_> = first.iter().map(|name| text(name).trim().to_owned()).collect();
+    // The first one of pandas has no name, and others forget it, too.
+    let name = |(place, name): (usize, &[u8])| match text(name).trim() {
+        "" => format!("column {}", place + 1),
+        name => name.to_owned(),
+    };
+    let names: Vec<_> = first.iter().enumerate().map(name).collect();
     let is_value =
         |name: &&String| number(name, '.').is_some() || times::recognise(&[name]).is_some();
     if let Some(value) = names.iter().find(is_value) {
@@ -226,9 +231,6 @@ fn header(bytes: &[u8], delimiter: char) -> Result<Vec<String>, String> {
         ));
     }
     for (place, name) in names.iter().enumerate() {
-        if name.is_empty() {
-            return Err(format!("has no name for column {}; give it one", place + 1));
-        }
         if names[..place].contains(name) {
             return Err(format!("has two columns {name:?}; rename one"));
         }
@@ -462,6 +464,12 @@ mod tests {
     }
 
     #[test]
+    fn a_column_without_a_name_is_known_by_its_place() {
+        let table = read(",load,\n0,1.5,2\n").unwrap();
+        assert_eq!(table.names, ["column 1", "load", "column 3"]);
+    }
+
+    #[test]
     fn delimiters_and_decimal_commas_are_recognised_or_said() {
         for (text, format) in [
             ("a;b\n1,5;2\n", (';', ',')),
@@ -533,7 +541,7 @@ mod tests {
             ("2006-12-16,x\n", &["no header", "2006-12-16"]),
             ("a,b\n", &["no rows"]),
             ("a,b,a\n1,2,3\n", &["two columns \"a\""]),
-            ("a,,b\n1,2,3\n", &["no name for column 2"]),
+            ("a,column 1\n1,2\n,\n,,\n", &["3 cells in line 4"]),
             ("a,b\n1,2\n3\n4,5\n", &["1 cells in line 3", "2 columns", "--delimiter"]),
             ("a,b\n1,2\n3,4,5\n", &["3 cells in line 3"]),
             ("a,b\n1,2\n3,inf\n", &["inf in line 3, column \"b\"", "finite"]),
