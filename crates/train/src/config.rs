@@ -255,6 +255,20 @@ impl<T: Task> RunConfig<T> {
         least.checked_next_multiple_of(self.round()).unwrap_or(least)
     }
 
+    /// Examples that are worth a call of a training: enough that every worker of Hogwild! has some,
+    /// and pushes a few times.
+    pub(crate) fn least(&self) -> u64 {
+        let StrategyConfig { name, threads, push_every } = self.strategy;
+        match name {
+            Strategy::Hogwild => {
+                let batch = self.run.batch.max(1) as u64;
+                let every = push_every.max(1).checked_next_multiple_of(batch).unwrap_or(u64::MAX);
+                every.saturating_mul(threads.max(1) as u64).saturating_mul(PUSHES)
+            }
+            Strategy::Serial | Strategy::Synchronous | Strategy::Averaging => 1,
+        }
+    }
+
     /// Examples that belong together: a batch, or what lies between two averages. A training
     /// that is cut elsewhere ends in other bits.
     pub fn round(&self) -> u64 {
@@ -269,6 +283,9 @@ impl<T: Task> RunConfig<T> {
         }
     }
 }
+
+/// Pushes of each worker of Hogwild! that are worth a meeting of all.
+const PUSHES: u64 = 4;
 
 fn makes_no_sense(error: &dyn std::error::Error) -> String {
     format!("makes no sense: {error}")

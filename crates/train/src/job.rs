@@ -212,7 +212,7 @@ impl<T: Task> Job<T> {
         let round = config.round();
         let whole = |examples: u64| examples.checked_next_multiple_of(round).unwrap_or(u64::MAX);
         let first = self.at.interval.examples == 0;
-        let mut examples = if first { round } else { whole(self.chunk) };
+        let mut examples = if first { round } else { whole(self.chunk.max(config.least())) };
         let due = match self.options.checkpoint_every {
             Every::Examples(every) => {
                 self.saved_examples.saturating_add(every).saturating_sub(self.at.examples)

@@ -282,6 +282,24 @@ fn a_training_that_is_stopped_goes_on_to_the_same_bits_and_the_same_best() {
 }
 
 #[test]
+fn every_worker_of_hogwild_has_its_share_of_a_job_however_slow_an_update_is() {
+    let root = tempfile::tempdir().unwrap();
+    let path = write(root.path(), "text", words(200, 1));
+    let text = Text::open(&[path], reading(16)).unwrap();
+    let mut config = small(text, Strategy::Hogwild, 2);
+    // An update of some milliseconds: as long as a job works before it looks up.
+    config.network = NetworkConfig::new(Cell::Lstm, 700);
+    let folder = RunFolder::create(&root.path().join("run"), false).unwrap();
+    let mut job = Job::start(config, folder, OPTIONS).unwrap();
+    while !job.is_done() {
+        job.advance().unwrap();
+    }
+    let shares: Vec<u64> =
+        job.trainer().state().workers.iter().map(|worker| worker.examples).collect();
+    assert!(shares.iter().all(|&share| share > 0), "of 400: {shares:?}");
+}
+
+#[test]
 fn a_training_that_gets_no_better_ends_early_with_its_best() {
     let root = tempfile::tempdir().unwrap();
     // Too little to learn from, and another text behind it.
