@@ -5,6 +5,7 @@
 
 mod addition;
 mod common;
+mod ending;
 mod json;
 mod many;
 mod one;
@@ -18,9 +19,8 @@ use crate::interrupt;
 use anyhow::bail;
 use certify::ibp::Ibp;
 use clap::Subcommand;
-pub use common::{learning_rate, seed_range, strategy};
-use model::Parameters;
-use serde_json::{Value, json};
+pub use common::{seed_range, strategy};
+pub use optimizer::learning_rate;
 use start::resume;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -81,39 +81,6 @@ enum TaskArgs {
     Addition(Box<addition::AdditionArgs>),
     Text(Box<text::TextArgs>),
     Series(Box<series::SeriesArgs>),
-}
-
-/// The name of a file, and what is in it.
-type Picture = (&'static str, String);
-
-/// What a task adds to a training that is shown.
-struct Ending<T> {
-    /// What is counted while it goes …
-    unit: &'static str,
-    /// … and how many of these are an example.
-    per_example: fn(&T) -> u64,
-    /// What it trains on, in lines that come first.
-    about: fn(&T) -> Vec<String>,
-    /// What to do with the network, in a line; the run's folder, quoted, if it is not the latest.
-    next: fn(Option<&str>) -> String,
-    /// Files for the run's folder beside the usual ones: their names and contents.
-    pictures: fn(&T, &Parameters) -> anyhow::Result<Vec<Picture>>,
-    /// What programs are told besides; the number is of examples a second.
-    numbers: fn(&T, f64) -> Value,
-}
-
-impl<T> Ending<T> {
-    /// Nothing but what to do next.
-    const fn new(next: fn(Option<&str>) -> String) -> Self {
-        Self {
-            unit: "examples",
-            per_example: |_| 1,
-            about: |_| Vec::new(),
-            next,
-            pictures: |_, _| Ok(Vec::new()),
-            numbers: |_, _| json!({}),
-        }
-    }
 }
 
 /// Runs the command: one line a task, here and for a run that is gone on with.

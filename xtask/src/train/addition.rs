@@ -1,7 +1,7 @@
 //! `cargo xtask train` and `cargo xtask train addition`: the lab.
 
-use super::Ending;
 use super::common::Common;
+use super::ending::Ending;
 use super::start::start;
 use crate::numbers::whole;
 use certify::ibp::Ibp;

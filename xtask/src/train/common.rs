@@ -238,15 +238,6 @@ fn batch(text: &str) -> Result<usize, String> {
         .ok_or_else(|| format!("a whole number from 1 to {MOST_BATCH} is needed"))
 }
 
-pub fn learning_rate(text: &str) -> Result<f32, String> {
-    let rate: f32 = text.parse().map_err(|_| "a number such as 0.1 is needed".to_owned())?;
-    if rate.is_finite() && rate > 0.0 {
-        Ok(rate)
-    } else {
-        Err("a positive, finite number such as 0.1 is needed".to_owned())
-    }
-}
-
 pub fn strategy(text: &str) -> Result<Strategy, String> {
     let known = Strategy::ALL.into_iter().find(|strategy| strategy.name() == text);
     known

@@ -1,9 +1,10 @@
 //! One training in a run folder: shown as it goes, and its outcome.
 
 use super::common::{Choice, Common};
+use super::ending::Ending;
 use super::json::{described, extend, of_error};
+use super::optimizer;
 use super::workers::workers;
-use super::{Ending, optimizer};
 use crate::chart::{self, Curve};
 use crate::interrupt;
 use crate::output::{Progress, line, thousands, warn};

@@ -12,7 +12,7 @@ use train::optimizer::{Clip, Descent, Moments, OptimizerConfig, Rule, Schedule};
 #[command(next_help_heading = "Optimizer (the rules of torch.optim)")]
 pub(super) struct OptimizerArgs {
     /// Learning rate: the length of a step, above 0 [default: 0.1 for sgd, 0.01 for the others]
-    #[arg(long, value_parser = super::learning_rate, allow_negative_numbers = true)]
+    #[arg(long, value_parser = learning_rate, allow_negative_numbers = true)]
     lr: Option<f32>,
 
     /// How weights follow gradients; every worker of hogwild and averaging has one of its own
@@ -202,6 +202,15 @@ impl OptimizerArgs {
                 Schedule::Cosine { warmup, steps, floor: self.floor.unwrap_or(default_floor) }
             }
         })
+    }
+}
+
+pub fn learning_rate(text: &str) -> Result<f32, String> {
+    let rate: f32 = text.parse().map_err(|_| "a number such as 0.1 is needed".to_owned())?;
+    if rate.is_finite() && rate > 0.0 {
+        Ok(rate)
+    } else {
+        Err("a positive, finite number such as 0.1 is needed".to_owned())
     }
 }
 

@@ -2,8 +2,8 @@
 //! a stretch of it.
 
 use super::common::Common;
+use super::ending::{Ending, Picture};
 use super::start::start;
-use super::{Ending, Picture};
 use crate::Usage;
 use crate::chart::forecast::{Tested, tested};
 use crate::numbers::whole;

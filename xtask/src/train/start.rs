@@ -1,7 +1,7 @@
 //! From options to a training: the configuration, checked before a folder is made.
 
-use super::Ending;
 use super::common::Common;
+use super::ending::Ending;
 use super::many::many;
 use super::one::one;
 use super::workers::{choose_strategy, refuse_workers};

@@ -1,7 +1,7 @@
 //! `cargo xtask train text`: a network that tells the next symbol of a text.
 
-use super::Ending;
 use super::common::Common;
+use super::ending::Ending;
 use super::start::start;
 use crate::Usage;
 use crate::numbers::whole;
