@@ -120,7 +120,7 @@ fn operands(a: Operand, b: Operand) -> anyhow::Result<[BigUint; 2]> {
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { a, b, run, json } = args;
-    let folder = runs::open(run.as_deref(), !json)?;
+    let folder = runs::open(run.as_deref(), &ADDING, !json)?;
     let Adding { bits, parameters, .. } = adding(&folder)?;
     let is_read = [&a, &b].iter().any(|operand| matches!(operand, Operand::Line));
     let [a, b] = operands(a, b)?;
@@ -172,6 +172,9 @@ pub struct Adding {
     /// The network.
     pub parameters: Parameters,
 }
+
+/// The tasks whose networks add.
+pub const ADDING: [&str; 2] = [Addition::NAME, Ibp::NAME];
 
 /// The network of a run that adds.
 ///

@@ -1,7 +1,7 @@
 //! `cargo xtask certify`: proves that a trained network adds numbers of any length.
 
 use crate::Usage;
-use crate::add::{Adding, adding};
+use crate::add::{ADDING, Adding, adding};
 use crate::chart;
 use crate::interrupt;
 use crate::numbers::whole;
@@ -136,7 +136,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.study {
         return run_study(&args);
     }
-    let folder = runs::open(args.run.as_deref(), !args.json)?;
+    let folder = runs::open(args.run.as_deref(), &ADDING, !args.json)?;
     match &args.check {
         Some(file) => run_check(&args, &folder, file),
         None => run_search(&args, &folder),

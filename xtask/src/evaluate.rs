@@ -41,7 +41,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         [file, ..] => (file, None),
         [] => unreachable!("at least one is required"),
     };
-    let folder = runs::open(run, true)?;
+    let folder = runs::open(run, &[Text::NAME], true)?;
     of_text(&folder, "judge a text")?;
     let (config, parameters) = folder.load::<Text>()?;
     let text = config.task;

@@ -59,7 +59,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             Usage("--out is the CSV file; give it another ending than svg".to_owned()).into()
         );
     }
-    let folder = runs::open(run, has_picture)?;
+    let folder = runs::open(run, &[Series::NAME], has_picture)?;
     of_series(&folder)?;
     let (config, parameters) = folder.load::<Series>()?;
     let series = config.task;

@@ -10,15 +10,15 @@ use train::run_folder::RunFolder;
 
 const RUNS: &str = "runs";
 
-/// The finished run in `path`, or else the latest of all. `says` whether to tell (on standard
+/// The finished run in `path`, or else the latest of one of `tasks`. `says` whether to tell (on standard
 /// error) where these lie, if not in the current folder.
 ///
 /// # Errors
 /// [`Error::NoRun`] if there is none.
-pub fn open(path: Option<&Path>, says: bool) -> Result<RunFolder, Error> {
+pub fn open(path: Option<&Path>, tasks: &[&str], says: bool) -> Result<RunFolder, Error> {
     match path {
         Some(path) => RunFolder::open(path),
-        None => RunFolder::latest(&folder(says)),
+        None => RunFolder::latest_of(&folder(says), tasks),
     }
 }
 

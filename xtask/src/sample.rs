@@ -58,7 +58,7 @@ fn temperature(text: &str) -> Result<f64, String> {
 /// Writes.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     interrupt::watch()?;
-    let folder = runs::open(args.run.as_deref(), true)?;
+    let folder = runs::open(args.run.as_deref(), &[Text::NAME], true)?;
     of_text(&folder, "write")?;
     let (config, parameters) = folder.load::<Text>()?;
     let (text, top_k) = (config.task, args.top_k.unwrap_or(usize::MAX));

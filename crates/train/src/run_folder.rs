@@ -80,6 +80,21 @@ impl RunFolder {
         finished.map(|(_, path)| Self { path }).ok_or_else(|| Error::NoRun(root.to_owned()))
     }
 
+    /// The finished run with the highest number in `root` whose task is one of `tasks`; if there is
+    /// none, that of any other.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`] if there is none at all.
+    pub fn latest_of(root: &Path, tasks: &[&str]) -> Result<Self, Error> {
+        let runs = if root.exists() { numbered(root)? } else { Vec::new() };
+        let is_of = |folder: &Self| {
+            let name = folder.task_name();
+            folder.path.join(MODEL).exists() && name.is_ok_and(|name| tasks.contains(&&*name))
+        };
+        let found = runs.into_iter().rev().map(|(_, path)| Self { path }).find(is_of);
+        found.map_or_else(|| Self::latest(root), Ok)
+    }
+
     /// The finished run in `path`.
     ///
     /// # Errors

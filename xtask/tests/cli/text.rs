@@ -274,6 +274,19 @@ fn what_makes_no_sense_for_a_text_is_refused_and_makes_no_folder() {
 }
 
 #[test]
+fn without_a_name_the_latest_run_of_the_right_task_is_taken() {
+    let folder = with_text();
+    xtask_line(&folder, "train --quiet").success();
+    xtask_line(&folder, &format!("{TRAIN} --quiet")).success();
+    assert!(xtask_line(&folder, "add 1 2").success().contains("runs/0001"));
+    xtask_line(&folder, "train --quiet --examples 1").success();
+    assert_eq!(
+        xtask_line(&folder, "sample --temperature 0 --length 39").success(),
+        format!("{LINE}\n")
+    );
+}
+
+#[test]
 fn a_run_of_another_task_is_refused_by_name() {
     let folder = learned();
     xtask_line(&folder, "train --quiet --out sums").success();
