@@ -36,11 +36,7 @@ pub struct Args {
 
 /// Measures.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let (file, run) = match &args.paths[..] {
-        [run, file] => (file, Some(run.as_path())),
-        [file, ..] => (file, None),
-        [] => unreachable!("at least one is required"),
-    };
+    let (run, file) = runs::run_and_file(&args.paths);
     let folder = runs::open(run, &[Text::NAME], true)?;
     of_text(&folder, "judge a text")?;
     let (config, parameters) = folder.load::<Text>()?;

@@ -47,11 +47,7 @@ const ROWS_BEFORE: usize = 200;
 
 /// Continues.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let (file, run) = match &args.paths[..] {
-        [run, file] => (file, Some(run.as_path())),
-        [file, ..] => (file, None),
-        [] => unreachable!("at least one is required"),
-    };
+    let (run, file) = runs::run_and_file(&args.paths);
     let picture = args.out.with_extension("svg");
     let has_picture = !is_standard_output(&args.out);
     if has_picture && picture == args.out {

@@ -22,6 +22,15 @@ pub fn open(path: Option<&Path>, tasks: &[&str], says: bool) -> Result<RunFolder
     }
 }
 
+/// The arguments `[RUN] FILE`: the run, if it is named, and the file.
+pub fn run_and_file(paths: &[PathBuf]) -> (Option<&Path>, &PathBuf) {
+    match paths {
+        [run, file] => (Some(run), file),
+        [file, ..] => (None, file),
+        [] => unreachable!("at least one is required"),
+    }
+}
+
 /// The folder of all runs; that of the current folder is named by `runs` alone.
 pub fn folder(says: bool) -> PathBuf {
     let here = env::current_dir().unwrap_or_default();

@@ -161,22 +161,9 @@ pub struct Data {
     labels: Vec<Option<u32>>,
     /// Where training windows end: their first row that is not shown.
     origins: Vec<u32>,
-    /// Of each row, where there is a column of them.
-    times: Vec<DateTime>,
-    rows: usize,
 }
 
 impl Data {
-    /// The rows there are.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Of each row, where there is a column of them.
-    pub fn times(&self) -> &[DateTime] {
-        &self.times
-    }
-
     /// `[rows, targets]`, in the units of the file; NaN where missing.
     pub fn truth(&self) -> &[f64] {
         &self.truth
@@ -411,14 +398,14 @@ impl Series {
         }
         let times = match &self.time {
             Some(name) => match table.column(name)? {
-                Column::Times(times) => times.clone(),
+                Column::Times(times) => &times[..],
                 other => {
                     return Err(format!("has {} in column {name:?}, and no times", other.kind()));
                 }
             },
-            None => Vec::new(),
+            None => &[],
         };
-        for (row, time) in x.chunks_exact_mut(width).zip(&times) {
+        for (row, time) in x.chunks_exact_mut(width).zip(times) {
             for (place, cycle) in row[place..].chunks_exact_mut(2).zip(&self.calendar) {
                 place.copy_from_slice(&cycle.place(*time));
             }
@@ -444,7 +431,7 @@ impl Series {
                     .collect();
             }
         }
-        Ok(Data { x, truth, known, labels, origins: Vec::new(), times, rows })
+        Ok(Data { x, truth, known, labels, origins: Vec::new() })
     }
 
     /// I of a row.
@@ -962,9 +949,7 @@ impl Task for Series {
     fn draw(&self, source: Source<'_>, batch: &mut Batch) {
         let Source { generator, count, .. } = source;
         let data = self.data();
-        let (_, head) = self.io();
         batch.values((self.window, count), self.width(), 0);
-        batch.target_steps = HeadSteps::Last;
         let len = data.origins.len() as u64;
         let origins: Vec<usize> = (0..count)
             .map(|_| data.origins[(generator.next_u64() % len) as usize] as usize)
@@ -973,19 +958,7 @@ impl Task for Series {
             unreachable!("they were just made values")
         };
         self.write_windows(data, origins.iter().copied(), count, x);
-        match &self.goal {
-            Goal::Forecast { .. } => {
-                let Targets::Values(y) = &mut batch.targets else {
-                    unreachable!("they were just made values")
-                };
-                y.resize(count * head.outputs);
-                self.write_answers(data, origins.into_iter(), y);
-            }
-            Goal::Classify { .. } => {
-                let label = |&origin: &usize| data.labels[origin - 1].unwrap_or(0);
-                batch.targets = Targets::Classes(origins.iter().map(label).collect());
-            }
-        }
+        self.answer(&origins, batch);
     }
 
     /// Of a forecast, Huber's over the values that are there, a mean by value, in scaled units; the
@@ -1129,21 +1102,28 @@ impl Series {
 
     /// What the windows that end at `origins` should answer, without the windows.
     fn answers(&self, origins: &[usize]) -> Batch {
+        let mut batch = Batch { count: origins.len(), steps: 1, ..Batch::default() };
+        self.answer(origins, &mut batch);
+        batch
+    }
+
+    /// Writes what the windows that end at `origins` should answer to the targets of `batch`.
+    fn answer(&self, origins: &[usize], batch: &mut Batch) {
         let (data, (_, head)) = (self.data(), self.io());
-        let (count, target_steps) = (origins.len(), HeadSteps::Last);
-        let mut batch = Batch { count, steps: 1, target_steps, ..Batch::default() };
-        match &self.goal {
-            Goal::Forecast { .. } => {
-                let Targets::Values(y) = &mut batch.targets else { unreachable!("by default") };
+        batch.target_steps = HeadSteps::Last;
+        match (&self.goal, &mut batch.targets) {
+            (Goal::Forecast { .. }, Targets::Values(y)) => {
                 y.resize(origins.len() * head.outputs);
                 self.write_answers(data, origins.iter().copied(), y);
             }
-            Goal::Classify { .. } => {
+            (Goal::Forecast { .. }, Targets::Classes(_)) => {
+                unreachable!("a batch of values, whose targets are values")
+            }
+            (Goal::Classify { .. }, _) => {
                 let label = |&origin: &usize| data.labels[origin - 1].unwrap_or(0);
                 batch.targets = Targets::Classes(origins.iter().map(label).collect());
             }
         }
-        batch
     }
 
     /// The origins that a validation looks at.
