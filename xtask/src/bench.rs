@@ -11,7 +11,7 @@ mod process;
 mod report;
 mod roofline;
 mod study;
-mod workspace;
+pub mod workspace;
 
 use std::process::ExitCode;
 

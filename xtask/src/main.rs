@@ -8,6 +8,7 @@ mod certify;
 mod chart;
 mod children;
 mod ci;
+mod dist;
 mod evaluate;
 mod forecast;
 mod fuzz;
@@ -51,6 +52,7 @@ enum Command {
     Fuzz(fuzz::Args),
     Sanitize(sanitize::Args),
     Ci(ci::Args),
+    Dist(dist::Args),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +72,17 @@ fn start() -> ExitCode {
         output::warn(format!("note: {advice}"));
     }
     let result = match cli.command {
+        Command::Bench(_)
+        | Command::Race(_)
+        | Command::Fuzz(_)
+        | Command::Sanitize(_)
+        | Command::Ci(_)
+        | Command::Dist(_)
+            if output::is_installed() =>
+        {
+            Err(Usage("this command builds the program, and works in its repository alone".into())
+                .into())
+        }
         Command::Train(args) => train::run(*args),
         Command::Add(args) => add::run(args),
         Command::Sample(args) => sample::run(args),
@@ -83,6 +96,7 @@ fn start() -> ExitCode {
         Command::Fuzz(args) => fuzz::run(args),
         Command::Sanitize(args) => sanitize::run(args),
         Command::Ci(args) => ci::run(args),
+        Command::Dist(args) => dist::run(args),
     };
     output::exit_code(result.unwrap_or_else(|error| {
         if interrupt::is_stopped(&error) {
@@ -126,6 +140,16 @@ fn printable(mut answer: clap::Error) -> clap::Error {
 
 /// Shows help, or what is wrong with a command line.
 fn show(answer: &clap::Error) -> ExitCode {
+    if output::is_installed() {
+        let text = answer.render().to_string();
+        let text = text.trim_end();
+        if answer.use_stderr() {
+            output::warn(text);
+            return ExitCode::from(2);
+        }
+        output::line(text);
+        return output::exit_code(ExitCode::SUCCESS);
+    }
     if answer.use_stderr() {
         let _ = answer.print();
         return ExitCode::from(2);

@@ -4,10 +4,11 @@
 //! it is dropped, and the exit code says so.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 pub use train::text::thousands;
 
@@ -19,13 +20,32 @@ const CLOSED: u8 = 1;
 /// It cannot be written, as on a full disk.
 const FAILED: u8 = 2;
 
+/// How people start this program, in all that is printed here.
+const OWN_NAME: &str = "cargo xtask";
+
+/// How they start it where `cargo xtask dist` has installed it: its launcher says so.
+static INSTALLED: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("CARRY_PROGRAM").ok());
+
+/// Whether this is a build from `cargo xtask dist`, without a repository around it.
+pub fn is_installed() -> bool {
+    INSTALLED.is_some()
+}
+
+/// `text` with the name that this program has here.
+fn named(text: &str) -> Cow<'_, str> {
+    match &*INSTALLED {
+        Some(name) if text.contains(OWN_NAME) => text.replace(OWN_NAME, name).into(),
+        _ => text.into(),
+    }
+}
+
 /// Prints a line, if standard output can still be written.
 pub fn line(text: impl AsRef<str>) {
     if STDOUT.load(Ordering::Relaxed) != OPEN {
         return;
     }
     let mut stdout = std::io::stdout().lock();
-    note(writeln!(stdout, "{}", text.as_ref()).and_then(|()| stdout.flush()));
+    note(writeln!(stdout, "{}", named(text.as_ref())).and_then(|()| stdout.flush()));
 }
 
 /// Remembers what became of a write to standard output.
@@ -54,7 +74,7 @@ pub fn raw(bytes: &[u8]) -> bool {
 
 /// Prints a line on standard error, if that can be written.
 pub fn warn(text: impl AsRef<str>) {
-    let _ = writeln!(std::io::stderr(), "{}", text.as_ref());
+    let _ = writeln!(std::io::stderr(), "{}", named(text.as_ref()));
 }
 
 /// The exit code of a command that came to `code`: a failure if its lines were lost, too.

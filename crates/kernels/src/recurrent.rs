@@ -337,6 +337,7 @@ unsafe fn scan(pass: Scan, finish: impl Fn(usize, Lanes) -> Lanes + Copy) {
         match hidden {
             1..=8 if batch == 1 => scan_held::<8>(pass, finish, |_, _| {}),
             9..=16 if batch == 1 && LANES == 16 => scan_held::<LANES>(pass, finish, |_, _| {}),
+            9..=16 if batch == 1 && LANES == 8 => scan_pair(pass, finish),
             _ if batch == 0 => {} // of however many steps
             _ if hidden <= LANES => scan_tiles::<8, 1, 8>(pass, finish),
             _ if hidden <= 2 * LANES => scan_tiles::<4, 2, 4>(pass, finish),
@@ -400,6 +401,65 @@ unsafe fn scan_held<const HELD: usize>(
         // SAFETY: row t of the state has S ≥ LANES values, and `state` is written by this pass
         // alone.
         unsafe { store(pass.state.add(t * stride), last) };
+    }
+}
+
+/// The time loop of a single sequence whose units fill two vectors of 8 lanes. The registers do not
+/// hold W, whose rows of two vectors are operands in L1, at constant addresses. As in [`scan_held`],
+/// the first four values of a state are taken from its register.
+///
+/// # Safety
+/// As [`scan`]; B is 1, LANES is 8 and `8 < H ≤ 16`.
+#[inline(always)]
+unsafe fn scan_pair(pass: Scan, finish: impl Fn(usize, Lanes) -> Lanes + Copy) {
+    const SPLIT: usize = 4;
+    const IN_REGISTER: usize = 4;
+    let Sizes { steps, hidden, .. } = pass.sizes;
+    // W, filled up with zeros to ROW rows.
+    let mut filled = [[Lanes::ZERO; 2]; ROW];
+    let weights: *const [Lanes; 2] = if hidden == ROW {
+        pass.state_weights.start.cast()
+    } else {
+        for (k, row) in filled.iter_mut().enumerate().take(hidden) {
+            // SAFETY: W has H rows of S = ROW = 2·LANES values.
+            *row = unsafe {
+                [load(pass.state_weights.at(k)), load(pass.state_weights.at(k).add(LANES))]
+            };
+        }
+        filled.as_ptr()
+    };
+    let mut last = [Lanes::ZERO; 2];
+    for step in 0..steps {
+        let t = if pass.backwards { steps - 1 - step } else { step };
+        // SAFETY: row t of the input has `inputs` values, and U as many rows of S = 2·LANES.
+        let mut units = unsafe { [input_part(&pass, t, 0), input_part(&pass, t, 1)] };
+        if step > 0 {
+            let before = if pass.backwards { t + 1 } else { t - 1 };
+            let state = pass.state.wrapping_add(before * ROW);
+            let mut sums = units.map(|unit| [unit, Lanes::ZERO, Lanes::ZERO, Lanes::ZERO]);
+            for k in 0..ROW {
+                let value = if k < IN_REGISTER {
+                    last[0].as_array()[k]
+                } else {
+                    // SAFETY: a row of the state has S = ROW values.
+                    unsafe { *state.add(k) }
+                };
+                let value = Lanes::splat(value);
+                for n in 0..2 {
+                    // SAFETY: `weights` are ROW rows of 2·LANES values.
+                    let weights = unsafe { load(weights.cast::<f32>().add(k * ROW + n * LANES)) };
+                    sums[n][k % SPLIT] = value.mul_add(weights, sums[n][k % SPLIT]);
+                }
+            }
+            units = sums.map(tree_sum);
+        }
+        for n in 0..2 {
+            let offset = t * ROW + n * LANES;
+            last[n] = finish(offset, units[n]);
+            // SAFETY: row t of the state has S = 2·LANES values, and `state` is written by this
+            // pass alone.
+            unsafe { store(pass.state.add(offset), last[n]) };
+        }
     }
 }
 
