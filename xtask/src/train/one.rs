@@ -45,6 +45,12 @@ pub fn one<T: Task>(
         let (done, all) = (thousands(job.examples()), thousands(config.run.examples));
         say(format!("Going on after {done} of {all} examples"));
         progress.begin_at(counted(job.examples()));
+        if let (Some(error), false) = (job.lost_snapshots(), args.quiet) {
+            let why = anyhow::Error::from(error);
+            warn(format!(
+                "warning: {why:#}; the snapshots of before are lost, those from now on are kept"
+            ));
+        }
     }
     if matches!(args.strategy, Some(Choice::Auto)) {
         say(format!("Fastest for these sizes, as measured: {}", workers(&config)));

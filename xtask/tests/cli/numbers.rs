@@ -88,6 +88,8 @@ const NUMBERS: &[(&str, &str, &[&str], &str)] = &[
     ("train", "--hidden", &[], "train --certifiable --batch 4 --hidden {}"),
     ("train", "--batch", &["65536"], "train --certifiable --batch {}"),
     ("train", "--push-every", &[], "train --certifiable --strategy hogwild --push-every {}"),
+    ("train", "--snapshots", &["1000", "1001", "2"], "train --snapshots {}"),
+    ("train", "--snapshots", &["1000"], "train text --snapshots {}"),
     ("train", "--patience", &[], "train text --patience {}"),
     ("train text", "--chunk", &["65536", "65537", "899"], "train text --chunk {}"),
     ("train", "--batch", &[], "train text --batch {}"),
