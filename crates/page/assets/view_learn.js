@@ -1,0 +1,9 @@
+// Learn: to be written.
+(() => {
+  carry.view({
+    id: "learn",
+    title: "Learn",
+    applies: ({ task }) => task === "addition",
+    mount() {},
+  });
+})();
