@@ -349,6 +349,20 @@ impl RunFolder {
         fs::read(&path).map_err(Error::file("read", &path))
     }
 
+    /// The bytes of the file `name` that another command has put beside those of the run; none, if
+    /// it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn file(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        let path = self.path.join(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::file("read", path)(error)),
+        }
+    }
+
     /// What the run learned; the weights must fit the configuration beside them.
     ///
     /// # Errors

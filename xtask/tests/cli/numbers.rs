@@ -170,6 +170,7 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("certify", &["--run", "--check", "--biases", "--recipe", "--trials", "--picture"]),
     ("replay", &["<FILE>"]),
     ("plot", &["<RUN>...", "--out"]),
+    ("page", &["[RUN]", "--out"]),
     ("bench", &["[GROUP]", "--baseline", "--also"]),
     ("bench peers", &["--cell", "--text", "--series", "--target"]),
     ("bench hogwild", &["[SIZE]", "--strategy"]),
