@@ -39,6 +39,14 @@
     return number < 0 && Number(text) !== 0 ? `−${text}` : text;
   };
 
+  /** A number that may be very small: "0.0027", "2.7·10⁻⁵". */
+  carry.small = (number) => {
+    if (number === 0 || Math.abs(number) >= 0.001) return carry.fixed(number, 4);
+    const [digits, power] = number.toExponential(1).split("e-");
+    const raised = [...power].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).join("");
+    return `${digits.replace("-", "−")}·10⁻${raised}`;
+  };
+
   /**
    * Play, back, one step on, and a slider from 0 to `max()`. `get` and `set` hold the position,
    * `delay()` is the time in ms that a step stays, `text()` what the slider says. `tests` names the
@@ -183,7 +191,8 @@
       app.trainedName = `the trained network, after ${carry.thousands(examples)} examples`;
       [app.network, app.name] = [app.trained, app.trainedName];
       const most = 2n ** BigInt(bits - 1);
-      app.setSum(107n % most, 89n % most);
+      // has steps with and without a carry of each kind
+      app.setSum(77n % most, 22n % most);
     }
     return app;
   }
@@ -225,7 +234,9 @@
     app.on("network", update);
     update();
     const element = document.getElementById("bar");
-    element.append(carry.dom("ul", null, links), carry.dom("div", { class: "state" }, name, reset));
+    element.append(
+      carry.dom("div", null, carry.dom("ul", null, links), carry.dom("div", { class: "state" }, name, reset)),
+    );
     element.hidden = false;
   }
 

@@ -11,14 +11,19 @@
 
   /** A name with an index, as HTML: h_t is sub("h", "t"). */
   const sub = (name, index, up) =>
-    [dom("var", null, name), up ? dom("sup", null, up) : null, dom("sub", null, index)];
+    [
+      dom("var", null, name),
+      up
+        ? dom("span", { class: "stack" }, dom("sup", null, up), dom("sub", null, index))
+        : dom("sub", null, index),
+    ];
 
   /** The lab's formulas: the kind of moment in which each works, what it makes, how. */
   function formulas({ bias, head_bias }) {
     const [x, h, o, y, d] = ["x", "h", "o", "y", "δ"].map((name) => sub(name, "t"));
     const w = (index) => sub("W", index);
     const e = () => sub("δ", "t", "out");
-    const clone = (parts) => parts.map((part) => part?.cloneNode?.(true) ?? part);
+    const clone = (parts) => parts.map((part) => part.cloneNode?.(true) ?? part);
     const line = (kind, ...parts) => ({ kind, parts: parts.map((p) => (Array.isArray(p) ? clone(p) : p)) });
     return [
       ["Forward, t = 1 … T", [
@@ -89,7 +94,7 @@
       const cells = [...step.hidden].map((value, k) => {
         const [cx, cy] = place(k);
         const cell = svg("rect", { class: "unit-cell", x: cx + 0.5, y: cy + 0.5, width: CELL - 1, height: CELL - 1 },
-          svg("title", null, `unit ${k}, step ${t + 1}: h = ${carry.fixed(value, 3)}, δ = ${step.delta[k].toExponential(2)}`));
+          svg("title", null, `unit ${k}, step ${t + 1}: h = ${carry.fixed(value, 3)}, δ = ${carry.small(step.delta[k])}`));
         cell.style.setProperty("--v", value.toFixed(3));
         return cell;
       });
@@ -180,7 +185,7 @@
         const { plus, minus } = signs(values, columns, size, most);
         paths[0].setAttribute("d", plus);
         paths[1].setAttribute("d", minus);
-        const largestNow = count === 0 ? "0" : largest(values).toPrecision(2);
+        const largestNow = count === 0 ? "0" : carry.small(largest(values));
         words.textContent = `largest ${largestNow}`;
         figure.setAttribute("aria-label", `Sum of updates of ${letter} ${index}; its largest value is ${largestNow}`);
       };
@@ -209,7 +214,7 @@
       const from = n === T ? "its output alone" : `its output and step ${n + 1}`;
       return (
         `Back, step ${n} of ${T}: its deltas come from ${from}; the largest is ` +
-        `${largest(step.delta).toExponential(1)}. What it says is added to the sums.`
+        `${carry.small(largest(step.delta))} in size. What it says is added to the sums.`
       );
     }
     return `The update: each weight gets ${rate} times its sum, once. The error of this example goes from ${error.toFixed(4)} to ${updated.toFixed(4)}.`;
@@ -303,7 +308,7 @@
           "steps before. So the errors travel back through time, step by step, and every step says how " +
           "the same weights should change."),
       dom("div", { class: "panel" }, player.element, words,
-        dom("div", { class: "unroll" }, stage, list), matrices,
+        dom("div", { class: "unroll" }, dom("div", { class: "stage-and-sums" }, stage, matrices), list),
         dom("div", { class: "under" }, about, apply)),
     );
     app.on("sum", () => {

@@ -96,6 +96,14 @@
       );
     }
 
+    /** From when on the sum is right. */
+    function since(runs) {
+      const isWrong = (steps) => steps.some(({ digit, truth }) => digit !== truth);
+      const first = runs.length - runs.slice().reverse().findIndex(isWrong);
+      if (first === runs.length || first > runs.length) return "";
+      return `; right ${name(snapshots[first])}`;
+    }
+
     function draw() {
       // how the carry appears does not hang on the sum
       swings ??= snapshots.map(({ examples, network }) => {
@@ -141,11 +149,11 @@
             curve({ title: "Error of a sum: Σ |y − o|, summed over its digits", points: errors, most: mostError, x, top, height, digits: 0 }),
           curve({ title: "The carry: largest swing of a unit with it", points: swings, most: mostSwing, x, top: second, height: tall, digits: 1 }),
           svg("text", { class: "heading", x: LEFT, y: third - 8 },
-            `Outputs for ${app.sum.a} + ${app.sum.b}, a row a digit (place: truth); ✗ wrong`),
+            `Outputs for ${app.sum.a} + ${app.sum.b}, a row a digit (place: truth); ✗ wrong${since(runs)}`),
           labels,
           film(runs, third, size),
           ticks(snapshots[last].examples, 5).map((examples) =>
-            svg("text", { x: x(examples), y: bottom + 20, "text-anchor": examples === 0 ? "start" : "middle" }, carry.thousands(examples)),
+            svg("text", { x: x(examples), y: bottom + 20, "text-anchor": x(examples) > WIDTH - 30 ? "end" : "middle" }, carry.thousands(examples)),
           ),
           svg("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: bottom + 38, "text-anchor": "middle" }, "examples seen"),
           cursor, dots[1], errors.length > 0 && dots[0],

@@ -9,15 +9,22 @@
     return layers > 1 ? `unit ${unit % hidden} of layer ${layer}` : `unit ${unit}`;
   }
 
-  /** A strip of cells: one value a step. */
-  function strip(cells) {
+  /** Whether a step's digits differ, so that they do not say the carry. */
+  const tells = ({ a, b }) => a !== b;
+
+  /** A strip of cells, one a step; those of steps that tell stand tall. */
+  function strip(steps, cell) {
+    const cells = steps.map((step) => {
+      const element = cell(step);
+      element.classList.toggle("short", !tells(step));
+      return element;
+    });
     return carry.dom("span", { class: "strip" }, cells);
   }
 
   /** A row of the list: the unit's name, its values over the sum, and how far it swings. */
   function row(app, { unit, swing }, most, choose) {
     const { description } = app.network;
-    const cells = app.sum.steps.map(({ hidden }) => carry.cell(hidden[unit], description));
     const bar = carry.dom("span", { class: `swing ${swing < 0 ? "down" : "up"}` });
     bar.style.setProperty("--v", most > 0 ? Math.abs(swing) / most : 0);
     const select = () => choose(unit);
@@ -33,7 +40,7 @@
         onclick: select,
       },
       carry.dom("span", { class: "name" }, nameOf(unit, description)),
-      strip(cells),
+      strip(app.sum.steps, ({ hidden }) => carry.cell(hidden[unit], description)),
       carry.dom(
         "span",
         { class: "much" },
@@ -95,8 +102,12 @@
       tensors["head.weight"][o * hidden + k],
     ]);
     return [
-      weights("From the digits", into),
-      out.length > 0 && weights("To the sum", out),
+      carry.dom(
+        "div",
+        null,
+        weights(layer === 0 ? "From the digits" : "From the layer below", into),
+        out.length > 0 && weights("To the sum", out),
+      ),
       weights("From the step before", others),
     ];
   }
@@ -139,7 +150,12 @@
       ]),
       svg("polyline", { class: "curve", points: values.map((v, t) => `${x(t)},${y(v)}`).join(" ") }),
       values.map((v, t) =>
-        svg("circle", { class: t === app.step - 1 ? "dot now" : "dot", cx: x(t), cy: y(v), r: t === app.step - 1 ? 6 : 3.5 }),
+        svg("circle", {
+          class: `dot${tells(steps[t]) ? "" : " hollow"}${t === app.step - 1 ? " now" : ""}`,
+          cx: x(t),
+          cy: y(v),
+          r: t === app.step - 1 ? 6.5 : 4.5,
+        }),
       ),
       steps.map(({ a, b }, t) =>
         t % every === 0
@@ -175,7 +191,7 @@
     const field = carry.dom("label", { class: "field" }, "Weights of the gate", select);
 
     const show = () => {
-      for (const button of list.querySelectorAll(".unit")) {
+      for (const button of list.querySelectorAll("button")) {
         button.setAttribute("aria-pressed", Number(button.dataset.unit) === unit);
       }
       detail.replaceChildren(
@@ -201,7 +217,7 @@
           "div",
           { class: "unit truth" },
           carry.dom("span", { class: "name" }, "the carry"),
-          strip(sum.steps.map(({ carry: carried }) => carry.dom("span", { class: `cell bit is-${carried}` }, carried))),
+          strip(sum.steps, ({ carry: carried }) => carry.dom("span", { class: `cell bit is-${carried}` }, carried)),
           carry.dom("span", { class: "much soft" }, "swing"),
         ),
         ...units.map((entry) => row(app, entry, most, choose)),
@@ -218,7 +234,8 @@
         "p",
         { class: "lead" },
         "Nobody told the network to keep a carry, nor where. Each strip is a unit over the steps of " +
-          "your sum; above them stands the true carry. Units that change most with the carry come first.",
+          "your sum, under the true carry. Look at the tall cells, where one digit is 1 and the other " +
+          "0: the carry decides there, and only who remembers it can know it.",
       ),
       carry.dom(
         "div",
@@ -230,9 +247,8 @@
           carry.dom(
             "p",
             { class: "note" },
-            "Swing: a unit's mean with a carry, less its mean without (▴ up, ▾ down), over a fixed " +
-              "sample of sums. Only steps with one 1 and one 0 count: there the digits do not say " +
-              "whether there is a carry, so a unit that knows it remembers it.",
+            "Swing: a unit's mean with a carry, less its mean without (▴ up, ▾ down), at the steps " +
+              "that tell, over a fixed sample of sums. The units with the largest swing come first.",
           ),
         ),
         detail,
