@@ -39,6 +39,14 @@
     return number < 0 && Number(text) !== 0 ? `−${text}` : text;
   };
 
+  /** A number that may be very small: "0.0027", "2.7·10⁻⁵". */
+  carry.small = (number) => {
+    if (number === 0 || Math.abs(number) >= 0.001) return carry.fixed(number, 4);
+    const [digits, power] = number.toExponential(1).split("e-");
+    const raised = [...power].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).join("");
+    return `${digits.replace("-", "−")}·10⁻${raised}`;
+  };
+
   /**
    * Play, back, one step on, and a slider from 0 to `max()`. `get` and `set` hold the position,
    * `delay()` is the time in ms that a step stays, `text()` what the slider says. `tests` names the
@@ -94,6 +102,32 @@
     return { element, update, pause };
   };
 
+  /** A cell shaded by the value of a unit of such a network. Below 0 it is hatched, too. */
+  carry.cell = (value, { cell, activation }) => {
+    const element = carry.dom("span", { class: "cell" });
+    const isSigned = cell !== "elman" || activation === "tanh";
+    // relu has no upper end
+    const size = activation === "relu" && !isSigned ? value / (1 + value) : Math.abs(value);
+    if (isSigned) element.classList.add(value < 0 ? "below" : "above");
+    element.style.setProperty("--v", size.toFixed(3));
+    return element;
+  };
+
+  /** What the shades of [`carry.cell`] mean. */
+  carry.legend = (description) => {
+    const { cell, activation } = description;
+    const isSigned = cell !== "elman" || activation === "tanh";
+    const values = isSigned ? [-1, -0.5, 0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1];
+    const relu = activation === "relu" && cell === "elman";
+    return carry.dom(
+      "span",
+      { class: "legend" },
+      isSigned ? "−1" : "0",
+      values.map((v) => carry.cell(relu ? v / (1.05 - v) : v, description)),
+      relu ? "large" : "1",
+    );
+  };
+
   /** The network of encoded tensors: base64, or {shape, data: base64}. */
   carry.networkOf = (description, encoded) => {
     const decoded = Object.entries(encoded).map(([name, tensor]) => [
@@ -106,12 +140,25 @@
   function makeApp(data) {
     const listeners = { network: [], sum: [], step: [] };
     const tell = (event) => listeners[event].forEach((listener) => listener());
+    const ranked = { network: null, units: [] };
     const app = {
       data,
       network: null,
       name: "",
       sum: { a: 0n, b: 0n, steps: [] },
       step: 0,
+
+      /** The units of `carry.adder.tell`, with their `swing`; the largest first. */
+      get units() {
+        if (ranked.network !== app.network) {
+          ranked.network = app.network;
+          ranked.units = carry.adder
+            .tell(app.network, data.training.bits)
+            .map((unit) => ({ ...unit, swing: unit.with - unit.without }))
+            .sort((one, two) => Math.abs(two.swing) - Math.abs(one.swing));
+        }
+        return ranked.units;
+      },
 
       /** Calls `listener` after each change of "network", "sum" or "step". */
       on: (event, listener) => listeners[event].push(listener),
@@ -144,7 +191,8 @@
       app.trainedName = `the trained network, after ${carry.thousands(examples)} examples`;
       [app.network, app.name] = [app.trained, app.trainedName];
       const most = 2n ** BigInt(bits - 1);
-      app.setSum(107n % most, 89n % most);
+      // has steps with and without a carry of each kind
+      app.setSum(77n % most, 22n % most);
     }
     return app;
   }
@@ -186,7 +234,9 @@
     app.on("network", update);
     update();
     const element = document.getElementById("bar");
-    element.append(carry.dom("ul", null, links), carry.dom("div", { class: "state" }, name, reset));
+    element.append(
+      carry.dom("div", null, carry.dom("ul", null, links), carry.dom("div", { class: "state" }, name, reset)),
+    );
     element.hidden = false;
   }
 
