@@ -179,8 +179,8 @@
         null,
         `Every state that any sum can lead to lies in one of these ${sets} sets, and from each of ` +
           "them every pair of digits leads into one of them again, with the right digit said on the " +
-          `way. The last decision is never closer than ${carry.small(proof.margin)} to ½, measured ` +
-          `before the sigmoid.${omitted}`,
+          "way. Before the output's sigmoid the sum is never nearer to 0, where a digit would turn, " +
+          `than ${carry.small(proof.margin)}.${omitted}`,
       ),
       carry.dom(
         "div",

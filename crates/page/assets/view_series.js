@@ -3,14 +3,15 @@
 (() => {
   const SIZE = { width: 720, height: 320, left: 64, right: 16, top: 16, bottom: 40 };
 
-  /** About five round numbers between two values. */
+  /** About five round numbers between two values, as texts with equally many digits. */
   function ticks(low, high) {
     const raw = (high - low) / 5 || 1;
     const power = 10 ** Math.floor(Math.log10(raw));
     const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= raw);
     const all = [];
     for (let n = Math.ceil(low / step); n * step <= high + step * 1e-9; n++) all.push(n * step);
-    return all;
+    const digits = Math.max(0, -Math.floor(Math.log10(step)));
+    return all.map((value) => [value, carry.fixed(value, digits)]);
   }
 
   /** A number with as many digits as tell it apart. */
@@ -44,9 +45,9 @@
     const y = (value) => SIZE.top + ((high - value) / (high - low)) * room[1];
     const origin = x(before.length - 0.5);
     const bottom = SIZE.height - SIZE.bottom;
-    const lines = ticks(low, high).map((value) => [
+    const lines = ticks(low, high).map(([value, name]) => [
       carry.svg("line", { class: "rule", x1: SIZE.left, x2: SIZE.width - SIZE.right, y1: y(value), y2: y(value) }),
-      carry.svg("text", { x: SIZE.left - 8, y: y(value) + 4, "text-anchor": "end" }, told(value)),
+      carry.svg("text", { x: SIZE.left - 8, y: y(value) + 4, "text-anchor": "end" }, name),
     ]);
     const every = Math.max(1, Math.ceil(count / 8));
     const rows = [];
