@@ -92,8 +92,9 @@
       range.value = get();
       range.setAttribute("aria-valuetext", text());
       play.textContent = timer ? "❚❚ Pause" : "▶ Play";
-      back.disabled = get() <= 0;
-      step.disabled = get() >= max();
+      // not `disabled`, which would take the focus from who steps by keyboard
+      back.setAttribute("aria-disabled", get() <= 0);
+      step.setAttribute("aria-disabled", get() >= max());
     }
     const element = carry.dom(
       "div",
@@ -129,19 +130,30 @@
     );
   };
 
+  /** Scrolls `box` alone, so that `child` stands well within it, at the next frame. */
+  carry.follow = (box, child) =>
+    requestAnimationFrame(() => {
+      const [outer, inner] = [box.getBoundingClientRect(), child.getBoundingClientRect()];
+      const over = (low, high, from, to, room) =>
+        Math.min(0, low - from - room) + Math.max(0, high - to + room);
+      box.scrollLeft += over(inner.left, inner.right, outer.left, outer.right, inner.width * 1.5);
+      box.scrollTop += over(inner.top, inner.bottom, outer.top, outer.bottom, inner.height * 1.5);
+    });
+
   /** Draws into `box` by `draw(width)`, now and whenever the width changes. Returns what draws anew. */
   carry.fit = (box, draw) => {
-    let width = 0;
-    const again = () => box.replaceChildren(draw(Math.max(280, width)));
-    new ResizeObserver(() => {
-      if (box.clientWidth === width) return;
-      width = box.clientWidth;
+    let width = 0; // known from the observer: asking for it would lay out the page
+    const again = () => {
+      width ||= box.clientWidth;
+      box.replaceChildren(draw(Math.max(280, width)));
+    };
+    new ResizeObserver(([entry]) => {
+      const now = Math.floor(entry.contentRect.width);
+      if (now === width) return;
+      width = now;
       again();
     }).observe(box);
-    return () => {
-      width = box.clientWidth;
-      again();
-    };
+    return again;
   };
 
   /** The network of encoded tensors: base64, or {shape, data: base64}. */

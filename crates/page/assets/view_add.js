@@ -86,23 +86,9 @@
         `On paper, in binary: ${binary(sum.a)} plus ${binary(sum.b)}; ` +
           `after ${step} of ${sum.steps.length} columns the network's sum is ${said}`,
       );
-      follow(columns, columns.children[Math.max(0, step - 1)], "inline");
+      carry.follow(columns, columns.children[Math.max(0, step - 1)]);
     };
     return { element, build, update };
-  }
-
-  /** Scrolls `box` alone, so that `child` is in view. */
-  function follow(box, child, axis) {
-    const [outer, inner] = [box.getBoundingClientRect(), child.getBoundingClientRect()];
-    if (axis === "inline") {
-      const room = inner.width * 2;
-      if (inner.left < outer.left + room) box.scrollLeft += inner.left - outer.left - room;
-      if (inner.right > outer.right - room) box.scrollLeft += inner.right - outer.right + room;
-    } else {
-      const head = inner.height * 1.5;
-      if (inner.top < outer.top + head) box.scrollTop += inner.top - outer.top - head;
-      if (inner.bottom > outer.bottom - head) box.scrollTop += inner.bottom - outer.bottom + head;
-    }
   }
 
   /** The table: a row for each step. */
@@ -174,7 +160,7 @@
         row.classList.toggle("now", t === app.step - 1);
         row.setAttribute("aria-current", t === app.step - 1 ? "step" : "false");
       });
-      follow(element, body.children[Math.max(0, app.step - 1)], "block");
+      carry.follow(element, body.children[Math.max(0, app.step - 1)]);
     };
     return { element, build, update };
   }
@@ -207,7 +193,7 @@
       ["one long carry", most - 1n, 1n],
       ["no carry at all", (most - 1n) / 3n, ((most - 1n) / 3n) * 2n],
       ["longer than it was trained on", 123456789012345678n, 987654321098765432n],
-    ];
+    ].slice(0, bits < 60 ? 3 : 2);
   }
 
   function mount(root, app) {
@@ -229,6 +215,8 @@
         name,
       ),
     );
+    const plus = carry.dom("span", { "aria-hidden": "true" }, "+");
+    const numbers = carry.dom("div", { class: "numbers" }, fields[0].label, plus, fields[1].label);
     const result = carry.dom("output", { class: "result", "data-test": "sum" });
     const words = carry.dom("p", { class: "verdict", role: "status", "data-test": "verdict" });
     const sorted = carry.dom("input", {
@@ -252,6 +240,8 @@
       parts.forEach((part) => part.update());
       player.update();
       result.textContent = carry.thousands(carry.adder.spell(app.sum.steps, "digit", app.step));
+      result.classList.toggle("long", app.sum.steps.length > 40);
+      numbers.classList.toggle("long", app.sum.steps.length > 40);
       const { isRight, text } = verdict(app);
       words.textContent = text;
       [words, result].forEach(({ classList }) => classList.toggle("wrong", !isRight));
@@ -277,7 +267,7 @@
         carry.dom(
           "div",
           { class: "panel" },
-          carry.dom("div", { class: "numbers" }, fields[0].label, carry.dom("span", null, "+"), fields[1].label),
+          numbers,
           fields.map(({ problem }) => problem),
           carry.dom("p", { class: "tries" }, carry.dom("span", { class: "soft" }, "Try "), tries),
           parts[0].element,

@@ -74,7 +74,7 @@
     return { kind: "update", t: 0 };
   }
 
-  /** The unrolled network: built once for an example, then lit moment by moment. */
+  /** The unrolled network: built once for an example; `light` shows a moment, and returns its step. */
   function unrolled(steps, hidden) {
     const columns = Math.max(1, Math.min(hidden, Math.ceil(hidden / 8)));
     const rows = Math.ceil(hidden / columns);
@@ -143,7 +143,7 @@
         if (kind === "back" && t === now + 1) names.push("sends");
         group.setAttribute("class", names.join(" "));
       });
-      return { centre: GAP + Math.max(0, now) * pitch + pitch / 2 };
+      return groups[Math.max(0, now)];
     };
     return { element, light };
   }
@@ -296,8 +296,7 @@
     }
     function update() {
       const { kind } = momentOf(moment, steps());
-      const { centre } = picture.light(moment);
-      stage.scrollLeft = centre - stage.clientWidth / 2;
+      carry.follow(stage, picture.light(moment));
       growth.update(Math.max(0, Math.min(steps(), moment - steps() - 1)));
       words.textContent = sentence(moment, found, updated, app.training.learning_rate);
       picture.element.setAttribute("aria-label", words.textContent);

@@ -3,10 +3,9 @@
   /** What the rows of a layer's weights are called, one a gate. */
   const GATES = { elman: [""], gru: ["reset", "update", "new"], lstm: ["input", "forget", "cell", "output"] };
 
-  /** What a unit is called: its place in its layer, and the layer if there are several. */
+  /** What a unit is called: its place in its layer, behind the layer if there are several. */
   function nameOf(unit, { hidden, layers }) {
-    const layer = Math.floor(unit / hidden);
-    return layers > 1 ? `unit ${unit % hidden} of layer ${layer}` : `unit ${unit}`;
+    return layers > 1 ? `unit ${Math.floor(unit / hidden)}.${unit % hidden}` : `unit ${unit}`;
   }
 
   /** Whether a step's digits differ, so that they do not say the carry. */
@@ -94,7 +93,7 @@
     const others = Array.from({ length: hidden }, (_, j) => j + layer * hidden)
       .sort((one, two) => rank.get(one) - rank.get(two))
       .map((other) => [
-        other === unit ? "itself" : nameOf(other, { ...description, layers: 1 }).replace(/\d+/, other % hidden),
+        other === unit ? "itself" : nameOf(other, description),
         tensors[`weight_hh_l${layer}`][row * hidden + (other % hidden)],
       ]);
     const out = Array.from({ length: layer === layers - 1 ? outputs : 0 }, (_, o) => [
@@ -155,7 +154,7 @@
           class: `dot${tells(steps[t]) ? "" : " hollow"}${t === app.step - 1 ? " now" : ""}`,
           cx: x(t),
           cy: y(v),
-          r: t === app.step - 1 ? 6.5 : 4.5,
+          r: (t === app.step - 1 ? 1.5 : 1) * Math.min(4.5, wide / 3),
         }),
       ),
       steps.map(({ a, b }, t) =>
@@ -264,6 +263,7 @@
             { class: "note" },
             "Swing: a unit's mean with a carry, less its mean without (▴ up, ▾ down), at the steps " +
               "that tell, over a fixed sample of sums. The units with the largest swing come first.",
+            app.network.description.layers > 1 ? " Unit 1.3 is unit 3 of layer 1; layers count from 0." : "",
           ),
         ),
         detail,
