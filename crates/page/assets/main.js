@@ -9,10 +9,20 @@
   const SVG = "http://www.w3.org/2000/svg";
   const views = [];
 
-  /** Sets attributes: on… listeners, true and false for those without a value, null for none. */
-  function assemble(element, attributes, children) {
-    for (const [name, value] of Object.entries(attributes ?? {})) {
+  /**
+   * `tag` may end with classes, "p.note"; attributes may be left out. A name on… with a function
+   * listens, --… is a variable of the style; true stands for an attribute without a value, false and
+   * null for none.
+   */
+  function assemble(create, tag, [first, ...rest]) {
+    const [name, ...classes] = tag.split(".");
+    const element = create(name);
+    const isPlain = first === null || first?.constructor === Object;
+    const [attributes, children] = isPlain ? [first ?? {}, rest] : [{}, [first, ...rest]];
+    element.classList.add(...classes);
+    for (const [name, value] of Object.entries(attributes)) {
       if (typeof value === "function") element.addEventListener(name.slice(2), value);
+      else if (name.startsWith("--")) element.style.setProperty(name, value);
       else if (value === true) element.setAttribute(name, "");
       else if (value !== false && value != null) element.setAttribute(name, value);
     }
@@ -20,11 +30,9 @@
     return element;
   }
 
-  carry.dom = (tag, attributes, ...children) =>
-    assemble(document.createElement(tag), attributes, children);
+  carry.dom = (tag, ...rest) => assemble((name) => document.createElement(name), tag, rest);
 
-  carry.svg = (tag, attributes, ...children) =>
-    assemble(document.createElementNS(SVG, tag), attributes, children);
+  carry.svg = (tag, ...rest) => assemble((name) => document.createElementNS(SVG, name), tag, rest);
 
   carry.view = (view) => views.push(view);
 

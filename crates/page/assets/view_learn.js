@@ -29,12 +29,12 @@
     const marks = ticks(most, 3);
     const digits = marks[1] < 1 ? 1 : 0;
     return [
-      svg("text", { class: "heading", x: LEFT, y: top - 10 }, title),
+      svg("text.heading", { x: LEFT, y: top - 10 }, title),
       marks.map((mark) => [
-        svg("line", { class: "rule", x1: LEFT, x2: x(points.at(-1)[0]), y1: y(mark), y2: y(mark) }),
+        svg("line.rule", { x1: LEFT, x2: x(points.at(-1)[0]), y1: y(mark), y2: y(mark) }),
         svg("text", { x: LEFT - 8, y: y(mark) + 4, "text-anchor": "end" }, mark.toFixed(digits)),
       ]),
-      svg("polyline", { class: "curve", points: points.map(([n, value]) => `${x(n)},${y(value)}`).join(" ") }),
+      svg("polyline.curve", { points: points.map(([n, value]) => `${x(n)},${y(value)}`).join(" ") }),
     ];
   }
 
@@ -46,7 +46,7 @@
       const [[x0, y0], [x1, y1]] = [points[after - 1], points[after]];
       value = y0 + ((y1 - y0) * (now - x0)) / (x1 - x0);
     }
-    return svg("circle", { class: "dot now", cx: x(now), cy: top + height - (value / most) * height, r: 6 });
+    return svg("circle.dot.now", { cx: x(now), cy: top + height - (value / most) * height, r: 6 });
   }
 
   /** The outputs under each snapshot: a row a digit, a column a snapshot. */
@@ -59,19 +59,18 @@
       steps.map(({ output, digit, truth }, t) => {
         const y = FILM + (steps.length - 1 - t) * size;
         const width = edges[n + 1] - edges[n];
-        const cell = svg("rect", { class: "output", x: edges[n], y, width: width + 0.3, height: size - 1 });
-        cell.style.setProperty("--v", output.toFixed(3));
         if (digit !== truth) {
           const r = Math.min(3.2, width / 2.5, size / 3);
           const [left, top] = [edges[n] + width / 2 - r, y + size / 2 - r];
           crosses += `M${left},${top}l${2 * r},${2 * r}m0,${-2 * r}l${-2 * r},${2 * r}`;
         }
-        return cell;
+        const shade = { "--v": output.toFixed(3) };
+        return svg("rect.output", { x: edges[n], y, width: width + 0.3, height: size - 1, ...shade });
       }),
     );
     // a halo, so that a cross can be seen on every shade
-    const halo = svg("path", { class: "halo", "stroke-width": size / 4, d: crosses });
-    return [cells, halo, svg("path", { class: "cross", d: crosses })];
+    const halo = svg("path.halo", { "stroke-width": size / 4, d: crosses });
+    return [cells, halo, svg("path.cross", { d: crosses })];
   }
 
   function mount(root, app) {
@@ -106,11 +105,11 @@
       const hasErrors = errors.length > 1;
       const marks = svg("g");
       const picture = svg(
-        "svg",
-        { class: "figure", viewBox: `0 0 ${width} ${bottom + 44}`, role: "img" },
+        "svg.figure",
+        { viewBox: `0 0 ${width} ${bottom + 44}`, role: "img" },
         hasErrors && curve(ERROR, "Error of a sum, Σ |y − o|", errors, mostError, x),
         isFound() && curve(SWING, "Largest swing of a unit with the carry", swings, mostSwing(), x),
-        svg("text", { class: "heading", x: LEFT, y: FILM - 10 }, "Outputs, a row a digit; ✗ is wrong"),
+        svg("text.heading", { x: LEFT, y: FILM - 10 }, "Outputs, a row a digit; ✗ is wrong"),
         film(snapshots, runs, x, size),
         runs[0].map(({ truth }, t) => {
           const y = FILM + (count - 0.5 - t) * size + 4;
@@ -127,8 +126,7 @@
       );
       mark = () => {
         const now = snapshots[at].examples;
-        const line = { class: "cursor", x1: x(now), x2: x(now), y1: ERROR.top - 4, y2: bottom + 4 };
-        marks.replaceChildren(svg("line", line));
+        marks.replaceChildren(svg("line.cursor", { x1: x(now), x2: x(now), y1: ERROR.top - 4, y2: bottom + 4 }));
         if (hasErrors) marks.append(dot(ERROR, errors, mostError, x, now));
         if (isFound()) marks.append(dot(SWING, swings, mostSwing(), x, now));
         picture.setAttribute(
@@ -154,7 +152,7 @@
       const when = nameOf(snapshots[at]);
       const isOnView = app.network === snapshots[at].network;
       words.replaceChildren(
-        dom("strong", null, when.replace(/^./, (letter) => letter.toUpperCase())),
+        dom("strong", when.replace(/^./, (letter) => letter.toUpperCase())),
         `: ${carry.thousands(app.sum.a)} + ${carry.thousands(app.sum.b)} = `,
         dom("strong", { class: wrong ? "wrong" : null }, carry.thousands(carry.adder.spell(steps))),
         wrong ? `, ✗ ${wrong} of ${steps.length} digits are wrong.` : ", ✓ every digit is right.",
@@ -163,7 +161,7 @@
       );
     }
 
-    const words = dom("p", { class: "moment", role: "status", "data-test": "moment" });
+    const words = dom("p.moment", { role: "status", "data-test": "moment" });
     const picture = dom("div");
     const redraw = carry.fit(picture, draw);
     const player = carry.player({
@@ -195,22 +193,17 @@
 
     root.append(
       dom(
-        "p",
-        { class: "lead" },
+        "p.lead",
         "Drag the slider through the training: the whole page shows the network as it was then. At " +
           "first it says about ½ for every digit. Then the carry appears in a unit, and the error falls.",
       ),
-      dom("div", { class: "panel" }, player.element, words, picture),
+      dom("div.panel", player.element, words, picture),
     );
     app.on("sum", refresh);
     refresh();
     setTimeout(find);
   }
 
-  carry.view({
-    id: "learn",
-    title: "Learn",
-    applies: ({ task, snapshots }) => task === "addition" && snapshots.length > 1,
-    mount,
-  });
+  const applies = ({ task, snapshots }) => task === "addition" && snapshots.length > 1;
+  carry.view({ id: "learn", title: "Learn", applies, mount });
 })();
