@@ -1,17 +1,28 @@
 // The page put together: what all views share, and the sections in which they stand.
 //
 //   carry.dom, carry.svg   elements; text becomes text nodes, never markup
-//   carry.view             registers a view: {id, title, applies(data), mount(root, app)}
+//   carry.view             registers a view: {id, title, short, applies(data), mount(root, app)};
+//                          `short` is for the link to it, if the title is long
 //   carry.player           buttons and a slider that walk through the steps of something
 //   carry.app              the data, the network on view, the sum, the step; `on` tells of changes
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const views = [];
 
-  /** Sets attributes: on… listeners, true and false for those without a value, null for none. */
-  function assemble(element, attributes, children) {
-    for (const [name, value] of Object.entries(attributes ?? {})) {
+  /**
+   * `tag` may end with classes, "p.note"; attributes may be left out. A name on… with a function
+   * listens, --… is a variable of the style; true stands for an attribute without a value, false and
+   * null for none.
+   */
+  function assemble(create, tag, [first, ...rest]) {
+    const [name, ...classes] = tag.split(".");
+    const element = create(name);
+    const isPlain = first === null || first?.constructor === Object;
+    const [attributes, children] = isPlain ? [first ?? {}, rest] : [{}, [first, ...rest]];
+    element.classList.add(...classes);
+    for (const [name, value] of Object.entries(attributes)) {
       if (typeof value === "function") element.addEventListener(name.slice(2), value);
+      else if (name.startsWith("--")) element.style.setProperty(name, value);
       else if (value === true) element.setAttribute(name, "");
       else if (value !== false && value != null) element.setAttribute(name, value);
     }
@@ -19,11 +30,9 @@
     return element;
   }
 
-  carry.dom = (tag, attributes, ...children) =>
-    assemble(document.createElement(tag), attributes, children);
+  carry.dom = (tag, ...rest) => assemble((name) => document.createElement(name), tag, rest);
 
-  carry.svg = (tag, attributes, ...children) =>
-    assemble(document.createElementNS(SVG, tag), attributes, children);
+  carry.svg = (tag, ...rest) => assemble((name) => document.createElementNS(SVG, name), tag, rest);
 
   carry.view = (view) => views.push(view);
 
@@ -91,8 +100,9 @@
       range.value = get();
       range.setAttribute("aria-valuetext", text());
       play.textContent = timer ? "❚❚ Pause" : "▶ Play";
-      back.disabled = get() <= 0;
-      step.disabled = get() >= max();
+      // not `disabled`, which would take the focus from who steps by keyboard
+      back.setAttribute("aria-disabled", get() <= 0);
+      step.setAttribute("aria-disabled", get() >= max());
     }
     const element = carry.dom(
       "div",
@@ -128,6 +138,32 @@
     );
   };
 
+  /** Scrolls `box` alone, so that `child` stands well within it, at the next frame. */
+  carry.follow = (box, child) =>
+    requestAnimationFrame(() => {
+      const [outer, inner] = [box.getBoundingClientRect(), child.getBoundingClientRect()];
+      const over = (low, high, from, to, room) =>
+        Math.min(0, low - from - room) + Math.max(0, high - to + room);
+      box.scrollLeft += over(inner.left, inner.right, outer.left, outer.right, inner.width * 1.5);
+      box.scrollTop += over(inner.top, inner.bottom, outer.top, outer.bottom, inner.height * 1.5);
+    });
+
+  /** Draws into `box` by `draw(width)`, now and whenever the width changes. Returns what draws anew. */
+  carry.fit = (box, draw) => {
+    let width = 0; // known from the observer: asking for it would lay out the page
+    const again = () => {
+      width ||= box.clientWidth;
+      box.replaceChildren(draw(Math.max(280, width)));
+    };
+    new ResizeObserver(([entry]) => {
+      const now = Math.floor(entry.contentRect.width);
+      if (now === width) return;
+      width = now;
+      again();
+    }).observe(box);
+    return again;
+  };
+
   /** The network of encoded tensors: base64, or {shape, data: base64}. */
   carry.networkOf = (description, encoded) => {
     const decoded = Object.entries(encoded).map(([name, tensor]) => [
@@ -145,6 +181,7 @@
       data,
       network: null,
       name: "",
+      training: data.training,
       sum: { a: 0n, b: 0n, steps: [] },
       step: 0,
 
@@ -153,7 +190,7 @@
         if (ranked.network !== app.network) {
           ranked.network = app.network;
           ranked.units = carry.adder
-            .tell(app.network, data.training.bits)
+            .tell(app.network, app.training.bits)
             .map((unit) => ({ ...unit, swing: unit.with - unit.without }))
             .sort((one, two) => Math.abs(two.swing) - Math.abs(one.swing));
         }
@@ -163,9 +200,13 @@
       /** Calls `listener` after each change of "network", "sum" or "step". */
       on: (event, listener) => listeners[event].push(listener),
 
-      /** Puts another network on view; the same sum is added again, and the step stays. */
-      setNetwork(network, name) {
+      /**
+       * Puts another network on view; the same sum is added again, and the step stays. `training`:
+       * in what its training differs from that of the data, such as {bits: 6}.
+       */
+      setNetwork(network, name, training = {}) {
         [app.network, app.name] = [network, name];
+        app.training = { ...data.training, ...training };
         app.sum.steps = carry.adder.run(network, app.sum.a, app.sum.b);
         tell("network");
         tell("sum");
@@ -211,12 +252,12 @@
     return `A recurrent network with ${units} (${run}). ${learned}`;
   }
 
-  /** The links to the sections, and which network is on view. */
+  /** The links to the sections; and which network is on view, where it is not the trained one. */
   function bar(shown, app) {
-    const links = shown.map(({ id, title }) =>
-      carry.dom("li", null, carry.dom("a", { href: `#view-${id}` }, title)),
+    const links = shown.map(({ id, title, short }) =>
+      carry.dom("li", null, carry.dom("a", { href: `#view-${id}` }, short ?? title)),
     );
-    const name = carry.dom("p", { class: "on-view", role: "status", "data-test": "on-view" });
+    const name = carry.dom("p", { role: "status", "data-test": "on-view" });
     const reset = carry.dom(
       "button",
       {
@@ -225,18 +266,20 @@
         "data-test": "reset",
         onclick: () => app.setNetwork(app.trained, app.trainedName),
       },
-      "Show the trained network",
+      "Show trained",
+      carry.dom("span", { class: "unseen" }, " network"),
     );
+    const pill = carry.dom("div", { class: "on-view" }, name, reset);
     const update = () => {
-      name.textContent = app.network ? `On view: ${app.name}` : "";
-      reset.hidden = app.network === app.trained;
+      const isTrained = app.network === app.trained;
+      name.textContent = isTrained ? "" : `On view: ${app.name}`;
+      pill.classList.toggle("none", isTrained);
+      reset.hidden = isTrained;
     };
     app.on("network", update);
     update();
     const element = document.getElementById("bar");
-    element.append(
-      carry.dom("div", null, carry.dom("ul", null, links), carry.dom("div", { class: "state" }, name, reset)),
-    );
+    element.append(carry.dom("ul", null, links), pill);
     element.hidden = false;
   }
 

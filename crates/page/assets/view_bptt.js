@@ -12,10 +12,10 @@
   /** A name with an index, as HTML: h_t is sub("h", "t"). */
   const sub = (name, index, up) =>
     [
-      dom("var", null, name),
+      dom("var", name),
       up
-        ? dom("span", { class: "stack" }, dom("sup", null, up), dom("sub", null, index))
-        : dom("sub", null, index),
+        ? dom("span.stack", dom("sup", up), dom("sub", index))
+        : dom("sub", index),
     ];
 
   /** The lab's formulas: the kind of moment in which each works, what it makes, how. */
@@ -26,17 +26,17 @@
     const clone = (parts) => parts.map((part) => part.cloneNode?.(true) ?? part);
     const line = (kind, ...parts) => ({ kind, parts: parts.map((p) => (Array.isArray(p) ? clone(p) : p)) });
     return [
-      ["Forward, t = 1 … T", [
+      [["Forward, t = 1 … T, from ", sub("h", "0"), " = 0"], [
         line("forward", h, " = σ(", x, "·", w("in"), " + ", sub("h", "t−1"), "·", w("rec"),
-          bias ? [" + ", ...sub("b", "in"), " + ", ...sub("b", "rec")] : "", "),  ", sub("h", "0"), " = 0"),
+          bias ? [" + ", ...sub("b", "in"), " + ", ...sub("b", "rec")] : "", ")"),
         line("forward", o, " = σ(", h, "·", sub("w", "out"), head_bias ? [" + ", ...sub("b", "out")] : "", ")"),
       ]],
       ["Errors in the outputs", [
         line("errors", e(), " = (", y, " − ", o, ") · ", o, " (1 − ", o, ")"),
       ]],
-      ["Back through time, t = T … 1", [
+      [["Back, t = T … 1, from ", sub("δ", "T+1"), " = 0"], [
         line("back", d, " = (", sub("δ", "t+1"), "·", sub("W", "rec", "⊤"), " + ", e(), "·", sub("w", "out"),
-          ") · ", h, " (1 − ", h, "),  ", sub("δ", "T+1"), " = 0"),
+          ") · ", h, " (1 − ", h, ")"),
         line("back", "Δ", w("in"), " += ", sub("x", "t", "⊤"), "·", d),
         line("back", "Δ", w("rec"), " += ", sub("h", "t−1", "⊤"), "·", d),
         line("back", "Δ", sub("w", "out"), " += ", h, "·", e()),
@@ -44,7 +44,7 @@
         head_bias && line("back", "Δ", sub("b", "out"), " += ", e()),
       ]],
       ["Update, once for all steps", [
-        line("update", dom("var", null, "W"), " += rate · Δ", dom("var", null, "W")),
+        line("update", dom("var", "W"), " += rate · Δ", dom("var", "W")),
       ]],
     ];
   }
@@ -74,7 +74,7 @@
     return { kind: "update", t: 0 };
   }
 
-  /** The unrolled network: built once for an example, then lit moment by moment. */
+  /** The unrolled network: built once for an example; `light` shows a moment, and returns its step. */
   function unrolled(steps, hidden) {
     const columns = Math.max(1, Math.min(hidden, Math.ceil(hidden / 8)));
     const rows = Math.ceil(hidden / columns);
@@ -93,43 +93,43 @@
       const place = (k) => [left + (k % columns) * CELL, y + Math.floor(k / columns) * CELL];
       const cells = [...step.hidden].map((value, k) => {
         const [cx, cy] = place(k);
-        const cell = svg("rect", { class: "unit-cell", x: cx + 0.5, y: cy + 0.5, width: CELL - 1, height: CELL - 1 },
-          svg("title", null, `unit ${k}, step ${t + 1}: h = ${carry.fixed(value, 3)}, δ = ${carry.small(step.delta[k])}`));
+        const cell = svg("rect.unit-cell", { x: cx + 0.5, y: cy + 0.5, width: CELL - 1, height: CELL - 1 },
+          svg("title", `unit ${k}, step ${t + 1}: h = ${carry.fixed(value, 3)}, δ = ${carry.small(step.delta[k])}`));
         cell.style.setProperty("--v", value.toFixed(3));
         return cell;
       });
       const paths = signs(step.delta, columns, CELL, most);
       const outPaths = signs([step.outputDelta], 1, 26, mostOut);
-      const meter = svg("rect", { class: "level", x: middle - 20, width: 40, y: 58 - 40 * step.output + 0, height: 40 * step.output });
+      const meter = svg("rect.level", { x: middle - 20, width: 40, y: 58 - 40 * step.output + 0, height: 40 * step.output });
       const before = left - (pitch - blockWidth) + 2;
       return svg(
         "g",
         { class: "step" },
         svg("text", { x: middle, y: height - 4, "text-anchor": "middle" }, `t = ${t + 1}`),
-        svg("text", { class: "pair", x: middle, y: bottom + 50, "text-anchor": "middle" }, `${step.x[0]} ${step.x[1]}`),
+        svg("text.pair", { x: middle, y: bottom + 50, "text-anchor": "middle" }, `${step.x[0]} ${step.x[1]}`),
         arrow("in forth", [middle, bottom + 32], [middle, bottom + 6]),
         t > 0 && arrow("rec forth", [before, centre - 7], [left - 6, centre - 7]),
         arrow("out forth", [middle, y - 4], [middle, 66]),
         arrow("out return", [middle + 9, 63], [middle + 9, y - 7]),
         t > 0 && arrow("rec return", [left - 3, centre + 7], [before + 4, centre + 7]),
-        svg("rect", { class: "block", x: left - 2, y: y - 2, width: blockWidth + 4, height: blockHeight + 4, rx: 3 }),
-        svg("g", { class: "values" }, cells),
-        svg("g", { class: "deltas", transform: `translate(${left} ${y})` },
-          svg("path", { class: "plus", d: paths.plus }), svg("path", { class: "minus", d: paths.minus })),
-        svg("g", { class: "answer" },
-          svg("rect", { class: "scale", x: middle - 20, y: 18, width: 40, height: 40 }), meter,
-          svg("line", { class: "half", x1: middle - 23, x2: middle + 23, y1: 38, y2: 38 }),
-          svg("text", { class: "number", x: middle, y: 12, "text-anchor": "middle" },
+        svg("rect.block", { x: left - 2, y: y - 2, width: blockWidth + 4, height: blockHeight + 4, rx: 3 }),
+        svg("g.values", cells),
+        svg("g.deltas", { transform: `translate(${left} ${y})` },
+          svg("path.plus", { d: paths.plus }), svg("path.minus", { d: paths.minus })),
+        svg("g.answer",
+          svg("rect.scale", { x: middle - 20, y: 18, width: 40, height: 40 }), meter,
+          svg("line.half", { x1: middle - 23, x2: middle + 23, y1: 38, y2: 38 }),
+          svg("text.number", { x: middle, y: 12, "text-anchor": "middle" },
             `${carry.fixed(step.output)} → ${step.target}`)),
-        svg("g", { class: "error", transform: `translate(${middle - 13} 25)` },
-          svg("rect", { class: "clear", x: -7, y: -7, width: 40, height: 40 }),
-          svg("path", { class: "plus", d: outPaths.plus }), svg("path", { class: "minus", d: outPaths.minus })),
+        svg("g.error", { transform: `translate(${middle - 13} 25)` },
+          svg("rect.clear", { x: -7, y: -7, width: 40, height: 40 }),
+          svg("path.plus", { d: outPaths.plus }), svg("path.minus", { d: outPaths.minus })),
       );
     });
     const tip = svg("marker", { id: "tip", viewBox: "0 0 8 8", refX: 6, refY: 4, markerWidth: 5, markerHeight: 5, orient: "auto" },
       svg("path", { d: "M0,0L8,4L0,8z" }));
-    const element = svg("svg", { class: "unrolled", width, height, viewBox: `0 0 ${width} ${height}`, role: "img" },
-      svg("defs", null, tip), groups);
+    const element = svg("svg.unrolled", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img" },
+      svg("defs", tip), groups);
     const light = (moment) => {
       const { kind, t: now } = momentOf(moment, steps.length);
       groups.forEach((group, t) => {
@@ -143,7 +143,7 @@
         if (kind === "back" && t === now + 1) names.push("sends");
         group.setAttribute("class", names.join(" "));
       });
-      return { centre: GAP + Math.max(0, now) * pitch + pitch / 2 };
+      return groups[Math.max(0, now)];
     };
     return { element, light };
   }
@@ -171,14 +171,20 @@
     const drawn = shapes.map(([letter, index, what, name, columns, arrange]) => {
       const most = largest(total[name]);
       const rows = total[name].length / columns;
-      const paths = [svg("path", { class: "plus" }), svg("path", { class: "minus" })];
+      const paths = [svg("path.plus"), svg("path.minus")];
       const figure = svg(
         "svg",
-        { width: columns * size, height: rows * size, class: "matrix", role: "img" },
-        svg("rect", { class: "scale", width: columns * size, height: rows * size }), paths,
+        {
+          class: "matrix",
+          width: columns * size,
+          height: rows * size,
+          viewBox: `0 0 ${columns * size} ${rows * size}`,
+          role: "img",
+        },
+        svg("rect.scale", { width: columns * size, height: rows * size }), paths,
       );
-      const words = dom("span", { class: "soft" });
-      const element = dom("figure", null, dom("figcaption", null, "Δ", sub(letter, index), " ", dom("span", { class: "soft" }, what)),
+      const words = dom("span.soft");
+      const element = dom("figure", dom("figcaption", "Δ", sub(letter, index), " ", dom("span.soft", what)),
         figure, words);
       const update = (count) => {
         const values = arrange(after[count][name]);
@@ -191,7 +197,8 @@
       };
       return { element, update };
     });
-    return { elements: drawn.map(({ element }) => element), update: (count) => drawn.forEach(({ update }) => update(count)) };
+    const [w_in, w_rec, ...others] = drawn.map(({ element }) => element);
+    return { elements: [dom("div", w_in, others), w_rec], update: (count) => drawn.forEach(({ update }) => update(count)) };
   }
 
   /** What happens at a moment, with its numbers. */
@@ -221,64 +228,66 @@
   }
 
   function mount(root, app) {
-    if (!app.network.isLabs) {
-      root.append(dom("p", { class: "note" },
-        "This view follows the lab's formulas, for one layer of sigmoid units with a sigmoid output. " +
-          "The network of this run is of another kind."));
-      return;
-    }
-    const { bits, learning_rate: rate } = app.data.training;
     let moment = 0;
-    let [example, picture, growth, updated] = [null, null, null, 0];
-    const stage = dom("div", { class: "scroll stage", tabindex: 0, role: "region", "aria-label": "The network, unrolled over the steps" });
-    const matrices = dom("div", { class: "sums" });
-    const words = dom("p", { class: "moment", role: "status", "data-test": "moment-bptt" });
-    const about = dom("p", { class: "note" });
-    const list = dom("div", { class: "formulas" }, formulas(app.network.description).map(([title, lines]) =>
-      dom("div", { class: "formula-group" }, dom("h3", null, title),
-        lines.filter(Boolean).map(({ kind, parts }) => dom("p", { class: "formula", "data-kind": kind }, parts)))));
+    let [found, picture, growth, updated] = [null, null, null, 0];
+    const steps = () => found.steps.length;
+    const stage = dom("div", {
+      class: "scroll",
+      tabindex: 0,
+      role: "region",
+      "aria-label": "The network, unrolled over the steps",
+    });
+    const [matrices, list] = [dom("div.sums"), dom("div.formulas")];
+    const words = dom("p.moment", { role: "status", "data-test": "moment-bptt" });
+    const about = dom("p.note");
     const player = carry.player({
       label: "Moments of backpropagation through time",
-      max: () => 2 * bits + 2,
+      max: () => (found ? 2 * steps() + 2 : 0),
       get: () => moment,
       set: (to) => {
         moment = to;
         update();
       },
-      delay: () => Math.max(150, Math.min(900, 20_000 / (2 * bits + 2))),
+      delay: () => Math.max(150, Math.min(900, 20_000 / (2 * steps() + 2))),
       text: () => words.textContent,
       tests: { play: "forward", back: "back", step: "next", range: "phase" },
     });
     const apply = dom(
       "button",
-      {
-        type: "button",
-        class: "button",
-        "data-test": "apply",
-        onclick: () => {
-          const next = app.network.copy();
-          next.train(example, rate);
-          const name = app.name.replace(/,? with (\d+) updates? more$/, "");
-          const count = Number(app.name.match(/ with (\d+) updates? more$/)?.[1] ?? 0) + 1;
-          app.setNetwork(next, `${name}, with ${count} update${count > 1 ? "s" : ""} more`);
-        },
-      },
+      { type: "button", class: "button", "data-test": "apply", onclick: () => updateNetwork() },
       "Make this update",
     );
 
-    function build() {
+    /** The example: the lowest digits of the sum, as many as an operand had in the training. */
+    function exampleOf() {
+      const { bits } = app.training;
       const mask = 2n ** BigInt(bits - 1) - 1n;
-      const [a, b] = [app.sum.a & mask, app.sum.b & mask];
-      example = { a, b, bits };
-      const found = app.network.gradients(a, b, bits);
-      Object.assign(example, found);
+      return { a: app.sum.a & mask, b: app.sum.b & mask, bits };
+    }
+    function updateNetwork() {
+      const next = app.network.copy();
+      next.train(exampleOf(), app.training.learning_rate);
+      const [, name, count] = app.name.match(/^(.*?)(?:, with (\d+) updates? more)?$/);
+      const more = Number(count ?? 0) + 1;
+      app.setNetwork(next, `${name}, with ${more} update${more > 1 ? "s" : ""} more`, app.training);
+    }
+    function build() {
+      const { a, b, bits } = exampleOf();
+      found = app.network.gradients(a, b, bits);
       const copy = app.network.copy();
-      copy.train({ a, b, bits }, rate);
+      copy.train({ a, b, bits }, app.training.learning_rate);
       updated = copy.gradients(a, b, bits).error;
+      moment = Math.min(moment, 2 * bits + 2);
       picture = unrolled(found.steps, app.network.description.hidden);
       growth = sums(app.network, found.steps, found.updates);
       stage.replaceChildren(picture.element);
       matrices.replaceChildren(...growth.elements);
+      list.replaceChildren(
+        ...formulas(app.network.description).map(([title, lines]) =>
+          dom("div.formula-group", dom("h3", title),
+            lines.filter(Boolean).map(({ kind, parts }) => dom("p.formula", { "data-kind": kind }, parts))),
+        ),
+      );
       const isCut = a !== app.sum.a || b !== app.sum.b;
       about.textContent =
         `The example: ${a} + ${b} in the ${bits} steps of the training` +
@@ -286,12 +295,10 @@
         "delta above 0, ● orange one below, larger for larger ones.";
     }
     function update() {
-      const T = bits;
-      const { kind } = momentOf(moment, T);
-      const { centre } = picture.light(moment);
-      stage.scrollLeft = centre - stage.clientWidth / 2;
-      growth.update(Math.max(0, Math.min(T, moment - T - 1)));
-      words.textContent = sentence(moment, example, updated, rate);
+      const { kind } = momentOf(moment, steps());
+      carry.follow(stage, picture.light(moment));
+      growth.update(Math.max(0, Math.min(steps(), moment - steps() - 1)));
+      words.textContent = sentence(moment, found, updated, app.training.learning_rate);
       picture.element.setAttribute("aria-label", words.textContent);
       for (const formula of list.querySelectorAll(".formula")) {
         const isNow = formula.dataset.kind === kind;
@@ -302,26 +309,34 @@
       player.update();
     }
 
+    const panel = dom("div.panel", player.element, words,
+      dom("div.unroll", dom("div.stage-and-sums", stage, matrices), list),
+      dom("div.under", about, apply));
+    const other = dom("p.note",
+      "This view follows the lab's formulas: one layer of sigmoid units, a sigmoid output. The network " +
+        "on view is of another kind.");
     root.append(
-      dom("p", { class: "lead" },
+      dom("p.lead",
         "How does the network learn to carry? An error in one digit may be the fault of a state many " +
           "steps before. So the errors travel back through time, step by step, and every step says how " +
           "the same weights should change."),
-      dom("div", { class: "panel" }, player.element, words,
-        dom("div", { class: "unroll" }, dom("div", { class: "stage-and-sums" }, stage, matrices), list),
-        dom("div", { class: "under" }, about, apply)),
+      other, panel,
     );
-    app.on("sum", () => {
+    const refresh = () => {
+      panel.hidden = !app.network.isLabs;
+      other.hidden = app.network.isLabs;
+      if (panel.hidden) return;
       build();
       update();
-    });
-    build();
-    update();
+    };
+    app.on("sum", refresh);
+    refresh();
   }
 
   carry.view({
     id: "bptt",
     title: "Backpropagation through time",
+    short: "BPTT",
     applies: ({ task }) => task === "addition",
     mount,
   });
