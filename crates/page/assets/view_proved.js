@@ -42,6 +42,7 @@
    * pairs of digits, the shortest history that the certificate has.
    */
   function historyOf(steps, taken, known) {
+    if (taken === 0 && known.has("start")) return "start";
     const pairs = steps.slice(0, taken).map(({ a, b }) => `${a}${b}`);
     for (let length = 0; length <= taken; length++) {
       const from = taken - length;
@@ -149,13 +150,19 @@
       const state = last
         ? `After ${taken} of ${steps.length} pairs of digits the carry is ${Number(isCarry)}. `
         : "At the start all units are 0, and there is no carry. ";
-      const set = history
-        ? `The state is in the set of all states ${words(history)}: it is outlined.`
-        : "The set that holds the state is not among those on this page.";
-      where.textContent = state + set;
+      where.textContent = state + setOf(history);
+    }
+
+    /** Where the state is. A proof that takes several steps at once need not say so at each. */
+    function setOf(history) {
+      if (!history && proof.omitted) return "The set that holds the state is not among those on this page.";
+      if (!history) return "The state is between two sets.";
+      const set = `the set of all states ${words(history)}`;
+      return proof.steps > 1 ? `Outlined: ${set}.` : `The state is in ${set}: it is outlined.`;
     }
 
     const sets = carry.thousands(proof.sets.length);
+    const many = proof.steps > 1 ? `, within ${proof.steps} steps` : "";
     const omitted = proof.omitted
       ? ` ${carry.thousands(proof.omitted)} more of them are left out of the page.`
       : "";
@@ -177,9 +184,9 @@
       carry.dom(
         "p",
         null,
-        `Every state that any sum can lead to lies in one of these ${sets} sets, and from each of ` +
-          "them every pair of digits leads into one of them again, with the right digit said on the " +
-          "way. Before the output's sigmoid the sum is never nearer to 0, where a digit would turn, " +
+        `The proof has ${sets} sets of states. The first state lies in one, and from each of them any ` +
+          `pairs of digits lead into one of them again${many}, with the right digits said on the ` +
+          "way: so it goes on for ever. Before the output's sigmoid the sum is never nearer to 0, where a digit would turn, " +
           `than ${carry.small(proof.margin)}.${omitted}`,
       ),
       carry.dom(
