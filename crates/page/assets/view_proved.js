@@ -1,13 +1,13 @@
 // What a certificate proves of the trained network, as a picture: its states in two axes, the sets
 // that hold them all, and the state of the sum that one adds, as it goes from set to set.
 (() => {
-  const SIZE = { width: 720, height: 460, margin: 24 };
+  const MARGIN = 26;
 
   const project = ([first, second], state) =>
     [first, second].map((axis) => axis.reduce((sum, a, unit) => sum + a * state[unit], 0));
 
-  /** From places along the axes to the picture: wide enough for all of them. */
-  function scales(proof, trail) {
+  /** From places along the axes to a picture of such sizes, in which all of them are. */
+  function scales(proof, trail, sizes) {
     const points = [
       ...proof.states.flat(),
       ...proof.sets.flatMap(({ low, high }) => [low, high]),
@@ -18,11 +18,10 @@
       const low = values.reduce((a, b) => Math.min(a, b), Infinity);
       const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
       const span = high - low || 1;
-      const size = n === 0 ? SIZE.width : SIZE.height;
-      const room = size - 2 * SIZE.margin;
+      const room = sizes[n] - 2 * MARGIN;
       return (value) => {
-        const place = SIZE.margin + ((value - low) / span) * room;
-        return n === 0 ? place : size - place;
+        const place = MARGIN + ((value - low) / span) * room;
+        return n === 0 ? place : sizes[n] - place;
       };
     });
   }
@@ -69,12 +68,7 @@
     const statement = carry.dom("p", { class: "lead", "data-test": "statement" });
     const where = carry.dom("p", { class: "moment", "data-test": "place" });
     const label = "The states of the network in two axes, with the sets that hold all of them";
-    const figure = carry.svg("svg", {
-      class: "figure proved",
-      viewBox: `0 0 ${SIZE.width} ${SIZE.height}`,
-      role: "img",
-      "aria-label": label,
-    });
+    const figure = carry.dom("div");
     const player = carry.player({
       label: "Steps of the sum",
       max: () => app.sum.steps.length,
@@ -94,9 +88,10 @@
     let rects = [];
     let places = [];
 
-    function draw() {
+    const redraw = carry.fit(figure, (width) => {
+      const height = Math.min(460, width * 0.75);
       places = isTrained() ? trail() : [];
-      const [x, y] = scales(proof, places);
+      const [x, y] = scales(proof, places, [width, height]);
       const at = ([first, second]) => [x(first), y(second)];
       rects = proof.sets.map((set) => {
         const [left, bottom] = at(set.low);
@@ -105,8 +100,8 @@
           class: `set carry-${set.carry}`,
           x: left,
           y: top,
-          width: Math.max(right - left, 1),
-          height: Math.max(bottom - top, 1),
+          width: Math.max(right - left, 2),
+          height: Math.max(bottom - top, 2),
         });
         return { set, element };
       });
@@ -114,15 +109,17 @@
         all.map((state) => mark(at(state), n === 1, 3, { class: `state carry-${n}` })),
       );
       places = places.map(at);
-      figure.replaceChildren(
-        carry.svg("rect", { class: "back", width: SIZE.width, height: SIZE.height, rx: 8 }),
-        ...rects.map(({ element }) => element),
-        ...states,
+      move();
+      return carry.svg(
+        "svg",
+        { class: "figure proved", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
+        states,
+        rects.map(({ element }) => element),
         moving,
-        carry.svg("text", { x: SIZE.width - 8, y: SIZE.height - 7, "text-anchor": "end" }, "first axis →"),
-        carry.svg("text", { x: 8, y: 16 }, "↑ second axis"),
+        carry.svg("text", { x: width - 4, y: height - 5, "text-anchor": "end" }, "first axis →"),
+        carry.svg("text", { x: 4, y: 12 }, "↑ second axis"),
       );
-    }
+    });
 
     function move() {
       const { steps } = app.sum;
@@ -145,7 +142,7 @@
       const way = places.slice(0, taken + 1);
       moving.replaceChildren(
         carry.svg("polyline", { points: way.map((place) => place.join(",")).join(" ") }),
-        mark(way[way.length - 1], isCarry, 8, { class: "now" }),
+        mark(way[way.length - 1], isCarry, 9, { class: "now" }),
       );
       const state = last
         ? `After ${taken} of ${steps.length} pairs of digits the carry is ${Number(isCarry)}. `
@@ -186,8 +183,8 @@
         null,
         `The proof has ${sets} sets of states. The first state lies in one, and from each of them any ` +
           `pairs of digits lead into one of them again${many}, with the right digits said on the ` +
-          "way: so it goes on for ever. Before the output's sigmoid the sum is never nearer to 0, where a digit would turn, " +
-          `than ${carry.small(proof.margin)}.${omitted}`,
+          "way: so it goes on for ever. Before the output's sigmoid the sum is never nearer to 0, " +
+          `where a digit would turn, than ${carry.small(proof.margin)}.${omitted}`,
       ),
       carry.dom(
         "div",
@@ -212,18 +209,15 @@
       ),
     );
     app.on("network", player.pause);
-    app.on("sum", () => {
-      draw();
-      move();
-    });
+    app.on("sum", redraw);
     app.on("step", move);
-    draw();
-    move();
+    redraw();
   }
 
   carry.view({
     id: "proved",
     title: "Proved for numbers of any length",
+    short: "Proved",
     applies: ({ task, proof }) => task === "addition" && Boolean(proof),
     mount,
   });
