@@ -59,10 +59,11 @@
   /**
    * Play, back, one step on, and a slider from 0 to `max()`. `get` and `set` hold the position,
    * `delay()` is the time in ms that a step stays, `text()` what the slider says. `tests` names the
-   * controls. Returns {element, update}; call `update` when the position changed.
+   * controls. The first play begins at 0. Returns {element, update}; call `update` when the position
+   * changed.
    */
   carry.player = ({ label, max, get, set, delay, text, tests }) => {
-    let timer = null;
+    let [timer, isFresh] = [null, true];
     const pause = () => {
       clearTimeout(timer);
       timer = null;
@@ -74,16 +75,18 @@
       update();
     };
     const start = () => {
-      if (get() >= max()) set(0);
+      if (isFresh || get() >= max()) set(0);
+      isFresh = false;
       timer = setTimeout(tick, delay() / 2);
       update();
     };
     const move = (to) => {
+      isFresh = false;
       pause();
       set(Math.max(0, Math.min(max(), to)));
     };
-    const button = (test, name, on) =>
-      carry.dom("button", { type: "button", class: "button", "data-test": test, onclick: on }, name);
+    const button = (test, name, onclick) =>
+      carry.dom("button.button", { type: "button", "data-test": test, onclick }, name);
     const play = button(tests.play, "▶ Play", () => (timer ? pause() : start()));
     play.classList.add("main");
     const back = button(tests.back, "◂ Back", () => move(get() - 1));
@@ -104,12 +107,8 @@
       back.setAttribute("aria-disabled", get() <= 0);
       step.setAttribute("aria-disabled", get() >= max());
     }
-    const element = carry.dom(
-      "div",
-      { class: "player", role: "group", "aria-label": label },
-      play, back, step, range,
-    );
-    return { element, update, pause };
+    const element = carry.dom("div.player", { role: "group", "aria-label": label }, play, back, step, range);
+    return { element, update };
   };
 
   /** A cell shaded by the value of a unit of such a network. Below 0 it is hatched, too. */
