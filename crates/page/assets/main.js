@@ -40,6 +40,9 @@
 
   carry.view = (view) => views.push(view);
 
+  /** Whether the reader asked for little motion. */
+  carry.isStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
   /** 10000 as "10,000". */
   carry.thousands = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, ",");
 
