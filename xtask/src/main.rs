@@ -15,6 +15,7 @@ mod fuzz;
 mod interrupt;
 mod numbers;
 mod output;
+mod page;
 mod paths;
 mod plot;
 mod race;
@@ -41,6 +42,7 @@ struct Cli {
 enum Command {
     Train(Box<train::Args>),
     Add(add::Args),
+    Page(page::Args),
     Sample(sample::Args),
     Evaluate(evaluate::Args),
     Forecast(forecast::Args),
@@ -85,6 +87,7 @@ fn start() -> ExitCode {
         }
         Command::Train(args) => train::run(*args),
         Command::Add(args) => add::run(args),
+        Command::Page(args) => page::run(args),
         Command::Sample(args) => sample::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Forecast(args) => forecast::run(args),
