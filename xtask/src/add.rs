@@ -43,12 +43,15 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
 
-    /// Print a JSON object: a, b, sum, expected (as strings of decimal digits), correct, and
-    /// wrong_bits, how many digits of the sum are wrong
+    /// Print a JSON object: a, b, sum, expected (as strings of decimal digits), correct,
+    /// wrong_bits, how many digits of the sum are wrong, and, for numbers of up to 65,536 bits,
+    /// outputs, the network's of each step, lowest digit first
     #[arg(long)]
     json: bool,
 }
 
+/// Above this many bits the outputs are not told: a line of them would be longer than a megabyte.
+const MOST_OUTPUTS: u64 = 1 << 16;
 /// Above this many bits the table of digits is not shown.
 const TABLE_BITS: u64 = 16;
 /// More cells than this do not fit on a line.
@@ -125,19 +128,27 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let is_read = [&a, &b].iter().any(|operand| matches!(operand, Operand::Line));
     let [a, b] = operands(a, b)?;
     let digits = a.bits().max(b.bits()) + 1;
+    let mut outputs = None;
     let sum = if digits <= TABLE_BITS + 1 {
         let sum = adder::add(&parameters, &a, &b);
-        if !json {
+        if json {
+            outputs = Some(sum.digits.iter().map(|digit| digit.output).collect());
+        } else {
             table(&sum);
         }
         sum.sum
+    } else if json && digits <= MOST_OUTPUTS + 1 {
+        let mut all = Vec::new();
+        let sum = adder::sum_watched(&parameters, &a, &b, |output| all.push(output))?;
+        outputs = Some(all);
+        sum
     } else {
         adder::sum(&parameters, &a, &b)?
     };
     let expected = &a + &b;
     let wrong = (&sum ^ &expected).count_ones();
     if json {
-        let object = json!({
+        let mut object = json!({
             "a": a.to_string(),
             "b": b.to_string(),
             "sum": sum.to_string(),
@@ -145,6 +156,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             "correct": wrong == 0,
             "wrong_bits": wrong,
         });
+        if let Some(outputs) = outputs {
+            object["outputs"] = outputs.iter().map(shortest).collect();
+        }
         line(object.to_string());
     } else {
         // Who wrote the numbers to a pipe has them.
@@ -161,6 +175,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The shortest decimal number that is this f32 and no other; as an f64 it would have the digits of
+/// a neighbour that nobody computed.
+fn shortest(output: &f32) -> serde_json::Value {
+    let number = output.to_string().parse::<f64>();
+    serde_json::Value::from(number.expect("an output between 0 and 1"))
 }
 
 /// A network that adds, and what it was asked.

@@ -144,17 +144,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// The sentence that a certificate proves.
-fn statement(verified: &Verified) -> String {
-    format!(
-        "Proved: this network of {} hidden units {} biases, run digit by digit in f32, adds any \
-         two whole numbers of any length, every binary digit right.",
-        verified.hidden,
-        with_or_without(verified.bias)
-    )
-}
-
 fn show(verified: &Verified) {
-    line(statement(verified));
+    line(verified.statement());
     line(format!(
         "{} nodes, abstract states of {} pieces, histories of up to {} pairs of digits (k), {} a time, {}",
         thousands(verified.nodes as u64),
@@ -176,7 +167,7 @@ fn show(verified: &Verified) {
 fn fields(verified: &Verified) -> Value {
     json!({
         "outcome": "certified",
-        "statement": statement(verified),
+        "statement": verified.statement(),
         "hidden": verified.hidden,
         "bias": verified.bias,
         "nodes": verified.nodes,

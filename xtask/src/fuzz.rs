@@ -26,9 +26,10 @@ pub struct Args {
 }
 
 /// The tests of xtask/tests/fuzz.rs.
-const READERS: [&str; 7] = [
+const READERS: [&str; 8] = [
     "config",
     "weights",
+    "snapshots",
     "metrics",
     "traces",
     "certificates",

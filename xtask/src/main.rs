@@ -14,6 +14,7 @@ mod fuzz;
 mod interrupt;
 mod numbers;
 mod output;
+mod page;
 mod paths;
 mod plot;
 mod race;
@@ -40,6 +41,7 @@ struct Cli {
 enum Command {
     Train(Box<train::Args>),
     Add(add::Args),
+    Page(page::Args),
     Sample(sample::Args),
     Evaluate(evaluate::Args),
     Forecast(forecast::Args),
@@ -69,6 +71,7 @@ fn start() -> ExitCode {
     let result = match cli.command {
         Command::Train(args) => train::run(*args),
         Command::Add(args) => add::run(args),
+        Command::Page(args) => page::run(args),
         Command::Sample(args) => sample::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Forecast(args) => forecast::run(args),

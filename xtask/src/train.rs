@@ -69,7 +69,8 @@ pub struct Args {
     #[arg(long, value_name = "DIR",
           conflicts_with_all = ["bits", "cell", "hidden", "layers", "bidirectional", "dropout",
                                 "memory", "bias", "examples", "optimizing", "batch", "seed", "seeds", "strategy",
-                                "threads", "push_every", "patience", "init", "certifiable", "out", "force"])]
+                                "threads", "push_every", "patience", "init", "snapshots", "certifiable", "out",
+                                "force"])]
     resume: Option<PathBuf>,
 
     #[command(flatten)]

@@ -31,8 +31,10 @@ use train::config::{NetworkConfig, RunConfig, Strategy, StrategyConfig};
 use train::job::{Every, Job, OnDivergence, Options};
 use train::optimizer::{Clip, Rule, Schedule};
 use train::run_folder::RunFolder;
+use train::snapshots::{self, Snapshot};
 use train::task::trace::Trace;
 use train::task::{Addition, Task};
+use train::trainer::Trainer;
 
 /// How long each reader is tried: set by `cargo xtask fuzz`.
 const SECONDS: &str = "CARRY_FUZZ_SECONDS";
@@ -274,6 +276,24 @@ fn weights() {
 }
 
 #[test]
+fn snapshots() {
+    let files: Vec<_> = configs()
+        .iter()
+        .map(|config| {
+            let parameters = Trainer::new(config).unwrap().parameters().clone();
+            let snapshot = |examples| Snapshot { examples, parameters: parameters.clone() };
+            snapshots::to_bytes(3, &[0, 170, 10_000].map(snapshot))
+        })
+        .collect();
+    let models: Vec<_> =
+        configs().iter().map(|config| config.network.config(&config.task).unwrap()).collect();
+    fuzz("snapshots", &files, |bytes| {
+        let read = models.iter().map(|&model| snapshots::from_bytes(model, bytes).is_ok());
+        read.fold(false, |any, is_ok| any | is_ok)
+    });
+}
+
+#[test]
 fn metrics() {
     let scratch = Scratch::new("metrics.jsonl");
     let line = |n: u32| {
@@ -340,7 +360,7 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 /// Where the part of a checkpoint that its checksum is of begins.
-const TITLE: usize = "carry checkpoint 3\n".len();
+const TITLE: usize = "carry checkpoint 5\n".len();
 
 #[test]
 fn checkpoints() {
@@ -350,6 +370,7 @@ fn checkpoints() {
         checkpoint_every: Every::Seconds(1e9),
         on_divergence: OnDivergence::Stop,
         tensorboard: false,
+        snapshots: 2,
     };
     let files: Vec<_> = configs()
         .into_iter()

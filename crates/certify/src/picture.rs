@@ -12,10 +12,14 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 /// The two families of states, no carry and carry, on their first two principal axes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Picture {
+    /// `[2][H]`: a point is the product of a state with each.
+    pub axes: [Vec<f64>; 2],
     /// Points, by carry.
     pub states: [Vec<[f64; 2]>; 2],
     /// What each piece of a node covers, by carry: the least and the largest point.
     pub pieces: [Vec<[[f64; 2]; 2]>; 2],
+    /// The history of each piece's node, as [`crate::Node::key`] says it.
+    pub histories: [Vec<String>; 2],
 }
 
 /// The picture of a certified network, or, without a certificate, of its states alone.
@@ -34,7 +38,7 @@ pub fn picture(parameters: &Parameters, certificate: Option<&Certificate>) -> Pi
         states.iter().map(|state| [dot(&axes[0], state), dot(&axes[1], state)]).collect()
     };
     let states = [points(&sample.states[0]), points(&sample.states[1])];
-    let mut pieces = [Vec::new(), Vec::new()];
+    let (mut pieces, mut histories) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     for node in certificate.iter().flat_map(|certificate| &certificate.nodes) {
         for piece in &node.pieces {
             let range = |axis: &[f64]| {
@@ -53,8 +57,10 @@ pub fn picture(parameters: &Parameters, certificate: Option<&Certificate>) -> Pi
                 [low, high]
             };
             let [x, y] = [range(&axes[0]), range(&axes[1])];
-            pieces[usize::from(node.carry())].push([[x[0], y[0]], [x[1], y[1]]]);
+            let carry = usize::from(node.carry());
+            pieces[carry].push([[x[0], y[0]], [x[1], y[1]]]);
+            histories[carry].push(node.key.clone());
         }
     }
-    Picture { states, pieces }
+    Picture { axes, states, pieces, histories }
 }

@@ -2,7 +2,7 @@
 //! whole or refused.
 //!
 //! ```text
-//! carry checkpoint 4\n      what it is, and the version of what follows
+//! carry checkpoint 5\n      what it is, and the version of what follows
 //! SHA-256 of the rest       32 bytes
 //! the rest                  Checkpoint, in the format of the crate postcard
 //! ```
@@ -14,6 +14,7 @@ use crate::Error;
 use crate::atomic_file::write_whole;
 use crate::config::{MOST_THREADS, RunConfig, Strategy, task_name};
 use crate::metrics::Totals;
+use crate::snapshots::MOST_SNAPSHOTS;
 use crate::state::State;
 use crate::task::Task;
 use crate::validation::Validation;
@@ -22,7 +23,7 @@ use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::Path;
 
-const TITLE: &[u8] = b"carry checkpoint 4\n";
+const TITLE: &[u8] = b"carry checkpoint 5\n";
 const DIGEST: usize = 32;
 
 /// Everything that a training needs to go on as if it had never stopped.
@@ -42,6 +43,8 @@ pub struct Checkpoint {
     pub first_loss: Option<f64>,
     /// The best parameters so far, for a task that has validation data.
     pub validation: Validation,
+    /// How many snapshots were asked: see [`crate::snapshots`].
+    pub snapshots: u32,
     /// Parameters, the memories of optimizers, and generators.
     pub state: State,
 }
@@ -83,6 +86,9 @@ impl Checkpoint {
         }
         if self.interval.examples >= config.interval() {
             return refuse(format!("holds an interval of {} examples", self.interval.examples));
+        }
+        if self.snapshots > MOST_SNAPSHOTS {
+            return refuse(format!("asks for {} snapshots", self.snapshots));
         }
         if !self.validation.fits(self.state.arena.len(), all) {
             return refuse("holds best parameters of another network or training".to_owned());
@@ -158,6 +164,7 @@ mod tests {
             metrics_bytes: 0,
             first_loss: None,
             validation: Validation::default(),
+            snapshots: 60,
             state: trainer.state(),
         }
     }

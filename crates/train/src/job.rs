@@ -17,6 +17,7 @@ use crate::config::RunConfig;
 use crate::memory;
 use crate::metrics::{Metrics, MetricsFile, Totals};
 use crate::run_folder::{RunFolder, RunLock};
+use crate::snapshots::{MOST_SNAPSHOTS, Snapshots};
 use crate::task::Task;
 use crate::tensorboard::EventFile;
 use crate::trainer::Trainer;
@@ -53,7 +54,8 @@ pub enum OnDivergence {
     HalveLearningRate,
 }
 
-/// How a job is run; nothing here changes what is computed, but for `on_divergence`.
+/// How a job is run; nothing here changes what is computed, but for `on_divergence`. A job that is
+/// resumed takes as many snapshots as it was asked when it began.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// When a checkpoint is written.
@@ -62,6 +64,9 @@ pub struct Options {
     pub on_divergence: OnDivergence,
     /// Whether to write a TensorBoard event file, too.
     pub tensorboard: bool,
+    /// How many snapshots of the parameters are kept, at most [`MOST_SNAPSHOTS`]: see
+    /// [`crate::snapshots`]. 0 for none.
+    pub snapshots: u32,
 }
 
 /// What an [`Job::advance`] came to.
@@ -95,6 +100,9 @@ pub struct Job<T> {
     metrics: Vec<Metrics>,
     metrics_file: MetricsFile,
     events: Option<EventFile>,
+    snapshots: Snapshots,
+    /// Why those of before are not among them.
+    lost_snapshots: Option<Error>,
     /// Examples that take about [`CHUNK`].
     chunk: u64,
     /// The last state known to be good.
@@ -113,7 +121,7 @@ impl<T: Task> Job<T> {
     /// If `config` makes no sense or needs more memory than there is, or the folder cannot be
     /// written or is in use.
     pub fn start(config: RunConfig<T>, folder: RunFolder, options: Options) -> Result<Self, Error> {
-        memory::check(memory::job_bytes(&config)?)?;
+        memory::check(memory::job_bytes(&config, options.snapshots)?)?;
         let trainer = Trainer::new(&config)?;
         Self::start_with(config, trainer, folder, options)
     }
@@ -149,13 +157,17 @@ impl<T: Task> Job<T> {
             metrics_bytes: 0,
             first_loss: None,
             validation: Validation::default(),
+            snapshots: options.snapshots.min(MOST_SNAPSHOTS),
             state: trainer.state(),
         };
         folder.remove_checkpoint()?; // of a run that is written over
-        Self::new(config, trainer, at, folder, lock, options)
+        let mut snapshots = Snapshots::new(&config, at.snapshots);
+        snapshots.take(0, trainer.parameters());
+        Self::new(config, trainer, at, snapshots, folder, lock, options)
     }
 
-    /// The training whose checkpoint lies in `folder`, from there on.
+    /// The training whose checkpoint lies in `folder`, from there on. Snapshots that were lost do
+    /// not keep it from going on: see [`Job::lost_snapshots`].
     ///
     /// # Errors
     /// If there is none, it cannot be used or needs more memory than there is, or another process
@@ -168,15 +180,27 @@ impl<T: Task> Job<T> {
         at.check(&config, &folder.checkpoint_path())?;
         let mut needed = config.clone();
         needed.strategy.threads = at.state.workers.len();
-        memory::check(memory::job_bytes(&needed)?)?;
+        memory::check(memory::job_bytes(&needed, at.snapshots)?)?;
         let trainer = Trainer::from_state(&config, at.state.clone())?;
-        Self::new(config, trainer, at, folder, lock, options)
+        let mut snapshots = Snapshots::new(&config, at.snapshots);
+        let mut lost = None;
+        if at.snapshots > 0 {
+            match folder.unfinished_snapshots(trainer.parameters().config()) {
+                Ok(taken) => snapshots = snapshots.with_taken(taken),
+                Err(error) => lost = Some(error),
+            }
+        }
+        snapshots.go_back_to(at.examples);
+        let mut job = Self::new(config, trainer, at, snapshots, folder, lock, options)?;
+        job.lost_snapshots = lost;
+        Ok(job)
     }
 
     fn new(
         config: RunConfig<T>,
         trainer: Trainer<T>,
         at: Checkpoint,
+        snapshots: Snapshots,
         folder: RunFolder,
         lock: RunLock,
         options: Options,
@@ -191,6 +215,8 @@ impl<T: Task> Job<T> {
             metrics,
             metrics_file,
             events,
+            snapshots,
+            lost_snapshots: None,
             chunk: 1,
             good: at.clone(),
             halvings: 0,
@@ -221,6 +247,7 @@ impl<T: Task> Job<T> {
         };
         let left = config.run.examples - self.at.examples;
         let in_interval = (config.interval() - self.at.interval.examples).min(left);
+        let due = due.min(self.snapshots.left(self.at.examples));
         examples = examples.min(whole(due.max(1))).min(in_interval);
 
         let start = Instant::now();
@@ -229,6 +256,7 @@ impl<T: Task> Job<T> {
         self.at.seconds += elapsed.as_secs_f64();
         self.at.examples += totals.examples;
         self.at.interval += totals;
+        self.snapshots.take(self.at.examples, self.trainer.parameters());
         if elapsed < CHUNK / 2 {
             self.chunk = self.chunk.saturating_mul(2).min(config.interval());
         } else if elapsed > CHUNK * 2 {
@@ -313,6 +341,7 @@ impl<T: Task> Job<T> {
         self.trainer = Trainer::from_state(&self.config, self.at.state.clone())?;
         (self.metrics_file, self.metrics) = self.folder.metrics_up_to(self.at.metrics_bytes)?;
         self.saved_examples = self.at.examples;
+        self.snapshots.go_back_to(self.at.examples);
         Ok(Advance::Halved { examples, learning_rate })
     }
 
@@ -323,15 +352,18 @@ impl<T: Task> Job<T> {
     pub fn checkpoint(&mut self) -> Result<(), Error> {
         self.metrics_file.sync()?;
         self.at.state = self.trainer.state();
+        // Before the checkpoint, which drops those behind it; and it is written whatever becomes
+        // of them, for it is worth more.
+        let kept = self.snapshots.file().map(|bytes| self.folder.write_snapshots(&bytes));
         self.folder.write_checkpoint(&self.at)?;
         self.good = self.at.clone();
         self.saved_at = Instant::now();
         self.saved_examples = self.at.examples;
-        Ok(())
+        kept.unwrap_or(Ok(()))
     }
 
-    /// Ends a training that is done: the files of a finished run, its best parameters among them,
-    /// with `curve` as its picture, and no checkpoint any more. The configuration says the learning rate in use at
+    /// Ends a training that is done: the files of a finished run, its best parameters and its
+    /// snapshots among them, with `curve` as its picture, and no checkpoint any more. The configuration says the learning rate in use at
     /// the end.
     ///
     /// # Errors
@@ -344,7 +376,11 @@ impl<T: Task> Job<T> {
         let parameters = &self.parameters();
         let mut config = self.config.clone();
         config.optimizer.learning_rate = self.trainer.learning_rate();
-        let finished = self.folder.finish(&config, &self.metrics_file, curve, parameters);
+        self.snapshots.end(self.at.examples, parameters);
+        let snapshots = self.snapshots.file();
+        let snapshots = snapshots.as_deref();
+        let finished =
+            self.folder.finish(&config, &self.metrics_file, curve, parameters, snapshots);
         if let Err(error) = finished {
             // The first error is the one to tell of.
             let _ = self.checkpoint();
@@ -385,6 +421,12 @@ impl<T: Task> Job<T> {
     /// Seconds of training.
     pub fn seconds(&self) -> f64 {
         self.at.seconds
+    }
+
+    /// Why a job that was resumed has not the snapshots of before, told once: their file is gone or
+    /// broken. It goes on with those from now on.
+    pub fn lost_snapshots(&mut self) -> Option<Error> {
+        self.lost_snapshots.take()
     }
 
     /// The metrics of all intervals so far.

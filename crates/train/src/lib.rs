@@ -17,6 +17,7 @@ pub mod pass;
 pub mod rates;
 pub mod run_folder;
 pub mod shared;
+pub mod snapshots;
 pub mod state;
 pub mod statistics;
 pub mod strategy;

@@ -10,6 +10,7 @@
 //! Hogwild!          (1 + 2N)·P             the shared ones, and two for each replica
 //! averaging         N·P                    the replicas
 //! a job             4·(1 + m·N)·P          three states of a training, and the bytes of one
+//! its snapshots     2·n·P                  n of them, and the bytes of their file
 //! activations       T·B·(I + 4·O + k·L·D·S) for each worker
 //! ```
 //!
@@ -24,14 +25,15 @@ use model::{Cell, Config};
 use std::fs;
 use std::path::Path;
 
-/// Bytes that a single training of `config` takes in a job: see the module.
+/// Bytes that a single training of `config` takes in a job with so many snapshots: see the module.
 ///
 /// # Errors
 /// If the network of `config` makes no sense.
-pub fn job_bytes<T: Task>(config: &RunConfig<T>) -> Result<u64, Error> {
+pub fn job_bytes<T: Task>(config: &RunConfig<T>, snapshots: u32) -> Result<u64, Error> {
     let sizes = Sizes::new(config)?;
     let states = 4.0 * (1.0 + sizes.moments * sizes.workers) * sizes.parameters;
-    Ok(bytes(sizes.trainer() + states))
+    let snapshots = 2.0 * f64::from(snapshots) * sizes.parameters;
+    Ok(bytes(sizes.trainer() + states + snapshots))
 }
 
 /// Bytes that a [`crate::trainer::Trainer`] of `config` takes: see the module.

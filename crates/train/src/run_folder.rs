@@ -4,22 +4,25 @@
 //! config.toml         what was asked: see RunConfig
 //! metrics.jsonl       how it went: an object a line, see Metrics
 //! curve.svg           the same as a picture (drawn by the caller)
+//! snapshots.safetensors   its parameters at some moments, where that was asked: see Snapshots
 //! model.safetensors   what it learned; its presence says that the run is finished
 //!
 //! checkpoint                 of a run that is not: see Checkpoint
 //! metrics.jsonl.unfinished   and its metrics so far
+//! snapshots.unfinished       and its snapshots by the checkpoint
 //! ```
 //!
 //! Files are whole or absent (see [`crate::atomic_file`]), and the weights come last, so that no
 //! crash leaves the weights of one run beside the configuration of another.
 
 use crate::Error;
-use crate::atomic_file::{LEFTOVER, Staged, remove_if_there};
+use crate::atomic_file::{LEFTOVER, Staged, remove_if_there, write_whole};
 use crate::checkpoint::Checkpoint;
 use crate::config::{RunConfig, task_name};
 use crate::metrics::{Metrics, MetricsFile};
+use crate::snapshots::{self, Snapshot};
 use crate::task::Task;
-use model::{Parameters, weights};
+use model::{Config, Parameters, weights};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -30,6 +33,8 @@ const METRICS_UNFINISHED: &str = "metrics.jsonl.unfinished";
 const CURVE: &str = "curve.svg";
 const MODEL: &str = "model.safetensors";
 const CHECKPOINT: &str = "checkpoint";
+const SNAPSHOTS: &str = "snapshots.safetensors";
+const SNAPSHOTS_UNFINISHED: &str = "snapshots.unfinished";
 
 /// A folder for one run.
 #[derive(Clone, Debug)]
@@ -186,7 +191,37 @@ impl RunFolder {
     }
 
     pub(crate) fn remove_checkpoint(&self) -> Result<(), Error> {
-        remove_if_there(&self.path.join(CHECKPOINT))
+        remove_if_there(&self.path.join(CHECKPOINT))?;
+        remove_if_there(&self.path.join(SNAPSHOTS_UNFINISHED))
+    }
+
+    /// Keeps the snapshots of a run that is not finished.
+    pub(crate) fn write_snapshots(&self, bytes: &[u8]) -> Result<(), Error> {
+        write_whole(&self.path.join(SNAPSHOTS_UNFINISHED), bytes)
+    }
+
+    /// The snapshots of a run that is not finished, of a network of `config`.
+    pub(crate) fn unfinished_snapshots(&self, config: Config) -> Result<Vec<Snapshot>, Error> {
+        read_snapshots(&self.path.join(SNAPSHOTS_UNFINISHED), config)
+    }
+
+    /// The parameters at some moments of a finished run, in the order of their examples; the last
+    /// are the `trained` ones. None, if no snapshots were asked.
+    ///
+    /// # Errors
+    /// If the file cannot be read, makes no sense, or is of another run.
+    pub fn snapshots(&self, trained: &Parameters) -> Result<Vec<Snapshot>, Error> {
+        let path = self.path.join(SNAPSHOTS);
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let snapshots = read_snapshots(&path, trained.config())?;
+        let is_own = |last: &Snapshot| last.parameters.arena() == trained.arena();
+        if snapshots.last().is_some_and(is_own) {
+            return Ok(snapshots);
+        }
+        let reason = format!("does not end with the weights of the {MODEL} beside it");
+        Err(Error::Content { path, reason })
     }
 
     /// Starts the metrics, in a file that gets its final name when it is finished.
@@ -252,7 +287,8 @@ impl RunFolder {
     /// Ends a run: its configuration, metrics, picture and weights, these last, for
     /// they say that the run is finished. The weights of a run that is written over go
     /// first, so that no crash leaves them beside another configuration; and they go
-    /// only when all that is new is on the disk.
+    /// only when all that is new is on the disk. The snapshots are the bytes of their file, if there
+    /// is to be one.
     ///
     /// # Errors
     /// If a file cannot be written.
@@ -262,12 +298,19 @@ impl RunFolder {
         metrics: &MetricsFile,
         curve: &str,
         parameters: &Parameters,
+        snapshots: Option<&[u8]>,
     ) -> Result<(), Error> {
         let config = Staged::write(&self.path.join(CONFIG), config.to_toml().as_bytes())?;
         let curve = Staged::write(&self.path.join(CURVE), curve.as_bytes())?;
         let model = Staged::write(&self.path.join(MODEL), &weights::to_bytes(parameters))?;
+        let place = self.path.join(SNAPSHOTS);
+        let snapshots = snapshots.map(|bytes| Staged::write(&place, bytes)).transpose()?;
         metrics.sync()?;
         remove_if_there(&model.path)?;
+        match snapshots {
+            Some(snapshots) => snapshots.rename()?,
+            None => remove_if_there(&place)?,
+        }
         config.rename()?;
         metrics.rename(&self.path.join(METRICS))?;
         curve.rename()?;
@@ -306,6 +349,20 @@ impl RunFolder {
         fs::read(&path).map_err(Error::file("read", &path))
     }
 
+    /// The bytes of the file `name` that another command has put beside those of the run; none, if
+    /// it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn file(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        let path = self.path.join(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::file("read", path)(error)),
+        }
+    }
+
     /// What the run learned; the weights must fit the configuration beside them.
     ///
     /// # Errors
@@ -323,6 +380,13 @@ impl RunFolder {
             weights::from_bytes(sizes, &bytes).map_err(|error| content(MODEL, &error))?;
         Ok((config, parameters))
     }
+}
+
+/// The snapshots of a network of `config` in the file `path`.
+fn read_snapshots(path: &Path, config: Config) -> Result<Vec<Snapshot>, Error> {
+    let bytes = fs::read(path).map_err(Error::file("read", path))?;
+    snapshots::from_bytes(config, &bytes)
+        .map_err(|reason| Error::Content { path: path.to_owned(), reason })
 }
 
 /// The folders in `root` whose names are numbers below 2^32 (a longer row of digits is

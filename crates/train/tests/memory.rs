@@ -61,7 +61,7 @@ fn what_does_not_fit_is_refused_with_both_figures_and_what_fits_is_not() {
     let least = memory::serial_bytes(&Addition::lab(), 1).unwrap();
     assert!(least < 1 << 20 && memory::check(least).is_ok(), "{least}");
     let large = config(None, 512, 64, 65_536);
-    let needed = memory::job_bytes(&large).unwrap();
+    let needed = memory::job_bytes(&large, 0).unwrap();
     // h and dz: 64 steps of 65,536 sequences of 512 units, 8.6 GB each
     assert!((17_000_000_000..20_000_000_000).contains(&needed), "{needed}");
     if cfg!(target_os = "linux") {
@@ -98,6 +98,7 @@ fn a_training_that_does_not_fit_is_refused_at_every_door() {
         metrics_bytes: 0,
         first_loss: None,
         validation: Default::default(),
+        snapshots: 0,
         state: state.clone(),
     };
     refused(Trainer::from_state(&many, state).unwrap_err());
@@ -112,6 +113,7 @@ const OPTIONS: Options = Options {
     checkpoint_every: Every::Seconds(1e9),
     on_divergence: OnDivergence::Stop,
     tensorboard: false,
+    snapshots: 0,
 };
 
 /// Says in a process of its own which training is measured.
@@ -185,8 +187,12 @@ fn the_terms_of_workers_and_of_a_job_are_near_what_a_process_takes() {
         let text = String::from_utf8(output.stdout).unwrap();
         let found = text.lines().find_map(|line| line.strip_prefix("peak "));
         let found: f64 = found.unwrap_or_else(|| panic!("{name}: {text}")).parse().unwrap();
-        let bytes = if is_job { memory::job_bytes } else { memory::trainer_bytes };
-        let estimate = bytes(&config).unwrap() as f64;
+        let bytes = if is_job {
+            memory::job_bytes(&config, OPTIONS.snapshots)
+        } else {
+            memory::trainer_bytes(&config)
+        };
+        let estimate = bytes.unwrap() as f64;
         let ratio = estimate / found;
         println!("{name}: {ratio:.2}");
         assert!((0.6..1.3).contains(&ratio), "{name}: {estimate} for {found}, {ratio:.2} times");

@@ -4,11 +4,13 @@
 mod tasks;
 
 use model::{Cell, Memory, Nonlinearity, Parameters};
+use std::fs;
 use tasks::{Average, Refrain};
 use train::config::{Extent, NetworkConfig, RunConfig, Strategy, StrategyConfig};
 use train::job::{Every, Job, OnDivergence, Options};
 use train::optimizer::{Clip, OptimizerConfig, Rule, Schedule};
 use train::run_folder::RunFolder;
+use train::snapshots::{self, Snapshot};
 use train::task::{Addition, Task};
 use train::trainer::Trainer;
 
@@ -262,6 +264,7 @@ fn a_job_of_any_task_is_stopped_and_resumed_to_the_same_bits() {
         checkpoint_every: Every::Examples(600),
         on_divergence: OnDivergence::Stop,
         tensorboard: false,
+        snapshots: 7,
     };
     let of_cell = NetworkConfig::new(Cell::Gru, 9);
     let network = NetworkConfig { layers: 2, dropout: 0.1, ..of_cell };
@@ -280,9 +283,14 @@ fn a_job_of_any_task_is_stopped_and_resumed_to_the_same_bits() {
             let (read, parameters) = folder.load::<Refrain>().unwrap();
             assert_eq!(read, config);
             assert!(folder.load::<Addition>().unwrap_err().to_string().contains("refrain"));
-            bits(&parameters)
+            let snapshots = folder.snapshots(&parameters).unwrap();
+            (bits(&parameters), format!("{snapshots:?}"), snapshots.len())
         };
         let whole = finish(Job::start(config.clone(), folder("whole"), options).unwrap());
+        assert_eq!(whole.2, 7);
+        let none = Options { snapshots: 0, ..options };
+        let none = finish(Job::start(config.clone(), folder("none"), none).unwrap());
+        assert_eq!((&none.0, none.2), (&whole.0, 0), "snapshots change a bit of {strategy:?}");
         let mut job = Job::start(config.clone(), folder("stopped"), options).unwrap();
         while job.examples() < 1_000 {
             job.advance().unwrap();
@@ -293,4 +301,79 @@ fn a_job_of_any_task_is_stopped_and_resumed_to_the_same_bits() {
         let resumed = Job::resume(RunFolder::unfinished(&path).unwrap(), options).unwrap();
         assert_eq!(finish(resumed), whole, "{strategy:?}");
     }
+}
+
+#[test]
+fn a_job_that_lost_its_snapshots_says_so_and_goes_on_with_later_ones() {
+    let root = tempfile::tempdir().unwrap();
+    let options = Options {
+        checkpoint_every: Every::Seconds(1e9),
+        on_divergence: OnDivergence::Stop,
+        tensorboard: false,
+        snapshots: 5,
+    };
+    let network = NetworkConfig::new(Cell::Gru, 3);
+    let mut config = config(Refrain {}, network);
+    config.run.examples = 1_000;
+    for (n, damage) in ["", "none", "broken", "later", "of another"].into_iter().enumerate() {
+        let folder = RunFolder::create(&root.path().join(n.to_string()), false).unwrap();
+        let path = folder.path().join("snapshots.unfinished");
+        let mut job = Job::start(config.clone(), folder.clone(), options).unwrap();
+        while job.examples() < 500 {
+            job.advance().unwrap();
+        }
+        job.checkpoint().unwrap();
+        if damage == "later" {
+            // As a process leaves it that is killed between the two files of a checkpoint.
+            let before = fs::read(folder.checkpoint_path()).unwrap();
+            while job.examples() < 900 {
+                job.advance().unwrap();
+            }
+            job.checkpoint().unwrap();
+            fs::write(folder.checkpoint_path(), before).unwrap();
+        }
+        drop(job);
+        match damage {
+            "none" => fs::remove_file(&path).unwrap(),
+            "broken" => fs::write(&path, "no snapshots").unwrap(),
+            "of another" => {
+                let of_another = NetworkConfig::new(Cell::Gru, 4).config(&Refrain {}).unwrap();
+                let parameters = Parameters::zeros(of_another);
+                let all = [Snapshot { examples: 0, parameters }];
+                fs::write(&path, snapshots::to_bytes(5, &all)).unwrap();
+            }
+            _ => {}
+        }
+        let mut job = Job::<Refrain>::resume(folder.clone(), options).unwrap();
+        let lost = job.lost_snapshots();
+        let is_lost = ["none", "broken", "of another"].contains(&damage);
+        assert_eq!(lost.is_some(), is_lost, "{damage}: {lost:?}");
+        assert!(lost.is_none_or(|error| error.to_string().contains("snapshots.unfinished")));
+        while !job.is_done() {
+            job.advance().unwrap();
+        }
+        job.finish("").unwrap();
+        assert!(!path.exists());
+        let taken = folder.snapshots(&job.parameters()).unwrap();
+        let moments: Vec<_> = taken.iter().map(|snapshot| snapshot.examples).collect();
+        let moment = |k: u64| (k * 250).next_multiple_of(config.round()).min(1_000);
+        let expected = (if is_lost { 3 } else { 0 }..5).map(moment);
+        assert_eq!(moments, expected.collect::<Vec<_>>(), "{damage}");
+    }
+    // A run that is written over without snapshots has none.
+    let folder = RunFolder::create(&root.path().join("0"), true).unwrap();
+    let none = Options { snapshots: 0, ..options };
+    let mut job = Job::start(config.clone(), folder.clone(), none).unwrap();
+    while !job.is_done() {
+        job.advance().unwrap();
+    }
+    job.finish("").unwrap();
+    assert!(folder.snapshots(&job.parameters()).unwrap().is_empty());
+    // Those of other weights are not taken for the run's.
+    let from = root.path().join("1/snapshots.safetensors");
+    fs::copy(from, folder.path().join("snapshots.safetensors")).unwrap();
+    let mut other = job.parameters();
+    other.arena_mut()[0] += 1.0;
+    let error = folder.snapshots(&other).unwrap_err().to_string();
+    assert!(error.contains("does not end with the weights of the model.safetensors"), "{error}");
 }

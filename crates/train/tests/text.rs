@@ -243,6 +243,7 @@ const OPTIONS: Options = Options {
     checkpoint_every: Every::Examples(u64::MAX),
     on_divergence: OnDivergence::Stop,
     tensorboard: false,
+    snapshots: 0,
 };
 
 #[test]

@@ -26,15 +26,24 @@ pub struct AdditionArgs {
 }
 
 /// What to do with a network that adds …
-pub const ADD: Ending<Addition> = Ending::new(|path| {
-    let option = path.map_or(String::new(), |path| format!(" --run {path}"));
-    format!("Try it: cargo xtask add 53 74{option}")
-});
+pub const ADD: Ending<Addition> = Ending {
+    snapshots: SNAPSHOTS,
+    ..Ending::new(|path| {
+        let option = path.map_or(String::new(), |path| format!(" --run {path}"));
+        format!("Try it: cargo xtask add 53 74{option}")
+    })
+};
 /// … and with one that was trained for a proof.
-pub const PROVE: Ending<Ibp> = Ending::new(|path| {
-    let option = path.map_or(String::new(), |path| format!(" --run {path}"));
-    format!("Prove it: cargo xtask certify{option}")
-});
+pub const PROVE: Ending<Ibp> = Ending {
+    snapshots: SNAPSHOTS,
+    ..Ending::new(|path| {
+        let option = path.map_or(String::new(), |path| format!(" --run {path}"));
+        format!("Prove it: cargo xtask certify{option}")
+    })
+};
+
+/// For the slider of a page, on which one sees the carry appear.
+const SNAPSHOTS: u32 = 60;
 
 /// Trains.
 pub fn run(args: &AdditionArgs) -> anyhow::Result<ExitCode> {

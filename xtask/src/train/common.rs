@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use train::config::{MOST_BATCH, MOST_THREADS, NetworkConfig, Strategy};
 use train::job::{Every, OnDivergence, Options};
+use train::snapshots::MOST_SNAPSHOTS;
 
 /// The options; what is left out is the task's affair.
 #[derive(clap::Args)]
@@ -107,6 +108,12 @@ pub struct Common {
     #[arg(long, value_enum, default_value = "stop")]
     pub on_divergence: OnDivergenceName,
 
+    /// Keep the parameters at N moments of the training, evenly spread, for `cargo xtask page`; 0 for
+    /// none [default: 60 for small networks that add, else 0]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(0..=MOST_SNAPSHOTS.into()),
+          conflicts_with = "seeds", allow_negative_numbers = true)]
+    pub snapshots: Option<u32>,
+
     /// Write a TensorBoard event file into the run's folder, too
     #[arg(long, conflicts_with = "seeds")]
     pub tensorboard: bool,
@@ -148,8 +155,8 @@ impl Common {
         NetworkConfig { layers, bidirectional, dropout, memory, bias, ..base }
     }
 
-    /// How the job is run.
-    pub fn options(&self) -> Options {
+    /// How the job is run, with so many snapshots, if it is not said how many.
+    pub fn options(&self, snapshots: u32) -> Options {
         Options {
             checkpoint_every: self.checkpoint_every,
             on_divergence: match self.on_divergence {
@@ -157,6 +164,7 @@ impl Common {
                 OnDivergenceName::HalveLr => OnDivergence::HalveLearningRate,
             },
             tensorboard: self.tensorboard,
+            snapshots: self.snapshots.unwrap_or(snapshots),
         }
     }
 }

@@ -18,6 +18,8 @@ pub struct Ending<T> {
     pub next: fn(Option<&str>) -> String,
     /// Files for the run's folder beside the usual ones: their names and contents.
     pub pictures: fn(&T, &Parameters) -> anyhow::Result<Vec<Picture>>,
+    /// Snapshots that are kept where nobody says how many, if they take little room.
+    pub snapshots: u32,
     /// What programs are told besides; the number is of examples a second.
     pub numbers: fn(&T, f64) -> Value,
 }
@@ -31,6 +33,7 @@ impl<T> Ending<T> {
             about: |_| Vec::new(),
             next,
             pictures: |_, _| Ok(Vec::new()),
+            snapshots: 0,
             numbers: |_, _| json!({}),
         }
     }

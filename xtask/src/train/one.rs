@@ -9,6 +9,7 @@ use crate::chart::{self, Curve};
 use crate::interrupt;
 use crate::output::{Progress, line, thousands, warn};
 use crate::paths::{quoted, shown};
+use model::Memory;
 use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
@@ -45,6 +46,12 @@ pub fn one<T: Task>(
         let (done, all) = (thousands(job.examples()), thousands(config.run.examples));
         say(format!("Going on after {done} of {all} examples"));
         progress.begin_at(counted(job.examples()));
+        if let (Some(error), false) = (job.lost_snapshots(), args.quiet) {
+            let why = anyhow::Error::from(error);
+            warn(format!(
+                "warning: {why:#}; the snapshots of before are lost, those from now on are kept"
+            ));
+        }
     }
     if matches!(args.strategy, Some(Choice::Auto)) {
         say(format!("Fastest for these sizes, as measured: {}", workers(&config)));
@@ -176,6 +183,11 @@ pub fn one<T: Task>(
         Ok(()) => {
             say(format!("The run is in {}", shown(path)));
             say((ending.next)(named.map(quoted).as_deref()));
+            let network = &config.network;
+            let run = named.map_or(String::new(), |path| format!(" {}", quoted(path)));
+            if network.memory == Memory::State && !network.bidirectional {
+                say(format!("See it: cargo xtask page{run} --open"));
+            }
         }
         Err(_) if job.folder().has_checkpoint() => say(format!(
             "Its files could not be written; cargo xtask train --resume {} tries again",

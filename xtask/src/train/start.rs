@@ -51,7 +51,8 @@ pub fn start<T: Task + 'static>(
         return many(args, &config, seeds.clone());
     }
     config.strategy = choose_strategy(args, &config)?;
-    memory::check(memory::job_bytes(&config)?)?;
+    let options = args.options(affordable(ending.snapshots, &config)?);
+    memory::check(memory::job_bytes(&config, options.snapshots)?)?;
     let first = match &args.init {
         Some(path) => {
             config.network.start = FirstWeights::Given;
@@ -65,10 +66,18 @@ pub fn start<T: Task + 'static>(
         None => RunFolder::create_next(&runs::folder(!args.quiet))?,
     };
     let job = match first {
-        Some(first) => Job::start_from(config, &first, folder, args.options())?,
-        None => Job::start(config, folder, args.options())?,
+        Some(first) => Job::start_from(config, &first, folder, options)?,
+        None => Job::start(config, folder, options)?,
     };
     one(args, job, &ending, args.out.as_deref())
+}
+
+/// `snapshots`, or none where so many take more than a few megabytes.
+fn affordable<T: Task>(snapshots: u32, config: &RunConfig<T>) -> anyhow::Result<u32> {
+    const MOST_BYTES: usize = 4 << 20;
+    let network = config.network.config(&config.task)?;
+    let bytes = network.arena_len().saturating_mul(size_of::<f32>() * snapshots as usize);
+    Ok(if bytes <= MOST_BYTES { snapshots } else { 0 })
 }
 
 /// The weights of a run, or of a file of its own, which must be those of a network of `config`.
@@ -89,5 +98,5 @@ pub fn resume<T: Task>(
     ending: Ending<T>,
 ) -> anyhow::Result<ExitCode> {
     let path = folder.path().to_owned();
-    one(args, Job::resume(folder, args.options())?, &ending, Some(&path))
+    one(args, Job::resume(folder, args.options(0))?, &ending, Some(&path))
 }

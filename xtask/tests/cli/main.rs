@@ -29,7 +29,8 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// The files of a finished run, in the order of their names.
-const RUN_FILES: [&str; 4] = ["config.toml", "curve.svg", "metrics.jsonl", "model.safetensors"];
+const RUN_FILES: [&str; 5] =
+    ["config.toml", "curve.svg", "metrics.jsonl", "model.safetensors", "snapshots.safetensors"];
 
 /// How a process ended.
 struct Outcome {

@@ -24,6 +24,8 @@ fn an_option_that_would_be_ignored_is_refused_with_the_reason() {
         ("train --seeds 0..2 --force", &["cannot be used with", "--force"]),
         ("train --seeds 0..2 --threads 2", &["cannot be used with", "--threads"]),
         ("train --seeds 0..2 --push-every 2", &["cannot be used with", "--push-every"]),
+        ("train --seeds 0..2 --snapshots 2", &["cannot be used with", "--snapshots"]),
+        ("train --resume run --snapshots 2", &["cannot be used with", "--snapshots"]),
         ("train --seeds 0..2 --tensorboard", &["cannot be used with", "--tensorboard"]),
         ("train --seeds 0..2 --checkpoint-every 1s", &["cannot be used", "--checkpoint-every"]),
         ("train --seeds 0..2 --on-divergence halve-lr", &["cannot be used", "--on-divergence"]),

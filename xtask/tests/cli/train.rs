@@ -80,11 +80,12 @@ fn every_500_examples_are_shown_as_the_lab_shows_them_and_the_last_lines_say_whe
         let right = if prediction == truth { "TRUE" } else { "FALSE" };
         assert_eq!(words[9], right, "{row}");
     }
-    let [.., sums, time, run, try_it] = lines[..] else { panic!("{stdout}") };
+    let [.., sums, time, run, try_it, see_it] = lines[..] else { panic!("{stdout}") };
     assert!(sums.contains("of all 16,384 possible sums"), "{sums}");
     assert!(time.starts_with("1,700 examples in ") && time.ends_with(" ns an example"), "{time}");
     assert_eq!(run, "The run is in here");
     assert_eq!(try_it, "Try it: cargo xtask add 53 74 --run here");
+    assert_eq!(see_it, "See it: cargo xtask page here --open");
 }
 
 #[test]

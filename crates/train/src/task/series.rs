@@ -159,6 +159,8 @@ pub struct Data {
     /// `[rows]`, of a classification: none where it is missing; as many as there are classes where
     /// the training part has no such label.
     labels: Vec<Option<u32>>,
+    /// `[rows]`, where there is a column of times.
+    times: Vec<DateTime>,
     /// Where training windows end: their first row that is not shown.
     origins: Vec<u32>,
 }
@@ -431,7 +433,7 @@ impl Series {
                     .collect();
             }
         }
-        Ok(Data { x, truth, known, labels, origins: Vec::new() })
+        Ok(Data { x, truth, known, labels, times: times.to_vec(), origins: Vec::new() })
     }
 
     /// I of a row.
@@ -529,6 +531,30 @@ impl Series {
     /// What is shown of the clock and the calendar.
     pub fn calendar(&self) -> &[Cycle] {
         &self.calendar
+    }
+
+    /// The file that it is in.
+    pub fn file(&self) -> &DataFile {
+        &self.file
+    }
+
+    /// Rows after which the pattern comes again.
+    pub fn season(&self) -> usize {
+        self.season
+    }
+
+    /// Where the windows end that are judged on the test part: the first row behind each.
+    pub fn test_origins(&self) -> Vec<usize> {
+        self.origins(&self.parts.test).collect()
+    }
+
+    /// The time of a row as 2006-12-16 18:00, where there is a column of times.
+    ///
+    /// # Panics
+    /// If this was read from a file and not prepared.
+    pub fn time_of(&self, row: usize) -> Option<String> {
+        let time = self.data().times.get(row)?;
+        Some(time.strftime("%Y-%m-%d %H:%M").to_string())
     }
 
     /// W, the rows of a window.

@@ -82,10 +82,29 @@ pub fn add(parameters: &Parameters, a: &BigUint, b: &BigUint) -> Sum {
 /// # Panics
 /// If `parameters` are not of a network with two inputs and one output.
 pub fn sum(parameters: &Parameters, a: &BigUint, b: &BigUint) -> Result<BigUint, model::Error> {
+    sum_watched(parameters, a, b, |_| ())
+}
+
+/// [`sum`]; `watch` is called with each output, that of the lowest digit first.
+///
+/// # Errors
+/// As [`sum`].
+///
+/// # Panics
+/// As [`sum`].
+pub fn sum_watched(
+    parameters: &Parameters,
+    a: &BigUint,
+    b: &BigUint,
+    mut watch: impl FnMut(f32),
+) -> Result<BigUint, model::Error> {
     let steps = (a.bits().max(b.bits()) + 1) as usize;
     let pairs = bits(a).zip(bits(b)).take(steps).map(|(a, b)| [a, b].map(f32::from));
     let mut sum = vec![0_u32; steps.div_ceil(32)];
-    let mut set = |t: usize, output: f32| sum[t / 32] |= u32::from(output > 0.5) << (t % 32);
+    let mut set = |t: usize, output: f32| {
+        watch(output);
+        sum[t / 32] |= u32::from(output > 0.5) << (t % 32);
+    };
     let config = parameters.config();
     if config.directions() > 1 {
         let x: Vec<f32> = pairs.flatten().collect();
