@@ -324,11 +324,14 @@ carry.adder = {
     }
     const units = [...sides[0][0].keys()];
     return units.map((unit) => {
-      const [without, withCarry] = sides.map((side) => side.map((h) => h[unit]));
+      const [without, withCarry] = sides.map((side) => new Float32Array(side.map((h) => h[unit])).sort());
       const mean = (values) => values.reduce((sum, v) => sum + v, 0) / values.length;
-      let wins = 0;
-      for (const w of withCarry) {
-        for (const v of without) wins += w > v ? 1 : w === v ? 0.5 : 0;
+      let [wins, below] = [0, 0];
+      for (const value of withCarry) {
+        while (without[below] < value) below++;
+        let upTo = below;
+        while (without[upTo] === value) upTo++;
+        wins += (below + upTo) / 2; // what is equal counts half
       }
       return {
         unit,
