@@ -473,7 +473,10 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
         .collect();
     // A picture of a part would look like one of the whole.
     let draw = || -> anyhow::Result<()> {
-        let svg = chart::shares(&format!("Proved, refuted, unknown: {count} seeds each"), &bars)?;
+        let svg = chart::shares(
+            &format!("How many networks are proved or refuted: {count} seeds each"),
+            &bars,
+        )?;
         write_output(&args.picture, svg.as_bytes())?;
         Ok(())
     };

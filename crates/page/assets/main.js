@@ -1,7 +1,8 @@
 // The page put together: what all views share, and the sections in which they stand.
 //
 //   carry.dom, carry.svg   elements; text becomes text nodes, never markup
-//   carry.view             registers a view: {id, title, applies(data), mount(root, app)}
+//   carry.view             registers a view: {id, title, short, applies(data), mount(root, app)};
+//                          `short` is for the link to it, if the title is long
 //   carry.player           buttons and a slider that walk through the steps of something
 //   carry.app              the data, the network on view, the sum, the step; `on` tells of changes
 (() => {
@@ -128,6 +129,21 @@
     );
   };
 
+  /** Draws into `box` by `draw(width)`, now and whenever the width changes. Returns what draws anew. */
+  carry.fit = (box, draw) => {
+    let width = 0;
+    const again = () => box.replaceChildren(draw(Math.max(280, width)));
+    new ResizeObserver(() => {
+      if (box.clientWidth === width) return;
+      width = box.clientWidth;
+      again();
+    }).observe(box);
+    return () => {
+      width = box.clientWidth;
+      again();
+    };
+  };
+
   /** The network of encoded tensors: base64, or {shape, data: base64}. */
   carry.networkOf = (description, encoded) => {
     const decoded = Object.entries(encoded).map(([name, tensor]) => [
@@ -145,6 +161,7 @@
       data,
       network: null,
       name: "",
+      training: data.training,
       sum: { a: 0n, b: 0n, steps: [] },
       step: 0,
 
@@ -153,7 +170,7 @@
         if (ranked.network !== app.network) {
           ranked.network = app.network;
           ranked.units = carry.adder
-            .tell(app.network, data.training.bits)
+            .tell(app.network, app.training.bits)
             .map((unit) => ({ ...unit, swing: unit.with - unit.without }))
             .sort((one, two) => Math.abs(two.swing) - Math.abs(one.swing));
         }
@@ -163,9 +180,13 @@
       /** Calls `listener` after each change of "network", "sum" or "step". */
       on: (event, listener) => listeners[event].push(listener),
 
-      /** Puts another network on view; the same sum is added again, and the step stays. */
-      setNetwork(network, name) {
+      /**
+       * Puts another network on view; the same sum is added again, and the step stays. `training`:
+       * in what its training differs from that of the data, such as {bits: 6}.
+       */
+      setNetwork(network, name, training = {}) {
         [app.network, app.name] = [network, name];
+        app.training = { ...data.training, ...training };
         app.sum.steps = carry.adder.run(network, app.sum.a, app.sum.b);
         tell("network");
         tell("sum");
@@ -211,12 +232,12 @@
     return `A recurrent network with ${units} (${run}). ${learned}`;
   }
 
-  /** The links to the sections, and which network is on view. */
+  /** The links to the sections; and which network is on view, where it is not the trained one. */
   function bar(shown, app) {
-    const links = shown.map(({ id, title }) =>
-      carry.dom("li", null, carry.dom("a", { href: `#view-${id}` }, title)),
+    const links = shown.map(({ id, title, short }) =>
+      carry.dom("li", null, carry.dom("a", { href: `#view-${id}` }, short ?? title)),
     );
-    const name = carry.dom("p", { class: "on-view", role: "status", "data-test": "on-view" });
+    const name = carry.dom("p", { role: "status", "data-test": "on-view" });
     const reset = carry.dom(
       "button",
       {
@@ -225,18 +246,20 @@
         "data-test": "reset",
         onclick: () => app.setNetwork(app.trained, app.trainedName),
       },
-      "Show the trained network",
+      "Show trained",
+      carry.dom("span", { class: "unseen" }, " network"),
     );
+    const pill = carry.dom("div", { class: "on-view" }, name, reset);
     const update = () => {
-      name.textContent = app.network ? `On view: ${app.name}` : "";
-      reset.hidden = app.network === app.trained;
+      const isTrained = app.network === app.trained;
+      name.textContent = isTrained ? "" : `On view: ${app.name}`;
+      pill.classList.toggle("none", isTrained);
+      reset.hidden = isTrained;
     };
     app.on("network", update);
     update();
     const element = document.getElementById("bar");
-    element.append(
-      carry.dom("div", null, carry.dom("ul", null, links), carry.dom("div", { class: "state" }, name, reset)),
-    );
+    element.append(carry.dom("ul", null, links), pill);
     element.hidden = false;
   }
 

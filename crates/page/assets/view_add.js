@@ -180,7 +180,7 @@
   }
 
   /** What came out, in a sentence. */
-  function verdict({ sum, step, data }) {
+  function verdict({ sum, step, training }) {
     const { a, b, steps } = sum;
     const number = (value) => carry.thousands(value);
     if (step < steps.length) {
@@ -189,7 +189,7 @@
       return { isRight: wrong === 0, text: `Step ${step} of ${steps.length}.${so}` };
     }
     const wrong = steps.filter(({ digit, truth }) => digit !== truth).length;
-    const { bits } = data.training;
+    const { bits } = training;
     const beyond =
       steps.length > bits ? ` The network was trained on ${bits} digits, and this has more.` : "";
     const text =
@@ -281,9 +281,9 @@
           fields.map(({ problem }) => problem),
           carry.dom("p", { class: "tries" }, carry.dom("span", { class: "soft" }, "Try "), tries),
           parts[0].element,
+          player.element,
           carry.dom("p", { class: "equals" }, carry.dom("span", { class: "soft" }, "The network says "), result),
           words,
-          player.element,
         ),
         carry.dom(
           "div",

@@ -26,17 +26,17 @@
     const clone = (parts) => parts.map((part) => part.cloneNode?.(true) ?? part);
     const line = (kind, ...parts) => ({ kind, parts: parts.map((p) => (Array.isArray(p) ? clone(p) : p)) });
     return [
-      ["Forward, t = 1 … T", [
+      [["Forward, t = 1 … T, from ", sub("h", "0"), " = 0"], [
         line("forward", h, " = σ(", x, "·", w("in"), " + ", sub("h", "t−1"), "·", w("rec"),
-          bias ? [" + ", ...sub("b", "in"), " + ", ...sub("b", "rec")] : "", "),  ", sub("h", "0"), " = 0"),
+          bias ? [" + ", ...sub("b", "in"), " + ", ...sub("b", "rec")] : "", ")"),
         line("forward", o, " = σ(", h, "·", sub("w", "out"), head_bias ? [" + ", ...sub("b", "out")] : "", ")"),
       ]],
       ["Errors in the outputs", [
         line("errors", e(), " = (", y, " − ", o, ") · ", o, " (1 − ", o, ")"),
       ]],
-      ["Back through time, t = T … 1", [
+      [["Back, t = T … 1, from ", sub("δ", "T+1"), " = 0"], [
         line("back", d, " = (", sub("δ", "t+1"), "·", sub("W", "rec", "⊤"), " + ", e(), "·", sub("w", "out"),
-          ") · ", h, " (1 − ", h, "),  ", sub("δ", "T+1"), " = 0"),
+          ") · ", h, " (1 − ", h, ")"),
         line("back", "Δ", w("in"), " += ", sub("x", "t", "⊤"), "·", d),
         line("back", "Δ", w("rec"), " += ", sub("h", "t−1", "⊤"), "·", d),
         line("back", "Δ", sub("w", "out"), " += ", h, "·", e()),
@@ -174,7 +174,13 @@
       const paths = [svg("path", { class: "plus" }), svg("path", { class: "minus" })];
       const figure = svg(
         "svg",
-        { width: columns * size, height: rows * size, class: "matrix", role: "img" },
+        {
+          class: "matrix",
+          width: columns * size,
+          height: rows * size,
+          viewBox: `0 0 ${columns * size} ${rows * size}`,
+          role: "img",
+        },
         svg("rect", { class: "scale", width: columns * size, height: rows * size }), paths,
       );
       const words = dom("span", { class: "soft" });
@@ -191,7 +197,8 @@
       };
       return { element, update };
     });
-    return { elements: drawn.map(({ element }) => element), update: (count) => drawn.forEach(({ update }) => update(count)) };
+    const [w_in, w_rec, ...others] = drawn.map(({ element }) => element);
+    return { elements: [dom("div", null, w_in, others), w_rec], update: (count) => drawn.forEach(({ update }) => update(count)) };
   }
 
   /** What happens at a moment, with its numbers. */
@@ -221,64 +228,66 @@
   }
 
   function mount(root, app) {
-    if (!app.network.isLabs) {
-      root.append(dom("p", { class: "note" },
-        "This view follows the lab's formulas, for one layer of sigmoid units with a sigmoid output. " +
-          "The network of this run is of another kind."));
-      return;
-    }
-    const { bits, learning_rate: rate } = app.data.training;
     let moment = 0;
-    let [example, picture, growth, updated] = [null, null, null, 0];
-    const stage = dom("div", { class: "scroll stage", tabindex: 0, role: "region", "aria-label": "The network, unrolled over the steps" });
-    const matrices = dom("div", { class: "sums" });
+    let [found, picture, growth, updated] = [null, null, null, 0];
+    const steps = () => found.steps.length;
+    const stage = dom("div", {
+      class: "scroll",
+      tabindex: 0,
+      role: "region",
+      "aria-label": "The network, unrolled over the steps",
+    });
+    const [matrices, list] = [dom("div", { class: "sums" }), dom("div", { class: "formulas" })];
     const words = dom("p", { class: "moment", role: "status", "data-test": "moment-bptt" });
     const about = dom("p", { class: "note" });
-    const list = dom("div", { class: "formulas" }, formulas(app.network.description).map(([title, lines]) =>
-      dom("div", { class: "formula-group" }, dom("h3", null, title),
-        lines.filter(Boolean).map(({ kind, parts }) => dom("p", { class: "formula", "data-kind": kind }, parts)))));
     const player = carry.player({
       label: "Moments of backpropagation through time",
-      max: () => 2 * bits + 2,
+      max: () => (found ? 2 * steps() + 2 : 0),
       get: () => moment,
       set: (to) => {
         moment = to;
         update();
       },
-      delay: () => Math.max(150, Math.min(900, 20_000 / (2 * bits + 2))),
+      delay: () => Math.max(150, Math.min(900, 20_000 / (2 * steps() + 2))),
       text: () => words.textContent,
       tests: { play: "forward", back: "back", step: "next", range: "phase" },
     });
     const apply = dom(
       "button",
-      {
-        type: "button",
-        class: "button",
-        "data-test": "apply",
-        onclick: () => {
-          const next = app.network.copy();
-          next.train(example, rate);
-          const name = app.name.replace(/,? with (\d+) updates? more$/, "");
-          const count = Number(app.name.match(/ with (\d+) updates? more$/)?.[1] ?? 0) + 1;
-          app.setNetwork(next, `${name}, with ${count} update${count > 1 ? "s" : ""} more`);
-        },
-      },
+      { type: "button", class: "button", "data-test": "apply", onclick: () => updateNetwork() },
       "Make this update",
     );
 
-    function build() {
+    /** The example: the lowest digits of the sum, as many as an operand had in the training. */
+    function exampleOf() {
+      const { bits } = app.training;
       const mask = 2n ** BigInt(bits - 1) - 1n;
-      const [a, b] = [app.sum.a & mask, app.sum.b & mask];
-      example = { a, b, bits };
-      const found = app.network.gradients(a, b, bits);
-      Object.assign(example, found);
+      return { a: app.sum.a & mask, b: app.sum.b & mask, bits };
+    }
+    function updateNetwork() {
+      const next = app.network.copy();
+      next.train(exampleOf(), app.training.learning_rate);
+      const [, name, count] = app.name.match(/^(.*?)(?:, with (\d+) updates? more)?$/);
+      const more = Number(count ?? 0) + 1;
+      app.setNetwork(next, `${name}, with ${more} update${more > 1 ? "s" : ""} more`, app.training);
+    }
+    function build() {
+      const { a, b, bits } = exampleOf();
+      found = app.network.gradients(a, b, bits);
       const copy = app.network.copy();
-      copy.train({ a, b, bits }, rate);
+      copy.train({ a, b, bits }, app.training.learning_rate);
       updated = copy.gradients(a, b, bits).error;
+      moment = Math.min(moment, 2 * bits + 2);
       picture = unrolled(found.steps, app.network.description.hidden);
       growth = sums(app.network, found.steps, found.updates);
       stage.replaceChildren(picture.element);
       matrices.replaceChildren(...growth.elements);
+      list.replaceChildren(
+        ...formulas(app.network.description).map(([title, lines]) =>
+          dom("div", { class: "formula-group" }, dom("h3", null, title),
+            lines.filter(Boolean).map(({ kind, parts }) => dom("p", { class: "formula", "data-kind": kind }, parts))),
+        ),
+      );
       const isCut = a !== app.sum.a || b !== app.sum.b;
       about.textContent =
         `The example: ${a} + ${b} in the ${bits} steps of the training` +
@@ -286,12 +295,11 @@
         "delta above 0, ● orange one below, larger for larger ones.";
     }
     function update() {
-      const T = bits;
-      const { kind } = momentOf(moment, T);
+      const { kind } = momentOf(moment, steps());
       const { centre } = picture.light(moment);
       stage.scrollLeft = centre - stage.clientWidth / 2;
-      growth.update(Math.max(0, Math.min(T, moment - T - 1)));
-      words.textContent = sentence(moment, example, updated, rate);
+      growth.update(Math.max(0, Math.min(steps(), moment - steps() - 1)));
+      words.textContent = sentence(moment, found, updated, app.training.learning_rate);
       picture.element.setAttribute("aria-label", words.textContent);
       for (const formula of list.querySelectorAll(".formula")) {
         const isNow = formula.dataset.kind === kind;
@@ -302,26 +310,34 @@
       player.update();
     }
 
+    const panel = dom("div", { class: "panel" }, player.element, words,
+      dom("div", { class: "unroll" }, dom("div", { class: "stage-and-sums" }, stage, matrices), list),
+      dom("div", { class: "under" }, about, apply));
+    const other = dom("p", { class: "note" },
+      "This view follows the lab's formulas: one layer of sigmoid units, a sigmoid output. The network " +
+        "on view is of another kind.");
     root.append(
       dom("p", { class: "lead" },
         "How does the network learn to carry? An error in one digit may be the fault of a state many " +
           "steps before. So the errors travel back through time, step by step, and every step says how " +
           "the same weights should change."),
-      dom("div", { class: "panel" }, player.element, words,
-        dom("div", { class: "unroll" }, dom("div", { class: "stage-and-sums" }, stage, matrices), list),
-        dom("div", { class: "under" }, about, apply)),
+      other, panel,
     );
-    app.on("sum", () => {
+    const refresh = () => {
+      panel.hidden = !app.network.isLabs;
+      other.hidden = app.network.isLabs;
+      if (panel.hidden) return;
       build();
       update();
-    });
-    build();
-    update();
+    };
+    app.on("sum", refresh);
+    refresh();
   }
 
   carry.view({
     id: "bptt",
     title: "Backpropagation through time",
+    short: "BPTT",
     applies: ({ task }) => task === "addition",
     mount,
   });

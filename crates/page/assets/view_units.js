@@ -113,18 +113,19 @@
   }
 
   /** The values of a unit over the steps of the sum, steps with a carry shaded. */
-  function chart(app, unit) {
+  function chart(app, unit, width) {
     const { steps } = app.sum;
     const values = steps.map(({ hidden }) => hidden[unit]);
     const { cell, activation } = app.network.description;
     const low = cell !== "elman" || activation === "tanh" ? -1 : 0;
     const high = Math.max(1, ...values);
-    const [width, height, left, top] = [560, 190, 34, 22];
+    const [height, left, top] = [190, 34, 22];
     const [w, h] = [width - left - 8, height - top - 34];
     const x = (t) => left + ((t + 0.5) / steps.length) * w;
     const y = (v) => top + (1 - (v - low) / (high - low)) * h;
     const wide = w / steps.length;
-    const every = Math.ceil(steps.length / 12);
+    const isWide = wide > 32;
+    const every = Math.ceil(24 / wide);
     const svg = carry.svg;
     return svg(
       "svg",
@@ -140,7 +141,7 @@
         carried
           ? [
               svg("rect", { class: "band", x: x(t) - wide / 2, y: top, width: wide, height: h }),
-              svg("text", { x: x(t), y: top - 6, "text-anchor": "middle" }, steps.length > 24 ? "·" : "carry"),
+              svg("text", { x: x(t), y: top - 6, "text-anchor": "middle" }, isWide ? "carry" : "·"),
             ]
           : [],
       ),
@@ -159,11 +160,11 @@
       ),
       steps.map(({ a, b }, t) =>
         t % every === 0
-          ? svg("text", { x: x(t), y: height - 18, "text-anchor": "middle" }, steps.length > 24 ? t : `${a}+${b}`)
+          ? svg("text", { x: x(t), y: height - 18, "text-anchor": "middle" }, isWide ? `${a}+${b}` : t)
           : [],
       ),
       svg("text", { x: left + w / 2, y: height - 2, "text-anchor": "middle" },
-        steps.length > 24 ? "step" : "the pair of digits at each step"),
+        isWide ? "the pair of digits at each step" : "step"),
     );
   }
 
@@ -182,14 +183,26 @@
     let [unit, gate] = [app.units[0].unit, 0];
     const list = carry.dom("div", { class: "scroll units" });
     const detail = carry.dom("div", { class: "panel detail", "data-test": "unit" });
-    const gates = GATES[app.network.description.cell];
-    const select = carry.dom(
-      "select",
-      { "data-test": "gate", onchange: () => { gate = Number(select.value); show(); } },
-      gates.map((name, n) => carry.dom("option", { value: n }, name)),
-    );
-    const field = carry.dom("label", { class: "field" }, "Weights of the gate", select);
+    const values = carry.dom("div");
+    const drawValues = carry.fit(values, (width) => chart(app, unit, width));
 
+    /** Which gate's weights to show, where there are several. */
+    const field = () => {
+      const gates = GATES[app.network.description.cell];
+      if (gates.length === 1) return "";
+      const select = carry.dom(
+        "select",
+        { "data-test": "gate", onchange: () => { gate = Number(select.value); showWeights(); } },
+        gates.map((name, n) => carry.dom("option", { value: n, selected: n === gate }, name)),
+      );
+      return carry.dom("label", { class: "field gate" }, "Weights of the gate", select);
+    };
+    const columns = carry.dom("div", { class: "columns-of-weights" });
+    const showWeights = () => {
+      const parts = weightsOf(app, unit, gate).map((part, n) =>
+        carry.dom("div", { class: "scroll", tabindex: n ? 0 : null, role: n ? "region" : null, "aria-label": n ? "Weights from the step before" : null }, part));
+      columns.replaceChildren(...parts);
+    };
     const show = () => {
       for (const button of list.querySelectorAll("button")) {
         button.setAttribute("aria-pressed", Number(button.dataset.unit) === unit);
@@ -197,10 +210,12 @@
       detail.replaceChildren(
         carry.dom("h3", null, nameOf(unit, app.network.description).replace("unit", "Unit")),
         carry.dom("p", null, sentence(app, unit)),
-        chart(app, unit),
-        gates.length > 1 ? field : "",
-        carry.dom("div", { class: "columns-of-weights" }, weightsOf(app, unit, gate)),
+        values,
+        field(),
+        columns,
       );
+      drawValues();
+      showWeights();
     };
     const choose = (chosen) => {
       if (chosen === unit) return;
@@ -209,7 +224,7 @@
     };
     const refresh = () => {
       const { units, sum } = app;
-      if (!units.some((entry) => entry.unit === unit)) unit = units[0].unit;
+      if (unit >= units.length) unit = units[0].unit;
       const focused = document.activeElement?.dataset.unit;
       const most = Math.abs(units[0].swing);
       list.replaceChildren(
@@ -255,13 +270,14 @@
       ),
     );
     app.on("sum", refresh);
-    app.on("step", show);
+    app.on("step", drawValues);
     refresh();
   }
 
   carry.view({
     id: "units",
     title: "Which unit holds the carry?",
+    short: "Units",
     applies: ({ task }) => task === "addition",
     mount,
   });

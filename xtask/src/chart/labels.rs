@@ -3,7 +3,7 @@
 //! SVG viewers bring their own fonts, so widths are estimated with room to spare; a label for
 //! which there is no room is left out.
 
-use super::canvas::FONT;
+use super::canvas::{FONT, LETTER};
 use std::ops::Range;
 
 /// Pixels from the upper left: left, top, right, bottom.
@@ -29,7 +29,7 @@ impl Labels {
     /// The upper left corner for a label next to a dot; none if there is no room.
     pub fn place(&mut self, (x, y): (i32, i32), text: &str) -> Option<(i32, i32)> {
         const DISTANCE: i32 = 6;
-        let (width, height) = (text.chars().count() as i32 * 7, FONT);
+        let (width, height) = (text.chars().count() as i32 * LETTER, FONT);
         let corners = [
             (x + DISTANCE, y - height / 2),
             (x - DISTANCE - width, y - height / 2),
@@ -63,9 +63,9 @@ mod tests {
         let mut labels = Labels::within((0..100, 0..100));
         labels.keep_clear_of((50, 50));
         labels.keep_clear_of((60, 50)); // to the right
-        assert_eq!(labels.place((50, 50), "8"), Some((37, 44)));
-        assert_eq!(labels.place((50, 50), "8"), Some((47, 31)));
-        assert_eq!(labels.place((50, 50), "8"), Some((47, 56)));
+        assert_eq!(labels.place((50, 50), "8"), Some((36, 43)));
+        assert_eq!(labels.place((50, 50), "8"), Some((46, 29)));
+        assert_eq!(labels.place((50, 50), "8"), Some((46, 56)));
         assert_eq!(labels.place((50, 50), "8"), None);
         assert_eq!(labels.place((99, 0), "8"), None);
     }

@@ -3,7 +3,9 @@
 //! An axis has no scale of its own: for a logarithmic one the points are logarithms, and the
 //! axis says what to write at a tick.
 
-use super::canvas::{Area, Drawn, FONT, TITLE, legible, svg};
+use super::canvas::{
+    Area, Drawn, FONT, LETTER, TITLE, legible, shade, shortened, svg, title_within,
+};
 use super::labels::Labels;
 use anyhow::Result;
 use plotters::prelude::*;
@@ -65,17 +67,21 @@ type Chart<'a> = ChartContext<
 const LEGEND_LINE: i32 = 22;
 /// Where the names in a legend begin, behind their marks.
 const LEGEND_NAME: i32 = 40;
+/// A longer name of an axis or in a legend loses its middle.
+const MOST_LETTERS: usize = 40;
 
 /// `panels` from left to right on a sheet of so many pixels, as SVG text.
 ///
 /// # Errors
 /// If drawing fails.
 pub fn draw(title: &str, size: (u32, u32), panels: &[Panel]) -> Result<String> {
-    svg(size, |sheet| {
-        let sheet = sheet.titled(&legible(title), ("sans-serif", TITLE))?;
+    svg(title, size, |sheet| {
+        let sheet =
+            sheet.margin(6, 0, 0, 0).titled(&title_within(title, size.0), ("sans-serif", TITLE))?;
         let series = || panels.iter().flat_map(|panel| &panel.series);
         let longest = series().map(|series| series.name.chars().count()).max().unwrap_or(0);
-        let legend_width = if longest == 0 { 0 } else { LEGEND_NAME + 7 * longest as i32 + 8 };
+        let longest = longest.min(MOST_LETTERS) as i32;
+        let legend_width = if longest == 0 { 0 } else { LEGEND_NAME + LETTER * longest + 8 };
         let (plots, legend) = sheet.split_horizontally(size.0 as i32 - legend_width);
         for (panel, area) in panels.iter().zip(plots.split_evenly((1, panels.len()))) {
             draw_panel(panel, &area)?;
@@ -91,11 +97,12 @@ pub fn draw(title: &str, size: (u32, u32), panels: &[Panel]) -> Result<String> {
 
 fn draw_panel(panel: &Panel, area: &Area<'_>) -> Drawn {
     let Panel { x, y, series, labels } = panel;
+    let name = |axis: &Axis| shortened(&legible(&axis.name), MOST_LETTERS);
     let mut chart = ChartBuilder::on(area)
         .margin(12)
         .margin_right(24)
-        .x_label_area_size(42)
-        .y_label_area_size(58)
+        .x_label_area_size(46)
+        .y_label_area_size(64)
         .build_cartesian_2d(x.range.clone(), y.range.clone())?;
     chart
         .configure_mesh()
@@ -103,8 +110,8 @@ fn draw_panel(panel: &Panel, area: &Area<'_>) -> Drawn {
         .bold_line_style(BLACK.mix(0.12))
         .x_labels(x.ticks)
         .y_labels(y.ticks)
-        .x_desc(&x.name)
-        .y_desc(&y.name)
+        .x_desc(name(x))
+        .y_desc(name(y))
         .label_style(("sans-serif", FONT))
         .x_label_formatter(&|&at| (x.tick)(at))
         .y_label_formatter(&|&at| (y.tick)(at))
@@ -143,8 +150,20 @@ fn draw_shape(chart: &mut Chart<'_>, colour: RGBColor, shape: &Shape) -> Drawn {
             chart.draw_series(DashedLineSeries::new(points, dash, gap, stroke))?;
         }
         Shape::Dots(radius, points) => {
-            let dot = |&at: &Point| Circle::new(at, *radius, colour.mix(0.8).filled());
-            chart.draw_series(points.iter().map(dot))?;
+            let style = colour.mix(0.8).filled();
+            match shade(colour) {
+                0 => {
+                    chart.draw_series(points.iter().map(|&at| Circle::new(at, *radius, style)))?;
+                }
+                1 => {
+                    let square = |&at: &Point| EmptyElement::at(at) + square(*radius, style);
+                    chart.draw_series(points.iter().map(square))?;
+                }
+                _ => {
+                    let triangle = |&at: &Point| TriangleMarker::new(at, *radius + 1, style);
+                    chart.draw_series(points.iter().map(triangle))?;
+                }
+            }
         }
         Shape::Boxes(corners) => {
             let one = |&corners: &[Point; 2]| Rectangle::new(corners, colour.mix(0.5).filled());
@@ -152,6 +171,11 @@ fn draw_shape(chart: &mut Chart<'_>, colour: RGBColor, shape: &Shape) -> Drawn {
         }
     }
     Ok(())
+}
+
+/// A square about a point.
+fn square(radius: i32, style: ShapeStyle) -> Rectangle<(i32, i32)> {
+    Rectangle::new([(-radius, -radius), (radius, radius)], style)
 }
 
 /// Pixels drawn, and left out.
@@ -174,11 +198,12 @@ fn draw_entry(series: &Series, y: i32, legend: &Area<'_>) -> Drawn {
             }
         }
         Shape::Dots(..) => {
-            legend.draw(&Circle::new(
-                (i32::midpoint(LEFT, RIGHT), y),
-                4,
-                series.colour.filled(),
-            ))?;
+            let (at, style) = ((i32::midpoint(LEFT, RIGHT), y), series.colour.filled());
+            match shade(series.colour) {
+                0 => legend.draw(&Circle::new(at, 4, style))?,
+                1 => legend.draw(&(EmptyElement::at(at) + square(4, style)))?,
+                _ => legend.draw(&TriangleMarker::new(at, 5, style))?,
+            }
         }
         Shape::Boxes(_) => {
             let corners = [(LEFT + 8, y - 6), (RIGHT - 8, y + 6)];
@@ -187,7 +212,8 @@ fn draw_entry(series: &Series, y: i32, legend: &Area<'_>) -> Drawn {
     }
     // Text is placed by its upper left corner.
     let corner = (LEGEND_NAME, y - FONT / 2);
-    legend.draw(&Text::new(legible(&series.name), corner, ("sans-serif", FONT)))?;
+    let name = shortened(&legible(&series.name), MOST_LETTERS);
+    legend.draw(&Text::new(name, corner, ("sans-serif", FONT)))?;
     Ok(())
 }
 
@@ -218,6 +244,7 @@ mod tests {
             series("", Shape::Dots(4, points)),
         ];
         let svg = draw("title", (600, 400), &[panel(all, Vec::new())]).unwrap();
+        crate::chart::canvas::tests::assert_in_style(&svg, "title");
         for text in ["title", "across", "up", "dots", "line", "dashes", "boxes"] {
             assert_eq!(svg.matches(&format!("\n{text}\n")).count(), 1, "{text}\n{svg}");
         }
