@@ -1,0 +1,26 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod bptt;
+mod chain;
+pub mod chains;
+mod feed_forward;
+pub mod hogwild;
+pub mod memory;
+mod narrow;
+mod proof;
+pub mod rates;
+mod recipe;
+mod settings;
+mod share;
+pub mod states;
+mod study;
+mod trials;
+mod truncated;
+pub mod units;
+pub mod window;
+
+pub use recipe::Recipe;
+pub use settings::{Settings, Watch};
+pub use share::Share;
+pub use study::{Findings, Study};
