@@ -60,6 +60,19 @@ export default function (world) {
     }
   }
 
+  test("axe-core would find a button without a name and text that is hardly seen", async () => {
+    const { file } = world.page("gru");
+    await world.open(file, async (page) => {
+      await page.evaluate(() => {
+        const faint = carry.dom("p", null, "hardly seen");
+        faint.style.color = "color-mix(in srgb, var(--ink) 20%, var(--paper))";
+        document.querySelector("main").append(faint, carry.dom("button", { type: "button" }));
+      });
+      const found = (await faults(page, () => {})).map((line) => line.split(" ")[1]);
+      assert.deepEqual(found.sort(), ["button-name", "color-contrast"]);
+    }, { scripts: [AXE] });
+  });
+
   for (const scheme of ["light", "dark"]) {
     test(`${scheme}: axe-core finds no serious fault in faults, wrong sums and trainings either`, async (context) => {
       const { file } = world.page("hostile");

@@ -9,8 +9,6 @@ import { SCREENS } from "./world.mjs";
 const PAGE = join("lab-report", "index.html");
 
 export default function (world) {
-  const isThere = () => !/unrecognized subcommand/.test(world.xtask(["lab", "--help"], { codes: [0, 2] }));
-
   test("cargo xtask lab --quick makes a report below 3 MB", () => {
     world.xtask(["lab", "--quick", "--out", "lab-report"]);
     assert.ok(statSync(join(world.folder, PAGE)).size < 3_000_000);

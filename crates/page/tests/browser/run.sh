@@ -29,4 +29,5 @@ cd crates/page/tests/browser
 # The lock file pins what is installed.
 npm ci --silent --no-audit --no-fund || [[ -d node_modules/playwright-core && -d node_modules/axe-core ]] \
     || skip "npm cannot install what package-lock.json names"
-exec node run.mjs "$@"
+# A browser that hangs must not hold everything up.
+exec timeout 900 node run.mjs "$@"
