@@ -516,7 +516,7 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Does `work`, which ends by itself when it is asked to; meanwhile, says that it was.
-fn while_saying_that_it_stops<T>(work: impl FnOnce() -> T) -> T {
+pub fn while_saying_that_it_stops<T>(work: impl FnOnce() -> T) -> T {
     let (ended, is_ended) = channel::<()>();
     thread::scope(|scope| {
         scope.spawn(move || {

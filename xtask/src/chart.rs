@@ -16,6 +16,7 @@ mod bars;
 mod canvas;
 mod curves;
 pub mod forecast;
+mod heat;
 mod labels;
 mod panel;
 mod states;
@@ -23,6 +24,7 @@ mod states;
 pub use bars::{Share, shares};
 pub use canvas::colour;
 pub use curves::{Curve, loss_curves, unit_of_loss};
+pub use heat::{Heat, heat};
 pub use panel::{Axis, BLACK, GREY, Panel, Point, Series, Shape, draw};
 pub use states::families;
 

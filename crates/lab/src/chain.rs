@@ -37,8 +37,9 @@ impl Chains {
             let mut carry = false;
             for t in 0..steps {
                 let pair = match t {
-                    0..LEAD => [[false, false], [false, true], [true, false]]
-                        [generator.random_range(0..3)],
+                    0..LEAD => {
+                        [[false, false], [false, true], [true, false]][generator.random_range(0..3)]
+                    }
                     LEAD => [n % 2 == 1; 2],
                     _ if t + 1 < steps => {
                         let first: bool = generator.random();

@@ -41,7 +41,7 @@ pub struct Training {
 
 /// Seeds of each training, and how many of them are examined for a proof.
 fn seeds(settings: &Settings) -> (usize, usize) {
-    (settings.count(200, 20), settings.count(24, 3))
+    (settings.count(200, 12), settings.count(16, 1))
 }
 
 /// How many networks the study trains.
@@ -53,7 +53,8 @@ pub(crate) fn networks(settings: &Settings) -> usize {
 pub fn chains(settings: &Settings, watch: Watch<'_>) -> LongChains {
     let results = each(networks(settings), watch, |number| {
         let (seed, training) = (number / EXAMPLES.len(), number % EXAMPLES.len());
-        let mut config = Recipe::Lab.config(NetworkConfig::lab(HIDDEN), settings.seed_of(seed as u64));
+        let mut config =
+            Recipe::Lab.config(NetworkConfig::lab(HIDDEN), settings.seed_of(seed as u64));
         config.run.examples = EXAMPLES[training];
         let parameters = trained(&config);
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(settings.seed);

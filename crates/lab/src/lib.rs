@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod biased;
 pub mod bptt;
 mod chain;
 pub mod chains;
@@ -20,6 +21,7 @@ mod truncated;
 pub mod units;
 pub mod window;
 
+pub use proof::proof;
 pub use recipe::Recipe;
 pub use settings::{Settings, Watch};
 pub use share::Share;

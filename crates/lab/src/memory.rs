@@ -39,7 +39,7 @@ pub struct Kind {
 }
 
 fn seeds(settings: &Settings) -> usize {
-    settings.count(200, 24)
+    settings.count(200, 12)
 }
 
 /// How many networks the study trains.

@@ -10,7 +10,7 @@ use train::config::NetworkConfig;
 /// The learning rates.
 pub const RATES: [f32; 9] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
 /// H
-pub const SIZES: [usize; 8] = [2, 3, 4, 6, 8, 12, 16, 32];
+pub const SIZES: [usize; 7] = [2, 3, 4, 6, 8, 12, 16];
 
 /// What became of the networks.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -47,7 +47,8 @@ impl Rates {
         let at = |rate: usize| format!("{} at {}", row[rate], RATES[rate]);
         let lab = RATES.iter().position(|&rate| rate == 0.1).expect("the lab's rate");
         // the first of those with the largest share
-        let best = (0..RATES.len()).rev().max_by(|&a, &b| row[a].value().total_cmp(&row[b].value()));
+        let best =
+            (0..RATES.len()).rev().max_by(|&a, &b| row[a].value().total_cmp(&row[b].value()));
         let best = best.expect("there are rates");
         format!(
             "Of networks of 16 units learn {}, the lab's rate, {}, and {}: too slow a rate has not \

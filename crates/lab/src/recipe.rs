@@ -103,6 +103,7 @@ impl<'a> Judge<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use train::task::Score;
 
     #[test]
     fn a_training_is_that_of_a_plain_loop_and_judged_as_the_task_judges() {

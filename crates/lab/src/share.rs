@@ -59,7 +59,10 @@ impl Share {
         let (n, share) = (self.of as f64, self.value());
         let middle = share + Z * Z / (2.0 * n);
         let half = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
-        [middle - half, middle + half].map(|bound| (bound / (1.0 + Z * Z / n)).clamp(0.0, 1.0))
+        let [low, high] = [middle - half, middle + half].map(|bound| bound / (1.0 + Z * Z / n));
+        // Where they are the ends, rounding would leave them beside.
+        let is_end = |count| self.count == count;
+        [if is_end(0) { 0.0 } else { low }, if is_end(self.of) { 1.0 } else { high }]
     }
 }
 

@@ -89,6 +89,61 @@ impl Study {
         }
     }
 
+    /// How it is made, in short sentences.
+    pub fn method(self) -> &'static str {
+        match self {
+            Self::Window => {
+                "Three kinds of networks learn sums of 8 digits: one is shown all digits at once (64 \
+                 hidden units), one the last four (16), and one a digit at a time, with its own state \
+                 (16). Each has a fair training: Adam, 64,000 examples or, for the first, 200,000. In \
+                 the first half the operands are below 16 in training, and all 16,384 sums are asked \
+                 for. In the second half training uses all 8 digits, and longer sums are asked for, \
+                 200 of each length. A network adds if 99 % of its sums are right."
+            }
+            Self::Units => {
+                "For each size, with biases and without, networks are trained by the lab's recipe \
+                 (10,000 examples of plain SGD at a rate of 0.1) and by a tuned one (40,000 examples \
+                 by Adam in batches of 16 at a rate of 0.03). A network has learned if all 16,384 sums \
+                 of 8 digits are right. Of some, a proof for any length is looked for, for a short \
+                 time: one that adds a chain of 1,000 carries wrongly has none. The three units are of \
+                 a network with round weights that is proved; no training found it."
+            }
+            Self::Memory => {
+                "Both kinds have 16 units and the lab's training. An Elman network gets its hidden \
+                 state back at the next step, a Jordan network its output. Then each is asked for 64 \
+                 sums of each length in which one digit decides about another, so many steps later."
+            }
+            Self::Bptt => {
+                "The lab's training with 16 units, but the gradient of each output goes back no more \
+                 than k steps, its own among them. Every 500 examples all 16,384 sums are tried, until \
+                 all are right, or for 20,000 examples."
+            }
+            Self::Rates => {
+                "The lab's recipe, without biases, at nine learning rates and seven sizes. A network \
+                 has learned if all 16,384 sums of 8 digits are right after 10,000 examples."
+            }
+            Self::Chains => {
+                "The lab's networks, 16 units without biases, after the lab's 10,000 examples and \
+                 after 100,000. Each is asked for 32 sums of each length in which a carry, or none, \
+                 goes on for so many steps. Of some, a proof for any length is looked for."
+            }
+            Self::Hogwild => {
+                "The lab's network and recipe by four strategies: one worker, and two workers in \
+                 three ways. Where two gradients or two networks are averaged, the rate is doubled, so \
+                 that an example counts as much. The loss is that of 256 examples that nobody trains \
+                 on, every 250 examples. Hogwild! with two workers is never the same twice: its \
+                 numbers, alone in this report, change from run to run."
+            }
+            Self::States => {
+                "On the left, a network of 16 units by the lab's recipe; on the right, one of 8 units \
+                 with biases that was trained for a proof. All 4,096 histories of six pairs of digits \
+                 are run, and each final state is drawn along the two axes on which states differ \
+                 most. The sentence counts networks in which every state lies nearer to the middle of \
+                 its own family."
+            }
+        }
+    }
+
     /// How many networks it trains: as often the watch is told that one is done.
     pub fn networks(self, settings: &Settings) -> usize {
         match self {

@@ -231,7 +231,7 @@ mod tests {
                 dh = (0..hidden).map(|i| (0..hidden).map(|j| dz[j] * w_rec[i][j]).sum()).collect();
             }
         }
-        let stride = parameters.config().stride();
+        let stride = ROW;
         rows.iter_mut().for_each(|row| row.resize(stride, 0.0));
         rows.concat()
     }

@@ -2,6 +2,7 @@
 //! how many learn, how many of these are proved right, and what the three units of the smallest
 //! proved network without biases do.
 
+use crate::biased::Biased;
 use crate::proof::proof;
 use crate::recipe::{Recipe, adds_all, trained};
 use crate::settings::{Settings, Watch};
@@ -9,7 +10,7 @@ use crate::share::Share;
 use crate::trials::{by_kind, each};
 use model::{Network, Parameters, weights};
 use serde::Serialize;
-use train::config::NetworkConfig;
+use train::config::{NetworkConfig, RunConfig};
 
 /// H
 pub const SIZES: [usize; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16];
@@ -72,8 +73,11 @@ fn kinds() -> Vec<Kind> {
 
 /// Seeds of each kind, and how many of them are examined for a proof.
 fn seeds(settings: &Settings) -> (usize, usize) {
-    (settings.count(200, 12), settings.count(10, 1))
+    (settings.count(200, 10), settings.count(6, 1))
 }
+
+/// Sizes whose networks by the tuned recipe are examined.
+const EXAMINED: [usize; 7] = [1, 2, 3, 4, 6, 8, 16];
 
 /// How many networks the study trains.
 pub(crate) fn networks(settings: &Settings) -> usize {
@@ -88,9 +92,17 @@ pub fn units(settings: &Settings, watch: Watch<'_>) -> Units {
         let seed = number / kinds.len();
         let network = NetworkConfig { bias, ..NetworkConfig::lab(hidden) };
         let config = recipe.config(network, settings.seed_of(seed as u64));
-        let learned = trained(&config).filter(|network| adds_all(config.task, network));
-        let proved = (seed < examined)
-            .then(|| learned.as_ref().is_some_and(|network| proof(network).is_some()));
+        let network = if bias {
+            let RunConfig { task, network, optimizer, strategy, run } = config;
+            let task = Biased { addition: task };
+            trained(&RunConfig { task, network, optimizer, strategy, run })
+        } else {
+            trained(&config)
+        };
+        let learned = network.filter(|network| adds_all(config.task, network));
+        let is_examined = seed < examined && recipe == Recipe::Tuned && EXAMINED.contains(&hidden);
+        let proved =
+            is_examined.then(|| learned.as_ref().is_some_and(|network| proof(network).is_some()));
         (learned.is_some(), proved)
     });
     let cells = kinds.iter().zip(by_kind(kinds.len(), results)).map(|(kind, results)| {
@@ -118,13 +130,18 @@ impl Units {
             ),
             None => format!("no size {} biases learns", if bias { "with" } else { "without" }),
         };
-        let largest = |recipe| of(false, recipe).last().map_or(String::new(), |cell| {
-            format!("{} by {}", cell.learned, recipe.name())
-        });
+        let largest = |recipe| {
+            of(false, recipe)
+                .last()
+                .map_or(String::new(), |cell| format!("{} by {}", cell.learned, recipe.name()))
+        };
         format!(
             "By the tuned recipe {}, and {}; of {} units without biases learn {} and {}; three \
              without biases suffice, as a proof shows, but no training here finds them.",
-            learns(true), learns(false), SIZES[SIZES.len() - 1], largest(Recipe::Lab),
+            learns(true),
+            learns(false),
+            SIZES[SIZES.len() - 1],
+            largest(Recipe::Lab),
             largest(Recipe::Tuned)
         )
     }
@@ -152,10 +169,12 @@ fn three() -> Vec<Unit> {
     let mut network = Network::new(config);
     for history in 0..4_usize.pow(STEPS as u32) {
         let pairs: Vec<usize> = (0..STEPS).map(|t| history >> (2 * t) & 3).collect();
-        let x: Vec<f32> = pairs.iter().flat_map(|pair| [pair >> 1, pair & 1]).map(|d| d as f32).collect();
+        let x: Vec<f32> =
+            pairs.iter().flat_map(|pair| [pair >> 1, pair & 1]).map(|d| d as f32).collect();
         network.forward(&parameters, &x, STEPS, 1);
         let sums = pairs.iter().map(|pair| (pair >> 1) + (pair & 1));
-        let carry = sums.clone().take(STEPS - 1).fold(0, |carry, sum| usize::from(sum + carry >= 2));
+        let carry =
+            sums.clone().take(STEPS - 1).fold(0, |carry, sum| usize::from(sum + carry >= 2));
         let sum = sums.last().expect("four pairs");
         for (values, &h) in values.iter_mut().zip(network.hidden(STEPS - 1, 0)) {
             let [low, high] = &mut values[carry][sum];
@@ -163,5 +182,7 @@ fn three() -> Vec<Unit> {
         }
     }
     let units = UNITS.into_iter().zip(values);
-    units.map(|([name, formula, purpose], values)| Unit { name, formula, purpose, values }).collect()
+    units
+        .map(|([name, formula, purpose], values)| Unit { name, formula, purpose, values })
+        .collect()
 }

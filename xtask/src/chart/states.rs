@@ -45,6 +45,8 @@ mod tests {
     #[test]
     fn states_are_dots_and_sets_are_boxes_in_the_colour_of_their_carry() {
         let picture = Picture {
+            axes: [vec![1.0, 0.0], vec![0.0, 1.0]],
+            histories: [vec!["start".to_owned()], Vec::new()],
             states: [vec![[0.0, 0.0], [0.1, 0.2]], vec![[1.0, 1.0]]],
             pieces: [vec![[[-0.1, -0.1], [0.2, 0.3]]], Vec::new()],
         };

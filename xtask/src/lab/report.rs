@@ -1,0 +1,105 @@
+//! The lab's report as HTML: a section a study, with its question, what came out, the pictures, how
+//! it was made, the numbers, and the command that makes it alone.
+//!
+//! Every text goes through `page::escape`; the pictures are SVG of `chart`.
+
+use super::pictures::Picture;
+use super::tables::{Table, tables};
+use crate::output::thousands;
+use lab::{Findings, Settings};
+use page::escape;
+use std::fmt::Write as _;
+
+/// A study as it is told.
+pub struct Told {
+    pub findings: Findings,
+    /// Networks that are done, and all that were asked for.
+    pub networks: (usize, usize),
+    /// What makes it alone.
+    pub command: String,
+    pub pictures: Vec<Picture>,
+}
+
+/// All sections. `missing` are the questions that were not come to.
+pub fn report(settings: &Settings, told: &[Told], missing: &[&str]) -> String {
+    let mut html = String::new();
+    let done: usize = told.iter().map(|told| told.networks.0).sum();
+    let mut say = |text: &str| html.push_str(text);
+    say("<section id=\"lab\">\n<h2>The lab's questions</h2>\n");
+    say(&format!(
+        "<p class=\"lead\">Each question is answered by networks that were trained for it: {} in \
+         all, from seed {}. A share is n of N, with the interval that holds the true share 95 times \
+         in 100 (Wilson's).{}</p>\n",
+        thousands(done as u64),
+        settings.seed,
+        if settings.quick {
+            " This is a quick report, from few networks: the intervals are wide."
+        } else {
+            ""
+        }
+    ));
+    if !missing.is_empty() {
+        let missing = missing.iter().map(|question| escape(question)).collect::<Vec<_>>().join(" ");
+        say(&format!("<p class=\"note\">Stopped early; not come to: {missing}</p>\n"));
+    }
+    say("<ol>\n");
+    for Told { findings, .. } in told {
+        let study = findings.study();
+        let question = escape(study.question());
+        say(&format!("<li><a href=\"#study-{}\">{question}</a></li>\n", study.name()));
+    }
+    say("</ol>\n</section>\n");
+    for told in told {
+        section(&mut html, told);
+    }
+    html
+}
+
+fn section(html: &mut String, told: &Told) {
+    let study = told.findings.study();
+    let (done, asked) = told.networks;
+    write!(
+        html,
+        "<section id=\"study-{}\">\n<h2>{}</h2>\n<p class=\"lead\">{}</p>\n",
+        study.name(),
+        escape(study.question()),
+        escape(&told.findings.sentence())
+    )
+    .expect("a string takes all");
+    if done < asked {
+        let (done, asked) = (thousands(done as u64), thousands(asked as u64));
+        *html += &format!(
+            "<p class=\"note\">Stopped early: {done} of {asked} networks. What is said is of \
+             these.</p>\n"
+        );
+    }
+    for Picture { svg, caption, .. } in &told.pictures {
+        *html += &format!(
+            "<figure class=\"scroll\">\n{svg}\n<figcaption class=\"note\">{}</figcaption>\n</figure>\n",
+            escape(caption)
+        );
+    }
+    *html += &format!("<p>{}</p>\n", escape(study.method()));
+    *html += "<details>\n<summary>The numbers</summary>\n";
+    tables(&told.findings).iter().for_each(|one| table(html, one));
+    *html += &format!(
+        "</details>\n<p class=\"note\">{} networks. This study alone: <code>{}</code></p>\n</section>\n",
+        thousands(done as u64),
+        escape(&told.command)
+    );
+}
+
+fn table(html: &mut String, table: &Table) {
+    let cells = |tag: &str, cells: &[String]| -> String {
+        cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect()
+    };
+    *html += &format!(
+        "<div class=\"scroll\"><table>\n<caption>{}</caption>\n<thead><tr>{}</tr></thead>\n<tbody>\n",
+        escape(table.caption),
+        cells("th", &table.head)
+    );
+    for row in &table.rows {
+        *html += &format!("<tr>{}</tr>\n", cells("td", row));
+    }
+    *html += "</tbody>\n</table></div>\n";
+}
