@@ -174,6 +174,7 @@
     const app = {
       data,
       network: null,
+      trained: null,
       name: "",
       training: data.training,
       sum: { a: 0n, b: 0n, steps: [] },

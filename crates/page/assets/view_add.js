@@ -43,9 +43,9 @@
 
   /** The sum on paper: a column for each step, the lowest on the right. */
   function paper(app) {
-    const columns = dom("div.columns");
+    const columns = dom("div.columns", { role: "img", tabindex: 0 }); // long sums scroll
     const labels = ["carry", "a", "b", "sum"].map((name) => dom("span", name));
-    const element = dom("div.paper", { role: "img" }, dom("div.labels", labels), columns);
+    const element = dom("div.paper", dom("div.labels", { "aria-hidden": "true" }, labels), columns);
     const column = ({ a, b, carryIn, digit, truth }) =>
       dom(
         digit === truth ? "div.column" : "div.column.off",
@@ -62,7 +62,7 @@
       });
       const [a, b, said] = [sum.a, sum.b, carry.adder.spell(sum.steps, "digit", step)].map((n) => n.toString(2));
       const so = `after ${step} of ${sum.steps.length} columns the network's sum is ${said}`;
-      element.setAttribute("aria-label", `On paper, in binary: ${a} plus ${b}; ${so}`);
+      columns.setAttribute("aria-label", `On paper, in binary: ${a} plus ${b}; ${so}`);
       carry.follow(columns, columns.children[Math.max(0, step - 1)]);
     };
     return { element, build, update };

@@ -1,13 +1,13 @@
 // What a certificate proves of the trained network, as a picture: its states in two axes, the sets
 // that hold them all, and the state of the sum that one adds, as it goes from set to set.
 (() => {
-  const SIZE = { width: 720, height: 460, margin: 24 };
+  const MARGIN = 26;
 
   const project = ([first, second], state) =>
     [first, second].map((axis) => axis.reduce((sum, a, unit) => sum + a * state[unit], 0));
 
-  /** From places along the axes to the picture: wide enough for all of them. */
-  function scales(proof, trail) {
+  /** From places along the axes to a picture of such sizes, in which all of them are. */
+  function scales(proof, trail, sizes) {
     const points = [
       ...proof.states.flat(),
       ...proof.sets.flatMap(({ low, high }) => [low, high]),
@@ -18,11 +18,10 @@
       const low = values.reduce((a, b) => Math.min(a, b), Infinity);
       const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
       const span = high - low || 1;
-      const size = n === 0 ? SIZE.width : SIZE.height;
-      const room = size - 2 * SIZE.margin;
+      const room = sizes[n] - 2 * MARGIN;
       return (value) => {
-        const place = SIZE.margin + ((value - low) / span) * room;
-        return n === 0 ? place : size - place;
+        const place = MARGIN + ((value - low) / span) * room;
+        return n === 0 ? place : sizes[n] - place;
       };
     });
   }
@@ -42,6 +41,7 @@
    * pairs of digits, the shortest history that the certificate has.
    */
   function historyOf(steps, taken, known) {
+    if (taken === 0 && known.has("start")) return "start";
     const pairs = steps.slice(0, taken).map(({ a, b }) => `${a}${b}`);
     for (let length = 0; length <= taken; length++) {
       const from = taken - length;
@@ -68,12 +68,7 @@
     const statement = carry.dom("p", { class: "lead", "data-test": "statement" });
     const where = carry.dom("p", { class: "moment", "data-test": "place" });
     const label = "The states of the network in two axes, with the sets that hold all of them";
-    const figure = carry.svg("svg", {
-      class: "figure proved",
-      viewBox: `0 0 ${SIZE.width} ${SIZE.height}`,
-      role: "img",
-      "aria-label": label,
-    });
+    const figure = carry.dom("div");
     const player = carry.player({
       label: "Steps of the sum",
       max: () => app.sum.steps.length,
@@ -93,9 +88,10 @@
     let rects = [];
     let places = [];
 
-    function draw() {
+    const redraw = carry.fit(figure, (width) => {
+      const height = Math.min(460, width * 0.75);
       places = isTrained() ? trail() : [];
-      const [x, y] = scales(proof, places);
+      const [x, y] = scales(proof, places, [width, height]);
       const at = ([first, second]) => [x(first), y(second)];
       rects = proof.sets.map((set) => {
         const [left, bottom] = at(set.low);
@@ -104,8 +100,8 @@
           class: `set carry-${set.carry}`,
           x: left,
           y: top,
-          width: Math.max(right - left, 1),
-          height: Math.max(bottom - top, 1),
+          width: Math.max(right - left, 2),
+          height: Math.max(bottom - top, 2),
         });
         return { set, element };
       });
@@ -113,15 +109,17 @@
         all.map((state) => mark(at(state), n === 1, 3, { class: `state carry-${n}` })),
       );
       places = places.map(at);
-      figure.replaceChildren(
-        carry.svg("rect", { class: "back", width: SIZE.width, height: SIZE.height, rx: 8 }),
-        ...rects.map(({ element }) => element),
-        ...states,
+      move();
+      return carry.svg(
+        "svg",
+        { class: "figure proved", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
+        states,
+        rects.map(({ element }) => element),
         moving,
-        carry.svg("text", { x: SIZE.width - 8, y: SIZE.height - 7, "text-anchor": "end" }, "first axis →"),
-        carry.svg("text", { x: 8, y: 16 }, "↑ second axis"),
+        carry.svg("text", { x: width - 4, y: height - 5, "text-anchor": "end" }, "first axis →"),
+        carry.svg("text", { x: 4, y: 12 }, "↑ second axis"),
       );
-    }
+    });
 
     function move() {
       const { steps } = app.sum;
@@ -144,18 +142,24 @@
       const way = places.slice(0, taken + 1);
       moving.replaceChildren(
         carry.svg("polyline", { points: way.map((place) => place.join(",")).join(" ") }),
-        mark(way[way.length - 1], isCarry, 8, { class: "now" }),
+        mark(way[way.length - 1], isCarry, 9, { class: "now" }),
       );
       const state = last
         ? `After ${taken} of ${steps.length} pairs of digits the carry is ${Number(isCarry)}. `
         : "At the start all units are 0, and there is no carry. ";
-      const set = history
-        ? `The state is in the set of all states ${words(history)}: it is outlined.`
-        : "The set that holds the state is not among those on this page.";
-      where.textContent = state + set;
+      where.textContent = state + setOf(history);
+    }
+
+    /** Where the state is. A proof that takes several steps at once need not say so at each. */
+    function setOf(history) {
+      if (!history && proof.omitted) return "The set that holds the state is not among those on this page.";
+      if (!history) return "The state is between two sets.";
+      const set = `the set of all states ${words(history)}`;
+      return proof.steps > 1 ? `Outlined: ${set}.` : `The state is in ${set}: it is outlined.`;
     }
 
     const sets = carry.thousands(proof.sets.length);
+    const many = proof.steps > 1 ? `, within ${proof.steps} steps` : "";
     const omitted = proof.omitted
       ? ` ${carry.thousands(proof.omitted)} more of them are left out of the page.`
       : "";
@@ -177,10 +181,10 @@
       carry.dom(
         "p",
         null,
-        `Every state that any sum can lead to lies in one of these ${sets} sets, and from each of ` +
-          "them every pair of digits leads into one of them again, with the right digit said on the " +
-          "way. Before the output's sigmoid the sum is never nearer to 0, where a digit would turn, " +
-          `than ${carry.small(proof.margin)}.${omitted}`,
+        `The proof has ${sets} sets of states. The first state lies in one, and from each of them any ` +
+          `pairs of digits lead into one of them again${many}, with the right digits said on the ` +
+          "way: so it goes on for ever. Before the output's sigmoid the sum is never nearer to 0, " +
+          `where a digit would turn, than ${carry.small(proof.margin)}.${omitted}`,
       ),
       carry.dom(
         "div",
@@ -205,18 +209,15 @@
       ),
     );
     app.on("network", player.pause);
-    app.on("sum", () => {
-      draw();
-      move();
-    });
+    app.on("sum", redraw);
     app.on("step", move);
-    draw();
-    move();
+    redraw();
   }
 
   carry.view({
     id: "proved",
     title: "Proved for numbers of any length",
+    short: "Proved",
     applies: ({ task, proof }) => task === "addition" && Boolean(proof),
     mount,
   });

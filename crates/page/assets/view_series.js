@@ -1,7 +1,7 @@
 // A network on a table: its forecasts over the test rows, by the row at which they begin, beside what
 // came; or which class it took for which.
 (() => {
-  const SIZE = { width: 720, height: 320, left: 64, right: 16, top: 16, bottom: 40 };
+  const [LEFT, RIGHT, TOP, BOTTOM] = [52, 10, 8, 40];
 
   /** About five round numbers between two values, as texts with equally many digits. */
   function ticks(low, high) {
@@ -33,23 +33,24 @@
       .join("");
   }
 
-  function chart(figure, { before, truth, forecast }, target) {
+  function chart(width, label, { before, truth, forecast }) {
+    const height = Math.min(340, width * 0.75);
     const values = [...before, ...truth, ...forecast].filter((value) => value != null);
     let low = Math.min(...values);
     let high = Math.max(...values);
     const pad = (high - low) * 0.06 || 1;
     [low, high] = [low - pad, high + pad];
     const count = before.length + truth.length;
-    const room = [SIZE.width - SIZE.left - SIZE.right, SIZE.height - SIZE.top - SIZE.bottom];
-    const x = (n) => SIZE.left + (n / Math.max(count - 1, 1)) * room[0];
-    const y = (value) => SIZE.top + ((high - value) / (high - low)) * room[1];
+    const room = [width - LEFT - RIGHT, height - TOP - BOTTOM];
+    const x = (n) => LEFT + (n / Math.max(count - 1, 1)) * room[0];
+    const y = (value) => TOP + ((high - value) / (high - low)) * room[1];
     const origin = x(before.length - 0.5);
-    const bottom = SIZE.height - SIZE.bottom;
+    const bottom = height - BOTTOM;
     const lines = ticks(low, high).map(([value, name]) => [
-      carry.svg("line", { class: "rule", x1: SIZE.left, x2: SIZE.width - SIZE.right, y1: y(value), y2: y(value) }),
-      carry.svg("text", { x: SIZE.left - 8, y: y(value) + 4, "text-anchor": "end" }, name),
+      carry.svg("line", { class: "rule", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }),
+      carry.svg("text", { x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, name),
     ]);
-    const every = Math.max(1, Math.ceil(count / 8));
+    const every = Math.max(1, Math.ceil((count * 60) / room[0]));
     const rows = [];
     for (let n = 0; n < count; n++) {
       const row = n - before.length;
@@ -58,16 +59,17 @@
         rows.push(carry.svg("text", { x: x(n), y: bottom + 16, "text-anchor": "middle" }, row === 0 ? "0" : name));
       }
     }
-    figure.replaceChildren(
-      carry.svg("rect", { class: "band", x: origin, y: SIZE.top, width: SIZE.width - SIZE.right - origin, height: room[1] }),
+    return carry.svg(
+      "svg",
+      { class: "figure series", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
+      carry.svg("rect", { class: "band", x: origin, y: TOP, width: width - RIGHT - origin, height: room[1] }),
       ...lines.flat(),
       ...rows,
-      carry.svg("line", { class: "cursor", x1: origin, x2: origin, y1: SIZE.top, y2: bottom }),
+      carry.svg("line", { class: "cursor", x1: origin, x2: origin, y1: TOP, y2: bottom }),
       carry.svg("path", { class: "came", d: path([...before, ...truth], x, y) }),
       carry.svg("path", { class: "said", d: path(forecast, (n) => x(before.length + n), y) }),
       ...forecast.map((value, n) => carry.svg("circle", { class: "said-dot", cx: x(before.length + n), cy: y(value), r: 2.5 })),
-      carry.svg("text", { x: SIZE.left, y: 11 }, `${target}, in the units of the file`),
-      carry.svg("text", { x: SIZE.width - SIZE.right, y: SIZE.height - 6, "text-anchor": "end" }, "rows from the first that is forecast"),
+      carry.svg("text", { x: width - RIGHT, y: height - 6, "text-anchor": "end" }, "rows from the first that is forecast"),
     );
   }
 
@@ -106,12 +108,14 @@
     const { origins, targets, horizon } = series;
     let place = 0;
     let target = 0;
-    const figure = carry.svg("svg", {
-      class: "figure series",
-      viewBox: `0 0 ${SIZE.width} ${SIZE.height}`,
-      role: "img",
+    const figure = carry.dom("div");
+    const redraw = carry.fit(figure, (width) => {
+      const label = `${targets[target]} before and after ${nameOf(origins[place])}: what came, and the forecast`;
+      return chart(width, label, part());
     });
+    const column = carry.dom("p", { class: "note" });
     const caption = carry.dom("p", { class: "moment", "data-test": "series-caption" });
+    const nameOf = ({ row, time }) => (time ? `${time} (row ${carry.thousands(row)})` : `row ${carry.thousands(row)}`);
     const player = carry.player({
       label: "Where the forecast begins",
       max: () => origins.length - 1,
@@ -124,7 +128,6 @@
       text: () => nameOf(origins[place]),
       tests: { play: "series-play", back: "series-back", step: "series-step", range: "origin" },
     });
-    const nameOf = ({ row, time }) => (time ? `${time} (row ${carry.thousands(row)})` : `row ${carry.thousands(row)}`);
     const choice =
       targets.length > 1 &&
       carry.dom(
@@ -144,19 +147,19 @@
         ),
       );
 
+    /** What there is of the chosen column, from the chosen origin. */
+    function part() {
+      const { before, truth, forecast } = origins[place];
+      return { before: before[target], truth: truth[target], forecast: forecast[target] };
+    }
+
     function update() {
-      const origin = origins[place];
-      const part = {
-        before: origin.before[target],
-        truth: origin.truth[target],
-        forecast: origin.forecast[target],
-      };
-      chart(figure, part, targets[target]);
-      const { mae, rmse } = errors(part);
+      column.textContent = `${targets[target]}, in the units of the file`;
+      const { mae, rmse } = errors(part());
       caption.textContent =
-        `${horizon} rows from ${nameOf(origin)}: the forecast is off by ${told(mae)} in the mean ` +
+        `${horizon} rows from ${nameOf(origins[place])}: the forecast is off by ${told(mae)} in the mean ` +
         `(root mean squared: ${told(rmse)}).`;
-      figure.setAttribute("aria-label", `${targets[target]} before and after ${nameOf(origin)}: what came, and the forecast. ${caption.textContent}`);
+      redraw();
       player.update();
     }
 
@@ -187,7 +190,8 @@
         "div",
         { class: "panel" },
         choice,
-        carry.dom("div", { class: "scroll wide", tabindex: "0", role: "region", "aria-label": "Forecast and truth" }, figure),
+        column,
+        figure,
         carry.dom("ul", { class: "proved-key" }, key("came", "what came"), key("said", "what the network said")),
         caption,
         player.element,
@@ -251,6 +255,7 @@
   carry.view({
     id: "series",
     title: "What it says of rows it never saw",
+    short: "Forecasts",
     applies: ({ task, series }) => task === "series" && Boolean(series),
     mount: (root, app) => (app.data.series.horizon > 0 ? mountForecasts : mountClasses)(root, app),
   });

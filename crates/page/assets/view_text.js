@@ -250,6 +250,7 @@
   carry.view({
     id: "text",
     title: "What it reads, unit by unit",
+    short: "Text",
     applies: ({ task, text }) => task === "text" && Boolean(text),
     mount,
   });

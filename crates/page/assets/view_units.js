@@ -142,7 +142,7 @@
   }
 
   function mount(root, app) {
-    let [unit, gate] = [app.units[0].unit, 0];
+    let [unit, gate, count] = [app.units[0].unit, 0, app.units.length];
     const list = dom("div.scroll.units");
     const note = dom("p.note");
     const detail = dom("div.panel.detail", { "data-test": "unit" });
@@ -179,7 +179,8 @@
     }
     function refresh() {
       const { units, sum, network } = app;
-      if (unit >= units.length) unit = units[0].unit;
+      if (count !== units.length) unit = units[0].unit; // of another network
+      count = units.length;
       const focused = list.contains(document.activeElement) && document.activeElement.dataset.unit;
       const truth = strip(sum.steps, ({ carry: carried }) => dom(`span.cell.bit.is-${carried}`, carried));
       list.replaceChildren(

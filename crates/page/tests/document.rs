@@ -49,6 +49,7 @@ fn data(text: &str) -> Data {
             states: [vec![[0.0, 0.0]], Vec::new()],
             sets: vec![Set { carry: 0, history: text.to_owned(), low: [0.0; 2], high: [1.0; 2] }],
             omitted: 0,
+            steps: 1,
             margin: 1.0,
         }),
         text: Some(TextData {

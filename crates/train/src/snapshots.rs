@@ -18,7 +18,8 @@ use crate::config::{RunConfig, Strategy};
 use crate::task::Task;
 use model::{Config, Parameters, Tensor};
 use safetensors::tensor::{Metadata, TensorView};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensors, View};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 /// The most that can be asked.
@@ -123,23 +124,43 @@ impl Snapshots {
 
 /// The bytes of a safetensors file: see the module.
 pub fn to_bytes(asked: u32, snapshots: &[Snapshot]) -> Vec<u8> {
-    let mut tensors = Vec::new();
-    for Snapshot { examples, parameters } in snapshots {
+    let views = snapshots.iter().flat_map(|Snapshot { examples, parameters }| {
         let arena = parameters.arena();
-        for tensor in parameters.tensors() {
-            let bytes: Vec<u8> =
-                tensor.indices().flat_map(|index| arena[index].to_le_bytes()).collect();
-            tensors.push((format!("{examples}/{}", tensor.name()), tensor.shape(), bytes));
-        }
-    }
-    let views = tensors.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-        (name, view.expect("as many bytes as the shape asks for"))
+        let of_tensor = move |tensor: Tensor| {
+            let name = format!("{examples}/{}", tensor.name());
+            (name, Values { arena, shape: tensor.shape(), tensor })
+        };
+        parameters.tensors().into_iter().map(of_tensor)
     });
     let metadata = [("format", FORMAT.to_owned()), ("snapshots", asked.to_string())];
     let metadata: HashMap<_, _> =
         metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     safetensors::serialize(views, Some(metadata)).expect("named tensors make a file")
+}
+
+/// A tensor that becomes bytes when it is written: not all of them at once.
+struct Values<'a> {
+    arena: &'a [f32],
+    shape: Vec<usize>,
+    tensor: Tensor,
+}
+
+impl View for Values<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.tensor.indices().flat_map(|index| self.arena[index].to_le_bytes()).collect()
+    }
+
+    fn data_len(&self) -> usize {
+        self.tensor.rows() * self.tensor.columns() * size_of::<f32>()
+    }
 }
 
 /// The snapshots of a network of `config` in the safetensors file `bytes`, in the order of their
