@@ -53,6 +53,7 @@ export default function (world) {
           const sticksOut = await page.evaluate(
             () => document.documentElement.scrollWidth - document.documentElement.clientWidth);
           assert.ok(sticksOut <= 0, `the page is ${sticksOut} pixels wider than the screen`);
+          await page.waitForTimeout(500); // what is drawn when there is time
           const picture = join(SCREENS, `${name}-${scheme}-${width}.png`);
           await page.screenshot({ path: picture, fullPage: true });
         }, { scheme, width, scripts: [AXE] });

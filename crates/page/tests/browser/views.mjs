@@ -288,6 +288,17 @@ export default function (world) {
     });
   });
 
+  test("no page shows what only a program says, and none offers a network that there is not", async () => {
+    for (const name of ["lab", "biased", "proved", "gru", "text", "series"]) {
+      const { file } = world.page(name);
+      await world.open(file, async (page) => {
+        const words = await page.evaluate(() => document.querySelector("main").innerText);
+        assert.doesNotMatch(words, /\b(false|undefined|null|NaN|Infinity)\b|\[object/, name);
+        assert.equal(await page.locator("[data-test=reset]").isVisible(), false, name);
+      });
+    }
+  });
+
   test("text and series: their pages have their own views, and none of those that add", async () => {
     for (const name of ["text", "series"]) {
       const { file } = world.page(name);
