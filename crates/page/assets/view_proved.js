@@ -208,7 +208,6 @@
           "differ most. Sets that overlap here may lie apart in the others.",
       ),
     );
-    app.on("network", player.pause);
     app.on("sum", redraw);
     app.on("step", move);
     redraw();

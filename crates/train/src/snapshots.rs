@@ -6,7 +6,7 @@
 //! they are the tensors of safetensors:
 //!
 //! ```text
-//! metadata               format = "carry snapshots 1", snapshots = N as it was asked
+//! metadata               format = "carry snapshots 1; asked N"
 //! 0/weight_ih_l0         F32, shaped as in model.safetensors: the parameters after 0 examples
 //! …
 //! 10000/head.weight      the last of a training of 10,000
@@ -25,7 +25,8 @@ use std::collections::{BTreeMap, HashMap};
 /// The most that can be asked.
 pub const MOST_SNAPSHOTS: u32 = 1_000;
 
-const FORMAT: &str = "carry snapshots 1";
+/// How the format begins; one entry of metadata, for the order of several is not the same twice.
+const FORMAT: &str = "carry snapshots 1;";
 
 /// The parameters at a moment of a training.
 #[derive(Clone, Debug)]
@@ -132,9 +133,7 @@ pub fn to_bytes(asked: u32, snapshots: &[Snapshot]) -> Vec<u8> {
         };
         parameters.tensors().into_iter().map(of_tensor)
     });
-    let metadata = [("format", FORMAT.to_owned()), ("snapshots", asked.to_string())];
-    let metadata: HashMap<_, _> =
-        metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let metadata = HashMap::from([("format".to_owned(), format!("{FORMAT} asked {asked}"))]);
     safetensors::serialize(views, Some(metadata)).expect("named tensors make a file")
 }
 
@@ -210,8 +209,10 @@ pub fn from_bytes(config: Config, bytes: &[u8]) -> Result<Vec<Snapshot>, String>
 fn check_format(metadata: &Metadata) -> Result<(), String> {
     let format = metadata.metadata().as_ref().and_then(|named| named.get("format"));
     match format {
-        Some(format) if format == FORMAT => Ok(()),
-        Some(other) => Err(format!("is of the format {other:?}; {FORMAT:?} is needed")),
+        Some(format) if format.starts_with(FORMAT) => Ok(()),
+        Some(other) => {
+            Err(format!("is of the format {other:?}; {FORMAT:?} is needed at its beginning"))
+        }
         None => Err(format!("names no format; {FORMAT:?} is needed")),
     }
 }
