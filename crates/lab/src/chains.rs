@@ -41,7 +41,7 @@ pub struct Training {
 
 /// Seeds of each training, and how many of them are examined for a proof.
 fn seeds(settings: &Settings) -> (usize, usize) {
-    (settings.count(200, 12), settings.count(16, 1))
+    (settings.count(200, 12), settings.count(12, 1))
 }
 
 /// How many networks the study trains.
@@ -86,7 +86,8 @@ impl LongChains {
         let six = LENGTHS.iter().position(|&length| length == 6).expect("one of the lengths");
         format!(
             "Trained on sums of 8 digits, {} networks remember a carry for 6 steps and {} for {} \
-             steps; after ten times the examples {}. Proved right at any length: {}, and {}.",
+             steps, after ten times the examples {}; of those examined are proved right at any length \
+             {}, and after ten times the examples {}.",
             lab.right[six],
             lab.right[last],
             train::text::thousands(LENGTHS[last] as u64),

@@ -147,11 +147,11 @@ fn quartiles(values: &[f64]) -> Option<[f64; 3]> {
 impl Strategies {
     /// What came out.
     pub fn sentence(&self) -> String {
-        let of = |strategy: &Outcomes| {
-            let [_, loss, _] = strategy.loss().unwrap_or([f64::NAN; 3]);
-            format!("{} {loss:.4} ({} learn)", strategy.strategy.name(), strategy.learned)
+        let of = |outcomes: &Outcomes| {
+            let [_, loss, _] = outcomes.loss()?;
+            Some(format!("{} {loss:.4} ({} learn)", outcomes.strategy.name(), outcomes.learned))
         };
-        let all: Vec<String> = self.strategies.iter().map(of).collect();
+        let all: Vec<String> = self.strategies.iter().filter_map(of).collect();
         format!("The median loss after 10,000 examples: {}.", all.join(", "))
     }
 }

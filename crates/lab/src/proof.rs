@@ -10,8 +10,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 /// The longest chains that are tried before a proof is looked for.
 const LENGTHS: [usize; 4] = [10, 30, 100, 1_000];
 
-/// What a search for a proof may do: a two-hundredth of what `cargo xtask certify` does.
-const BUDGET: u64 = 10_000;
+/// What a search for a proof may do: an eightieth of what `cargo xtask certify` does.
+const BUDGET: u64 = 25_000;
 
 /// A checked proof that the network adds numbers of any length; none if it does not, or if none
 /// was found.

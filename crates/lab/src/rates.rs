@@ -44,18 +44,21 @@ impl Rates {
     pub fn sentence(&self) -> String {
         let size = SIZES.iter().position(|&size| size == 16).expect("the lab's size");
         let row = &self.learned[size];
-        let at = |rate: usize| format!("{} at {}", row[rate], RATES[rate]);
         let lab = RATES.iter().position(|&rate| rate == 0.1).expect("the lab's rate");
         // the first of those with the largest share
         let best =
             (0..RATES.len()).rev().max_by(|&a, &b| row[a].value().total_cmp(&row[b].value()));
         let best = best.expect("there are rates");
+        let best = if best == lab {
+            "which is the best".to_owned()
+        } else {
+            format!("{} at {}, the best", row[best], RATES[best])
+        };
+        let last = RATES.len() - 1;
         format!(
-            "Of networks of 16 units learn {}, the lab's rate, {}, and {}: too slow a rate has not \
-             arrived after 10,000 examples, too fast a one jumps over it.",
-            at(lab),
-            if best == lab { "the best".to_owned() } else { format!("{}, the best", at(best)) },
-            at(RATES.len() - 1)
+            "Of networks of 16 units {} learn at the lab's rate of 0.1, {best}, and {} at {}: at too \
+             slow a rate 10,000 examples do not suffice, and too fast a one jumps over the goal.",
+            row[lab], row[last], RATES[last]
         )
     }
 }

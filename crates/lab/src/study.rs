@@ -138,8 +138,7 @@ impl Study {
                 "On the left, a network of 16 units by the lab's recipe; on the right, one of 8 units \
                  with biases that was trained for a proof. All 4,096 histories of six pairs of digits \
                  are run, and each final state is drawn along the two axes on which states differ \
-                 most. The sentence counts networks in which every state lies nearer to the middle of \
-                 its own family."
+                 most."
             }
         }
     }

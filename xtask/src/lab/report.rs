@@ -75,7 +75,8 @@ fn section(html: &mut String, told: &Told) {
     }
     for Picture { svg, caption, .. } in &told.pictures {
         *html += &format!(
-            "<figure class=\"scroll\">\n{svg}\n<figcaption class=\"note\">{}</figcaption>\n</figure>\n",
+            "<figure>\n<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Picture\">\n\
+             <div style=\"min-width: 44rem\">\n{svg}\n</div>\n</div>\n<figcaption>{}</figcaption>\n</figure>\n",
             escape(caption)
         );
     }
@@ -90,16 +91,19 @@ fn section(html: &mut String, told: &Told) {
 }
 
 fn table(html: &mut String, table: &Table) {
-    let cells = |tag: &str, cells: &[String]| -> String {
-        cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect()
+    let cells = |cells: &[String]| -> String {
+        cells.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect()
     };
+    let heads: String =
+        table.head.iter().map(|cell| format!("<th scope=\"col\">{}</th>", escape(cell))).collect();
     *html += &format!(
-        "<div class=\"scroll\"><table>\n<caption>{}</caption>\n<thead><tr>{}</tr></thead>\n<tbody>\n",
+        "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Table\"><table>\n<caption>{}</caption>\n<thead><tr>{}</tr></thead>\n<tbody>\n",
         escape(table.caption),
-        cells("th", &table.head)
+        heads
     );
     for row in &table.rows {
-        *html += &format!("<tr>{}</tr>\n", cells("td", row));
+        let (name, values) = row.split_first().expect("a row has a name");
+        *html += &format!("<tr><th scope=\"row\">{}</th>{}</tr>\n", escape(name), cells(values));
     }
     *html += "</tbody>\n</table></div>\n";
 }
