@@ -138,7 +138,7 @@ export class World {
       await page.goto(address);
       await use(page);
       // What was begun may still fail.
-      await page.evaluate(() => new Promise((done) => setTimeout(done, 50))).catch(() => {});
+      await new Promise((done) => setTimeout(done, 50));
     } finally {
       await context.close();
     }
