@@ -52,7 +52,7 @@ fn a_report_has_its_page_its_pictures_and_its_numbers() {
     for study in numbers["studies"].as_array().unwrap() {
         assert_keys(study, &["study", "question", "command", "sentence", "networks", "findings"]);
         assert_eq!(study["networks"]["done"], study["networks"]["of"]);
-        let sentence = study["sentence"].as_str().unwrap().replace('>', "&gt;");
+        let sentence = study["sentence"].as_str().unwrap().replace('\'', "&#39;");
         assert!(report.contains(&sentence), "{sentence}");
     }
 }
@@ -129,15 +129,17 @@ fn what_was_found_is_said_when_the_disk_is_full() {
 fn a_report_that_is_stopped_is_of_what_is_done_and_says_so() {
     use crate::signals::{signal, wait_for};
     let folder = temporary();
-    // After a moment in which no study can end, and one in which some networks are done.
-    for (out, moment) in [("at-once", 0), ("later", 3_000)] {
-        let line = format!("lab --out {out} --json");
+    // At once, and after ever longer moments, until some networks are done.
+    let mut had_networks = false;
+    for moment in [0, 1, 2, 4, 8, 16, 32] {
+        let out = format!("after-{moment}");
+        let line = format!("lab memory rates --out {out} --json");
         let words: Vec<_> = line.split_whitespace().collect();
         let mut command = command(&folder, &words);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // The folder is made when signals are watched.
-        wait_for(|| folder.path().join(out).exists());
-        std::thread::sleep(Duration::from_millis(moment));
+        wait_for(|| folder.path().join(&out).exists());
+        std::thread::sleep(Duration::from_secs(moment));
         signal(&child, "-INT");
         let output = child.wait_with_output().unwrap();
         let [stdout, stderr] =
@@ -146,14 +148,15 @@ fn a_report_that_is_stopped_is_of_what_is_done_and_says_so() {
         assert!(stderr.contains("stopped after ") && stderr.contains("networks"), "{stderr}");
         let json = json_line(&stdout);
         assert_eq!(json["stopped"], true);
-        let page = fs::read_to_string(folder.path().join(out).join("index.html")).unwrap();
+        let page = fs::read_to_string(folder.path().join(&out).join("index.html")).unwrap();
         assert!(page.contains("Stopped early"), "{out}");
-        let numbers = fs::read(folder.path().join(out).join("numbers.json")).unwrap();
+        let numbers = fs::read(folder.path().join(&out).join("numbers.json")).unwrap();
         let numbers: Value = serde_json::from_slice(&numbers).unwrap();
         assert_eq!(numbers["stopped"], true);
-        assert!(numbers["studies"].as_array().unwrap().len() < 8);
-        if out == "later" {
-            assert!(!json["studies"].as_array().unwrap().is_empty(), "{json}");
+        had_networks |= !json["studies"].as_array().unwrap().is_empty();
+        if had_networks {
+            return;
         }
     }
+    assert!(had_networks, "a report of some networks has to be seen");
 }
