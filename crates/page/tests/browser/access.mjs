@@ -56,6 +56,7 @@ export default function (world) {
           await page.waitForTimeout(500); // what is drawn when there is time
           const picture = join(SCREENS, `${name}-${scheme}-${width}.png`);
           await page.screenshot({ path: picture, fullPage: true });
+          await page.setViewportSize({ width, height: 1180 }); // the first view, whole
           await page.screenshot({ path: picture.replace(".png", "-top.png") });
         }, { scheme, width, scripts: [AXE] });
       });
