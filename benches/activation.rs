@@ -10,10 +10,12 @@
 //! exp, sigmoid and tanh are out of place unless the name says `in_place`; the values
 //! are spread over [−8, 8].
 
+mod build_check;
+
 use std::hint::black_box;
 
+use criterion::criterion_group;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
-use criterion::{criterion_group, criterion_main};
 use kernels::buffer::Buffer;
 use kernels::lanes::{LANES, Lanes};
 use kernels::{activation, reference, vector};
@@ -311,4 +313,9 @@ fn vectors(group: &mut BenchmarkGroup<WallTime>) {
 }
 
 criterion_group!(benches, activations);
-criterion_main!(benches);
+
+fn main() {
+    build_check::refuse_slow_build();
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

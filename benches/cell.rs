@@ -6,13 +6,14 @@
 //! of the steps is reading `W_rec` from the cache where it fits: it is read once a step
 //! forward and once backward. What is timed is compared with the f64 reference first.
 
+mod build_check;
 mod uniform;
 
 use std::hint::black_box;
 use std::mem::swap;
 use std::time::{Duration, Instant};
 
-use criterion::{Bencher, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Bencher, BenchmarkId, Criterion, Throughput, criterion_group};
 use kernels::buffer::Buffer;
 use kernels::cell::elman::{self, Nonlinearity};
 use kernels::cell::{CellWeights, Direction, GROUP, Walk, column, gru, lstm};
@@ -345,4 +346,9 @@ fn stream(criterion: &mut Criterion) {
 }
 
 criterion_group!(benches, gates, steps, stream);
-criterion_main!(benches);
+
+fn main() {
+    build_check::refuse_slow_build();
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

@@ -16,6 +16,8 @@
 //! What this is not: a comparison of strategies, which differ in the examples that they need as
 //! well. That is `cargo xtask bench hogwild`, by `train::time_to_target`.
 
+mod build_check;
+
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -369,6 +371,7 @@ impl Fitted {
 }
 
 fn main() {
+    build_check::refuse_slow_build();
     check_cost_model();
     check_push();
     let cores = thread::available_parallelism().map_or(1, usize::from);

@@ -13,6 +13,7 @@
 //!
 //! What this is not: a comparison with other programs, which `peers/` holds.
 
+mod build_check;
 mod check;
 mod floor;
 
@@ -20,7 +21,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use check::{assert_close, widened};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use model::reference::Reference;
 use model::{Network, Parameters};
 use train::batch::{Batch, Inputs, Targets};
@@ -166,4 +167,9 @@ criterion_group! {
         .measurement_time(Duration::from_millis(1200));
     targets = lab
 }
-criterion_main!(benches);
+
+fn main() {
+    build_check::refuse_slow_build();
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

@@ -21,6 +21,7 @@
 //!
 //! What this is not: a comparison with other programs, which `peers/` holds.
 
+mod build_check;
 mod check;
 mod roofline;
 mod sum_of_squares;
@@ -29,8 +30,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use check::{assert_close, widened};
+use criterion::criterion_group;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
-use criterion::{criterion_group, criterion_main};
 use model::reference::Reference;
 use model::{
     Architecture, Cell, Config, Network, Nonlinearity, Parameters, Sequences, Stream, flops,
@@ -305,4 +306,9 @@ criterion_group! {
         .measurement_time(Duration::from_millis(1000));
     targets = models
 }
-criterion_main!(benches);
+
+fn main() {
+    build_check::refuse_slow_build();
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

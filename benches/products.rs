@@ -6,14 +6,13 @@
 //! with the f64 reference before it is timed. Products on one thread, beside rivals, are in
 //! `matmul.rs`.
 
+mod build_check;
 mod check;
 mod uniform;
 
 use check::{assert_close, widened};
 use criterion::measurement::WallTime;
-use criterion::{
-    BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
-};
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group};
 use kernels::buffer::Buffer;
 use kernels::matmul::{Epilogue, gemm_parallel, matrix_vector, rank_one, vector_matrix};
 use kernels::matrix::{MatMut, MatRef};
@@ -77,4 +76,9 @@ fn time(
 }
 
 criterion_group!(benches, products);
-criterion_main!(benches);
+
+fn main() {
+    build_check::refuse_slow_build();
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

@@ -70,6 +70,9 @@ fn start() -> ExitCode {
         Ok(cli) => cli,
         Err(answer) => return show(&printable(answer)),
     };
+    if let Some(advice) = kernels::cpu::advice() {
+        output::warn(format!("note: {advice}"));
+    }
     let result = match cli.command {
         Command::Train(args) => train::run(*args),
         Command::Add(args) => add::run(args),

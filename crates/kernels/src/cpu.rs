@@ -80,6 +80,40 @@ pub fn build_features() -> Vec<&'static str> {
     BUILT_WITH.iter().filter(|feature| feature.built).map(|feature| feature.name).collect()
 }
 
+/// The features that set the width and the arithmetic of [`crate::lanes`].
+const OF_LANES: [&str; 4] = ["avx", "fma", "avx2", "avx512f"];
+
+/// Of the features that set the width and the arithmetic of vectors, those that this CPU has and
+/// the build does not use; none when all is well.
+pub fn unused_features() -> Vec<&'static str> {
+    unused(&BUILT_WITH, detected).collect()
+}
+
+/// What to do about [`unused_features`], in a sentence; none where there is nothing to do. Cargo
+/// reads the flags of this repository only for builds in it, so that a program elsewhere which
+/// depends on this crate may compute with emulated vectors and not know.
+pub fn advice() -> Option<String> {
+    advice_on(&unused_features())
+}
+
+fn advice_on(unused: &[&str]) -> Option<String> {
+    (!unused.is_empty()).then(|| {
+        format!(
+            "this CPU has {}, which this build does not use, so it is slower than it need be; \
+             build it with RUSTFLAGS=\"-C target-cpu=native\"",
+            unused.join(", ")
+        )
+    })
+}
+
+fn unused(
+    features: &[Feature],
+    detected: impl Fn(&Feature) -> bool,
+) -> impl Iterator<Item = &'static str> {
+    let is_unused = move |f: &&Feature| !f.built && OF_LANES.contains(&f.name) && detected(f);
+    features.iter().filter(is_unused).map(|f| f.name)
+}
+
 fn missing(
     features: &[Feature],
     detected: impl Fn(&Feature) -> bool,
@@ -237,6 +271,19 @@ mod tests {
         let features = [built("avx2", true), built("fma", true), built("avx512f", false)];
         let missing = |have| missing(&features, have).collect::<Vec<_>>();
         assert_eq!(missing(|f: &Feature| f.name == "fma"), ["avx2"]);
+    }
+
+    #[test]
+    fn what_is_there_and_was_not_built_in_is_named_with_the_remedy() {
+        let built = |name, built| feature(name, built, BASE, Ecx, 0, Nothing);
+        // `sha` changes no vector
+        let features = [built("avx2", true), built("fma", false), built("sha", false)];
+        let unused = |have: fn(&Feature) -> bool| unused(&features, have).collect::<Vec<_>>();
+        assert_eq!(unused(|_| true), ["fma"]);
+        assert_eq!(unused(|_| false), [""; 0]);
+        assert_eq!(advice_on(&[]), None);
+        let advice = advice_on(&["avx2", "fma"]).unwrap();
+        assert!(advice.contains("has avx2, fma, which") && advice.contains("target-cpu=native"));
     }
 
     #[test]

@@ -377,6 +377,9 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
             if rows == 1 && !b.is_transposed() && !is_small(&self.c, depth) {
                 return self.one_row(b);
             }
+            if b.is_transposed() && !self.a.is_transposed() {
+                self = self.without_last_columns(b);
+            }
         }
         self.tiles();
     }
@@ -523,6 +526,26 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                 // deep a strip of WIDTH vectors or is null.
                 unsafe { sweep(at, update, manner(width, true), strip) };
             }
+        }
+    }
+
+    /// The columns behind the last whole vector, if they are one or two: a tile would fill a small
+    /// part of its vectors. As in `without_edge`, the choice does not depend on the rows.
+    fn without_last_columns(mut self, b: Operand<'_>) -> Self {
+        let (rows, columns) = (self.c.rows(), self.c.columns());
+        let whole = columns - columns % LANES;
+        if whole == columns || columns - whole > 2 {
+            return self;
+        }
+        for column in whole..columns {
+            self.column(b, column);
+        }
+        let bias = self.epilogue.bias.map(|bias| &bias[..whole]);
+        Self {
+            b: self.b.columns_from(0, whole),
+            c: self.c.into_part(0, 0, rows, whole),
+            epilogue: Epilogue { bias, ..self.epilogue },
+            ..self
         }
     }
 

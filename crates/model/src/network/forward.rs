@@ -51,6 +51,7 @@ pub(super) fn forward(
     let Shape { cell, hidden, stride, direction } = segment.shape;
     let (rows, batch) = (segment.rows(), segment.packing.batch);
     let row = segment.shape.row();
+    let is_fused = segment.is_even() && batch <= FEW;
     {
         let z = match cell {
             Cell::Elman(_) => &mut h[segment.first_row() * stride..][..rows * stride],
@@ -62,11 +63,14 @@ pub(super) fn forward(
                 let epilogue = Epilogue { bias: weights.bias, ..Epilogue::default() };
                 product::of_parts(x, weights.w_in, epilogue, z);
             }
-            Fed::Symbols(symbols) => product::select(symbols, weights.plain_w_in, weights.bias, z),
+            Fed::Symbols(symbols) if is_fused => {
+                product::select(symbols, weights.plain_w_in, weights.bias, z);
+            }
+            Fed::Symbols(_) => {} // step by step, while the rows of z are in the cache
         }
     }
 
-    if segment.is_even() && batch <= FEW {
+    if is_fused {
         let walk = Walk { steps: segment.steps.len(), batch, direction };
         let (h_start, h) = split_start(segment, h);
         match cell {
@@ -99,15 +103,31 @@ pub(super) fn forward(
             let (h_before, mut h) = parts_mut(h, stride, count, from, to);
             let h_before = h_before.as_ref();
             let used = h_before.part(0, 0, count, hidden);
+            let symbols = match x {
+                Fed::Parts(_) => None,
+                Fed::Symbols(symbols) => Some(&symbols[first..first + count]),
+            };
+            // z += h_before·W_rec, or, where nothing stands in z yet, both terms
+            let sum = |mut z: MatMut<'_>| {
+                if !is_zero {
+                    let start = symbols.map_or(InitialSum::Old, |_| InitialSum::Zeros);
+                    weights.w_rec.multiply(used, row, start, z.reborrow());
+                }
+                if let Some(symbols) = symbols {
+                    let select = if is_zero { product::select } else { product::add_rows };
+                    select(symbols, weights.plain_w_in, weights.bias, z);
+                }
+            };
             match cell {
                 Cell::Elman(f) => {
-                    if !is_zero {
-                        weights.w_rec.multiply(used, row, InitialSum::Old, h.reborrow());
-                    }
+                    sum(h.reborrow());
                     elman::forward(f.into(), hidden, h);
                 }
                 Cell::Gru => {
-                    let zx = part_mut(&mut slot.gates, first, count, row);
+                    let mut zx = part_mut(&mut slot.gates, first, count, row);
+                    if let Some(symbols) = symbols {
+                        product::select(symbols, weights.plain_w_in, weights.bias, zx.reborrow());
+                    }
                     let mut zh = part_mut(&mut slot.recurrent, first, count, row);
                     let bias = weights.recurrent_bias;
                     if is_zero {
@@ -123,9 +143,7 @@ pub(super) fn forward(
                 }
                 Cell::Lstm => {
                     let mut gates = part_mut(&mut slot.gates, first, count, row);
-                    if !is_zero {
-                        weights.w_rec.multiply(used, row, InitialSum::Old, gates.reborrow());
-                    }
+                    sum(gates.reborrow());
                     let (c_before, c) = parts_mut(&mut slot.c, stride, count, from, to);
                     lstm::forward(gates, c_before.as_ref(), c, h);
                 }

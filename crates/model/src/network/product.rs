@@ -73,6 +73,19 @@ pub(super) fn select(symbols: &[u32], w: MatRef<'_>, bias: Option<&[f32]>, z: Ma
     }
 }
 
+/// `z += W[symbols] + bias`: [`select`], added.
+pub(super) fn add_rows(symbols: &[u32], w: MatRef<'_>, bias: Option<&[f32]>, z: MatMut<'_>) {
+    for (z, &symbol) in z.into_rows().zip(symbols) {
+        let w = w.row(symbol as usize);
+        match bias {
+            None => z.iter_mut().zip(w).for_each(|(z, w)| *z += w),
+            Some(bias) => {
+                z.iter_mut().zip(w).zip(bias).for_each(|((z, w), bias)| *z += w + bias);
+            }
+        }
+    }
+}
+
 /// `dW[symbols] += dz`: adds row i of dz `[rows, n]` to row `symbols[i]` of dW `[V, n]`.
 pub(super) fn add_selected(symbols: &[u32], dz: MatRef<'_>, dw: &mut [f32]) {
     let columns = dz.columns();

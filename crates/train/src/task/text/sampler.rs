@@ -17,6 +17,8 @@ pub struct Sampler {
     logits: Vec<f32>,
     /// `[O]`: symbols, the likeliest first as far as is needed.
     order: Vec<u32>,
+    /// `[O]`: how likely the symbols in `order` are, as multiples of the likeliest.
+    weights: Vec<f64>,
     temperature: f64,
     likeliest: usize,
     generator: Xoshiro256PlusPlus,
@@ -45,6 +47,7 @@ impl Sampler {
             stream: Stream::new(parameters)?,
             logits: vec![0.0; outputs],
             order: (0..outputs as u32).collect(),
+            weights: vec![0.0; outputs],
             temperature,
             likeliest: likeliest.min(outputs),
             generator: Xoshiro256PlusPlus::seed_from_u64(seed),
@@ -69,7 +72,7 @@ impl Sampler {
 
     /// A symbol by the logits.
     fn draw(&mut self) -> u32 {
-        let Self { logits, order, temperature, likeliest, generator, .. } = self;
+        let Self { logits, order, weights, temperature, likeliest, generator, .. } = self;
         let logit = |symbol: u32| logits[symbol as usize];
         // Of equal logits the lower symbol, so that the order before does not matter.
         let by_logit =
@@ -80,16 +83,19 @@ impl Sampler {
         }
         if *likeliest < order.len() {
             order.select_nth_unstable_by(*likeliest - 1, by_logit);
+            order[..*likeliest].sort_unstable();
         }
         let top = logit(greedy);
-        let weight = |&symbol: &u32| (f64::from(logit(symbol) - top) / *temperature).exp();
-        let kept = &mut order[..*likeliest];
-        kept.sort_unstable();
-        let sum: f64 = kept.iter().map(weight).sum();
+        let kept = &order[..*likeliest];
+        let mut sum = 0.0;
+        for (weight, &symbol) in weights.iter_mut().zip(kept) {
+            *weight = (f64::from(logit(symbol) - top) / *temperature).exp();
+            sum += *weight;
+        }
         // 53 bits in [0, 1)
         let mut left = (generator.next_u64() >> 11) as f64 / (1_u64 << 53) as f64 * sum;
-        for symbol in &*kept {
-            left -= weight(symbol);
+        for (weight, symbol) in weights.iter().zip(kept) {
+            left -= weight;
             if left < 0.0 {
                 return *symbol;
             }
