@@ -1,5 +1,9 @@
 // The page put together: what all views share, and the sections in which they stand.
 //
+//   carry.networkOf        a network of the tensors in the data
+//   carry.thousands, fixed, small   numbers as text
+//   carry.cell, legend     a unit as a shaded cell
+//   carry.fit, follow      pictures as wide as their place; what one looks at stays in view
 //   carry.dom, carry.svg   elements; text becomes text nodes, never markup
 //   carry.view             registers a view: {id, title, short, applies(data), mount(root, app)};
 //                          `short` is for the link to it, if the title is long
@@ -9,10 +13,20 @@
   const SVG = "http://www.w3.org/2000/svg";
   const views = [];
 
-  /** Sets attributes: on… listeners, true and false for those without a value, null for none. */
-  function assemble(element, attributes, children) {
-    for (const [name, value] of Object.entries(attributes ?? {})) {
+  /**
+   * `tag` may end with classes, "p.note"; attributes may be left out. A name on… with a function
+   * listens, --… is a variable of the style; true stands for an attribute without a value, false and
+   * null for none.
+   */
+  function assemble(create, tag, [first, ...rest]) {
+    const [name, ...classes] = tag.split(".");
+    const element = create(name);
+    const isPlain = first === null || first?.constructor === Object;
+    const [attributes, children] = isPlain ? [first ?? {}, rest] : [{}, [first, ...rest]];
+    element.classList.add(...classes);
+    for (const [name, value] of Object.entries(attributes)) {
       if (typeof value === "function") element.addEventListener(name.slice(2), value);
+      else if (name.startsWith("--")) element.style.setProperty(name, value);
       else if (value === true) element.setAttribute(name, "");
       else if (value !== false && value != null) element.setAttribute(name, value);
     }
@@ -20,11 +34,9 @@
     return element;
   }
 
-  carry.dom = (tag, attributes, ...children) =>
-    assemble(document.createElement(tag), attributes, children);
+  carry.dom = (tag, ...rest) => assemble((name) => document.createElement(name), tag, rest);
 
-  carry.svg = (tag, attributes, ...children) =>
-    assemble(document.createElementNS(SVG, tag), attributes, children);
+  carry.svg = (tag, ...rest) => assemble((name) => document.createElementNS(SVG, name), tag, rest);
 
   carry.view = (view) => views.push(view);
 
@@ -51,10 +63,11 @@
   /**
    * Play, back, one step on, and a slider from 0 to `max()`. `get` and `set` hold the position,
    * `delay()` is the time in ms that a step stays, `text()` what the slider says. `tests` names the
-   * controls. Returns {element, update}; call `update` when the position changed.
+   * controls. The first play begins at 0. Returns {element, update}; call `update` when the position
+   * changed.
    */
   carry.player = ({ label, max, get, set, delay, text, tests }) => {
-    let timer = null;
+    let [timer, isFresh] = [null, true];
     const pause = () => {
       clearTimeout(timer);
       timer = null;
@@ -66,16 +79,18 @@
       update();
     };
     const start = () => {
-      if (get() >= max()) set(0);
+      if (isFresh || get() >= max()) set(0);
+      isFresh = false;
       timer = setTimeout(tick, delay() / 2);
       update();
     };
     const move = (to) => {
+      isFresh = false;
       pause();
       set(Math.max(0, Math.min(max(), to)));
     };
-    const button = (test, name, on) =>
-      carry.dom("button", { type: "button", class: "button", "data-test": test, onclick: on }, name);
+    const button = (test, name, onclick) =>
+      carry.dom("button.button", { type: "button", "data-test": test, onclick }, name);
     const play = button(tests.play, "▶ Play", () => (timer ? pause() : start()));
     play.classList.add("main");
     const back = button(tests.back, "◂ Back", () => move(get() - 1));
@@ -92,64 +107,63 @@
       range.value = get();
       range.setAttribute("aria-valuetext", text());
       play.textContent = timer ? "❚❚ Pause" : "▶ Play";
-      back.disabled = get() <= 0;
-      step.disabled = get() >= max();
+      // not `disabled`, which would take the focus from who steps by keyboard
+      back.setAttribute("aria-disabled", get() <= 0);
+      step.setAttribute("aria-disabled", get() >= max());
     }
-    const element = carry.dom(
-      "div",
-      { class: "player", role: "group", "aria-label": label },
-      play, back, step, range,
-    );
-    return { element, update, pause };
+    const element = carry.dom("div.player", { role: "group", "aria-label": label }, play, back, step, range);
+    return { element, update };
   };
+
+  const isSigned = ({ cell, activation }) => cell !== "elman" || activation === "tanh";
 
   /** A cell shaded by the value of a unit of such a network. Below 0 it is hatched, too. */
-  carry.cell = (value, { cell, activation }) => {
-    const element = carry.dom("span", { class: "cell" });
-    const isSigned = cell !== "elman" || activation === "tanh";
+  carry.cell = (value, description) => {
+    if (isSigned(description)) {
+      return carry.dom(value < 0 ? "span.cell.below" : "span.cell.above", { "--v": Math.abs(value).toFixed(3) });
+    }
     // relu has no upper end
-    const size = activation === "relu" && !isSigned ? value / (1 + value) : Math.abs(value);
-    if (isSigned) element.classList.add(value < 0 ? "below" : "above");
-    element.style.setProperty("--v", size.toFixed(3));
-    return element;
+    const size = description.activation === "relu" ? value / (1 + value) : value;
+    return carry.dom("span.cell", { "--v": size.toFixed(3) });
   };
 
-  /** What the shades of [`carry.cell`] mean. */
+  /** What the shades of `carry.cell` mean. */
   carry.legend = (description) => {
-    const { cell, activation } = description;
-    const isSigned = cell !== "elman" || activation === "tanh";
-    const values = isSigned ? [-1, -0.5, 0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1];
-    const relu = activation === "relu" && cell === "elman";
-    return carry.dom(
-      "span",
-      { class: "legend" },
-      isSigned ? "−1" : "0",
-      values.map((v) => carry.cell(relu ? v / (1.05 - v) : v, description)),
-      relu ? "large" : "1",
-    );
+    const relu = !isSigned(description) && description.activation === "relu";
+    const values = isSigned(description) ? [-1, -0.5, 0, 0.5, 1] : relu ? [0, 0.3, 1, 3, 50] : [0, 0.25, 0.5, 0.75, 1];
+    const cells = values.map((value) => carry.cell(value, description));
+    return carry.dom("span.legend", carry.fixed(values[0], 0), cells, relu ? "large" : "1");
   };
+
+  /** Scrolls `box` alone, so that `child` stands well within it, at the next frame. */
+  carry.follow = (box, child) =>
+    requestAnimationFrame(() => {
+      const [outer, inner] = [box.getBoundingClientRect(), child.getBoundingClientRect()];
+      const over = (low, high, from, to, room) =>
+        Math.min(0, low - from - room) + Math.max(0, high - to + room);
+      box.scrollLeft += over(inner.left, inner.right, outer.left, outer.right, inner.width * 1.5);
+      box.scrollTop += over(inner.top, inner.bottom, outer.top, outer.bottom, inner.height * 1.5);
+    });
 
   /** Draws into `box` by `draw(width)`, now and whenever the width changes. Returns what draws anew. */
   carry.fit = (box, draw) => {
-    let width = 0;
-    const again = () => box.replaceChildren(draw(Math.max(280, width)));
-    new ResizeObserver(() => {
-      if (box.clientWidth === width) return;
-      width = box.clientWidth;
+    let width = 0; // known from the observer: asking for it would lay out the page
+    const again = () => {
+      width ||= box.clientWidth;
+      box.replaceChildren(draw(Math.max(280, width)));
+    };
+    new ResizeObserver(([entry]) => {
+      const now = Math.floor(entry.contentRect.width);
+      if (now === width) return;
+      width = now;
       again();
     }).observe(box);
-    return () => {
-      width = box.clientWidth;
-      again();
-    };
+    return again;
   };
 
   /** The network of encoded tensors: base64, or {shape, data: base64}. */
   carry.networkOf = (description, encoded) => {
-    const decoded = Object.entries(encoded).map(([name, tensor]) => [
-      name,
-      carry.decode(tensor.data ?? tensor),
-    ]);
+    const decoded = Object.entries(encoded).map(([name, tensor]) => [name, carry.decode(tensor.data ?? tensor)]);
     return carry.Network.fromTensors(description, Object.fromEntries(decoded));
   };
 
@@ -160,6 +174,7 @@
     const app = {
       data,
       network: null,
+      trained: null,
       name: "",
       training: data.training,
       sum: { a: 0n, b: 0n, steps: [] },
@@ -223,35 +238,25 @@
     const { cell, activation, hidden, layers } = network;
     const kind = cell === "elman" ? `${activation} units` : `${cell.toUpperCase()} units`;
     const units = layers > 1 ? `${layers} layers of ${hidden} ${kind}` : `${hidden} ${kind}`;
-    const examples = carry.thousands(training.examples);
-    const learned =
-      task === "addition"
-        ? `It has seen ${examples} sums of ${training.bits} binary digits, a pair of digits at a ` +
-          "time, and was told the digits of the sum: never what a carry is."
-        : `It has seen ${examples} examples.`;
-    return `A recurrent network with ${units} (${run}). ${learned}`;
+    const seen = `A recurrent network with ${units} (${run}). It has seen ${carry.thousands(training.examples)}`;
+    return task === "addition"
+      ? `${seen} sums of ${training.bits} binary digits, a pair of digits at a time, and was told the digits ` +
+          "of the sum: never what a carry is."
+      : `${seen} examples.`;
   }
 
   /** The links to the sections; and which network is on view, where it is not the trained one. */
   function bar(shown, app) {
     const links = shown.map(({ id, title, short }) =>
-      carry.dom("li", null, carry.dom("a", { href: `#view-${id}` }, short ?? title)),
+      carry.dom("li", carry.dom("a", { href: `#view-${id}` }, short ?? title)),
     );
     const name = carry.dom("p", { role: "status", "data-test": "on-view" });
-    const reset = carry.dom(
-      "button",
-      {
-        type: "button",
-        class: "button small",
-        "data-test": "reset",
-        onclick: () => app.setNetwork(app.trained, app.trainedName),
-      },
-      "Show trained",
-      carry.dom("span", { class: "unseen" }, " network"),
-    );
-    const pill = carry.dom("div", { class: "on-view" }, name, reset);
+    const onclick = () => app.setNetwork(app.trained, app.trainedName);
+    const words = ["Show trained", carry.dom("span.unseen", " network")];
+    const reset = carry.dom("button.button.small", { type: "button", "data-test": "reset", onclick }, words);
+    const pill = carry.dom("div.on-view", name, reset);
     const update = () => {
-      const isTrained = app.network === app.trained;
+      const isTrained = !app.network || app.network === app.trained;
       name.textContent = isTrained ? "" : `On view: ${app.name}`;
       pill.classList.toggle("none", isTrained);
       reset.hidden = isTrained;
@@ -259,7 +264,7 @@
     app.on("network", update);
     update();
     const element = document.getElementById("bar");
-    element.append(carry.dom("ul", null, links), pill);
+    element.append(carry.dom("ul", links), pill);
     element.hidden = false;
   }
 

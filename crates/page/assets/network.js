@@ -216,22 +216,16 @@ carry.Network = class Network {
 
   /** The steps of a + b: inputs, states, outputs, and the outputs' errors and deltas. */
   forward(a, b, bits) {
-    const [as, bs] = [carry.digits(a, bits), carry.digits(b, bits)];
-    const steps = [];
-    let [state, carried] = [this.start(), 0];
-    for (let t = 0; t < bits; t++) {
-      const before = state[0].h;
-      const x = Float32Array.of(as[t], bs[t]);
-      const target = (as[t] + bs[t] + carried) % 2;
-      carried = as[t] + bs[t] + carried > 1 ? 1 : 0;
-      let outputs;
-      ({ state, outputs } = this.step(state, x));
-      const [output] = outputs;
+    let before = this.start()[0].h;
+    return carry.adder.walk(this, carry.digits(a, bits), carry.digits(b, bits)).map((step) => {
+      const { hidden, output, truth: target } = step;
       const error = fround(target - output);
       const outputDelta = fround(error * fround(output * fround(1 - output)));
-      steps.push({ x, before, hidden: state[0].h, output, target, error, outputDelta, delta: null });
-    }
-    return steps;
+      const x = [step.a, step.b];
+      const values = { x, before, hidden, output, target, error, outputDelta, delta: null };
+      before = hidden;
+      return values;
+    });
   }
 
   /** The deltas `[H]` of a step, from those of the next one (null after the last). */
@@ -276,30 +270,27 @@ carry.Network = class Network {
 };
 
 carry.adder = {
-  /** The steps of a + b (BigInt): one more than the longer has binary digits. */
-  run(network, a, b) {
-    const length = (a > b ? a : b).toString(2).length + 1;
-    const count = a === 0n && b === 0n ? 1 : length;
-    const [as, bs] = [carry.digits(a, count), carry.digits(b, count)];
+  /** The steps of two rows of digits, lowest first. */
+  walk(network, as, bs) {
     const steps = [];
     let [state, carryIn] = [network.start(), 0];
-    for (let t = 0; t < count; t++) {
-      const sum = as[t] + bs[t] + carryIn;
-      const { state: next, hidden, outputs } = network.step(state, Float32Array.of(as[t], bs[t]));
+    for (let t = 0; t < as.length; t++) {
+      const [a, b] = [as[t], bs[t]];
+      const { state: next, hidden, outputs } = network.step(state, Float32Array.of(a, b));
       const [output] = outputs;
-      steps.push({
-        a: as[t],
-        b: bs[t],
-        carryIn,
-        carry: sum > 1 ? 1 : 0,
-        truth: sum % 2,
-        output,
-        digit: output > 0.5 ? 1 : 0,
-        hidden,
-      });
-      [state, carryIn] = [next, sum > 1 ? 1 : 0];
+      const sum = a + b + carryIn;
+      const carried = sum > 1 ? 1 : 0;
+      steps.push({ a, b, carryIn, carry: carried, truth: sum % 2, output, digit: output > 0.5 ? 1 : 0, hidden });
+      [state, carryIn] = [next, carried];
     }
     return steps;
+  },
+
+  /** The steps of a + b (BigInt): one more than the longer has binary digits. */
+  run(network, a, b) {
+    const longer = a > b ? a : b;
+    const count = longer === 0n ? 1 : longer.toString(2).length + 1;
+    return carry.adder.walk(network, carry.digits(a, count), carry.digits(b, count));
   },
 
   /**
@@ -311,24 +302,23 @@ carry.adder = {
    */
   tell(network, bits) {
     const uniform = carry.generator(1);
+    const draw = () => Array.from({ length: Math.max(bits, 4) - 1 }, () => (uniform() < 0.5 ? 0 : 1));
     const sides = [[], []];
     for (let n = 0; n < 64; n++) {
-      let [state, carried] = [network.start(), 0];
-      for (let t = 0; t < Math.max(bits, 4) - 1; t++) {
-        const x = Float32Array.of(uniform() < 0.5 ? 0 : 1, uniform() < 0.5 ? 0 : 1);
-        const step = network.step(state, x);
-        ({ state } = step);
-        carried = x[0] + x[1] + carried > 1 ? 1 : 0;
-        if (x[0] !== x[1]) sides[carried].push(step.hidden);
+      for (const step of carry.adder.walk(network, draw(), draw())) {
+        if (step.a !== step.b) sides[step.carry].push(step.hidden);
       }
     }
     const units = [...sides[0][0].keys()];
     return units.map((unit) => {
-      const [without, withCarry] = sides.map((side) => side.map((h) => h[unit]));
+      const [without, withCarry] = sides.map((side) => new Float32Array(side.map((h) => h[unit])).sort());
       const mean = (values) => values.reduce((sum, v) => sum + v, 0) / values.length;
-      let wins = 0;
-      for (const w of withCarry) {
-        for (const v of without) wins += w > v ? 1 : w === v ? 0.5 : 0;
+      let [wins, below] = [0, 0];
+      for (const value of withCarry) {
+        while (without[below] < value) below++;
+        let upTo = below;
+        while (without[upTo] === value) upTo++;
+        wins += (below + upTo) / 2; // what is equal counts half
       }
       return {
         unit,

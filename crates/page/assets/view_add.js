@@ -3,6 +3,7 @@
 // On the left the sum as one writes it on paper; on the right a row for each step: the pair of
 // digits, the true carry, the hidden units, the output against ½, the digit.
 (() => {
+  const { dom } = carry;
   const MOST = 2n ** 64n - 1n;
 
   /** The number that someone typed, or why it is none. */
@@ -22,148 +23,95 @@
   }
 
   /** A field for a number, with the place for what is wrong with it. */
-  function field(name, value, onNumber) {
-    const problem = carry.dom("p", { class: "problem", id: `problem-${name}`, role: "alert" });
-    const input = carry.dom("input", {
-      type: "text",
-      inputmode: "numeric",
-      autocomplete: "off",
-      spellcheck: "false",
-      maxlength: 40,
-      id: `number-${name}`,
-      "data-test": name,
-      "aria-describedby": problem.id,
-      oninput: () => {
-        const { number, problem: reason } = parse(input.value);
-        problem.textContent = reason ?? "";
-        input.setAttribute("aria-invalid", reason ? "true" : "false");
-        if (!reason) onNumber(number);
-      },
-    });
-    input.value = value;
-    const label = carry.dom("label", { class: "field", for: input.id }, `Number ${name}`, input);
-    const clear = () => {
-      problem.textContent = "";
-      input.setAttribute("aria-invalid", "false");
+  function field(name, onNumber) {
+    const problem = dom("p.problem", { id: `problem-${name}`, role: "alert" });
+    const tell = (reason) => {
+      problem.textContent = reason ?? "";
+      input.setAttribute("aria-invalid", reason ? "true" : "false");
     };
-    return { input, label, problem, clear };
+    const read = () => {
+      const { number, problem: reason } = parse(input.value);
+      tell(reason);
+      if (!reason) onNumber(number);
+    };
+    const input = dom("input", {
+      id: `number-${name}`, type: "text", inputmode: "numeric", autocomplete: "off", spellcheck: "false",
+      maxlength: 40, "data-test": name, "aria-describedby": problem.id, oninput: read,
+    });
+    return { input, problem, tell, label: dom("label.field", { for: input.id }, `Number ${name}`, input) };
   }
 
   /** The sum on paper: a column for each step, the lowest on the right. */
   function paper(app) {
-    const columns = carry.dom("div", { class: "columns" });
-    const labels = ["carry", "a", "b", "sum"].map((name) => carry.dom("span", null, name));
-    const element = carry.dom(
-      "div",
-      { class: "paper", role: "img" },
-      carry.dom("div", { class: "labels" }, labels),
-      columns,
-    );
-    const build = () => {
-      const digit = (name, value) => carry.dom("span", { class: name }, value);
-      columns.replaceChildren(
-        ...app.sum.steps.map(({ a, b, carryIn, digit: said, truth }) =>
-          carry.dom(
-            "div",
-            { class: said === truth ? "column" : "column off" },
-            digit("carried", carryIn ? "1" : ""), digit("digit", a), digit("digit", b),
-            digit("digit said", said),
-          ),
-        ),
+    const columns = dom("div.columns", { role: "img", tabindex: 0 }); // long sums scroll
+    const labels = ["carry", "a", "b", "sum"].map((name) => dom("span", name));
+    const element = dom("div.paper", dom("div.labels", { "aria-hidden": "true" }, labels), columns);
+    const column = ({ a, b, carryIn, digit, truth }) =>
+      dom(
+        digit === truth ? "div.column" : "div.column.off",
+        dom("span.carried", carryIn ? "1" : ""),
+        dom("span.digit", a), dom("span.digit", b), dom("span.digit.said", digit),
       );
-    };
+    const build = () => columns.replaceChildren(...app.sum.steps.map(column));
     const update = () => {
       const { step, sum } = app;
-      [...columns.children].forEach((column, t) => {
-        column.classList.toggle("waiting", t >= step);
-        column.classList.toggle("unknown", t > step);
-        column.classList.toggle("now", t === step - 1);
+      [...columns.children].forEach(({ classList }, t) => {
+        classList.toggle("waiting", t >= step);
+        classList.toggle("unknown", t > step);
+        classList.toggle("now", t === step - 1);
       });
-      const binary = (number) => number.toString(2);
-      const said = binary(carry.adder.spell(sum.steps, "digit", step));
-      element.setAttribute(
-        "aria-label",
-        `On paper, in binary: ${binary(sum.a)} plus ${binary(sum.b)}; ` +
-          `after ${step} of ${sum.steps.length} columns the network's sum is ${said}`,
-      );
-      follow(columns, columns.children[Math.max(0, step - 1)], "inline");
+      const [a, b, said] = [sum.a, sum.b, carry.adder.spell(sum.steps, "digit", step)].map((n) => n.toString(2));
+      const so = `after ${step} of ${sum.steps.length} columns the network's sum is ${said}`;
+      columns.setAttribute("aria-label", `On paper, in binary: ${a} plus ${b}; ${so}`);
+      carry.follow(columns, columns.children[Math.max(0, step - 1)]);
     };
     return { element, build, update };
   }
 
-  /** Scrolls `box` alone, so that `child` is in view. */
-  function follow(box, child, axis) {
-    const [outer, inner] = [box.getBoundingClientRect(), child.getBoundingClientRect()];
-    if (axis === "inline") {
-      const room = inner.width * 2;
-      if (inner.left < outer.left + room) box.scrollLeft += inner.left - outer.left - room;
-      if (inner.right > outer.right - room) box.scrollLeft += inner.right - outer.right + room;
-    } else {
-      const head = inner.height * 1.5;
-      if (inner.top < outer.top + head) box.scrollTop += inner.top - outer.top - head;
-      if (inner.bottom > outer.bottom - head) box.scrollTop += inner.bottom - outer.bottom + head;
-    }
-  }
+  /** The heads of the table: class, name, what it is. */
+  const HEADS = [
+    ["place", "n", "Place of the digit, 0 is the lowest"],
+    ["pair", "a b", "The pair of digits that the network sees"],
+    ["truth", "carry", "The carry out of this step"],
+    ["state", "hidden units", "What the network holds after this step"],
+    ["output", "output", "The digit is 1 if this is above one half"],
+    ["answer", "digit", "The digit that the network says"],
+  ];
 
   /** The table: a row for each step. */
   function table(app, isSorted) {
-    const body = carry.dom("tbody");
-    const heads = [
-      ["place", "n", "Place of the digit, 0 is the lowest"],
-      ["pair", "a b", "The pair of digits that the network sees"],
-      ["truth", "carry", "The carry out of this step"],
-      ["state", "hidden units", ""],
-      ["output", "output", "A 1 if it is above one half"],
-      ["answer", "digit", ""],
-    ];
-    const element = carry.dom(
-      "div",
-      { class: "scroll steps", tabindex: 0, role: "region", "aria-label": "The steps of the sum" },
-      carry.dom(
-        "table",
-        null,
-        carry.dom("caption", { class: "unseen" }, "What the network sees, holds and says at each step"),
-        carry.dom(
-          "thead",
-          null,
-          carry.dom("tr", null, heads.map(([name, text, title]) =>
-            carry.dom("th", { scope: "col", class: name, title: title || null }, text))),
-        ),
-        body,
-      ),
+    const body = dom("tbody");
+    const heads = HEADS.map(([name, text, title]) => dom(`th.${name}`, { scope: "col", title }, text));
+    const caption = dom("caption.unseen", "What the network sees, holds and says at each step");
+    const element = dom(
+      "div.scroll.steps",
+      { tabindex: 0, role: "region", "aria-label": "The steps of the sum" },
+      dom("table", caption, dom("thead", dom("tr", heads)), body),
     );
-
     const row = ({ a, b, carry: carried, truth, output, digit, hidden }, t) => {
-      const { description } = app.network;
       const units = isSorted() ? app.units.map(({ unit }) => unit) : [...hidden.keys()];
       const cells = units.map((unit, place) => {
-        const cell = carry.cell(hidden[unit], description);
+        const cell = carry.cell(hidden[unit], app.network.description);
         cell.title = `unit ${unit}: ${carry.fixed(hidden[unit], 3)}`;
         cell.style.setProperty("--k", place);
         return cell;
       });
-      const meter = carry.dom("span", { class: "meter" });
-      meter.style.setProperty("--v", output);
       const isRight = digit === truth;
-      const remark = isRight
-        ? carry.dom("span", { class: "remark" }, carry.dom("span", { class: "unseen" }, "right"))
-        : carry.dom("span", { class: "remark" }, `✗ should be ${truth}`);
-      return carry.dom(
-        "tr",
-        { class: isRight ? null : "off" },
-        carry.dom("th", { scope: "row", class: "place" }, t),
-        carry.dom("td", { class: "pair" }, carry.dom("span", null, a), " ", carry.dom("span", null, b)),
-        carry.dom("td", { class: "truth" }, carry.dom("span", { class: `bit is-${carried}` }, carried)),
-        carry.dom("td", { class: "state" }, carry.dom("span", { class: "cells" }, cells)),
-        carry.dom(
-          "td",
-          { class: "output", "data-test": `output-${t}`, "data-value": output },
-          meter, carry.dom("span", { class: "number" }, output.toFixed(2)),
+      return dom(
+        isRight ? "tr" : "tr.off",
+        dom("th.place", { scope: "row" }, t),
+        dom("td.pair", dom("span", a), " ", dom("span", b)),
+        dom("td.truth", dom(`span.bit.is-${carried}`, carried)),
+        dom("td.state", dom("span.cells", cells)),
+        dom(
+          "td.output",
+          { "data-test": `output-${t}`, "data-value": output },
+          dom("span.meter", { "--v": output }), dom("span.number", output.toFixed(2)),
         ),
-        carry.dom(
-          "td",
-          { class: "answer" },
-          carry.dom("span", { class: "said", "data-test": `digit-${t}` }, digit), remark,
+        dom(
+          "td.answer",
+          dom("span.said", { "data-test": `digit-${t}` }, digit),
+          dom("span.remark", isRight ? dom("span.unseen", "right") : `✗ should be ${truth}`),
         ),
       );
     };
@@ -174,30 +122,22 @@
         row.classList.toggle("now", t === app.step - 1);
         row.setAttribute("aria-current", t === app.step - 1 ? "step" : "false");
       });
-      follow(element, body.children[Math.max(0, app.step - 1)], "block");
+      carry.follow(element, body.children[Math.max(0, app.step - 1)]);
     };
     return { element, build, update };
   }
 
   /** What came out, in a sentence. */
-  function verdict({ sum, step, training }) {
-    const { a, b, steps } = sum;
-    const number = (value) => carry.thousands(value);
-    if (step < steps.length) {
-      const wrong = steps.slice(0, step).filter(({ digit, truth }) => digit !== truth).length;
-      const so = wrong === 0 ? "" : ` ✗ ${wrong} wrong so far.`;
-      return { isRight: wrong === 0, text: `Step ${step} of ${steps.length}.${so}` };
-    }
-    const wrong = steps.filter(({ digit, truth }) => digit !== truth).length;
-    const { bits } = training;
-    const beyond =
-      steps.length > bits ? ` The network was trained on ${bits} digits, and this has more.` : "";
-    const text =
-      wrong === 0
-        ? `✓ Right in all ${steps.length} binary digits.`
-        : `✗ Wrong in ${wrong} of ${steps.length} binary digits: ` +
-          `${number(a)} + ${number(b)} is ${number(a + b)}.`;
-    return { isRight: wrong === 0, text: text + beyond };
+  function verdict({ sum: { a, b, steps }, step, training: { bits } }) {
+    const wrong = steps.slice(0, step).filter(({ digit, truth }) => digit !== truth).length;
+    if (step < steps.length) return `Step ${step} of ${steps.length}.${wrong ? ` ✗ ${wrong} wrong so far.` : ""}`;
+    const right = [a, b, a + b].map(carry.thousands);
+    return (
+      (wrong
+        ? `✗ Wrong in ${wrong} of ${steps.length} binary digits: ${right[0]} + ${right[1]} is ${right[2]}.`
+        : `✓ Right in all ${steps.length} binary digits.`) +
+      (steps.length > bits ? ` The network was trained on ${bits} digits, and this has more.` : "")
+    );
   }
 
   /** Sums to try: what they show, and the two numbers. */
@@ -207,36 +147,23 @@
       ["one long carry", most - 1n, 1n],
       ["no carry at all", (most - 1n) / 3n, ((most - 1n) / 3n) * 2n],
       ["longer than it was trained on", 123456789012345678n, 987654321098765432n],
-    ];
+    ].slice(0, bits < 60 ? 3 : 2);
   }
 
   function mount(root, app) {
     const fields = [
-      field("a", app.sum.a, (number) => app.setSum(number, app.sum.b)),
-      field("b", app.sum.b, (number) => app.setSum(app.sum.a, number)),
+      field("a", (number) => app.setSum(number, app.sum.b)),
+      field("b", (number) => app.setSum(app.sum.a, number)),
     ];
-    const tries = examples(app.data.training.bits).map(([name, a, b]) =>
-      carry.dom(
-        "button",
-        {
-          type: "button",
-          class: "button small",
-          onclick: () => {
-            fields.forEach(({ clear }) => clear());
-            app.setSum(a, b);
-          },
-        },
-        name,
-      ),
+    const tries = examples(app.data.training.bits).map(([name, ...numbers]) =>
+      dom("button.button.small", { type: "button", onclick: () => app.setSum(...numbers) }, name),
     );
-    const result = carry.dom("output", { class: "result", "data-test": "sum" });
-    const words = carry.dom("p", { class: "verdict", role: "status", "data-test": "verdict" });
-    const sorted = carry.dom("input", {
-      type: "checkbox",
-      checked: true,
-      "data-test": "sorted",
-      onchange: () => refresh(),
-    });
+    const plus = dom("span", { "aria-hidden": "true" }, "+");
+    const numbers = dom("div.numbers", fields[0].label, plus, fields[1].label);
+    const result = dom("output.result", { "data-test": "sum" });
+    const words = dom("p.verdict", { role: "status", "data-test": "verdict" });
+    const legend = dom("p.note");
+    const sorted = dom("input", { type: "checkbox", checked: true, "data-test": "sorted", onchange: () => refresh() });
     const parts = [paper(app), table(app, () => sorted.checked)];
     const player = carry.player({
       label: "Steps of the sum",
@@ -249,63 +176,51 @@
     });
 
     const update = () => {
+      const { sum, step } = app;
       parts.forEach((part) => part.update());
       player.update();
-      result.textContent = carry.thousands(carry.adder.spell(app.sum.steps, "digit", app.step));
-      const { isRight, text } = verdict(app);
-      words.textContent = text;
-      [words, result].forEach(({ classList }) => classList.toggle("wrong", !isRight));
+      result.textContent = carry.thousands(carry.adder.spell(sum.steps, "digit", step));
+      words.textContent = verdict(app);
+      const isWrong = sum.steps.slice(0, step).some(({ digit, truth }) => digit !== truth);
+      [words, result].forEach(({ classList }) => classList.toggle("wrong", isWrong));
+      [numbers, result].forEach(({ classList }) => classList.toggle("long", sum.steps.length > 40));
     };
     const refresh = () => {
+      [app.sum.a, app.sum.b].forEach((number, n) => {
+        // who types keeps what was typed
+        if (document.activeElement === fields[n].input) return;
+        fields[n].input.value = number;
+        fields[n].tell(null);
+      });
       parts.forEach((part) => part.build());
       legend.replaceChildren("A cell is a unit, shaded by its value: ", carry.legend(app.network.description));
       update();
     };
-    const legend = carry.dom("p", { class: "note" });
 
     root.append(
-      carry.dom(
-        "p",
-        { class: "lead" },
-        "As on paper, the network adds column after column, from the lowest digit up. It sees only " +
-          "the two digits of a column. Whether there is a carry it has to remember by itself, in " +
-          "its hidden units: look for cells that go with the carry beside them.",
+      dom(
+        "p.lead",
+        "As on paper, the network adds column after column, from the lowest digit up. It sees only the " +
+          "two digits of a column. Whether there is a carry it has to remember by itself, in its hidden " +
+          "units: look for cells that go with the carry beside them, or against it.",
       ),
-      carry.dom(
-        "div",
-        { class: "grid add" },
-        carry.dom(
-          "div",
-          { class: "panel" },
-          carry.dom("div", { class: "numbers" }, fields[0].label, carry.dom("span", null, "+"), fields[1].label),
-          fields.map(({ problem }) => problem),
-          carry.dom("p", { class: "tries" }, carry.dom("span", { class: "soft" }, "Try "), tries),
-          parts[0].element,
-          player.element,
-          carry.dom("p", { class: "equals" }, carry.dom("span", { class: "soft" }, "The network says "), result),
-          words,
+      dom(
+        "div.grid.add",
+        dom(
+          "div.panel",
+          numbers, fields.map(({ problem }) => problem),
+          dom("p.tries", dom("span.soft", "Try "), tries),
+          parts[0].element, player.element,
+          dom("p.equals", dom("span.soft", "The network says "), result), words,
         ),
-        carry.dom(
-          "div",
-          { class: "panel" },
+        dom(
+          "div.panel",
           parts[1].element,
-          carry.dom(
-            "div",
-            { class: "under" },
-            legend,
-            carry.dom("label", { class: "check" }, sorted, "Units that tell the carry best come first"),
-          ),
+          dom("div.under", legend, dom("label.check", sorted, "Units that tell the carry best come first")),
         ),
       ),
     );
-    app.on("sum", () => {
-      // who types keeps what was typed
-      [app.sum.a, app.sum.b].forEach((number, n) => {
-        const { input } = fields[n];
-        if (document.activeElement !== input) input.value = number;
-      });
-      refresh();
-    });
+    app.on("sum", refresh);
     app.on("step", update);
     refresh();
   }

@@ -9,45 +9,32 @@
   const TOP = 92; // above the units: the output and its target
   const GAP = 42; // between two steps
 
-  /** A name with an index, as HTML: h_t is sub("h", "t"). */
-  const sub = (name, index, up) =>
-    [
-      dom("var", null, name),
-      up
-        ? dom("span", { class: "stack" }, dom("sup", null, up), dom("sub", null, index))
-        : dom("sub", null, index),
-    ];
+  /** A formula as HTML: "h_{t}" has an index, "W^{⊤}_{rec}" something above it, too. */
+  const formula = (text) =>
+    text.split(/(\p{L}(?:\^\{[^}]+\})?_\{[^}]+\})/u).map((part) => {
+      const [, name, up, index] = part.match(/^(\p{L})(?:\^\{(.+?)\})?_\{(.+?)\}$/u) ?? [];
+      if (!name) return part;
+      const low = dom("sub", index);
+      return [dom("var", name), up ? dom("span.stack", dom("sup", up), low) : low];
+    });
 
-  /** The lab's formulas: the kind of moment in which each works, what it makes, how. */
-  function formulas({ bias, head_bias }) {
-    const [x, h, o, y, d] = ["x", "h", "o", "y", "δ"].map((name) => sub(name, "t"));
-    const w = (index) => sub("W", index);
-    const e = () => sub("δ", "t", "out");
-    const clone = (parts) => parts.map((part) => part.cloneNode?.(true) ?? part);
-    const line = (kind, ...parts) => ({ kind, parts: parts.map((p) => (Array.isArray(p) ? clone(p) : p)) });
-    return [
-      [["Forward, t = 1 … T, from ", sub("h", "0"), " = 0"], [
-        line("forward", h, " = σ(", x, "·", w("in"), " + ", sub("h", "t−1"), "·", w("rec"),
-          bias ? [" + ", ...sub("b", "in"), " + ", ...sub("b", "rec")] : "", ")"),
-        line("forward", o, " = σ(", h, "·", sub("w", "out"), head_bias ? [" + ", ...sub("b", "out")] : "", ")"),
-      ]],
-      ["Errors in the outputs", [
-        line("errors", e(), " = (", y, " − ", o, ") · ", o, " (1 − ", o, ")"),
-      ]],
-      [["Back, t = T … 1, from ", sub("δ", "T+1"), " = 0"], [
-        line("back", d, " = (", sub("δ", "t+1"), "·", sub("W", "rec", "⊤"), " + ", e(), "·", sub("w", "out"),
-          ") · ", h, " (1 − ", h, ")"),
-        line("back", "Δ", w("in"), " += ", sub("x", "t", "⊤"), "·", d),
-        line("back", "Δ", w("rec"), " += ", sub("h", "t−1", "⊤"), "·", d),
-        line("back", "Δ", sub("w", "out"), " += ", h, "·", e()),
-        bias && line("back", "Δ", sub("b", "in"), " += ", d, ",  Δ", sub("b", "rec"), " += ", d),
-        head_bias && line("back", "Δ", sub("b", "out"), " += ", e()),
-      ]],
-      ["Update, once for all steps", [
-        line("update", dom("var", null, "W"), " += rate · Δ", dom("var", null, "W")),
-      ]],
-    ];
-  }
+  /** The lab's formulas: title, the kind of moment in which they work, what they say. */
+  const formulas = ({ bias, head_bias }) => [
+    ["Forward, t = 1 … T, from h_{0} = 0", "forward", [
+      `h_{t} = σ(x_{t}·W_{in} + h_{t−1}·W_{rec}${bias ? " + b_{in} + b_{rec}" : ""})`,
+      `o_{t} = σ(h_{t}·w_{out}${head_bias ? " + b_{out}" : ""})`,
+    ]],
+    ["Errors in the outputs", "errors", ["δ^{out}_{t} = (y_{t} − o_{t}) · o_{t} (1 − o_{t})"]],
+    ["Back, t = T … 1, from δ_{T+1} = 0", "back", [
+      "δ_{t} = (δ_{t+1}·W^{⊤}_{rec} + δ^{out}_{t}·w_{out}) · h_{t} (1 − h_{t})",
+      "ΔW_{in} += x^{⊤}_{t}·δ_{t}",
+      "ΔW_{rec} += h^{⊤}_{t−1}·δ_{t}",
+      "Δw_{out} += h_{t}·δ^{out}_{t}",
+      bias ? "Δb_{in} += δ_{t},  Δb_{rec} += δ_{t}" : [],
+      head_bias ? "Δb_{out} += δ^{out}_{t}" : [],
+    ].flat()],
+    ["Update, once for all steps", "update", ["W += rate · ΔW"]],
+  ];
 
   /** Squares where values are above 0, circles where below; their area grows with the size. */
   function signs(values, columns, size, most) {
@@ -74,131 +61,128 @@
     return { kind: "update", t: 0 };
   }
 
-  /** The unrolled network: built once for an example, then lit moment by moment. */
+  /** The unrolled network: built once for an example; `light` shows a moment, and returns its step. */
   function unrolled(steps, hidden) {
-    const columns = Math.max(1, Math.min(hidden, Math.ceil(hidden / 8)));
-    const rows = Math.ceil(hidden / columns);
-    const [blockWidth, blockHeight] = [columns * CELL, rows * CELL];
-    const pitch = Math.max(blockWidth, 40) + GAP;
-    const [width, height] = [pitch * steps.length + GAP, TOP + blockHeight + 84];
+    const columns = Math.ceil(hidden / 8);
+    const [wide, high] = [columns * CELL, Math.ceil(hidden / columns) * CELL];
+    const pitch = Math.max(wide, 40) + GAP;
+    const [width, height] = [pitch * steps.length + GAP, TOP + high + 84];
+    const [bottom, centre] = [TOP + high, TOP + high / 2];
     const most = largest(steps.flatMap(({ delta }) => [...delta]));
     const mostOut = largest(steps.map(({ outputDelta }) => outputDelta));
-    const arrow = (name, from, to) =>
-      svg("path", { class: `arrow ${name}`, d: `M${from}L${to}`, "marker-end": "url(#tip)" });
-    const groups = steps.map((step, t) => {
+    const arrow = (name, from, to) => svg(`path.arrow.${name}`, { d: `M${from}L${to}`, "marker-end": "url(#tip)" });
+    const glyphs = ({ plus, minus }) => [svg("path.plus", { d: plus }), svg("path.minus", { d: minus })];
+
+    const groups = steps.map(({ x, hidden: h, output, target, outputDelta, delta }, t) => {
       const middle = GAP + t * pitch + (pitch - GAP) / 2;
-      const [left, right] = [middle - blockWidth / 2, middle + blockWidth / 2];
-      const [y, bottom] = [TOP, TOP + blockHeight];
-      const centre = y + blockHeight / 2;
-      const place = (k) => [left + (k % columns) * CELL, y + Math.floor(k / columns) * CELL];
-      const cells = [...step.hidden].map((value, k) => {
-        const [cx, cy] = place(k);
-        const cell = svg("rect", { class: "unit-cell", x: cx + 0.5, y: cy + 0.5, width: CELL - 1, height: CELL - 1 },
-          svg("title", null, `unit ${k}, step ${t + 1}: h = ${carry.fixed(value, 3)}, δ = ${carry.small(step.delta[k])}`));
-        cell.style.setProperty("--v", value.toFixed(3));
-        return cell;
+      const left = middle - wide / 2;
+      const before = left - (pitch - wide); // the end of the block before
+      const text = (name, y, words) => svg(name, { x: middle, y, "text-anchor": "middle" }, words);
+      const cells = [...h].map((value, k) => {
+        const [x, y] = [left + (k % columns) * CELL + 0.5, TOP + Math.floor(k / columns) * CELL + 0.5];
+        const words = `unit ${k}, step ${t + 1}: h = ${carry.fixed(value, 3)}, δ = ${carry.small(delta[k])}`;
+        const size = { width: CELL - 1, height: CELL - 1 };
+        return svg("rect.unit-cell", { x, y, ...size, "--v": value.toFixed(3) }, svg("title", words));
       });
-      const paths = signs(step.delta, columns, CELL, most);
-      const outPaths = signs([step.outputDelta], 1, 26, mostOut);
-      const meter = svg("rect", { class: "level", x: middle - 20, width: 40, y: 58 - 40 * step.output + 0, height: 40 * step.output });
-      const before = left - (pitch - blockWidth) + 2;
       return svg(
         "g",
-        { class: "step" },
-        svg("text", { x: middle, y: height - 4, "text-anchor": "middle" }, `t = ${t + 1}`),
-        svg("text", { class: "pair", x: middle, y: bottom + 50, "text-anchor": "middle" }, `${step.x[0]} ${step.x[1]}`),
-        arrow("in forth", [middle, bottom + 32], [middle, bottom + 6]),
-        t > 0 && arrow("rec forth", [before, centre - 7], [left - 6, centre - 7]),
-        arrow("out forth", [middle, y - 4], [middle, 66]),
-        arrow("out return", [middle + 9, 63], [middle + 9, y - 7]),
-        t > 0 && arrow("rec return", [left - 3, centre + 7], [before + 4, centre + 7]),
-        svg("rect", { class: "block", x: left - 2, y: y - 2, width: blockWidth + 4, height: blockHeight + 4, rx: 3 }),
-        svg("g", { class: "values" }, cells),
-        svg("g", { class: "deltas", transform: `translate(${left} ${y})` },
-          svg("path", { class: "plus", d: paths.plus }), svg("path", { class: "minus", d: paths.minus })),
-        svg("g", { class: "answer" },
-          svg("rect", { class: "scale", x: middle - 20, y: 18, width: 40, height: 40 }), meter,
-          svg("line", { class: "half", x1: middle - 23, x2: middle + 23, y1: 38, y2: 38 }),
-          svg("text", { class: "number", x: middle, y: 12, "text-anchor": "middle" },
-            `${carry.fixed(step.output)} → ${step.target}`)),
-        svg("g", { class: "error", transform: `translate(${middle - 13} 25)` },
-          svg("rect", { class: "clear", x: -7, y: -7, width: 40, height: 40 }),
-          svg("path", { class: "plus", d: outPaths.plus }), svg("path", { class: "minus", d: outPaths.minus })),
+        text("text.pair", bottom + 50, `${x[0]} ${x[1]}`),
+        text("text", height - 4, `t = ${t + 1}`),
+        arrow("in.forth", [middle, bottom + 32], [middle, bottom + 6]),
+        t > 0 && arrow("rec.forth", [before + 2, centre - 7], [left - 6, centre - 7]),
+        t > 0 && arrow("rec.return", [left - 3, centre + 7], [before + 6, centre + 7]),
+        arrow("out.forth", [middle, TOP - 4], [middle, 66]),
+        arrow("out.return", [middle + 9, 63], [middle + 9, TOP - 7]),
+        svg("rect.block", { x: left - 2, y: TOP - 2, width: wide + 4, height: high + 4, rx: 3 }),
+        svg("g.values", cells),
+        svg("g.deltas", { transform: `translate(${left} ${TOP})` }, glyphs(signs(delta, columns, CELL, most))),
+        svg(
+          "g.answer",
+          svg("rect.scale", { x: middle - 20, y: 18, width: 40, height: 40 }),
+          svg("rect.level", { x: middle - 20, y: 58 - 40 * output, width: 40, height: 40 * output }),
+          svg("line.half", { x1: middle - 23, x2: middle + 23, y1: 38, y2: 38 }),
+          text("text.number", 12, `${carry.fixed(output)} → ${target}`),
+        ),
+        svg("g.error", { transform: `translate(${middle - 13} 25)` }, glyphs(signs([outputDelta], 1, 26, mostOut))),
       );
     });
-    const tip = svg("marker", { id: "tip", viewBox: "0 0 8 8", refX: 6, refY: 4, markerWidth: 5, markerHeight: 5, orient: "auto" },
-      svg("path", { d: "M0,0L8,4L0,8z" }));
-    const element = svg("svg", { class: "unrolled", width, height, viewBox: `0 0 ${width} ${height}`, role: "img" },
-      svg("defs", null, tip), groups);
+    const tip = svg(
+      "marker",
+      { id: "tip", viewBox: "0 0 8 8", refX: 6, refY: 4, markerWidth: 5, markerHeight: 5, orient: "auto" },
+      svg("path", { d: "M0,0L8,4L0,8z" }),
+    );
+    const element = svg(
+      "svg.unrolled",
+      { width, height, viewBox: `0 0 ${width} ${height}`, role: "img" },
+      svg("defs", tip), groups,
+    );
     const light = (moment) => {
       const { kind, t: now } = momentOf(moment, steps.length);
       groups.forEach((group, t) => {
-        const isBack = (kind === "back" && t >= now) || kind === "update";
-        const names = ["step"];
-        if (kind === "start" || (kind === "forward" && t > now)) names.push("waiting");
-        if (["errors", "back", "update"].includes(kind)) names.push("erred");
-        if (isBack) names.push("returned");
-        if (t === now && kind === "forward") names.push("now-forward");
-        if (t === now && kind === "back") names.push("now-back");
-        if (kind === "back" && t === now + 1) names.push("sends");
-        group.setAttribute("class", names.join(" "));
+        const is = {
+          waiting: kind === "start" || (kind === "forward" && t > now),
+          erred: ["errors", "back", "update"].includes(kind),
+          returned: (kind === "back" && t >= now) || kind === "update",
+          "now-forward": kind === "forward" && t === now,
+          "now-back": kind === "back" && t === now,
+          sends: kind === "back" && t === now + 1,
+        };
+        group.setAttribute("class", ["step", ...Object.keys(is).filter((name) => is[name])].join(" "));
       });
-      return { centre: GAP + Math.max(0, now) * pitch + pitch / 2 };
+      return groups[Math.max(0, now)];
     };
     return { element, light };
   }
 
-  /** The sums of updates, which grow. Their scale is that of the last. */
-  function sums(network, steps, total) {
-    const { hidden, inputs, bias, head_bias } = network.description;
-    const size = Math.max(3, Math.min(12, Math.floor(200 / hidden)));
-    const turned = (values, rows, columns) =>
-      Array.from({ length: rows * columns }, (_, n) => values[(n % rows) * columns + Math.floor(n / rows)]);
-    const shapes = [
-      ["W", "in", "from a, b (rows) to each unit", "weight_ih_l0", hidden, (v) => turned(v, hidden, inputs)],
-      ["W", "rec", "from each unit (rows) to each", "weight_hh_l0", hidden, (v) => turned(v, hidden, hidden)],
-      ["w", "out", "from each unit to the output", "head.weight", hidden, (v) => [...v]],
-      bias && ["b", "in", "and b rec, the same", "bias_ih_l0", hidden, (v) => [...v]],
-      head_bias && ["b", "out", "of the output", "head.bias", 1, (v) => [...v]],
-    ].filter(Boolean);
-    // the sums after each step that went back: none, T, T and T − 1, …
+  /** The sums of updates, which grow: after each step that went back, none, T, T and T − 1, … */
+  function sums(network, steps) {
+    const { hidden, inputs } = network.description;
     const after = [network.zeros()];
     for (const step of steps.slice().reverse()) {
-      const sum = Object.entries(after.at(-1)).map(([name, values]) => [name, values.slice()]);
-      after.push(Object.fromEntries(sum));
-      network.addUpdates(after.at(-1), step);
+      const next = network.zeros();
+      Object.entries(after.at(-1)).forEach(([name, values]) => next[name].set(values));
+      network.addUpdates(next, step);
+      after.push(next);
     }
-    const drawn = shapes.map(([letter, index, what, name, columns, arrange]) => {
-      const most = largest(total[name]);
-      const rows = total[name].length / columns;
-      const paths = [svg("path", { class: "plus" }), svg("path", { class: "minus" })];
-      const figure = svg(
-        "svg",
-        {
-          class: "matrix",
-          width: columns * size,
-          height: rows * size,
-          viewBox: `0 0 ${columns * size} ${rows * size}`,
-          role: "img",
-        },
-        svg("rect", { class: "scale", width: columns * size, height: rows * size }), paths,
-      );
-      const words = dom("span", { class: "soft" });
-      const element = dom("figure", null, dom("figcaption", null, "Δ", sub(letter, index), " ", dom("span", { class: "soft" }, what)),
-        figure, words);
-      const update = (count) => {
-        const values = arrange(after[count][name]);
-        const { plus, minus } = signs(values, columns, size, most);
-        paths[0].setAttribute("d", plus);
-        paths[1].setAttribute("d", minus);
-        const largestNow = count === 0 ? "0" : carry.small(largest(values));
-        words.textContent = `largest ${largestNow}`;
-        figure.setAttribute("aria-label", `Sum of updates of ${letter} ${index}; its largest value is ${largestNow}`);
-      };
-      return { element, update };
-    });
-    const [w_in, w_rec, ...others] = drawn.map(({ element }) => element);
-    return { elements: [dom("div", null, w_in, others), w_rec], update: (count) => drawn.forEach(({ update }) => update(count)) };
+    // the lab's matrices have a row for each unit that sends: PyTorch's, turned
+    const turned = (rows, columns) => (values) =>
+      Array.from(values, (_, n) => values[(n % rows) * columns + Math.floor(n / rows)]);
+    const plain = (values) => [...values];
+    const drawn = [
+      ["W", "in", "from a, b (rows) to each unit", "weight_ih_l0", turned(hidden, inputs)],
+      ["w", "out", "from each unit to the output", "head.weight", plain],
+      ["b", "in", "of each unit; Δb rec is the same", "bias_ih_l0", plain],
+      ["b", "out", "of the output", "head.bias", plain],
+      ["W", "rec", "from each unit (rows) to each", "weight_hh_l0", turned(hidden, hidden)],
+    ]
+      .filter(([, , , name]) => network.tensors[name])
+      .map(([letter, index, what, name, arrange]) => {
+        const size = Math.max(3, Math.min(12, Math.floor(200 / hidden)));
+        const most = largest(after.map((sums) => largest(sums[name])));
+        const columns = Math.min(hidden, after[0][name].length);
+        const [width, height] = [columns * size, (after[0][name].length / columns) * size];
+        const [plus, minus, words] = [svg("path.plus"), svg("path.minus"), dom("span.soft")];
+        const figure = svg(
+          "svg.matrix",
+          { width, height, viewBox: `0 0 ${width} ${height}`, role: "img" },
+          svg("rect.scale", { width, height }), plus, minus,
+        );
+        const caption = dom("figcaption", formula(`Δ${letter}_{${index}} `), dom("span.soft", what));
+        const update = (count) => {
+          const values = arrange(after[count][name]);
+          const paths = signs(values, columns, size, most);
+          plus.setAttribute("d", paths.plus);
+          minus.setAttribute("d", paths.minus);
+          words.textContent = `largest ${count === 0 ? 0 : carry.small(largest(values))}`;
+          figure.setAttribute("aria-label", `Sum of updates of ${letter} ${index}; ${words.textContent}`);
+        };
+        return { element: dom("figure", caption, figure, words), update };
+      });
+    const elements = drawn.map(({ element }) => element);
+    return {
+      elements: [dom("div", elements.slice(0, -1)), elements.at(-1)],
+      update: (count) => drawn.forEach(({ update }) => update(count)),
+    };
   }
 
   /** What happens at a moment, with its numbers. */
@@ -228,18 +212,14 @@
   }
 
   function mount(root, app) {
-    let moment = 0;
+    // first one sees all at once: errors, deltas, and how they go back
+    let moment = Math.ceil(1.5 * app.training.bits) + 1;
     let [found, picture, growth, updated] = [null, null, null, 0];
     const steps = () => found.steps.length;
-    const stage = dom("div", {
-      class: "scroll",
-      tabindex: 0,
-      role: "region",
-      "aria-label": "The network, unrolled over the steps",
-    });
-    const [matrices, list] = [dom("div", { class: "sums" }), dom("div", { class: "formulas" })];
-    const words = dom("p", { class: "moment", role: "status", "data-test": "moment-bptt" });
-    const about = dom("p", { class: "note" });
+    const stage = dom("div.scroll", { tabindex: 0, role: "region", "aria-label": "The network, unrolled" });
+    const [matrices, list] = [dom("div.sums"), dom("div.formulas")];
+    const words = dom("p.moment", { role: "status", "data-test": "moment-bptt" });
+    const about = dom("p.note");
     const player = carry.player({
       label: "Moments of backpropagation through time",
       max: () => (found ? 2 * steps() + 2 : 0),
@@ -249,14 +229,11 @@
         update();
       },
       delay: () => Math.max(150, Math.min(900, 20_000 / (2 * steps() + 2))),
-      text: () => words.textContent,
+      text: () => `Moment ${moment} of ${2 * steps() + 2}`,
       tests: { play: "forward", back: "back", step: "next", range: "phase" },
     });
-    const apply = dom(
-      "button",
-      { type: "button", class: "button", "data-test": "apply", onclick: () => updateNetwork() },
-      "Make this update",
-    );
+    const onclick = () => updateNetwork();
+    const apply = dom("button.button", { type: "button", "data-test": "apply", onclick }, "Make this update");
 
     /** The example: the lowest digits of the sum, as many as an operand had in the training. */
     function exampleOf() {
@@ -279,15 +256,14 @@
       updated = copy.gradients(a, b, bits).error;
       moment = Math.min(moment, 2 * bits + 2);
       picture = unrolled(found.steps, app.network.description.hidden);
-      growth = sums(app.network, found.steps, found.updates);
+      growth = sums(app.network, found.steps);
       stage.replaceChildren(picture.element);
       matrices.replaceChildren(...growth.elements);
-      list.replaceChildren(
-        ...formulas(app.network.description).map(([title, lines]) =>
-          dom("div", { class: "formula-group" }, dom("h3", null, title),
-            lines.filter(Boolean).map(({ kind, parts }) => dom("p", { class: "formula", "data-kind": kind }, parts))),
-        ),
-      );
+      const groups = formulas(app.network.description).map(([title, kind, lines]) => {
+        const shown = lines.map((line) => dom("p.formula", { "data-kind": kind }, formula(line)));
+        return dom("div.formula-group", dom("h3", formula(title)), shown);
+      });
+      list.replaceChildren(...groups);
       const isCut = a !== app.sum.a || b !== app.sum.b;
       about.textContent =
         `The example: ${a} + ${b} in the ${bits} steps of the training` +
@@ -296,8 +272,7 @@
     }
     function update() {
       const { kind } = momentOf(moment, steps());
-      const { centre } = picture.light(moment);
-      stage.scrollLeft = centre - stage.clientWidth / 2;
+      carry.follow(stage, picture.light(moment));
       growth.update(Math.max(0, Math.min(steps(), moment - steps() - 1)));
       words.textContent = sentence(moment, found, updated, app.training.learning_rate);
       picture.element.setAttribute("aria-label", words.textContent);
@@ -310,17 +285,19 @@
       player.update();
     }
 
-    const panel = dom("div", { class: "panel" }, player.element, words,
-      dom("div", { class: "unroll" }, dom("div", { class: "stage-and-sums" }, stage, matrices), list),
-      dom("div", { class: "under" }, about, apply));
-    const other = dom("p", { class: "note" },
+    const panel = dom("div.panel", player.element, words,
+      dom("div.unroll", dom("div.stage-and-sums", stage, matrices), list),
+      dom("div.under", about, apply));
+    const other = dom("p.note",
       "This view follows the lab's formulas: one layer of sigmoid units, a sigmoid output. The network " +
         "on view is of another kind.");
     root.append(
-      dom("p", { class: "lead" },
-        "How does the network learn to carry? An error in one digit may be the fault of a state many " +
-          "steps before. So the errors travel back through time, step by step, and every step says how " +
-          "the same weights should change."),
+      dom(
+        "p.lead",
+        "How does the network learn to carry? An error in one digit may be the fault of a state many steps " +
+          "before. So the errors travel back through time, step by step, and every step says how the same " +
+          "weights should change.",
+      ),
       other, panel,
     );
     const refresh = () => {
@@ -334,11 +311,6 @@
     refresh();
   }
 
-  carry.view({
-    id: "bptt",
-    title: "Backpropagation through time",
-    short: "BPTT",
-    applies: ({ task }) => task === "addition",
-    mount,
-  });
+  const title = "Backpropagation through time";
+  carry.view({ id: "bptt", title, short: "BPTT", applies: ({ task }) => task === "addition", mount });
 })();

@@ -54,19 +54,14 @@
   /** The curve: its picture, and `draw(points, examples, chance)`. */
   function curve() {
     const [height, left, bottom, top, right] = [280, 52, 40, 14, 16];
-    const element = svg("svg", { class: "figure", role: "img" });
-    const title = svg("title");
-    element.append(title);
-    const parts = svg("g");
-    element.append(parts);
+    const element = dom("div");
+    let shown = null;
     const y = (error, most) => height - bottom - (error / most) * (height - bottom - top);
     const text = (x, at, anchor, content) =>
       svg("text", { x, y: at, "text-anchor": anchor }, content);
 
-    function draw(points, examples, chance) {
-      // A pixel of the picture is one of the screen: text keeps its size on a phone.
-      const width = Math.max(260, element.clientWidth || 640);
-      element.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    function picture(width) {
+      const { points, examples, chance } = shown;
       const most = points.reduce((most, { error }) => Math.max(most, error), chance) * 1.1;
       const x = (count) => left + (count / examples) * (width - left - right);
       const line = (from, to, kind) =>
@@ -77,7 +72,12 @@
           carry.thousands(Math.round(share * examples))));
       const level = y(chance, most);
       const last = points.at(-1);
-      parts.replaceChildren(
+      const words = last
+        ? `The error of an example over ${carry.thousands(examples)} examples: ` +
+          `${carry.fixed(last.error)} after ${carry.thousands(last.examples)}`
+        : "The error of an example over the examples: no training yet";
+      return svg("svg", { class: "figure", viewBox: `0 0 ${width} ${height}`, role: "img" },
+        svg("title", null, words),
         line([left, zero], [width - right, zero], "rule"),
         line([left, top], [left, zero], "rule"),
         ...ticks,
@@ -90,13 +90,15 @@
           "text-anchor": "middle" }, "error of an example, Σ|y − o|"),
         svg("polyline", { class: "curve", "data-test": "curve",
           points: points.map((at) => `${x(at.examples)},${y(at.error, most)}`).join(" ") }),
-        ...(last ? [svg("circle", { class: "dot now", cx: x(last.examples), cy: y(last.error, most), r: 4 })] : []),
+        last && svg("circle", { class: "dot now", cx: x(last.examples), cy: y(last.error, most), r: 5 }),
       );
-      title.textContent = last
-        ? `The error of an example over ${carry.thousands(examples)} examples: ` +
-          `${carry.fixed(last.error)} after ${carry.thousands(last.examples)}`
-        : "The error of an example over the examples: no training yet";
     }
+
+    const again = carry.fit(element, picture);
+    const draw = (points, examples, chance) => {
+      shown = { points, examples, chance };
+      again();
+    };
     return { element, draw };
   }
 
@@ -209,6 +211,7 @@
       app.setNetwork(
         carry.Network.fromTensors(run.description, network),
         `trained here, ${run.name}, ${after}`,
+        { bits: run.asked.bits, learning_rate: run.asked.rate, seed: run.asked.seed, examples },
       );
       if (!ended) {
         status.textContent = `The network ${after} is on view; it goes on learning.`;

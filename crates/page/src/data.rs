@@ -156,6 +156,8 @@ pub struct Proof {
     pub sets: Vec<Set>,
     /// How many more of these there are.
     pub omitted: usize,
+    /// Steps from set to set, at most.
+    pub steps: usize,
     /// The least distance of a sum before an output's sigmoid from 0, on the right side.
     pub margin: f64,
 }
@@ -379,7 +381,7 @@ impl TextData {
 
 /// Leaves every other element, and the last.
 fn every_other<V>(all: &mut Vec<V>) {
-    let last = all.len() - 1;
+    let Some(last) = all.len().checked_sub(1) else { return };
     let mut place = 0;
     all.retain(|_| {
         let stays = place % 2 == 0 || place == last;

@@ -46,6 +46,7 @@ pub fn of_run(
         states: picture.states.map(|states| states.iter().map(place).collect()),
         sets,
         omitted: 0,
+        steps: verified.steps,
         margin: verified.margin,
     })))
 }

@@ -161,6 +161,7 @@ impl<T: Task> Job<T> {
             state: trainer.state(),
         };
         folder.remove_checkpoint()?; // of a run that is written over
+        folder.remove_snapshots()?;
         let mut snapshots = Snapshots::new(&config, at.snapshots);
         snapshots.take(0, trainer.parameters());
         Self::new(config, trainer, at, snapshots, folder, lock, options)
@@ -185,7 +186,7 @@ impl<T: Task> Job<T> {
         let mut snapshots = Snapshots::new(&config, at.snapshots);
         let mut lost = None;
         if at.snapshots > 0 {
-            match folder.unfinished_snapshots(trainer.parameters().config()) {
+            match folder.unfinished_snapshots(&at.config, trainer.parameters().config()) {
                 Ok(taken) => snapshots = snapshots.with_taken(taken),
                 Err(error) => lost = Some(error),
             }

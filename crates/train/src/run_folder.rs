@@ -191,7 +191,11 @@ impl RunFolder {
     }
 
     pub(crate) fn remove_checkpoint(&self) -> Result<(), Error> {
-        remove_if_there(&self.path.join(CHECKPOINT))?;
+        remove_if_there(&self.path.join(CHECKPOINT))
+    }
+
+    /// Removes the snapshots of a run that was not finished.
+    pub(crate) fn remove_snapshots(&self) -> Result<(), Error> {
         remove_if_there(&self.path.join(SNAPSHOTS_UNFINISHED))
     }
 
@@ -200,9 +204,21 @@ impl RunFolder {
         write_whole(&self.path.join(SNAPSHOTS_UNFINISHED), bytes)
     }
 
-    /// The snapshots of a run that is not finished, of a network of `config`.
-    pub(crate) fn unfinished_snapshots(&self, config: Config) -> Result<Vec<Snapshot>, Error> {
-        read_snapshots(&self.path.join(SNAPSHOTS_UNFINISHED), config)
+    /// The snapshots of a run that is not finished and was asked what the text `asked` says, of a
+    /// network of `config`.
+    pub(crate) fn unfinished_snapshots(
+        &self,
+        asked: &str,
+        config: Config,
+    ) -> Result<Vec<Snapshot>, Error> {
+        let path = self.path.join(SNAPSHOTS_UNFINISHED);
+        // The run may have been ended between its first file and its last; then the configuration
+        // is its own already.
+        let is_own = || fs::read_to_string(self.path.join(CONFIG)).is_ok_and(|text| text == asked);
+        if !path.exists() && is_own() {
+            return read_snapshots(&self.path.join(SNAPSHOTS), config);
+        }
+        read_snapshots(&path, config)
     }
 
     /// The parameters at some moments of a finished run, in the order of their examples; the last
@@ -304,15 +320,19 @@ impl RunFolder {
         let curve = Staged::write(&self.path.join(CURVE), curve.as_bytes())?;
         let model = Staged::write(&self.path.join(MODEL), &weights::to_bytes(parameters))?;
         let place = self.path.join(SNAPSHOTS);
-        let snapshots = snapshots.map(|bytes| Staged::write(&place, bytes)).transpose()?;
+        if let Some(bytes) = snapshots {
+            self.write_snapshots(bytes)?;
+        }
         metrics.sync()?;
         remove_if_there(&model.path)?;
-        match snapshots {
-            Some(snapshots) => snapshots.rename()?,
-            None => remove_if_there(&place)?,
-        }
         config.rename()?;
         metrics.rename(&self.path.join(METRICS))?;
+        if snapshots.is_some() {
+            let unfinished = self.path.join(SNAPSHOTS_UNFINISHED);
+            fs::rename(unfinished, &place).map_err(Error::file("write", &place))?;
+        } else {
+            remove_if_there(&place)?;
+        }
         curve.rename()?;
         model.rename()
     }

@@ -6,7 +6,7 @@
 //! they are the tensors of safetensors:
 //!
 //! ```text
-//! metadata               format = "carry snapshots 1", snapshots = N as it was asked
+//! metadata               format = "carry snapshots 1; asked N"
 //! 0/weight_ih_l0         F32, shaped as in model.safetensors: the parameters after 0 examples
 //! …
 //! 10000/head.weight      the last of a training of 10,000
@@ -18,13 +18,15 @@ use crate::config::{RunConfig, Strategy};
 use crate::task::Task;
 use model::{Config, Parameters, Tensor};
 use safetensors::tensor::{Metadata, TensorView};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensors, View};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 /// The most that can be asked.
 pub const MOST_SNAPSHOTS: u32 = 1_000;
 
-const FORMAT: &str = "carry snapshots 1";
+/// How the format begins; one entry of metadata, for the order of several is not the same twice.
+const FORMAT: &str = "carry snapshots 1;";
 
 /// The parameters at a moment of a training.
 #[derive(Clone, Debug)]
@@ -123,23 +125,41 @@ impl Snapshots {
 
 /// The bytes of a safetensors file: see the module.
 pub fn to_bytes(asked: u32, snapshots: &[Snapshot]) -> Vec<u8> {
-    let mut tensors = Vec::new();
-    for Snapshot { examples, parameters } in snapshots {
+    let views = snapshots.iter().flat_map(|Snapshot { examples, parameters }| {
         let arena = parameters.arena();
-        for tensor in parameters.tensors() {
-            let bytes: Vec<u8> =
-                tensor.indices().flat_map(|index| arena[index].to_le_bytes()).collect();
-            tensors.push((format!("{examples}/{}", tensor.name()), tensor.shape(), bytes));
-        }
-    }
-    let views = tensors.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-        (name, view.expect("as many bytes as the shape asks for"))
+        let of_tensor = move |tensor: Tensor| {
+            let name = format!("{examples}/{}", tensor.name());
+            (name, Values { arena, shape: tensor.shape(), tensor })
+        };
+        parameters.tensors().into_iter().map(of_tensor)
     });
-    let metadata = [("format", FORMAT.to_owned()), ("snapshots", asked.to_string())];
-    let metadata: HashMap<_, _> =
-        metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let metadata = HashMap::from([("format".to_owned(), format!("{FORMAT} asked {asked}"))]);
     safetensors::serialize(views, Some(metadata)).expect("named tensors make a file")
+}
+
+/// A tensor that becomes bytes when it is written: not all of them at once.
+struct Values<'a> {
+    arena: &'a [f32],
+    shape: Vec<usize>,
+    tensor: Tensor,
+}
+
+impl View for Values<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.tensor.indices().flat_map(|index| self.arena[index].to_le_bytes()).collect()
+    }
+
+    fn data_len(&self) -> usize {
+        self.tensor.rows() * self.tensor.columns() * size_of::<f32>()
+    }
 }
 
 /// The snapshots of a network of `config` in the safetensors file `bytes`, in the order of their
@@ -189,8 +209,10 @@ pub fn from_bytes(config: Config, bytes: &[u8]) -> Result<Vec<Snapshot>, String>
 fn check_format(metadata: &Metadata) -> Result<(), String> {
     let format = metadata.metadata().as_ref().and_then(|named| named.get("format"));
     match format {
-        Some(format) if format == FORMAT => Ok(()),
-        Some(other) => Err(format!("is of the format {other:?}; {FORMAT:?} is needed")),
+        Some(format) if format.starts_with(FORMAT) => Ok(()),
+        Some(other) => {
+            Err(format!("is of the format {other:?}; {FORMAT:?} is needed at its beginning"))
+        }
         None => Err(format!("names no format; {FORMAT:?} is needed")),
     }
 }

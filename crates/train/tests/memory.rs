@@ -120,9 +120,9 @@ const OPTIONS: Options = Options {
 #[cfg(target_os = "linux")]
 const CASE: &str = "CARRY_MEMORY_CASE";
 
-/// The trainings whose memory other threads take, or a job.
+/// The trainings whose memory other threads take, or a job with so many snapshots.
 #[cfg(target_os = "linux")]
-fn cases() -> Vec<(&'static str, RunConfig<Addition>, bool)> {
+fn cases() -> Vec<(&'static str, RunConfig<Addition>, Option<u32>)> {
     let by = |name: Strategy, threads: usize, mut config: RunConfig<Addition>| {
         config.strategy = StrategyConfig { name, threads, push_every: 1 };
         config.run.examples *= threads as u64;
@@ -131,25 +131,28 @@ fn cases() -> Vec<(&'static str, RunConfig<Addition>, bool)> {
     let wide = || config(None, 1_500, 1, 1);
     let mut adam = wide();
     adam.optimizer.rule = Rule::ADAM;
+    let mut many = wide();
+    many.run.examples = 20;
     vec![
-        ("Hogwild!, two workers", by(Strategy::Hogwild, 2, wide()), false),
-        ("Hogwild!, four workers", by(Strategy::Hogwild, 4, wide()), false),
-        ("averaging, two workers", by(Strategy::Averaging, 2, wide()), false),
-        ("averaging, four workers, with Adam", by(Strategy::Averaging, 4, adam.clone()), false),
-        ("synchronous, two workers", by(Strategy::Synchronous, 2, wide()), false),
+        ("Hogwild!, two workers", by(Strategy::Hogwild, 2, wide()), None),
+        ("Hogwild!, four workers", by(Strategy::Hogwild, 4, wide()), None),
+        ("averaging, two workers", by(Strategy::Averaging, 2, wide()), None),
+        ("averaging, four workers, with Adam", by(Strategy::Averaging, 4, adam.clone()), None),
+        ("synchronous, two workers", by(Strategy::Synchronous, 2, wide()), None),
         (
             "synchronous, a large batch",
             by(Strategy::Synchronous, 3, config(Some(Cell::Gru), 64, 32, 1_024)),
-            false,
+            None,
         ),
         (
             "Hogwild!, a large batch",
             by(Strategy::Hogwild, 3, config(Some(Cell::Lstm), 64, 32, 256)),
-            false,
+            None,
         ),
-        ("a job", wide(), true),
-        ("a job with Adam", adam.clone(), true),
-        ("a job of two workers with Adam", by(Strategy::Averaging, 2, adam), true),
+        ("a job", wide(), Some(0)),
+        ("a job with Adam", adam.clone(), Some(0)),
+        ("a job of two workers with Adam", by(Strategy::Averaging, 2, adam), Some(0)),
+        ("a job with many snapshots", many, Some(20)),
     ]
 }
 
@@ -163,13 +166,16 @@ fn the_terms_of_workers_and_of_a_job_are_near_what_a_process_takes() {
         1_024.0 * line.trim().strip_suffix(" kB").unwrap().parse::<f64>().unwrap()
     };
     if let Ok(case) = std::env::var(CASE) {
-        let (_, config, is_job) = cases().swap_remove(case.parse().unwrap());
+        let (_, config, snapshots) = cases().swap_remove(case.parse().unwrap());
         let before = peak();
-        if is_job {
+        if let Some(snapshots) = snapshots {
             let folder = tempfile::tempdir().unwrap();
             let folder = RunFolder::create(&folder.path().join("run"), false).unwrap();
-            let mut job = Job::start(config, folder, OPTIONS).unwrap();
+            let mut job = Job::start(config, folder, Options { snapshots, ..OPTIONS }).unwrap();
             job.advance().unwrap();
+            while snapshots > 0 && !job.is_done() {
+                job.advance().unwrap();
+            }
             job.checkpoint().unwrap();
         } else {
             let mut trainer = Trainer::new(&config).unwrap();
@@ -178,7 +184,7 @@ fn the_terms_of_workers_and_of_a_job_are_near_what_a_process_takes() {
         println!("\npeak {}", peak() - before);
         return;
     }
-    for (n, (name, config, is_job)) in cases().into_iter().enumerate() {
+    for (n, (name, config, snapshots)) in cases().into_iter().enumerate() {
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", NAME, "--nocapture"])
             .env(CASE, n.to_string())
@@ -187,10 +193,9 @@ fn the_terms_of_workers_and_of_a_job_are_near_what_a_process_takes() {
         let text = String::from_utf8(output.stdout).unwrap();
         let found = text.lines().find_map(|line| line.strip_prefix("peak "));
         let found: f64 = found.unwrap_or_else(|| panic!("{name}: {text}")).parse().unwrap();
-        let bytes = if is_job {
-            memory::job_bytes(&config, OPTIONS.snapshots)
-        } else {
-            memory::trainer_bytes(&config)
+        let bytes = match snapshots {
+            Some(snapshots) => memory::job_bytes(&config, snapshots),
+            None => memory::trainer_bytes(&config),
         };
         let estimate = bytes.unwrap() as f64;
         let ratio = estimate / found;

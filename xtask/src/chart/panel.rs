@@ -8,6 +8,8 @@ use super::canvas::{
 };
 use super::labels::Labels;
 use anyhow::Result;
+use plotters::coord::ranged1d::Ranged;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use std::ops::Range;
 
@@ -57,17 +59,13 @@ pub enum Shape {
     Boxes(Vec<[Point; 2]>),
 }
 
-type Chart<'a> = ChartContext<
-    'a,
-    SVGBackend<'a>,
-    Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>,
->;
+type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// Pixels between the lines of a legend.
 const LEGEND_LINE: i32 = 22;
 /// Where the names in a legend begin, behind their marks.
 const LEGEND_NAME: i32 = 40;
-/// A longer name of an axis or in a legend loses its middle.
+/// A longer name in a legend loses its middle.
 const MOST_LETTERS: usize = 40;
 
 /// `panels` from left to right on a sheet of so many pixels, as SVG text.
@@ -97,12 +95,15 @@ pub fn draw(title: &str, size: (u32, u32), panels: &[Panel]) -> Result<String> {
 
 fn draw_panel(panel: &Panel, area: &Area<'_>) -> Drawn {
     let Panel { x, y, series, labels } = panel;
-    let name = |axis: &Axis| shortened(&legible(&axis.name), MOST_LETTERS);
+    let (width, height) = area.dim_in_pixel();
+    let name = |axis: &Axis, pixels: u32| {
+        shortened(&legible(&axis.name), (pixels as i32 / LETTER - 8).max(8) as usize)
+    };
     let mut chart = ChartBuilder::on(area)
         .margin(12)
         .margin_right(24)
         .x_label_area_size(46)
-        .y_label_area_size(64)
+        .y_label_area_size(tick_width(y).clamp(64, (width as i32 / 3).max(64)))
         .build_cartesian_2d(x.range.clone(), y.range.clone())?;
     chart
         .configure_mesh()
@@ -110,8 +111,8 @@ fn draw_panel(panel: &Panel, area: &Area<'_>) -> Drawn {
         .bold_line_style(BLACK.mix(0.12))
         .x_labels(x.ticks)
         .y_labels(y.ticks)
-        .x_desc(name(x))
-        .y_desc(name(y))
+        .x_desc(name(x, width))
+        .y_desc(name(y, height))
         .label_style(("sans-serif", FONT))
         .x_label_formatter(&|&at| (x.tick)(at))
         .y_label_formatter(&|&at| (y.tick)(at))
@@ -122,8 +123,15 @@ fn draw_panel(panel: &Panel, area: &Area<'_>) -> Drawn {
 
     let mut places = Labels::within(chart.plotting_area().get_pixel_range());
     for Series { shape, .. } in series {
-        if let Shape::Dots(_, points) = shape {
-            points.iter().for_each(|at| places.keep_clear_of(chart.backend_coord(at)));
+        match shape {
+            Shape::Dots(_, points) => {
+                points.iter().for_each(|at| places.keep_clear_of(chart.backend_coord(at)));
+            }
+            Shape::Line(points) | Shape::Dashes(_, points) => {
+                let pixels: Vec<_> = points.iter().map(|at| chart.backend_coord(at)).collect();
+                pixels.windows(2).for_each(|ends| places.keep_clear_of_line(ends[0], ends[1]));
+            }
+            Shape::Boxes(_) => {}
         }
     }
     let style = ("sans-serif", FONT - 2).into_font().color(&GREY);
@@ -136,6 +144,13 @@ fn draw_panel(panel: &Panel, area: &Area<'_>) -> Drawn {
         }
     }
     Ok(())
+}
+
+/// The pixels left of an axis that its ticks and its name take.
+fn tick_width(axis: &Axis) -> i32 {
+    let places = RangedCoordf64::from(axis.range.clone()).key_points(axis.ticks);
+    let longest = places.iter().map(|&at| (axis.tick)(at).chars().count()).max().unwrap_or(0);
+    28 + LETTER * longest as i32
 }
 
 fn draw_shape(chart: &mut Chart<'_>, colour: RGBColor, shape: &Shape) -> Drawn {
@@ -250,6 +265,18 @@ mod tests {
         }
         assert_eq!(svg.matches("\n&lt;5&gt;\n").count(), 2); // a tick of each axis
         assert_eq!(svg.matches("<circle").count(), 2 * 3 + 1);
+    }
+
+    #[test]
+    fn what_ticks_say_has_room() {
+        let y = Axis { tick: |_| "a long name".to_owned(), ..axis("up") };
+        assert_eq!(tick_width(&y), 28 + 11 * LETTER);
+        let panel = Panel { x: axis("across"), y, series: Vec::new(), labels: Vec::new() };
+        let svg = draw("", (600, 400), &[panel]).unwrap();
+        let (before, _) = svg.split_once("\na long name\n").unwrap();
+        let (_, x) = before.rsplit_once("<text x=\"").unwrap();
+        let x: i32 = x.split('"').next().unwrap().parse().unwrap();
+        assert!(x > 11 * 7, "it ends {x} pixels from the left: {svg}"); // anchored at its end
     }
 
     #[test]

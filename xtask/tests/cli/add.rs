@@ -4,6 +4,7 @@ use crate::{assert_keys, json_line, temporary, trained, xtask, xtask_line};
 use model::{Config, Parameters, weights};
 use rand::SeedableRng;
 use std::fs;
+use std::process::Command;
 use tempfile::TempDir;
 
 #[test]
@@ -56,11 +57,46 @@ fn numbers_of_300_digits_are_added_by_a_network_trained_on_8_bits() {
     let folder = trained();
     let (nines, ones) = ("9".repeat(300), "1".repeat(300));
     let json = xtask(&folder, &["add", &nines, &ones, "--run", "run", "--json"]).json();
-    assert_keys(&json, &["a", "b", "sum", "expected", "correct", "wrong_bits"]);
+    assert_keys(&json, &["a", "b", "sum", "expected", "correct", "wrong_bits", "outputs"]);
     let sum = format!("1{}0", "1".repeat(299));
     assert_eq!((&json["a"], &json["b"]), (&nines.into(), &ones.into()));
     assert_eq!((&json["sum"], &json["expected"]), (&sum.clone().into(), &sum.into()));
     assert_eq!((&json["correct"], &json["wrong_bits"]), (&true.into(), &0.into()));
+}
+
+#[test]
+fn json_tells_the_outputs_of_all_digits_lowest_first_but_of_very_long_numbers() {
+    let folder = trained();
+    // By the network at once, and step by step.
+    for (a, b) in [(107_u64, 89), (65_535, 65_535), (65_536, 1), (u64::from(u32::MAX), 77)] {
+        let outcome = xtask_line(&folder, &format!("add {a} {b} --run run --json"));
+        let json = json_line(&outcome.stdout);
+        let outputs: Vec<f64> = serde_json::from_value(json["outputs"].clone()).unwrap();
+        let digits = u64::BITS - a.max(b).leading_zeros() + 1;
+        assert_eq!(outputs.len(), digits as usize, "{a} + {b}");
+        let spelled: u64 =
+            outputs.iter().enumerate().map(|(n, &output)| u64::from(output > 0.5) << n).sum();
+        assert_eq!(json["sum"], spelled.to_string());
+        // As short as tells an f32 apart.
+        let text = json["outputs"].to_string();
+        for number in text.trim_matches(['[', ']']).split(',') {
+            let value: f32 = number.parse().unwrap();
+            assert!(number.len() <= 16 && value > 0.0 && value < 1.0, "{number}");
+            assert_eq!(number.parse::<f64>().unwrap() as f32, value);
+        }
+    }
+    let long = |bits: u32| {
+        let number = (num_bigint::BigUint::from(1_u32) << (bits - 1)).to_string();
+        let command = format!("printf '{number}\\n1\\n' | \"$0\" add - - --run run --json");
+        let output = Command::new("sh")
+            .args(["-c", &command, env!("CARGO_BIN_EXE_xtask")])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        json_line(&String::from_utf8(output.stdout).unwrap())
+    };
+    assert_eq!(long(65_536)["outputs"].as_array().unwrap().len(), 65_537);
+    assert!(long(65_537).get("outputs").is_none());
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod names;
 mod numbers;
 mod options;
 mod outputs;
+mod page;
 mod replay;
 mod series;
 #[cfg(unix)]
@@ -133,9 +134,10 @@ fn a_command_that_there_is_not_is_refused() {
 #[test]
 fn help_names_every_command() {
     let help = xtask_line(&temporary(), "help").success();
-    for name in
-        ["train", "forecast", "add", "certify", "replay", "plot", "bench", "race", "fuzz", "ci"]
-    {
+    for name in [
+        "train", "forecast", "add", "page", "certify", "replay", "plot", "bench", "race", "fuzz",
+        "ci",
+    ] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(name)), "{help}");
     }
 }

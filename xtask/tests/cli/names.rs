@@ -117,6 +117,16 @@ fn every_command_takes_any_name_and_what_it_prints_and_writes_stays_valid() {
         is_svg(&at(with(".one.svg")));
         run_line(&folder, &dot("plot *.missing"), name).refused(1, &["no finished run"]);
 
+        let paged = run_line(&folder, &dot("page *"), name).success();
+        assert!(at(name.into()).join("page.html").exists(), "{paged}");
+        run_line(&folder, &dot("page *.1 --out=*.html"), name).success();
+        let html = fs::read_to_string(at(with(".html"))).unwrap();
+        assert!(!html.contains("a<b>") && html.matches("<script").count() == 2);
+        let again = copied(&folder, &trained, "See it: ");
+        let again = String::from_utf8_lossy(&again.stdout).into_owned();
+        assert!(again.starts_with("The page is "), "{again}"); // whether or not there is a browser
+        run_line(&folder, &dot("page *.missing"), name).refused(1, &["no finished run"]);
+
         run_line(&folder, &dot("replay *.missing"), name).refused(1, &["cannot read"]);
         fs::write(at(with(".trace")), "{}").unwrap();
         assert_eq!(run_line(&folder, &dot("replay *.trace"), name).code, Some(1));

@@ -1,7 +1,7 @@
 //! Trainings that are killed, stopped, starved of disk, damaged or diverge: nothing is
 //! lost, and a resumed one ends in the same bits as one that was never interrupted.
 
-use crate::{RUN_FILES, command, contents, json_line, names, temporary, xtask_line};
+use crate::{Outcome, RUN_FILES, command, contents, json_line, names, temporary, xtask_line};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::fs;
@@ -30,6 +30,10 @@ fn wait_for_checkpoint(run: &Path) {
 
 fn model(run: &Path) -> Vec<u8> {
     fs::read(run.join("model.safetensors")).unwrap()
+}
+
+fn snapshots(run: &Path) -> Vec<u8> {
+    fs::read(run.join("snapshots.safetensors")).unwrap()
 }
 
 /// Trains with `options` without interruption, and again with `kill -9` at random moments
@@ -67,6 +71,7 @@ fn killed_and_resumed(options: &str, kills: usize) {
         }
         assert_eq!(names(&path(&out)), RUN_FILES);
         assert!(model(&path(&out)) == model(&path(&format!("whole{seed}"))), "seed {seed}");
+        assert!(snapshots(&path(&out)) == snapshots(&path(&format!("whole{seed}"))), "{seed}");
         let metrics = |name: &str| {
             let text = fs::read_to_string(path(name).join("metrics.jsonl")).unwrap();
             let until_seconds = |line: &str| line.split("\"seconds\"").next().unwrap().to_owned();
@@ -120,9 +125,10 @@ fn ctrl_c_ends_with_a_checkpoint_that_goes_on_to_the_same_bits() {
     assert_eq!(output.status.code(), Some(130), "{stderr}");
     assert!(stderr.starts_with("stopped after ") && stderr.contains("--resume run"), "{stderr}");
     let run = folder.path().join("run");
-    assert_eq!(names(&run), ["checkpoint", "metrics.jsonl.unfinished"]);
+    assert_eq!(names(&run), ["checkpoint", "metrics.jsonl.unfinished", "snapshots.unfinished"]);
     xtask_line(&folder, "train --quiet --resume run").success();
     assert!(model(&run) == model(&folder.path().join("whole")));
+    assert!(snapshots(&run) == snapshots(&folder.path().join("whole")));
 }
 
 #[test]
@@ -267,7 +273,7 @@ fn a_full_disk_ends_the_training_and_keeps_the_last_good_checkpoint() {
     let folder = temporary();
     // A checkpoint of 100 units takes 50 kB: the second does not fit beside the first.
     let script = "\"$XTASK\" train --quiet --hidden 100 --examples 3000 --checkpoint-every 1000 \
-                  --out disk/run; code=$?; cp -r disk/run saved; exit $code";
+                  --snapshots 0 --out disk/run; code=$?; cp -r disk/run saved; exit $code";
     let Some(output) = on_small_disk(&folder, "80k", script) else {
         eprintln!("not tested: this system does not let a user mount a file system");
         return;
@@ -281,6 +287,31 @@ fn a_full_disk_ends_the_training_and_keeps_the_last_good_checkpoint() {
     let train = "train --quiet --hidden 100 --examples 3000 --out whole";
     xtask_line(&folder, train).success();
     xtask_line(&folder, "train --quiet --resume saved").success();
+    let path = |name: &str| folder.path().join(name);
+    assert!(model(&path("saved")) == model(&path("whole")));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn snapshots_that_do_not_fit_on_a_disk_end_the_training_with_a_checkpoint() {
+    let folder = temporary();
+    // Sixty snapshots of 100 units take 3 MB.
+    let script = "\"$XTASK\" train --quiet --hidden 100 --examples 3000 --checkpoint-every 2900 \
+                  --out disk/run; code=$?; cp -r disk/run saved; exit $code";
+    let Some(output) = on_small_disk(&folder, "300k", script) else {
+        eprintln!("not tested: this system does not let a user mount a file system");
+        return;
+    };
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.starts_with("error: cannot write disk/run/snapshots.unfinished"), "{stderr}");
+    assert_eq!(names(&folder.path().join("saved")), ["checkpoint", "metrics.jsonl.unfinished"]);
+    let Outcome { code, stderr, .. } = xtask_line(&folder, "train --resume saved");
+    assert_eq!(code, Some(0), "{stderr}");
+    let said = "warning: cannot read saved/snapshots.unfinished: ";
+    assert!(stderr.starts_with(said) && stderr.contains("those from now on are kept"), "{stderr}");
+    let train = "train --quiet --hidden 100 --examples 3000 --out whole";
+    xtask_line(&folder, train).success();
     let path = |name: &str| folder.path().join(name);
     assert!(model(&path("saved")) == model(&path("whole")));
 }
