@@ -274,7 +274,7 @@ fn keep(
         "stopped": !is_whole,
         "studies": told.iter().map(study).collect::<Vec<Value>>(),
     });
-    let mut text = serde_json::to_string_pretty(&numbers)?;
+    let mut text = numbers.to_string();
     text.push('\n');
     write_output(&out.join(NUMBERS), text.as_bytes())?;
     write_output(&out.join(REPORT), html.as_bytes())?;

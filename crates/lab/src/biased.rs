@@ -189,11 +189,15 @@ mod tests {
             let totals = task.differentiate(&mut pass, &parameters, &batch, progress, &mut found);
             let general =
                 addition.differentiate(&mut pass, &parameters, &batch, progress, &mut expected);
-            prop_assert!((totals.loss - general.loss).abs() <= 1e-5 * general.loss);
-            prop_assert!((totals.error - general.error).abs() <= 1e-5 * general.error);
+            // outputs are rounded at 6e-8
+            let rows = f64::from(bits) * count as f64;
+            let is_near = |a: f64, b: f64| (a - b).abs() <= 1e-5 * b + 1e-7 * rows;
+            prop_assert!(is_near(totals.loss, general.loss));
+            prop_assert!(is_near(totals.error, general.error));
             let largest = expected.arena().iter().fold(0.0_f32, |most, g| most.max(g.abs()));
             for (found, expected) in found.arena().iter().zip(expected.arena()) {
-                prop_assert!((found - expected).abs() <= 2e-5 * largest, "{found} {expected}");
+                let off = (found - expected).abs();
+                prop_assert!(off <= 1e-5 * largest + 1e-6, "{found} {expected}");
             }
         }
     }

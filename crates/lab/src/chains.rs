@@ -39,6 +39,10 @@ pub struct Training {
     pub proved: Share,
 }
 
+/// Of one network: whether all sums of each length are right, and whether it is proved right, if it
+/// was examined.
+type Found = ([bool; LENGTHS.len()], Option<bool>);
+
 /// Seeds of each training, and how many of them are examined for a proof.
 fn seeds(settings: &Settings) -> (usize, usize) {
     (settings.count(200, 12), settings.count(12, 1))
@@ -67,7 +71,7 @@ pub fn chains(settings: &Settings, watch: Watch<'_>) -> LongChains {
         (right, proved)
     });
     let trainings = by_kind(EXAMPLES.len(), results).into_iter().zip(EXAMPLES);
-    let training = |(results, examples): (Vec<([bool; LENGTHS.len()], Option<bool>)>, u64)| {
+    let training = |(results, examples): (Vec<Found>, u64)| {
         let right = |n: usize| Share::of(results.iter().map(|(right, _)| right[n]));
         Training {
             examples,

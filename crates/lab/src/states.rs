@@ -37,9 +37,9 @@ pub struct Families {
     pub states: [Vec<[f64; 2]>; 2],
     /// The mean of each family.
     pub means: [[f64; 2]; 2],
-    /// Where the map takes a family, in the mean: by its carry, and by the sum of the next pair's
-    /// digits (0, 1, 2).
-    pub map: [[[f64; 2]; 3]; 2],
+    /// Where the map takes a family, in the mean: by its carry, and by the next pair of digits (00, 01,
+    /// 10, 11).
+    pub map: [[[f64; 2]; 4]; 2],
     /// The sets of the certificate, by carry: the least and the largest point of each.
     pub sets: [Vec<[[f64; 2]; 2]>; 2],
 }
@@ -112,11 +112,11 @@ fn families(parameters: &Parameters, picture: &Picture) -> Families {
         })
     };
     let mut states = [Vec::new(), Vec::new()];
-    let mut next = [[Vec::new(), Vec::new(), Vec::new()], [Vec::new(), Vec::new(), Vec::new()]];
+    let mut next = [(); 2].map(|()| [(); 4].map(|()| Vec::new()));
     for history in 0..4 * histories {
         let carry = carry((0..PAIRS).map(|t| pair(history, t)));
         let last = pair(history, PAIRS);
-        next[carry][(last >> 1) + (last & 1)].push(along(PAIRS, history));
+        next[carry][last].push(along(PAIRS, history));
         if last == 0 {
             states[carry].push(along(PAIRS - 1, history));
         }
@@ -226,7 +226,7 @@ mod tests {
                 count += 1.0;
             }
         }
-        assert!(near(found.map[1][2], sum.map(|x| x / count)));
+        assert!(near(found.map[1][3], sum.map(|x| x / count)));
     }
 
     #[test]

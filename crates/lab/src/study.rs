@@ -45,7 +45,7 @@ pub enum Findings {
     /// See [`hogwild`].
     Hogwild(hogwild::Strategies),
     /// See [`states`].
-    States(states::States),
+    States(Box<states::States>),
 }
 
 impl Study {
@@ -167,7 +167,7 @@ impl Study {
             Self::Rates => Findings::Rates(rates::rates(settings, watch)),
             Self::Chains => Findings::Chains(chains::chains(settings, watch)),
             Self::Hogwild => Findings::Hogwild(hogwild::hogwild(settings, watch)),
-            Self::States => Findings::States(states::states(settings, watch)),
+            Self::States => Findings::States(Box::new(states::states(settings, watch))),
         }
     }
 }

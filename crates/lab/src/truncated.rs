@@ -240,7 +240,8 @@ mod tests {
         let largest = expected.iter().fold(0.0_f64, |most, g| most.max(g.abs()));
         for (&found, expected) in found.iter().zip(expected) {
             let off = (f64::from(found) - expected).abs();
-            prop_assert!(off <= 2e-6 * largest, "{found} {expected}");
+            // states and outputs are rounded at 6e-8, however small their gradients
+            prop_assert!(off <= 2e-6 * largest + 5e-7, "{found} {expected}");
         }
         prop_assert_eq!(found.len(), expected.len());
         Ok(())

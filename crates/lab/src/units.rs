@@ -125,7 +125,7 @@ impl Units {
             fewest(bias)
                 .map_or("none".to_owned(), |cell| format!("{}, {}", cell.hidden, cell.learned))
         };
-        let largest = |bias, recipe| of(bias, recipe).last().expect("there are sizes");
+        let largest = |bias, recipe| of(bias, recipe).next_back().expect("there are sizes");
         let three = match fewest(false) {
             Some(cell) if cell.hidden <= 3 => "",
             _ => ", as three without biases can be, which no training here finds",
@@ -168,10 +168,10 @@ fn three() -> Vec<Unit> {
         let x: Vec<f32> =
             pairs.iter().flat_map(|pair| [pair >> 1, pair & 1]).map(|d| d as f32).collect();
         network.forward(&parameters, &x, STEPS, 1);
-        let sums = pairs.iter().map(|pair| (pair >> 1) + (pair & 1));
+        let mut sums = pairs.iter().map(|pair| (pair >> 1) + (pair & 1));
         let carry =
             sums.clone().take(STEPS - 1).fold(0, |carry, sum| usize::from(sum + carry >= 2));
-        let sum = sums.last().expect("four pairs");
+        let sum = sums.next_back().expect("four pairs");
         for (values, &h) in values.iter_mut().zip(network.hidden(STEPS - 1, 0)) {
             let [low, high] = &mut values[carry][sum];
             (*low, *high) = (low.min(h), high.max(h));

@@ -85,8 +85,8 @@ pub fn pictures(findings: &Findings) -> anyhow::Result<Vec<Picture>> {
         Findings::States(found) => vec![(
             states(found)?,
             "A dot is the state after one history of six \
-            pairs of digits, in the colour of the carry behind it. Lines show where a family goes \
-            with the next pair: its sum is written at the end. Boxes are the sets of the proof.",
+            pairs of digits, in the colour of the carry behind it. Lines go from the middle of a family to where it is \
+            with the next pair, which is written at the end. Boxes are the sets of the proof; those smaller than a dot are drawn larger.",
         )],
     };
     let names = names(findings.study());
@@ -289,13 +289,6 @@ fn chains(found: &chains::LongChains) -> anyhow::Result<String> {
     draw("How long networks remember that learned sums of 8 digits", (1_040, 420), &[panel])
 }
 
-/// As the rows of the picture are named, from the bottom.
-fn strategy(at: f64) -> String {
-    let names = ["averaging", "hogwild", "synchronous", "serial"];
-    let number = if at.fract() == 0.0 { at as usize } else { 0 };
-    number.checked_sub(1).and_then(|n| names.get(n)).map_or(String::new(), |&name| name.to_owned())
-}
-
 fn hogwild(found: &hogwild::Strategies) -> anyhow::Result<String> {
     let rows = |values: &dyn Fn(&hogwild::Outcomes) -> Vec<f64>,
                 quartiles: &dyn Fn(&hogwild::Outcomes) -> Option<[f64; 3]>| {
@@ -319,11 +312,12 @@ fn hogwild(found: &hogwild::Strategies) -> anyhow::Result<String> {
                     series.push(Series { name: String::new(), colour, shape });
                 }
             }
-            series.push(Series { name: String::new(), colour, shape: Shape::Dots(2, dots) });
+            let name = outcomes.strategy.name().to_owned();
+            series.push(Series { name, colour, shape: Shape::Dots(2, dots) });
         }
         series
     };
-    let y = || axis("", 0.4..4.6, 4, strategy);
+    let y = || axis("", 0.4..4.6, 4, |_| String::new());
     let log = |loss: f64| loss.max(1e-12).log10();
     let losses =
         rows(&|outcomes| outcomes.losses.iter().map(|&loss| log(loss)).collect(), &|outcomes| {
@@ -340,7 +334,8 @@ fn hogwild(found: &hogwild::Strategies) -> anyhow::Result<String> {
     );
     let name = format!("examples until the loss is below {}", hogwild::TARGET);
     let x = axis(&name, 0.0..10_250.0, 5, |at| thousands(at as u64));
-    draw("What each way to train leads to", WIDE, &[left, panel(x, y(), examples)])
+    let right = unnamed(panel(x, y(), examples));
+    draw("What each way to train leads to", WIDE, &[left, right])
 }
 
 /// Points that would lie on each other in the picture count once.
@@ -367,13 +362,10 @@ fn states(found: &states::States) -> anyhow::Result<String> {
         let span = (x.end - x.start).max(y.end - y.start);
         let (mut series, mut labels) = (Vec::new(), Vec::new());
         for (carry, targets) in families.map.iter().enumerate() {
-            for (sum, target) in targets.iter().enumerate() {
-                let ends = vec![point(&families.means[carry]), point(target)];
-                series.push(Series { name: String::new(), colour: GREY, shape: Shape::Line(ends) });
-                labels.push((
-                    point(target),
-                    format!("{}{sum}", if carry == 1 { "1 + " } else { "" }),
-                ));
+            for (target, pair) in targets.iter().zip(["00", "01", "10", "11"]) {
+                let shape = Shape::Line(vec![point(&families.means[carry]), point(target)]);
+                series.push(Series { name: String::new(), colour: colour(carry), shape });
+                labels.push((point(target), pair.to_owned()));
             }
         }
         let name = |text: &str| if is_named { text.to_owned() } else { String::new() };
@@ -383,7 +375,17 @@ fn states(found: &states::States) -> anyhow::Result<String> {
             series.push(Series { name, colour: colour(carry), shape });
         }
         for (carry, sets) in families.sets.iter().enumerate() {
-            let shape = Shape::Boxes(sets.iter().map(|[a, b]| [point(a), point(b)]).collect());
+            // What is smaller than a dot could not be seen.
+            let least = 0.012 * span;
+            let grown = |low: f64, high: f64| {
+                let more = (least - (high - low) / 2.0).max(0.0);
+                [low - more, high + more]
+            };
+            let corners = |[low, high]: &[[f64; 2]; 2]| {
+                let [x, y] = [0, 1].map(|axis| grown(low[axis], high[axis]));
+                [(x[0], y[0]), (x[1], y[1])]
+            };
+            let shape = Shape::Boxes(sets.iter().map(corners).collect());
             let name = if sets.is_empty() {
                 String::new()
             } else {
@@ -392,7 +394,7 @@ fn states(found: &states::States) -> anyhow::Result<String> {
             series.push(Series { name, colour: colour(carry), shape });
         }
         let tick: fn(f64) -> String = |at| format!("{at:.1}");
-        let x = axis(&format!("{what}: first principal axis"), x, 6, tick);
+        let x = axis(&format!("first principal axis ({what})"), x, 6, tick);
         let y = axis("second principal axis", y, 6, tick);
         Panel { x, y, series, labels }
     };
@@ -401,7 +403,7 @@ fn states(found: &states::States) -> anyhow::Result<String> {
         panels.push(of(families, found.proved.is_none(), "the lab's recipe"));
     }
     if let Some(families) = &found.proved {
-        panels.push(of(families, true, "trained for a proof"));
+        panels.push(of(families, true, "for a proof"));
     }
     draw("The states of two networks after all histories of six pairs", (1_240, 520), &panels)
 }
