@@ -148,19 +148,21 @@ fn a_run_that_cannot_be_shown_is_refused_with_the_reason() {
 
     xtask_line(&folder, "train --examples 10 --quiet --out run").success();
     let path = |name: &str| folder.path().join("run").join(name);
-    let damages: [(&str, &dyn Fn(Vec<u8>) -> Vec<u8>, &str); 4] = [
-        ("model.safetensors", &|bytes| bytes[..bytes.len() - 4].to_vec(), "cannot be used"),
-        ("snapshots.safetensors", &|bytes| bytes[8..].to_vec(), "is no safetensors file"),
-        ("metrics.jsonl", &|_| b"{}\n".to_vec(), "makes no sense in line 1"),
+    let bytes = |name: &str| fs::read(path(name)).unwrap();
+    let sorting = String::from_utf8(bytes("config.toml")).unwrap().replace("addition", "sorting");
+    let model = bytes("model.safetensors");
+    for (name, damaged, text) in [
+        ("model.safetensors", model[..model.len() - 4].to_vec(), "cannot be used"),
         (
-            "config.toml",
-            &|bytes| String::from_utf8(bytes).unwrap().replace("addition", "sorting").into_bytes(),
-            "the task sorting, of which there is no page",
+            "snapshots.safetensors",
+            bytes("snapshots.safetensors")[8..].to_vec(),
+            "is no safetensors",
         ),
-    ];
-    for (name, damage, text) in damages {
-        let whole = fs::read(path(name)).unwrap();
-        fs::write(path(name), damage(whole.clone())).unwrap();
+        ("metrics.jsonl", b"{}\n".to_vec(), "makes no sense in line 1"),
+        ("config.toml", sorting.into_bytes(), "the task sorting, of which there is no page"),
+    ] {
+        let whole = bytes(name);
+        fs::write(path(name), damaged).unwrap();
         xtask_line(&folder, "page run").refused(1, &[text, "run"]);
         fs::write(path(name), whole).unwrap();
     }
