@@ -7,6 +7,8 @@ import { generator, trace } from "./world.mjs";
 const OUTPUT = 2e-6;
 const GRADIENT = 1e-5;
 const ERROR = 1e-4;
+/** More cases, for who has time. */
+const TIMES = Number(process.env.CARRY_TIMES ?? 1);
 
 /** Numbers of at most so many bits, all lengths alike. */
 function numbers(random, most) {
@@ -22,7 +24,7 @@ export default function (world) {
       const random = generator(seed);
       const most = 2n ** 64n - 1n;
       const pairs = [[0n, 0n], [most, 1n], [most, most], [0n, 1n]];
-      while (pairs.length < 200) pairs.push([numbers(random, 64), numbers(random, 64)]);
+      while (pairs.length < 200 * TIMES) pairs.push([numbers(random, 64), numbers(random, 64)]);
       const { run, file } = world.page(name);
       const expected = await world.sums(run, pairs);
       await world.open(file, async (page) => {
@@ -75,7 +77,7 @@ export default function (world) {
   for (const [name, bits] of [["lab", 8], ["biased", 12]]) {
     test(`${name}: the sums of updates are minus the gradients of \`model\`, within 1e-5`, async () => {
       const random = generator(bits);
-      const pairs = Array.from({ length: 50 }, () => [numbers(random, bits - 1), numbers(random, bits - 1)]);
+      const pairs = Array.from({ length: 50 * TIMES }, () => [numbers(random, bits - 1), numbers(random, bits - 1)]);
       const { run, file } = world.page(name);
       const expected = world.gradients(run, pairs);
       await world.open(file, async (page) => {
