@@ -22,7 +22,7 @@ pub mod units;
 pub mod window;
 
 pub use proof::proof;
-pub use recipe::Recipe;
+pub use recipe::{BITS, Recipe};
 pub use settings::{Settings, Watch};
 pub use share::Share;
 pub use study::{Findings, Study};

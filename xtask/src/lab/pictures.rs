@@ -407,3 +407,32 @@ fn states(found: &states::States) -> anyhow::Result<String> {
     }
     draw("The states of two networks after all histories of six pairs", (1_240, 520), &panels)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chart::tests::assert_in_style;
+    use lab::{Settings, Study, Watch};
+
+    #[test]
+    fn every_study_has_its_pictures_even_of_no_network() {
+        let watch = Watch { done: &|| (), is_stopped: &|| true };
+        for study in Study::ALL {
+            let pictures = pictures(&study.run(&Settings::default(), watch)).unwrap();
+            let found: Vec<&str> = pictures.iter().map(|picture| picture.name).collect();
+            assert_eq!(found, names(study));
+            for Picture { svg, caption, .. } in &pictures {
+                let (_, title) = svg.split_once("<title>").unwrap();
+                let (title, _) = title.split_once("</title>").unwrap();
+                assert_in_style(svg, title);
+                assert!(caption.ends_with('.') && !caption.contains("  "), "{caption}");
+            }
+        }
+    }
+
+    #[test]
+    fn points_in_one_place_count_once() {
+        let points = [[0.0, 0.0], [1e-6, 0.0], [0.5, 0.0], [0.5, 1.0]];
+        assert_eq!(thinned(&points, 1.0), [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0)]);
+    }
+}

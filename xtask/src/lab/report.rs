@@ -107,3 +107,43 @@ fn table(html: &mut String, table: &Table) {
     }
     *html += "</tbody>\n</table></div>\n";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lab::{Study, Watch};
+
+    #[test]
+    fn what_was_stopped_is_said_and_every_text_is_escaped() {
+        let settings = Settings { seed: 5, quick: true };
+        let watch = Watch { done: &|| (), is_stopped: &|| true };
+        let told = |study: Study| Told {
+            findings: study.run(&settings, watch),
+            networks: (3, 1_000),
+            command: "cargo xtask lab <b>".to_owned(),
+            pictures: vec![Picture { name: "a.svg", svg: "<svg/>".to_owned(), caption: "a & b." }],
+        };
+        let all = Study::ALL.map(told);
+        let html = report(&settings, &all, &["Why <i>?"]);
+        for text in [
+            "from seed 5",
+            "a quick report",
+            "not come to: Why &lt;i&gt;?",
+            "3 of 1,000 networks",
+            "<code>cargo xtask lab &lt;b&gt;</code>",
+            "<figcaption>a &amp; b.</figcaption>",
+        ] {
+            assert!(html.contains(text), "{text}\n{html}");
+        }
+        for study in Study::ALL {
+            let section = format!(
+                "<section id=\"study-{}\">\n<h2>{}",
+                study.name(),
+                escape(study.question())
+            );
+            assert!(html.contains(&section) && html.contains(&escape(study.method())), "{study:?}");
+        }
+        // well-formed, so nothing is left open
+        roxmltree::Document::parse(&format!("<div>{html}</div>")).unwrap();
+    }
+}
