@@ -473,7 +473,10 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
         .collect();
     // A picture of a part would look like one of the whole.
     let draw = || -> anyhow::Result<()> {
-        let svg = chart::shares(&format!("Proved, refuted, unknown: {count} seeds each"), &bars)?;
+        let svg = chart::shares(
+            &format!("How many networks are proved or refuted: {count} seeds each"),
+            &bars,
+        )?;
         write_output(&args.picture, svg.as_bytes())?;
         Ok(())
     };
@@ -513,7 +516,7 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Does `work`, which ends by itself when it is asked to; meanwhile, says that it was.
-fn while_saying_that_it_stops<T>(work: impl FnOnce() -> T) -> T {
+pub fn while_saying_that_it_stops<T>(work: impl FnOnce() -> T) -> T {
     let (ended, is_ended) = channel::<()>();
     thread::scope(|scope| {
         scope.spawn(move || {

@@ -127,7 +127,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         let target = &targets[0].column;
         let after = values.iter().step_by(count).zip(rows..);
         let after = after.map(|(&value, row)| (row as f64, value)).collect();
-        let title = format!("{target}: {} and {steps} rows more", name_of(file));
+        let title = format!("Forecast of {target}: {steps} rows after {}", name_of(file));
         let svg = continued(&title, target, before, after)?;
         write_output(&picture, svg.as_bytes()).context("keeping the picture")?;
         let rows = thousands(rows as u64);

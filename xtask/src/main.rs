@@ -13,6 +13,7 @@ mod evaluate;
 mod forecast;
 mod fuzz;
 mod interrupt;
+mod lab;
 mod numbers;
 mod output;
 mod page;
@@ -49,6 +50,7 @@ enum Command {
     Certify(certify::Args),
     Replay(replay::Args),
     Plot(plot::Args),
+    Lab(lab::Args),
     Bench(bench::Args),
     Race(race::Args),
     Fuzz(fuzz::Args),
@@ -94,6 +96,7 @@ fn start() -> ExitCode {
         Command::Certify(args) => certify::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Plot(args) => plot::run(args),
+        Command::Lab(args) => lab::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Race(args) => race::run(args),
         Command::Fuzz(args) => fuzz::run(args),

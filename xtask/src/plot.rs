@@ -1,6 +1,6 @@
 //! `cargo xtask plot`: the loss curves of several runs in one picture.
 
-use crate::chart::{self, Curve};
+use crate::chart::{self, Curve, unit_of_loss};
 use crate::output::line;
 use crate::paths::shown;
 use anyhow::{Context, ensure};
@@ -28,6 +28,18 @@ pub struct Args {
     out: PathBuf,
 }
 
+/// What the loss of these runs is counted in, if it is the same.
+fn unit(runs: &[PathBuf]) -> &'static str {
+    let unit = |path: &PathBuf| {
+        let task = RunFolder::open(path)
+            .or_else(|_| RunFolder::unfinished(path))
+            .and_then(|folder| folder.task_name());
+        task.map_or("", |task| unit_of_loss(&task))
+    };
+    let first = runs.first().map_or("", unit);
+    if runs.iter().all(|path| unit(path) == first) { first } else { "" }
+}
+
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     try_output(&args.out).context("keeping the picture")?;
@@ -38,10 +50,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         curves.push(Curve { name: shown(path), metrics });
     }
     let title = match curves.len() {
-        1 => curves[0].name.clone(),
-        count => format!("{count} runs"),
+        1 => format!("Loss while training: {}", curves[0].name),
+        count => format!("Loss while training: {count} runs"),
     };
-    let svg = chart::loss_curves(&title, &curves)?;
+    let svg = chart::loss_curves(&title, unit(&args.runs), &curves)?;
     write_output(&args.out, svg.as_bytes()).context("keeping the picture")?;
     if !is_standard_output(&args.out) {
         line(format!("The picture is in {}", shown(&args.out)));

@@ -22,5 +22,5 @@ mod walk;
 pub use certificate::{Certificate, Node, Piece};
 pub use error::Error;
 pub use picture::{Picture, picture};
-pub use prove::{BUDGET, Outcome, certify};
+pub use prove::{BUDGET, Outcome, certify, prove};
 pub use refute::Counterexample;

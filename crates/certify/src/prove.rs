@@ -1,6 +1,6 @@
 //! Prove or refute: what becomes of a network.
 
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, Node};
 use crate::network::Net;
 use crate::refute::{self, Counterexample};
 use crate::sample::Sample;
@@ -46,9 +46,7 @@ pub fn certify(parameters: &Parameters, model: &[u8], budget: u64) -> Outcome {
         }
         match search::search(&net, &sample, plan, &mut left) {
             Ok(nodes) => {
-                let certificate = Certificate::new(model, plan.steps, nodes);
-                // A certificate that the checker refuses is none.
-                if let Ok(verified) = check(model, certificate.to_json().as_bytes()) {
+                if let Some((certificate, verified)) = checked(model, plan.steps, nodes) {
                     return Outcome::Certified { certificate, verified };
                 }
             }
@@ -63,4 +61,29 @@ pub fn certify(parameters: &Parameters, model: &[u8], budget: u64) -> Outcome {
         }
     }
     Outcome::Unknown
+}
+
+/// The proof that [`certify`] would find, and what the checker says to it, without looking for a
+/// counterexample meanwhile: for many networks, of which a share is asked. That of a network which
+/// adds wrongly, or needs more than `budget`, is none.
+pub fn prove(
+    parameters: &Parameters,
+    model: &[u8],
+    budget: u64,
+) -> Option<(Certificate, Verified)> {
+    let net = Net::new(parameters);
+    let mut generator = Xoshiro256PlusPlus::seed_from_u64(0);
+    let sample = Sample::new(&net, search::SAMPLED, &mut generator);
+    let mut left = budget;
+    search::PLANS.iter().find_map(|plan| {
+        let nodes = search::search(&net, &sample, plan, &mut left).ok()?;
+        checked(model, plan.steps, nodes)
+    })
+}
+
+/// The certificate of `nodes`; one that the checker refuses is none.
+fn checked(model: &[u8], steps: usize, nodes: Vec<Node>) -> Option<(Certificate, Verified)> {
+    let certificate = Certificate::new(model, steps, nodes);
+    let verified = check(model, certificate.to_json().as_bytes()).ok()?;
+    Some((certificate, verified))
 }

@@ -256,7 +256,7 @@
     const reset = carry.dom("button.button.small", { type: "button", "data-test": "reset", onclick }, words);
     const pill = carry.dom("div.on-view", name, reset);
     const update = () => {
-      const isTrained = app.network === app.trained;
+      const isTrained = !app.network || app.network === app.trained;
       name.textContent = isTrained ? "" : `On view: ${app.name}`;
       pill.classList.toggle("none", isTrained);
       reset.hidden = isTrained;

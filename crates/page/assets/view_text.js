@@ -240,8 +240,9 @@
           carry.dom("tbody", null, rows),
         ),
       ),
-      absent.length > 0 &&
-        carry.dom("p", { class: "note" }, `Not measured, for it never changes in this text: ${absent.join(", ")}.`),
+      absent.length === 0
+        ? ""
+        : carry.dom("p", { class: "note" }, `Not measured, for it never changes in this text: ${absent.join(", ")}.`),
     );
     choose(unit);
     go(place, false);

@@ -27,20 +27,21 @@ const STYLE: &str = include_str!("../assets/style.css");
 const NETWORK: &str = include_str!("../assets/network.js");
 
 /// In this order: the arithmetic, the frame, the views as they stand on the page.
-const SCRIPTS: [&str; 9] = [
+const SCRIPTS: [&str; 10] = [
     NETWORK,
     include_str!("../assets/main.js"),
     include_str!("../assets/view_add.js"),
     include_str!("../assets/view_units.js"),
     include_str!("../assets/view_learn.js"),
     include_str!("../assets/view_bptt.js"),
+    include_str!("../assets/view_train.js"),
     include_str!("../assets/view_proved.js"),
     include_str!("../assets/view_text.js"),
     include_str!("../assets/view_series.js"),
 ];
 
 /// What a worker of the page runs: it has no document.
-const WORKER: [&str; 1] = [NETWORK];
+const WORKER: [&str; 2] = [NETWORK, include_str!("../assets/worker.js")];
 
 /// What a page says.
 #[derive(Clone, Debug)]

@@ -85,8 +85,8 @@ pub fn roofline(report: &Report) -> Result<String> {
 
     let axis =
         |name: &str, range| Axis { name: name.to_owned(), range, ticks: 12, tick: power_of_two };
-    let (x, y) = (axis("intensity, FLOP / byte", left..right), axis("GFLOP/s", bottom..top));
-    let title = format!("Roofline of one core: {}", report.cpu);
+    let (x, y) = (axis("intensity, FLOP / byte", left..right), axis("speed, GFLOP/s", bottom..top));
+    let title = format!("Speed of our kernels under the roofs of one core: {}", report.cpu);
     draw(&title, SIZE, &[Panel { x, y, series, labels }])
 }
 
@@ -139,10 +139,15 @@ pub fn matmul(report: &Report) -> Result<Option<String>> {
         colour: BLACK,
         shape: Shape::Dashes(6, vec![(left, peak), (right, peak)]),
     });
-    let x = Axis { name: "n".to_owned(), range: left..right, ticks: 12, tick: power_of_two };
+    let x = Axis {
+        name: "n, rows and columns of a matrix".to_owned(),
+        range: left..right,
+        ticks: 12,
+        tick: power_of_two,
+    };
     let tick = |gflops: f64| format!("{gflops:.0}");
-    let y = Axis { name: "GFLOP/s".to_owned(), range: 0.0..top, ticks: 12, tick };
-    let title = format!("Products of n × n matrices on one core: {}", report.cpu);
+    let y = Axis { name: "speed, GFLOP/s".to_owned(), range: 0.0..top, ticks: 12, tick };
+    let title = format!("Speed of products of n × n matrices on one core: {}", report.cpu);
     draw(&title, SIZE, &[Panel { x, y, series, labels: Vec::new() }]).map(Some)
 }
 
@@ -168,6 +173,10 @@ mod tests {
             vec![measured("exp/carry", "4096", 942.0), measured("exp/std", "4096", 9420.0)];
         let report = report(results);
         let svg = roofline(&report).unwrap();
+        crate::chart::tests::assert_in_style(
+            &svg,
+            "Speed of our kernels under the roofs of one core: a CPU",
+        );
         assert!(svg.contains("exp, carry"), "{svg}");
         assert!(!svg.contains("std"), "{svg}");
         assert_eq!(svg.matches("<circle").count(), 2); // in the plot and in the legend
@@ -195,7 +204,7 @@ mod tests {
         let products = Benchmark::of_group(Group::Matmul, results, &report.roofline);
         report.benchmarks.extend(products);
         let svg = roofline(&report).unwrap();
-        let small = svg.split("<text").filter(|text| text.contains("font-size=\"8.8"));
+        let small = svg.split("<text").filter(|text| text.contains("font-size=\"10.4"));
         assert!(svg.contains("product, carry"), "{svg}");
         assert_eq!(small.filter(|text| text.contains("\n64\n")).count(), 1, "{svg}");
         assert!(!svg.contains("\n4096\n"), "{svg}");

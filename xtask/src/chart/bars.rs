@@ -1,6 +1,6 @@
 //! Shares as bars of three parts: what became of the networks of a study.
 
-use super::canvas::{FONT, GREEN, LIGHT_GREY, ORANGE, TITLE, legible, svg};
+use super::canvas::{FONT, GREEN, LIGHT_GREY, ORANGE, TITLE, svg, title_within};
 use crate::output::thousands;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -49,12 +49,14 @@ pub fn shares(title: &str, bars: &[Share]) -> anyhow::Result<String> {
         tops.push(bottom);
         bottom += STEP;
     }
-    svg((954, bottom as u32 + 12), |sheet| {
+    const SHEET: u32 = 954;
+    svg(title, (SHEET, bottom as u32 + 12), |sheet| {
         let aligned =
             |side| ("sans-serif", FONT).into_text_style(sheet).pos(Pos::new(side, VPos::Top));
         let (to_left, to_right) = (aligned(HPos::Left), aligned(HPos::Right));
         let centred = aligned(HPos::Center);
-        sheet.draw(&Text::new(legible(title), (12, 12), ("sans-serif", TITLE).into_font()))?;
+        let title = title_within(title, SHEET - 24);
+        sheet.draw(&Text::new(title, (12, 12), ("sans-serif", TITLE).into_font()))?;
 
         let head = TOP - 24;
         sheet.draw(&Text::new("H", (HIDDEN, head), to_right.clone()))?;
@@ -100,6 +102,7 @@ mod tests {
         let share =
             |hidden, counts| Share { hidden, biases: "with", training: "plain".to_owned(), counts };
         let svg = shares("ten seeds", &[share(2, [5, 5, 0]), share(16, [0, 0, 1_000])]).unwrap();
+        crate::chart::canvas::tests::assert_in_style(&svg, "ten seeds");
         // The sheet, three in the head, two parts and one.
         assert_eq!(svg.matches("<rect").count(), 1 + 3 + 2 + 1);
         for text in ["ten seeds", "proved", "refuted", "unknown", "1,000"] {

@@ -18,13 +18,22 @@ pub struct Curve {
     pub metrics: Vec<Metrics>,
 }
 
-/// The mean loss of an example, over the examples and over the seconds of training.
+/// What the loss of a task of this name is counted in; nothing where it is scaled or differs.
+pub fn unit_of_loss(task: &str) -> &'static str {
+    match task {
+        "addition" => "½ Σ (y − o)²",
+        "text" => "nats",
+        _ => "",
+    }
+}
+
+/// The mean loss of an example in this unit, over the examples and over the seconds of training.
 ///
 /// # Errors
 /// If drawing fails.
-pub fn loss_curves(title: &str, curves: &[Curve]) -> anyhow::Result<String> {
-    let examples = panel("examples", curves, |m| m.examples as f64);
-    let mut seconds = panel("seconds of training", curves, |m| m.seconds);
+pub fn loss_curves(title: &str, unit: &str, curves: &[Curve]) -> anyhow::Result<String> {
+    let examples = panel("examples", unit, curves, |m| m.examples as f64);
+    let mut seconds = panel("seconds of training", unit, curves, |m| m.seconds);
     // One legend is enough, and a single curve is named by the title.
     seconds.series.iter_mut().for_each(|series| series.name.clear());
     let mut panels = [examples, seconds];
@@ -35,7 +44,7 @@ pub fn loss_curves(title: &str, curves: &[Curve]) -> anyhow::Result<String> {
     draw(title, (960, 400), &panels)
 }
 
-fn panel(name: &str, curves: &[Curve], x: impl Fn(&Metrics) -> f64) -> Panel {
+fn panel(name: &str, unit: &str, curves: &[Curve], x: impl Fn(&Metrics) -> f64) -> Panel {
     let mut series = Vec::new();
     let (mut right, mut top) = (f64::MIN_POSITIVE, f64::MIN_POSITIVE);
     for (number, curve) in curves.iter().enumerate() {
@@ -71,7 +80,11 @@ fn panel(name: &str, curves: &[Curve], x: impl Fn(&Metrics) -> f64) -> Panel {
         ticks,
         tick: number,
     };
-    let y = axis("mean loss of an example", top * 1.05, 10);
+    let loss = match unit {
+        "" => "mean loss of an example".to_owned(),
+        unit => format!("mean loss of an example, {unit}"),
+    };
+    let y = axis(&loss, top * 1.05, 10);
     Panel { x: axis(name, right, 5), y, series, labels: Vec::new() }
 }
 
@@ -88,6 +101,7 @@ fn number(x: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::canvas::tests::assert_in_style;
     use super::*;
 
     fn curve(name: &str, losses: &[f64]) -> Curve {
@@ -103,25 +117,37 @@ mod tests {
 
     #[test]
     fn several_curves_are_named_once_and_a_single_one_by_the_title() {
-        let both = loss_curves("2 runs", &[curve("run0", &[1.0, 0.5]), curve("run1", &[0.9, 0.4])]);
+        let both = loss_curves(
+            "2 runs",
+            "nats",
+            &[curve("run0", &[1.0, 0.5]), curve("run1", &[0.9, 0.4])],
+        );
         let both = both.unwrap();
+        assert_in_style(&both, "2 runs");
+        assert_eq!(both.matches("\nmean loss of an example, nats\n").count(), 2);
         for text in ["2 runs", "run0", "run1"] {
             assert_eq!(both.matches(&format!("\n{text}\n")).count(), 1, "{text}");
         }
         assert_eq!(both.matches("<circle").count(), 8);
-        let one = loss_curves("one run", &[curve("one run", &[1.0, 0.5])]).unwrap();
+        let one = loss_curves("one run", "", &[curve("one run", &[1.0, 0.5])]).unwrap();
         assert_eq!(one.matches("\none run\n").count(), 1);
         assert!(one.contains("seconds of training") && one.contains("mean loss of an example"));
     }
 
     #[test]
+    fn so_many_runs_that_colours_are_shaded_have_partners_on_a_dark_sheet_too() {
+        let curves: Vec<Curve> = (0..30).map(|_| curve("run", &[1.0, 0.5])).collect();
+        assert_in_style(&loss_curves("30 runs", "", &curves).unwrap(), "30 runs");
+    }
+
+    #[test]
     fn a_long_run_is_thinned_out_and_what_is_no_number_is_left_out() {
         let long = vec![1.0; 2_500];
-        let svg = loss_curves("", &[curve("", &long)]).unwrap();
+        let svg = loss_curves("", "", &[curve("", &long)]).unwrap();
         assert_eq!(svg.matches("<circle").count(), 0);
-        let svg = loss_curves("", &[curve("", &[f64::NAN, 1.0, f64::INFINITY])]).unwrap();
+        let svg = loss_curves("", "", &[curve("", &[f64::NAN, 1.0, f64::INFINITY])]).unwrap();
         assert_eq!(svg.matches("<circle").count(), 2);
-        assert!(loss_curves("", &[curve("", &[f64::NAN])]).is_ok());
+        assert!(loss_curves("", "", &[curve("", &[f64::NAN])]).is_ok());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! SVG viewers bring their own fonts, so widths are estimated with room to spare; a label for
 //! which there is no room is left out.
 
-use super::canvas::FONT;
+use super::canvas::{FONT, LETTER};
 use std::ops::Range;
 
 /// Pixels from the upper left: left, top, right, bottom.
@@ -26,10 +26,21 @@ impl Labels {
         self.taken.push([x - 4, y - 4, x + 4, y + 4]);
     }
 
+    /// Keeps the places free that a line from `from` to `to` goes over.
+    pub fn keep_clear_of_line(&mut self, from: (i32, i32), to: (i32, i32)) {
+        const APART: i32 = 6;
+        let (dx, dy) = (to.0 - from.0, to.1 - from.1);
+        let count = (dx.abs().max(dy.abs()) / APART).max(1);
+        for n in 0..=count {
+            let (x, y) = (from.0 + dx * n / count, from.1 + dy * n / count);
+            self.taken.push([x - 2, y - 2, x + 2, y + 2]);
+        }
+    }
+
     /// The upper left corner for a label next to a dot; none if there is no room.
     pub fn place(&mut self, (x, y): (i32, i32), text: &str) -> Option<(i32, i32)> {
         const DISTANCE: i32 = 6;
-        let (width, height) = (text.chars().count() as i32 * 7, FONT);
+        let (width, height) = (text.chars().count() as i32 * LETTER, FONT);
         let corners = [
             (x + DISTANCE, y - height / 2),
             (x - DISTANCE - width, y - height / 2),
@@ -63,10 +74,20 @@ mod tests {
         let mut labels = Labels::within((0..100, 0..100));
         labels.keep_clear_of((50, 50));
         labels.keep_clear_of((60, 50)); // to the right
-        assert_eq!(labels.place((50, 50), "8"), Some((37, 44)));
-        assert_eq!(labels.place((50, 50), "8"), Some((47, 31)));
-        assert_eq!(labels.place((50, 50), "8"), Some((47, 56)));
+        assert_eq!(labels.place((50, 50), "8"), Some((36, 43)));
+        assert_eq!(labels.place((50, 50), "8"), Some((46, 29)));
+        assert_eq!(labels.place((50, 50), "8"), Some((46, 56)));
         assert_eq!(labels.place((50, 50), "8"), None);
         assert_eq!(labels.place((99, 0), "8"), None);
+    }
+
+    #[test]
+    fn labels_stand_on_no_line() {
+        let mut labels = Labels::within((0..100, 0..100));
+        labels.keep_clear_of_line((0, 50), (100, 50)); // across: not on the right or the left
+        let (x, y) = labels.place((50, 50), "8").unwrap();
+        assert!(x == 46 && (y + FONT < 48 || y > 52), "{x} {y}");
+        labels.keep_clear_of_line((50, 0), (50, 100)); // and down: nowhere
+        assert_eq!(labels.place((50, 50), "8"), None);
     }
 }

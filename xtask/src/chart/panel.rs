@@ -3,9 +3,13 @@
 //! An axis has no scale of its own: for a logarithmic one the points are logarithms, and the
 //! axis says what to write at a tick.
 
-use super::canvas::{Area, Drawn, FONT, TITLE, legible, svg};
+use super::canvas::{
+    Area, Drawn, FONT, LETTER, TITLE, legible, shade, shortened, svg, title_within,
+};
 use super::labels::Labels;
 use anyhow::Result;
+use plotters::coord::ranged1d::Ranged;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use std::ops::Range;
 
@@ -55,27 +59,27 @@ pub enum Shape {
     Boxes(Vec<[Point; 2]>),
 }
 
-type Chart<'a> = ChartContext<
-    'a,
-    SVGBackend<'a>,
-    Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>,
->;
+type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// Pixels between the lines of a legend.
 const LEGEND_LINE: i32 = 22;
 /// Where the names in a legend begin, behind their marks.
 const LEGEND_NAME: i32 = 40;
+/// A longer name in a legend loses its middle.
+const MOST_LETTERS: usize = 40;
 
 /// `panels` from left to right on a sheet of so many pixels, as SVG text.
 ///
 /// # Errors
 /// If drawing fails.
 pub fn draw(title: &str, size: (u32, u32), panels: &[Panel]) -> Result<String> {
-    svg(size, |sheet| {
-        let sheet = sheet.titled(&legible(title), ("sans-serif", TITLE))?;
+    svg(title, size, |sheet| {
+        let sheet =
+            sheet.margin(6, 0, 0, 0).titled(&title_within(title, size.0), ("sans-serif", TITLE))?;
         let series = || panels.iter().flat_map(|panel| &panel.series);
         let longest = series().map(|series| series.name.chars().count()).max().unwrap_or(0);
-        let legend_width = if longest == 0 { 0 } else { LEGEND_NAME + 7 * longest as i32 + 8 };
+        let longest = longest.min(MOST_LETTERS) as i32;
+        let legend_width = if longest == 0 { 0 } else { LEGEND_NAME + LETTER * longest + 8 };
         let (plots, legend) = sheet.split_horizontally(size.0 as i32 - legend_width);
         for (panel, area) in panels.iter().zip(plots.split_evenly((1, panels.len()))) {
             draw_panel(panel, &area)?;
@@ -91,11 +95,15 @@ pub fn draw(title: &str, size: (u32, u32), panels: &[Panel]) -> Result<String> {
 
 fn draw_panel(panel: &Panel, area: &Area<'_>) -> Drawn {
     let Panel { x, y, series, labels } = panel;
+    let (width, height) = area.dim_in_pixel();
+    let name = |axis: &Axis, pixels: u32| {
+        shortened(&legible(&axis.name), (pixels as i32 / LETTER - 8).max(8) as usize)
+    };
     let mut chart = ChartBuilder::on(area)
         .margin(12)
         .margin_right(24)
-        .x_label_area_size(42)
-        .y_label_area_size(58)
+        .x_label_area_size(46)
+        .y_label_area_size(tick_width(y).clamp(64, (width as i32 / 3).max(64)))
         .build_cartesian_2d(x.range.clone(), y.range.clone())?;
     chart
         .configure_mesh()
@@ -103,8 +111,8 @@ fn draw_panel(panel: &Panel, area: &Area<'_>) -> Drawn {
         .bold_line_style(BLACK.mix(0.12))
         .x_labels(x.ticks)
         .y_labels(y.ticks)
-        .x_desc(&x.name)
-        .y_desc(&y.name)
+        .x_desc(name(x, width))
+        .y_desc(name(y, height))
         .label_style(("sans-serif", FONT))
         .x_label_formatter(&|&at| (x.tick)(at))
         .y_label_formatter(&|&at| (y.tick)(at))
@@ -115,8 +123,15 @@ fn draw_panel(panel: &Panel, area: &Area<'_>) -> Drawn {
 
     let mut places = Labels::within(chart.plotting_area().get_pixel_range());
     for Series { shape, .. } in series {
-        if let Shape::Dots(_, points) = shape {
-            points.iter().for_each(|at| places.keep_clear_of(chart.backend_coord(at)));
+        match shape {
+            Shape::Dots(_, points) => {
+                points.iter().for_each(|at| places.keep_clear_of(chart.backend_coord(at)));
+            }
+            Shape::Line(points) | Shape::Dashes(_, points) => {
+                let pixels: Vec<_> = points.iter().map(|at| chart.backend_coord(at)).collect();
+                pixels.windows(2).for_each(|ends| places.keep_clear_of_line(ends[0], ends[1]));
+            }
+            Shape::Boxes(_) => {}
         }
     }
     let style = ("sans-serif", FONT - 2).into_font().color(&GREY);
@@ -131,6 +146,13 @@ fn draw_panel(panel: &Panel, area: &Area<'_>) -> Drawn {
     Ok(())
 }
 
+/// The pixels left of an axis that its ticks and its name take.
+fn tick_width(axis: &Axis) -> i32 {
+    let places = RangedCoordf64::from(axis.range.clone()).key_points(axis.ticks);
+    let longest = places.iter().map(|&at| (axis.tick)(at).chars().count()).max().unwrap_or(0);
+    28 + LETTER * longest as i32
+}
+
 fn draw_shape(chart: &mut Chart<'_>, colour: RGBColor, shape: &Shape) -> Drawn {
     let stroke = colour.stroke_width(2);
     match shape {
@@ -143,8 +165,20 @@ fn draw_shape(chart: &mut Chart<'_>, colour: RGBColor, shape: &Shape) -> Drawn {
             chart.draw_series(DashedLineSeries::new(points, dash, gap, stroke))?;
         }
         Shape::Dots(radius, points) => {
-            let dot = |&at: &Point| Circle::new(at, *radius, colour.mix(0.8).filled());
-            chart.draw_series(points.iter().map(dot))?;
+            let style = colour.mix(0.8).filled();
+            match shade(colour) {
+                0 => {
+                    chart.draw_series(points.iter().map(|&at| Circle::new(at, *radius, style)))?;
+                }
+                1 => {
+                    let square = |&at: &Point| EmptyElement::at(at) + square(*radius, style);
+                    chart.draw_series(points.iter().map(square))?;
+                }
+                _ => {
+                    let triangle = |&at: &Point| TriangleMarker::new(at, *radius + 1, style);
+                    chart.draw_series(points.iter().map(triangle))?;
+                }
+            }
         }
         Shape::Boxes(corners) => {
             let one = |&corners: &[Point; 2]| Rectangle::new(corners, colour.mix(0.5).filled());
@@ -152,6 +186,11 @@ fn draw_shape(chart: &mut Chart<'_>, colour: RGBColor, shape: &Shape) -> Drawn {
         }
     }
     Ok(())
+}
+
+/// A square about a point.
+fn square(radius: i32, style: ShapeStyle) -> Rectangle<(i32, i32)> {
+    Rectangle::new([(-radius, -radius), (radius, radius)], style)
 }
 
 /// Pixels drawn, and left out.
@@ -174,11 +213,12 @@ fn draw_entry(series: &Series, y: i32, legend: &Area<'_>) -> Drawn {
             }
         }
         Shape::Dots(..) => {
-            legend.draw(&Circle::new(
-                (i32::midpoint(LEFT, RIGHT), y),
-                4,
-                series.colour.filled(),
-            ))?;
+            let (at, style) = ((i32::midpoint(LEFT, RIGHT), y), series.colour.filled());
+            match shade(series.colour) {
+                0 => legend.draw(&Circle::new(at, 4, style))?,
+                1 => legend.draw(&(EmptyElement::at(at) + square(4, style)))?,
+                _ => legend.draw(&TriangleMarker::new(at, 5, style))?,
+            }
         }
         Shape::Boxes(_) => {
             let corners = [(LEFT + 8, y - 6), (RIGHT - 8, y + 6)];
@@ -187,7 +227,8 @@ fn draw_entry(series: &Series, y: i32, legend: &Area<'_>) -> Drawn {
     }
     // Text is placed by its upper left corner.
     let corner = (LEGEND_NAME, y - FONT / 2);
-    legend.draw(&Text::new(legible(&series.name), corner, ("sans-serif", FONT)))?;
+    let name = shortened(&legible(&series.name), MOST_LETTERS);
+    legend.draw(&Text::new(name, corner, ("sans-serif", FONT)))?;
     Ok(())
 }
 
@@ -218,11 +259,24 @@ mod tests {
             series("", Shape::Dots(4, points)),
         ];
         let svg = draw("title", (600, 400), &[panel(all, Vec::new())]).unwrap();
+        crate::chart::canvas::tests::assert_in_style(&svg, "title");
         for text in ["title", "across", "up", "dots", "line", "dashes", "boxes"] {
             assert_eq!(svg.matches(&format!("\n{text}\n")).count(), 1, "{text}\n{svg}");
         }
         assert_eq!(svg.matches("\n&lt;5&gt;\n").count(), 2); // a tick of each axis
         assert_eq!(svg.matches("<circle").count(), 2 * 3 + 1);
+    }
+
+    #[test]
+    fn what_ticks_say_has_room() {
+        let y = Axis { tick: |_| "a long name".to_owned(), ..axis("up") };
+        assert_eq!(tick_width(&y), 28 + 11 * LETTER);
+        let panel = Panel { x: axis("across"), y, series: Vec::new(), labels: Vec::new() };
+        let svg = draw("", (600, 400), &[panel]).unwrap();
+        let (before, _) = svg.split_once("\na long name\n").unwrap();
+        let (_, x) = before.rsplit_once("<text x=\"").unwrap();
+        let x: i32 = x.split('"').next().unwrap().parse().unwrap();
+        assert!(x > 11 * 7, "it ends {x} pixels from the left: {svg}"); // anchored at its end
     }
 
     #[test]

@@ -17,10 +17,12 @@ pub fn families(title: &str, picture: &Picture) -> anyhow::Result<String> {
         let shape = Shape::Dots(2, states.iter().map(point).collect());
         series.push(Series { name: name.to_owned(), colour, shape });
     }
-    for (colour, sets) in [BLUE, ORANGE].into_iter().zip(&picture.pieces) {
+    let kinds = [("proved: no carry", BLUE), ("proved: carry", ORANGE)];
+    for ((name, colour), sets) in kinds.into_iter().zip(&picture.pieces) {
+        let name = if sets.is_empty() { "" } else { name }.to_owned();
         let corners = sets.iter().map(|corners| [point(&corners[0]), point(&corners[1])]);
         let shape = Shape::Boxes(corners.collect());
-        series.push(Series { name: String::new(), colour, shape });
+        series.push(Series { name, colour, shape });
     }
     let corners = picture.pieces.iter().flatten().flatten();
     let all: Vec<Point> = picture.states.iter().flatten().chain(corners).map(point).collect();
@@ -31,8 +33,8 @@ pub fn families(title: &str, picture: &Picture) -> anyhow::Result<String> {
         let tick = |at: f64| format!("{at:.1}");
         Axis { name: name.to_owned(), range: low - margin..high + margin, ticks: 10, tick }
     };
-    let x = axis("first principal axis", |at| at.0);
-    let y = axis("second principal axis", |at| at.1);
+    let x = axis("first principal axis of the states", |at| at.0);
+    let y = axis("second principal axis of the states", |at| at.1);
     draw(title, (720, 560), &[Panel { x, y, series, labels: Vec::new() }])
 }
 
@@ -43,14 +45,15 @@ mod tests {
     #[test]
     fn states_are_dots_and_sets_are_boxes_in_the_colour_of_their_carry() {
         let picture = Picture {
-            axes: Default::default(),
-            histories: Default::default(),
+            axes: [vec![1.0, 0.0], vec![0.0, 1.0]],
+            histories: [vec!["start".to_owned()], Vec::new()],
             states: [vec![[0.0, 0.0], [0.1, 0.2]], vec![[1.0, 1.0]]],
             pieces: [vec![[[-0.1, -0.1], [0.2, 0.3]]], Vec::new()],
         };
         let svg = families("the network", &picture).unwrap();
+        crate::chart::canvas::tests::assert_in_style(&svg, "the network");
         assert_eq!(svg.matches("<circle").count(), 3 + 2); // and in the legend
-        for text in ["the network", "no carry", "carry", "first principal axis"] {
+        for text in ["the network", "no carry", "carry", "first principal axis of the states"] {
             assert!(svg.contains(&format!("\n{text}\n")), "{text}\n{svg}");
         }
         let alone = Picture { pieces: [Vec::new(), Vec::new()], ..picture };

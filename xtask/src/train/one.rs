@@ -125,14 +125,18 @@ pub fn one<T: Task>(
     progress.finish();
 
     let title = format!(
-        "Learning to {}: {} hidden units, seed {}",
+        "Loss while learning to {}: {} hidden units, seed {}",
         config.task.aim(),
         config.network.hidden,
         config.run.seed
     );
     let metrics = job.metrics().to_vec();
     let loss = metrics.last().map_or(f64::NAN, |metrics| metrics.loss);
-    let curve = chart::loss_curves(&title, &[Curve { name: "training".to_owned(), metrics }])?;
+    let curve = chart::loss_curves(
+        &title,
+        chart::unit_of_loss(T::NAME),
+        &[Curve { name: "training".to_owned(), metrics }],
+    )?;
     let (seconds, examples) = (job.seconds(), job.examples());
     let parameters = job.parameters();
     // The files first, for nothing may come between; the outcome, whatever became of them.

@@ -221,7 +221,10 @@ fn about(series: &Series) -> Vec<String> {
 fn pictures(series: &Series, parameters: &Parameters) -> anyhow::Result<Vec<Picture>> {
     let Some(picture) = series.picture(parameters) else { return Ok(Vec::new()) };
     let Goal::Forecast { horizon, .. } = series.goal() else { return Ok(Vec::new()) };
-    let title = format!("{}, {horizon} rows ahead, on the test rows", picture.target);
+    let title = format!(
+        "Forecast {horizon} rows ahead on the test rows, and its error: {}",
+        picture.target
+    );
     let mut errors = vec![("network".to_owned(), picture.rmse)];
     errors.extend(picture.baselines);
     let svg = tested(&Tested { title, target: picture.target, rows: picture.rows, errors })?;

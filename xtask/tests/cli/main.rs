@@ -6,6 +6,7 @@ mod add;
 mod bench;
 mod certify;
 mod crash;
+mod lab;
 #[cfg(unix)]
 mod names;
 #[cfg(unix)]

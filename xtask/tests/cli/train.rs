@@ -260,7 +260,7 @@ fn a_run_folder_says_what_was_asked_and_how_it_went() {
 
     let curve = fs::read_to_string(run.join("curve.svg")).unwrap();
     assert!(curve.starts_with("<svg") && curve.trim_end().ends_with("</svg>"), "{curve}");
-    assert!(curve.contains("Learning to add 6 bits: 5 hidden units, seed 9"), "{curve}");
+    assert!(curve.contains("Loss while learning to add 6 bits: 5 hidden units, seed 9"), "{curve}");
 }
 
 #[test]

@@ -216,10 +216,10 @@ impl Report {
         let x = axis("threads", 0.9..last + 0.1, threads.len() + 1);
         let y = Axis {
             tick: |at| format!("{at:.1}"),
-            ..axis("milliseconds, median", 0.0..top * 1.1, 10)
+            ..axis("time in milliseconds, median", 0.0..top * 1.1, 10)
         };
         let title = format!(
-            "Time to a held-out loss of {}: H = {}, T = {}",
+            "Time to a held-out loss of {}, over threads: H = {}, T = {}",
             self.last_loss(),
             self.hidden,
             self.bits
