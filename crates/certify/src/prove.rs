@@ -64,8 +64,9 @@ pub fn certify(parameters: &Parameters, model: &[u8], budget: u64) -> Outcome {
 }
 
 /// The proof that [`certify`] would find, and what the checker says to it, without looking for a
-/// counterexample meanwhile: for many networks, of which a share is asked. That of a network which
-/// adds wrongly, or needs more than `budget`, is none.
+/// counterexample meanwhile; none of a network that needs more than `budget`. For many networks, of
+/// which a share is asked: those that add wrongly should be sorted out first, as a search for what
+/// there is not takes longest.
 pub fn prove(
     parameters: &Parameters,
     model: &[u8],

@@ -89,7 +89,7 @@ impl Bptt {
                 Some([_, median, _]) if median.is_finite() => {
                     format!("a median of {} examples", train::text::thousands(median as u64))
                 }
-                _ => "most of them never".to_owned(),
+                _ => "half of them or more do not".to_owned(),
             };
             format!("{} ({examples})", cut.learned)
         };

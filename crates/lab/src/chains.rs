@@ -2,7 +2,7 @@
 //! were trained on, beside how many are proved right at any length.
 
 use crate::chain::Chains;
-use crate::proof::proof;
+use crate::proof::{is_examined, proof};
 use crate::recipe::{Recipe, trained};
 use crate::settings::{Settings, Watch};
 use crate::share::Share;
@@ -45,7 +45,7 @@ type Found = ([bool; LENGTHS.len()], Option<bool>);
 
 /// Seeds of each training, and how many of them are examined for a proof.
 fn seeds(settings: &Settings) -> (usize, usize) {
-    (settings.count(200, 12), settings.count(12, 1))
+    (settings.count(200, 12), settings.count(10, 1))
 }
 
 /// How many networks the study trains.
@@ -66,7 +66,7 @@ pub fn chains(settings: &Settings, watch: Watch<'_>) -> LongChains {
             let chains = Chains::new(length, SUMS, &mut generator);
             parameters.as_ref().is_some_and(|network| chains.right(network) == SUMS)
         });
-        let proved = (seed < seeds(settings).1)
+        let proved = is_examined(seed, seeds(settings))
             .then(|| parameters.is_some_and(|network| proof(&network).is_some()));
         (right, proved)
     });

@@ -13,6 +13,13 @@ const LENGTHS: [usize; 4] = [10, 30, 100, 1_000];
 /// What a search for a proof may do: an eightieth of what `cargo xtask certify` does.
 const BUDGET: u64 = 25_000;
 
+/// Is the network with this number among the `examined` of `all` that a proof is looked for? They are
+/// spread evenly, so that a study takes its time as evenly.
+pub(crate) fn is_examined(number: usize, (all, examined): (usize, usize)) -> bool {
+    let every = all / examined;
+    number.is_multiple_of(every) && number / every < examined
+}
+
 /// A checked proof that the network adds numbers of any length; none if it does not, or if none
 /// was found.
 ///
@@ -29,4 +36,17 @@ pub fn proof(parameters: &Parameters) -> Option<Certificate> {
     }
     let proved = prove(parameters, &weights::to_bytes(parameters), BUDGET);
     proved.map(|(certificate, _)| certificate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_are_examined_as_were_asked_for() {
+        for (all, examined) in [(200, 5), (200, 10), (10, 1), (12, 1), (7, 7), (7, 5)] {
+            let count = (0..all).filter(|&number| is_examined(number, (all, examined))).count();
+            assert_eq!(count, examined, "of {all}");
+        }
+    }
 }

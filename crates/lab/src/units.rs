@@ -3,7 +3,7 @@
 //! proved network without biases do.
 
 use crate::biased::Biased;
-use crate::proof::proof;
+use crate::proof::{is_examined, proof};
 use crate::recipe::{Recipe, adds_all, trained};
 use crate::settings::{Settings, Watch};
 use crate::share::Share;
@@ -86,7 +86,7 @@ pub(crate) fn networks(settings: &Settings) -> usize {
 
 /// Makes the study.
 pub fn units(settings: &Settings, watch: Watch<'_>) -> Units {
-    let (kinds, (_, examined)) = (kinds(), seeds(settings));
+    let (kinds, seeds) = (kinds(), seeds(settings));
     let results = each(networks(settings), watch, |number| {
         let Kind { hidden, bias, recipe } = kinds[number % kinds.len()];
         let seed = number / kinds.len();
@@ -100,7 +100,8 @@ pub fn units(settings: &Settings, watch: Watch<'_>) -> Units {
             trained(&config)
         };
         let learned = network.filter(|network| adds_all(config.task, network));
-        let is_examined = seed < examined && recipe == Recipe::Tuned && EXAMINED.contains(&hidden);
+        let is_examined =
+            recipe == Recipe::Tuned && EXAMINED.contains(&hidden) && is_examined(seed, seeds);
         let proved =
             is_examined.then(|| learned.as_ref().is_some_and(|network| proof(network).is_some()));
         (learned.is_some(), proved)

@@ -86,7 +86,7 @@ pub fn pictures(findings: &Findings) -> anyhow::Result<Vec<Picture>> {
             states(found)?,
             "A dot is the state after one history of six \
             pairs of digits, in the colour of the carry behind it. Lines go from the middle of a family to where it is \
-            with the next pair, which is written at the end. Boxes are the sets of the proof; those smaller than a dot are drawn larger.",
+            with the next pair, which stands at the end where there is room. Boxes are the sets of the proof; those smaller than a dot are drawn larger.",
         )],
     };
     let names = names(findings.study());
