@@ -445,10 +445,10 @@ unsafe fn scan_pair(pass: Scan, finish: impl Fn(usize, Lanes) -> Lanes + Copy) {
                     unsafe { *state.add(k) }
                 };
                 let value = Lanes::splat(value);
-                for n in 0..2 {
+                for (n, sums) in sums.iter_mut().enumerate() {
                     // SAFETY: `weights` are ROW rows of 2·LANES values.
                     let weights = unsafe { load(weights.cast::<f32>().add(k * ROW + n * LANES)) };
-                    sums[n][k % SPLIT] = value.mul_add(weights, sums[n][k % SPLIT]);
+                    sums[k % SPLIT] = value.mul_add(weights, sums[k % SPLIT]);
                 }
             }
             units = sums.map(tree_sum);
