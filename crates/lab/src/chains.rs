@@ -45,7 +45,7 @@ type Found = ([bool; LENGTHS.len()], Option<bool>);
 
 /// Seeds of each training, and how many of them are examined for a proof.
 fn seeds(settings: &Settings) -> (usize, usize) {
-    (settings.count(200, 12), settings.count(10, 1))
+    (settings.count(100, 12), settings.count(7, 1))
 }
 
 /// How many networks the study trains.

@@ -102,7 +102,7 @@ impl Study {
             }
             Self::Units => {
                 "For each size, with biases and without, networks are trained by the lab's recipe \
-                 (10,000 examples of plain SGD at a rate of 0.1) and by a tuned one (40,000 examples \
+                 (10,000 examples of plain SGD at a rate of 0.1) and by a tuned one (32,000 examples \
                  by Adam in batches of 16 at a rate of 0.03). A network has learned if all 16,384 sums \
                  of 8 digits are right. Of some, a proof for any length is looked for, for a short \
                  time: one that adds a chain of 1,000 carries wrongly has none. The three units are of \

@@ -13,7 +13,7 @@ use serde::Serialize;
 use train::config::{NetworkConfig, RunConfig};
 
 /// H
-pub const SIZES: [usize; 10] = [1, 2, 3, 4, 5, 6, 8, 10, 12, 16];
+pub const SIZES: [usize; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
 
 /// What became of them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -73,7 +73,7 @@ fn kinds() -> Vec<Kind> {
 
 /// Seeds of each kind, and how many of them are examined for a proof.
 fn seeds(settings: &Settings) -> (usize, usize) {
-    (settings.count(200, 10), settings.count(5, 1))
+    (settings.count(200, 10), settings.count(4, 1))
 }
 
 /// Sizes whose networks by the tuned recipe are examined.
