@@ -331,13 +331,20 @@ struct Scan {
 #[inline(always)]
 unsafe fn scan(pass: Scan, finish: impl Fn(usize, Lanes) -> Lanes + Copy) {
     let Sizes { batch, hidden, .. } = pass.sizes;
-    // SAFETY: the arrays in `pass` have the shapes of `Scan`, as asked above; `scan_held` is
-    // taken where B is 1 and H ≤ HELD ≤ LANES.
+    // With 16 lanes, two vectors of units are faster as tiles.
+    let is_narrow = batch == 1 && LANES == 8;
+    // SAFETY: the arrays in `pass` have the shapes of `Scan`, as asked above. Where B is 1,
+    // `scan_held` is taken for H ≤ HELD ≤ LANES, and `scan_rows` for H ≤ K and S = N·LANES: S is
+    // 16 up to 16 units, and 32 up to 32.
     unsafe {
         match hidden {
             1..=8 if batch == 1 => scan_held::<8>(pass, finish, |_, _| {}),
             9..=16 if batch == 1 && LANES == 16 => scan_held::<LANES>(pass, finish, |_, _| {}),
-            9..=16 if batch == 1 && LANES == 8 => scan_pair(pass, finish),
+            9..=12 if is_narrow => scan_rows::<{ 16 / LANES }, 12, 4>(pass, finish),
+            13..=16 if is_narrow => scan_rows::<{ 16 / LANES }, 16, 4>(pass, finish),
+            17..=20 if is_narrow => scan_rows::<{ 32 / LANES }, 20, 2>(pass, finish),
+            21..=24 if is_narrow => scan_rows::<{ 32 / LANES }, 24, 2>(pass, finish),
+            25..=32 if is_narrow => scan_rows::<{ 32 / LANES }, 32, 2>(pass, finish),
             _ if batch == 0 => {} // of however many steps
             _ if hidden <= LANES => scan_tiles::<8, 1, 8>(pass, finish),
             _ if hidden <= 2 * LANES => scan_tiles::<4, 2, 4>(pass, finish),
@@ -404,61 +411,62 @@ unsafe fn scan_held<const HELD: usize>(
     }
 }
 
-/// The time loop of a single sequence whose units fill two vectors of 8 lanes. The registers do not
-/// hold W, whose rows of two vectors are operands in L1, at constant addresses. As in [`scan_held`],
-/// the first four values of a state are taken from its register.
+/// The time loop of a single sequence whose units fill `N` vectors, with W in L1: filled up with
+/// zeros to `K` rows, so that all its addresses are constants. As in [`scan_held`], the first four
+/// values of a state are taken from its register.
 ///
 /// # Safety
-/// As [`scan`]; B is 1, LANES is 8 and `8 < H ≤ 16`.
+/// As [`scan`]; B is 1, `S = N·LANES` and `H ≤ K ≤ S`.
 #[inline(always)]
-unsafe fn scan_pair(pass: Scan, finish: impl Fn(usize, Lanes) -> Lanes + Copy) {
-    const SPLIT: usize = 4;
+unsafe fn scan_rows<const N: usize, const K: usize, const SPLIT: usize>(
+    pass: Scan,
+    finish: impl Fn(usize, Lanes) -> Lanes + Copy,
+) {
     const IN_REGISTER: usize = 4;
+    let stride = const { N * LANES };
     let Sizes { steps, hidden, .. } = pass.sizes;
-    // W, filled up with zeros to ROW rows.
-    let mut filled = [[Lanes::ZERO; 2]; ROW];
-    let weights: *const [Lanes; 2] = if hidden == ROW {
-        pass.state_weights.start.cast()
+    let mut filled = [[Lanes::ZERO; N]; K];
+    let weights: *const f32 = if hidden == K {
+        pass.state_weights.start
     } else {
         for (k, row) in filled.iter_mut().enumerate().take(hidden) {
-            // SAFETY: W has H rows of S = ROW = 2·LANES values.
-            *row = unsafe {
-                [load(pass.state_weights.at(k)), load(pass.state_weights.at(k).add(LANES))]
-            };
+            // SAFETY: W has H rows of S = N·LANES values.
+            *row = array::from_fn(|n| unsafe { load(pass.state_weights.at(k).add(n * LANES)) });
         }
-        filled.as_ptr()
+        filled.as_ptr().cast()
     };
-    let mut last = [Lanes::ZERO; 2];
+    let mut last = [Lanes::ZERO; N];
     for step in 0..steps {
         let t = if pass.backwards { steps - 1 - step } else { step };
-        // SAFETY: row t of the input has `inputs` values, and U as many rows of S = 2·LANES.
-        let mut units = unsafe { [input_part(&pass, t, 0), input_part(&pass, t, 1)] };
+        // SAFETY: row t of the input has `inputs` values, and U as many rows of S = N·LANES.
+        let mut units: [Lanes; N] = array::from_fn(|n| unsafe { input_part(&pass, t, n) });
         if step > 0 {
             let before = if pass.backwards { t + 1 } else { t - 1 };
-            let state = pass.state.wrapping_add(before * ROW);
-            let mut sums = units.map(|unit| [unit, Lanes::ZERO, Lanes::ZERO, Lanes::ZERO]);
-            for k in 0..ROW {
+            let state = pass.state.wrapping_add(before * stride);
+            let mut sums = [[Lanes::ZERO; N]; SPLIT];
+            sums[0] = units;
+            for k in 0..K {
                 let value = if k < IN_REGISTER {
                     last[0].as_array()[k]
                 } else {
-                    // SAFETY: a row of the state has S = ROW values.
+                    // SAFETY: a row of the state has S ≥ K values.
                     unsafe { *state.add(k) }
                 };
                 let value = Lanes::splat(value);
-                for (n, sums) in sums.iter_mut().enumerate() {
-                    // SAFETY: `weights` are ROW rows of 2·LANES values.
-                    let weights = unsafe { load(weights.cast::<f32>().add(k * ROW + n * LANES)) };
-                    sums[k % SPLIT] = value.mul_add(weights, sums[k % SPLIT]);
+                for (n, sum) in sums[k % SPLIT].iter_mut().enumerate() {
+                    // SAFETY: `weights` are K rows of N·LANES values.
+                    let weights = unsafe { load(weights.add(k * stride + n * LANES)) };
+                    *sum = value.mul_add(weights, *sum);
                 }
             }
-            units = sums.map(tree_sum);
+            units = array::from_fn(|n| tree_sum(array::from_fn::<_, SPLIT, _>(|s| sums[s][n])));
         }
-        for n in 0..2 {
-            let offset = t * ROW + n * LANES;
-            last[n] = finish(offset, units[n]);
-            // SAFETY: row t of the state has S = 2·LANES values, and `state` is written by this
+        for (n, last) in last.iter_mut().enumerate() {
+            let offset = t * stride + n * LANES;
+            *last = finish(offset, units[n]);
+            // SAFETY: row t of the state has S = N·LANES values, and `state` is written by this
             // pass alone.
-            unsafe { store(pass.state.add(offset), last[n]) };
+            unsafe { store(pass.state.add(offset), *last) };
         }
     }
 }
