@@ -115,7 +115,7 @@ fn on_sheet(text: &mut String, size: (u32, u32), paint: impl FnOnce(&Area<'_>) -
 
 /// What plotters drew, with its title and the style sheet of the colours in it.
 fn dressed(title: &str, drawn: &str) -> String {
-    let title = legible(title).replace('&', "&amp;").replace('<', "&lt;");
+    let title = legible(title).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let mut style = ".carry-chart{max-width:100%;height:auto}".to_owned();
     style += "@media screen and (prefers-color-scheme:dark){";
     for [light, dark] in partners() {
@@ -239,7 +239,7 @@ pub mod tests {
 
     #[test]
     fn a_title_is_text() {
-        let title = "a</title><script>&\"";
+        let title = "a</title><script>&\" ]]>";
         assert_in_style(&svg(title, (10, 10), |_| Ok(())).unwrap(), title);
     }
 }

@@ -179,6 +179,7 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("race", &[]),
     ("fuzz", &["[READER]"]),
     ("ci", &[]),
+    ("dist", &["--out"]),
 ];
 
 /// Ends only when it is told to, at these and larger numbers.
