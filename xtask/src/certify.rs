@@ -20,9 +20,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use train::atomic_file::{is_standard_output, try_output, write_output};
 use train::config::NetworkConfig;
 use train::run_folder::RunFolder;
@@ -354,9 +352,6 @@ fn with_or_without(bias: bool) -> &'static str {
     if bias { "with" } else { "without" }
 }
 
-/// How often a study is asked whether it was told to stop.
-const LOOK: Duration = Duration::from_millis(100);
-
 /// The trials of a study so far, and the rows of its table that are printed: those of the
 /// first kinds, as far as these are complete.
 struct Study<'a> {
@@ -442,7 +437,7 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
     };
     print(study_so_far.complete());
     let shared = Mutex::new((file, study_so_far));
-    let studied = while_saying_that_it_stops(|| {
+    let studied = interrupt::while_saying_that_it_stops(|| {
         study(&jobs, args.budget, interrupt::asked, |trial| {
             let (file, study_so_far) = &mut *shared.lock().expect("nobody panics with it");
             let appended = file.append(&trial);
@@ -513,24 +508,6 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(interrupt::exit_code());
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Does `work`, which ends by itself when it is asked to; meanwhile, says that it was.
-pub fn while_saying_that_it_stops<T>(work: impl FnOnce() -> T) -> T {
-    let (ended, is_ended) = channel::<()>();
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            while is_ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-                if interrupt::asked() {
-                    interrupt::say_waiting("the networks in hand are done");
-                    return;
-                }
-            }
-        });
-        let result = work();
-        drop(ended);
-        result
-    })
 }
 
 /// The head of the table; margins, k, nodes and seconds are medians.

@@ -99,6 +99,24 @@ pub fn is_stopped(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.is::<Stopped>())
 }
 
+/// Does `work`, which ends by itself when it is asked to; meanwhile, says that it was.
+pub fn while_saying_that_it_stops<T>(work: impl FnOnce() -> T) -> T {
+    let (ended, is_ended) = channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while is_ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                if asked() {
+                    say_waiting("the networks in hand are done");
+                    return;
+                }
+            }
+        });
+        let result = work();
+        drop(ended);
+        result
+    })
+}
+
 /// Says that the work waits for `what` to end.
 pub fn say_waiting(what: &str) {
     warn(format!("stopping when {what}; Ctrl-C again ends at once"));

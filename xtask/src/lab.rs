@@ -4,7 +4,6 @@ mod pictures;
 mod report;
 mod tables;
 
-use crate::certify::while_saying_that_it_stops;
 use crate::interrupt;
 use crate::numbers::whole;
 use crate::output::{Progress, line, thousands, warn};
@@ -169,7 +168,7 @@ fn make(args: &Args, settings: &Settings, studies: &[Study]) -> anyhow::Result<V
     let all: usize = studies.iter().map(|study| study.networks(settings)).sum();
     let progress = if args.json { Progress::none() } else { Progress::new(all as u64, "networks") };
     let mut all_told = Vec::new();
-    while_saying_that_it_stops(|| {
+    interrupt::while_saying_that_it_stops(|| {
         for study in studies {
             progress.say(study.name().to_owned());
             let count = AtomicUsize::new(0);

@@ -1,7 +1,8 @@
 //! One layer and direction forward over one segment.
 //!
 //! ```text
-//! z = x·W_in + b                                  one product for all rows
+//! z = x·W_in + b                                  one product for all rows; of symbols, the rows of
+//!                                                 W_in that they select, step by step
 //! for each step: z += h_before·W_rec; h = cell(z)
 //! ```
 //!
