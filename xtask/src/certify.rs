@@ -25,7 +25,7 @@ use train::atomic_file::{is_standard_output, try_output, write_output};
 use train::config::NetworkConfig;
 use train::run_folder::RunFolder;
 use train::task::Addition;
-use verify::{Verified, check};
+use verify::{Verified, check, check_exact};
 
 /// Prove that a trained network adds any two numbers of any length
 ///
@@ -41,6 +41,7 @@ Examples:
   cargo xtask train --certifiable            a network that can be proved
   cargo xtask certify                        prove the latest one
   cargo xtask certify --check runs/0001/certificate.json --run runs/0001
+  cargo xtask certify --check runs/0001/certificate.json --run runs/0001 --exact
   cargo xtask certify --study --seeds 0..10  how often does it succeed?
   cargo xtask certify --study --hidden 16 --recipe certifiable --biases without
 
@@ -56,6 +57,10 @@ pub struct Args {
     /// Search nothing; check that this certificate proves the run's network right
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
+
+    /// Check in exact arithmetic, some hundred times slower
+    #[arg(long, requires = "check")]
+    exact: bool,
 
     /// How long to search: so many abstract states are propagated a step before it is given up
     #[arg(long, value_name = "N", default_value_t = BUDGET, visible_alias = "effort",
@@ -183,15 +188,20 @@ fn run_check(args: &Args, folder: &RunFolder, file: &Path) -> anyhow::Result<Exi
     let model = folder.model_bytes()?;
     let certificate = std::fs::read(file)
         .map_err(|error| anyhow::anyhow!("cannot read the certificate {}: {error}", shown(file)))?;
-    let verified = check(&model, &certificate)?;
+    let checked = if args.exact { check_exact } else { check };
+    let verified = checked(&model, &certificate)?;
     let seconds = start.elapsed().as_secs_f64();
     if args.json {
         let mut object = fields(&verified);
         object["seconds"] = seconds.into();
+        if args.exact {
+            object["exact"] = true.into();
+        }
         line(object.to_string());
     } else {
         show(&verified);
-        line(format!("{seconds:.2} s"));
+        let how = if args.exact { ", in exact arithmetic" } else { "" };
+        line(format!("{seconds:.2} s{how}"));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -32,7 +32,7 @@ pub(crate) struct Certificate {
 }
 
 /// A carry and an abstract state.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Node {
     /// `start`, or the carry `0` or `1` before the history, then the pairs, oldest first.
@@ -45,7 +45,7 @@ pub(crate) struct Node {
 }
 
 /// A part of a node's abstract state, convex.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Piece {
     pub low: Vec<f64>,

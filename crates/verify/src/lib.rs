@@ -6,6 +6,7 @@ mod addition;
 mod certificate;
 mod check;
 mod error;
+mod exact;
 mod network;
 mod sigmoid;
 
@@ -13,4 +14,5 @@ pub use abstract_state::AbstractState;
 pub use certificate::FORMAT;
 pub use check::{Verified, check};
 pub use error::Error;
+pub use exact::check_exact;
 pub use network::Network;
