@@ -39,6 +39,7 @@ pub fn picture(parameters: &Parameters, certificate: Option<&Certificate>) -> Pi
     };
     let states = [points(&sample.states[0]), points(&sample.states[1])];
     let (mut pieces, mut histories) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    let machine = certificate.map(Certificate::machine);
     for node in certificate.iter().flat_map(|certificate| &certificate.nodes) {
         for piece in &node.pieces {
             let range = |axis: &[f64]| {
@@ -57,7 +58,8 @@ pub fn picture(parameters: &Parameters, certificate: Option<&Certificate>) -> Pi
                 [low, high]
             };
             let [x, y] = [range(&axes[0]), range(&axes[1])];
-            let carry = usize::from(node.carry());
+            let machine = machine.as_ref().expect("a certificate has one");
+            let Some(carry) = Certificate::state_after(machine, node) else { continue };
             pieces[carry].push([[x[0], y[0]], [x[1], y[1]]]);
             histories[carry].push(node.key.clone());
         }

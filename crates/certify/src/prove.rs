@@ -8,7 +8,7 @@ use crate::search;
 use model::Parameters;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use verify::{Verified, check};
+use verify::{Cell, Machine, Verified, check};
 
 /// What became of a network.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,7 +84,7 @@ pub fn prove(
 
 /// The certificate of `nodes`; one that the checker refuses is none.
 fn checked(model: &[u8], steps: usize, nodes: Vec<Node>) -> Option<(Certificate, Verified)> {
-    let certificate = Certificate::new(model, steps, nodes);
+    let certificate = Certificate::new(model, (Cell::Sigmoid, &Machine::addition()), steps, nodes);
     let verified = check(model, certificate.to_json().as_bytes()).ok()?;
     Some((certificate, verified))
 }

@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use train::config::NetworkConfig;
 use train::task::Addition;
-use verify::AbstractState;
+use verify::{AbstractState, Cell, Machine};
 
 /// What the machine computes lies in what the checker encloses, at every step of any
 /// sequence, for random weights of several magnitudes.
@@ -19,7 +19,12 @@ fn the_f32_network_stays_in_the_enclosure() {
             let config = network.config(&Addition::lab().task).unwrap();
             let mut parameters = Parameters::uniform(config, &mut generator);
             parameters.for_each_row_mut(|row| row.iter_mut().for_each(|w| *w *= scale));
-            let enclosure = verify::Network::read(&weights::to_bytes(&parameters)).unwrap();
+            let enclosure = verify::Network::read(
+                &weights::to_bytes(&parameters),
+                Cell::Sigmoid,
+                &Machine::addition(),
+            )
+            .unwrap();
             assert_eq!((enclosure.hidden(), enclosure.bias()), (hidden, bias));
             let pairs: Vec<usize> = (0..8).map(|_| generator.random_range(0..4)).collect();
             let digit = |bit: usize| if bit == 0 { 0.0 } else { 1.0_f32 };
@@ -41,7 +46,7 @@ fn the_f32_network_stays_in_the_enclosure() {
                     let (low, high) = state.range(&unit);
                     assert!(low <= h && h <= high);
                 }
-                let (low, high) = enclosure.output(&state);
+                let (low, high) = enclosure.output(&state, 0);
                 let output = f64::from(outputs[t]);
                 assert!(sigmoid(low) - 1e-6 <= output && output <= sigmoid(high) + 1e-6);
             }

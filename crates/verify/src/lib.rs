@@ -2,15 +2,18 @@
 #![forbid(unsafe_code)]
 
 mod abstract_state;
-mod addition;
+mod cell;
 mod certificate;
 mod check;
 mod error;
+mod machine;
 mod network;
 mod sigmoid;
 
 pub use abstract_state::AbstractState;
+pub use cell::Cell;
 pub use certificate::FORMAT;
 pub use check::{Verified, check};
 pub use error::Error;
+pub use machine::{Machine, Table};
 pub use network::Network;
