@@ -1,7 +1,8 @@
-//! `cargo xtask certify`: proves that a trained network adds numbers of any length.
+//! `cargo xtask certify`: proves that a trained network adds numbers of any length, or answers as a
+//! machine does.
 
 use crate::Usage;
-use crate::add::{ADDING, Adding, adding};
+use crate::add::{Adding, adding};
 use crate::chart;
 use crate::interrupt;
 use crate::numbers::whole;
@@ -9,10 +10,13 @@ use crate::output::{Progress, line, thousands, warn};
 use crate::paths::{quoted, shown};
 use crate::runs;
 use crate::train::seed_range;
+use anyhow::bail;
+use certify::ibp::{Ibp, MachineIbp};
 use certify::study::{
     Kind, Quartiles, Recipe, SIZES, Summary, Trial, TrialsFile, WORKERS, kinds, study,
 };
-use certify::{BUDGET, Outcome, certify, picture};
+use certify::{BUDGET, Machine, Outcome, certify, picture};
+use model::Parameters;
 use num_bigint::BigUint;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -22,17 +26,17 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Instant;
 use train::atomic_file::{is_standard_output, try_output, write_output};
-use train::config::NetworkConfig;
 use train::run_folder::RunFolder;
-use train::task::Addition;
-use verify::{Verified, check, check_exact};
+use train::task::{Addition, Task};
+use verify::{Cell, Verified, check, check_exact};
 
-/// Prove that a trained network adds any two numbers of any length
+/// Prove that a trained network adds any two numbers of any length, or answers as its machine
 ///
-/// Looks for abstract states, sets of hidden states, that every pair of digits maps into each
-/// other, with every output on its right side, for the network as this program runs it in f32. A
+/// Looks for abstract states, sets of hidden states, that every pair of digits (of another machine:
+/// every symbol) maps into each other, with every output on its right side, for the network as this program runs it in f32. A
 /// separate checker decides. What it finds is a proof, kept in the run's folder as certificate.json with a picture
-/// in report.svg, or two numbers that the network adds wrongly, or neither.
+/// in report.svg, or two numbers that the network adds wrongly (a word that it answers wrongly), or
+/// neither.
 ///
 /// Exit code 0 with a proof, 1 without.
 #[derive(clap::Args)]
@@ -139,7 +143,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.study {
         return run_study(&args);
     }
-    let folder = runs::open(args.run.as_deref(), &ADDING, !args.json)?;
+    let folder = runs::open(args.run.as_deref(), &PROVABLE, !args.json)?;
     match &args.check {
         Some(file) => run_check(&args, &folder, file),
         None => run_search(&args, &folder),
@@ -149,8 +153,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// The sentence that a certificate proves.
 fn show(verified: &Verified) {
     line(verified.statement());
+    let symbols = if verified.machine.is_addition() { "pairs of digits" } else { "symbols" };
     line(format!(
-        "{} nodes, abstract states of {} pieces, histories of up to {} pairs of digits (k), {} a time, {}",
+        "{} nodes, abstract states of {} pieces, histories of up to {} {symbols} (k), {} a time, {}",
         thousands(verified.nodes as u64),
         thousands(verified.pieces as u64),
         verified.history,
@@ -161,10 +166,11 @@ fn show(verified: &Verified) {
         },
         if verified.boxes { "plain boxes" } else { "along principal axes" }
     ));
-    line(format!(
-        "smallest margin {:.4}, the distance from 0 of a sum before its output's sigmoid",
-        verified.margin
-    ));
+    let of = match verified.machine.head_outputs() {
+        1 => "the distance from 0 of a sum before its output's sigmoid",
+        _ => "by which the sum of the right output is above all others",
+    };
+    line(format!("smallest margin {:.4}, {of}", verified.margin));
 }
 
 fn fields(verified: &Verified) -> Value {
@@ -184,12 +190,24 @@ fn fields(verified: &Verified) -> Value {
 
 fn run_check(args: &Args, folder: &RunFolder, file: &Path) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
-    provable(folder)?; // a network whose configuration and weights fit
+    let Provable { cell, machine, .. } = provable(folder)?; // its configuration and weights fit
     let model = folder.model_bytes()?;
     let certificate = std::fs::read(file)
         .map_err(|error| anyhow::anyhow!("cannot read the certificate {}: {error}", shown(file)))?;
     let checked = if args.exact { check_exact } else { check };
     let verified = checked(&model, &certificate)?;
+    // The file of a network tells neither its cell nor its task: the run does.
+    if verified.cell != cell || !verified.machine.does_as(&machine) {
+        bail!(
+            "the certificate is refused: it is about {} units and the machine {:?}; the network of \
+             {} has {} units and learned the machine {:?}",
+            verified.cell.name(),
+            verified.machine.name(),
+            shown(folder.path()),
+            cell.name(),
+            machine.name()
+        );
+    }
     let seconds = start.elapsed().as_secs_f64();
     if args.json {
         let mut object = fields(&verified);
@@ -206,25 +224,38 @@ fn run_check(args: &Args, folder: &RunFolder, file: &Path) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
+/// The tasks whose networks can be proved.
+const PROVABLE: [&str; 3] = [Addition::NAME, Ibp::NAME, MachineIbp::NAME];
+
 /// A network of which a proof can be looked for.
-fn provable(folder: &RunFolder) -> anyhow::Result<Adding> {
-    let adding = adding(folder)?;
-    let config = adding.parameters.config();
-    let of_bias = NetworkConfig { bias: config.bias(), ..NetworkConfig::lab(config.hidden()) };
-    if of_bias.config(&Addition::lab().task)? != config {
-        return Err(Usage(format!(
-            "only networks of one layer of sigmoid units can be proved; that of {} is another \
-             ({:?})",
-            shown(folder.path()),
-            config.cell()
+struct Provable {
+    seed: u64,
+    parameters: Parameters,
+    cell: Cell,
+    /// What it learned.
+    machine: Machine,
+}
+
+fn provable(folder: &RunFolder) -> anyhow::Result<Provable> {
+    let (seed, parameters, machine) = if folder.task_name()? == MachineIbp::NAME {
+        let (config, parameters) = folder.load::<MachineIbp>()?;
+        (config.run.seed, parameters, config.task.machine().clone())
+    } else {
+        let Adding { seed, parameters, .. } = adding(folder)?;
+        (seed, parameters, Machine::addition())
+    };
+    match certify::provable(parameters.config(), &machine) {
+        Ok(cell) => Ok(Provable { seed, parameters, cell, machine }),
+        Err(reason) => Err(Usage(format!(
+            "only networks of one layer of Elman units can be proved; that of {} {reason}",
+            shown(folder.path())
         ))
-        .into());
+        .into()),
     }
-    Ok(adding)
 }
 
 fn run_search(args: &Args, folder: &RunFolder) -> anyhow::Result<ExitCode> {
-    let Adding { seed, parameters, .. } = provable(folder)?;
+    let Provable { seed, parameters, machine, .. } = provable(folder)?;
     let model = folder.model_bytes()?;
     let [proof, report] = ["certificate.json", "report.svg"].map(|name| folder.path().join(name));
     for path in [&proof, &report] {
@@ -232,8 +263,8 @@ fn run_search(args: &Args, folder: &RunFolder) -> anyhow::Result<ExitCode> {
     }
     let start = Instant::now();
     let outcome = interrupt::unless_asked({
-        let (parameters, budget) = (parameters.clone(), args.budget);
-        move || certify(&parameters, &model, budget)
+        let (parameters, machine, budget) = (parameters.clone(), machine.clone(), args.budget);
+        move || certify(&parameters, &machine, &model, budget)
     })?;
     let seconds = start.elapsed().as_secs_f64();
     let Some(outcome) = outcome else {
@@ -241,15 +272,19 @@ fn run_search(args: &Args, folder: &RunFolder) -> anyhow::Result<ExitCode> {
             line(json!({ "outcome": "stopped", "seconds": seconds }).to_string());
         }
         warn(format!(
-            "stopped after {seconds:.2} s of search: neither a proof nor two numbers that are added \
-             wrongly were found by then"
+            "stopped after {seconds:.2} s of search: neither a proof nor {} wrongly were found by then",
+            if machine.is_addition() {
+                "two numbers that are added"
+            } else {
+                "a word that is answered"
+            }
         ));
         return Ok(interrupt::exit_code());
     };
 
     // What was found is said first, whatever becomes of the files.
     if !args.json {
-        show_outcome(&outcome, folder);
+        show_outcome(&outcome, &machine, folder);
         line(format!("{seconds:.2} s"));
     }
     let certificate = match &outcome {
@@ -260,18 +295,23 @@ fn run_search(args: &Args, folder: &RunFolder) -> anyhow::Result<ExitCode> {
         if let Some(certificate) = certificate {
             write_output(&proof, certificate.to_json().as_bytes())?;
         }
-        let title = format!(
-            "{} hidden units, seed {}: the states without and with a carry",
-            parameters.config().hidden(),
-            seed
-        );
-        let svg = chart::families(&title, &picture(&parameters, certificate))?;
+        let hidden = parameters.config().hidden();
+        let (title, names) = if machine.is_addition() {
+            let title =
+                format!("{hidden} hidden units, seed {seed}: the states without and with a carry");
+            (title, ["no carry", "carry"].map(str::to_owned).to_vec())
+        } else {
+            let title =
+                format!("{hidden} hidden units, seed {seed}: the states of {:?}", machine.name());
+            (title, machine.states().to_vec())
+        };
+        let svg = chart::families(&title, &names, &picture(&parameters, &machine, certificate))?;
         write_output(&report, svg.as_bytes())?;
         Ok(())
     };
     let kept = keep();
     if args.json {
-        let mut object = outcome_fields(&outcome);
+        let mut object = outcome_fields(&outcome, &machine);
         object["seconds"] = seconds.into();
         match &kept {
             Ok(()) => {
@@ -290,21 +330,32 @@ fn run_search(args: &Args, folder: &RunFolder) -> anyhow::Result<ExitCode> {
     Ok(if certificate.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn show_outcome(outcome: &Outcome, folder: &RunFolder) {
+fn show_outcome(outcome: &Outcome, machine: &Machine, folder: &RunFolder) {
     match outcome {
         Outcome::Certified { verified, .. } => show(verified),
-        Outcome::Refuted(found) => {
+        Outcome::Refuted(found) if !machine.is_addition() => {
             line(format!(
-                "Refuted: the network adds {} and {} wrongly.",
-                short(&found.a),
-                short(&found.b)
+                "Refuted: the network answers the last symbol of this word wrongly: {}",
+                found.spell(machine)
             ));
             line(format!(
-                "They have {} binary digits; the lowest {} of any sum are right.",
-                found.bits(),
+                "It has {} symbols; all answers to words of up to {} are right.",
+                found.length(machine),
                 found.right_up_to
             ));
-            line(try_it(&found.a, &found.b, folder.path()));
+        }
+        Outcome::Refuted(found) => {
+            let [a, b] = found.operands();
+            line(format!("Refuted: the network adds {} and {} wrongly.", short(&a), short(&b)));
+            line(format!(
+                "They have {} binary digits; the lowest {} of any sum are right.",
+                found.length(machine),
+                found.right_up_to
+            ));
+            line(try_it(&a, &b, folder.path()));
+        }
+        Outcome::Unknown if !machine.is_addition() => {
+            line("Unknown: neither a proof nor a word that is answered wrongly were found.");
         }
         Outcome::Unknown => {
             line("Unknown: neither a proof nor two numbers that are added wrongly were found.");
@@ -312,16 +363,25 @@ fn show_outcome(outcome: &Outcome, folder: &RunFolder) {
     }
 }
 
-fn outcome_fields(outcome: &Outcome) -> Value {
+fn outcome_fields(outcome: &Outcome, machine: &Machine) -> Value {
     match outcome {
         Outcome::Certified { verified, .. } => fields(verified),
-        Outcome::Refuted(found) => json!({
+        Outcome::Refuted(found) if !machine.is_addition() => json!({
             "outcome": "counterexample",
-            "a": found.a.to_string(),
-            "b": found.b.to_string(),
-            "bits": found.bits(),
+            "word": found.spell(machine),
+            "symbols": found.length(machine),
             "right_up_to": found.right_up_to,
         }),
+        Outcome::Refuted(found) => {
+            let [a, b] = found.operands();
+            json!({
+                "outcome": "counterexample",
+                "a": a.to_string(),
+                "b": b.to_string(),
+                "bits": found.length(machine),
+                "right_up_to": found.right_up_to,
+            })
+        }
         Outcome::Unknown => json!({ "outcome": "unknown" }),
     }
 }

@@ -2,15 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use verify::FORMAT;
+use verify::{Cell, FORMAT, Machine};
 
-/// A proof that one network adds numbers of any length; see [`verify::check`] for what it says.
+/// A proof that one network does the same as a machine on every input of any length; see
+/// [`verify::check`] for what it says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {
     /// [`verify::FORMAT`]
     pub format: String,
     /// The SHA-256 digest of the network's file, in hexadecimal digits.
     pub model: String,
+    /// The network's cell; none in a file of the format before, which is about sigmoid units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cell: Option<Cell>,
+    /// The machine; none in a file of the format before, which is about addition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
     /// Steps from node to node, at most.
     pub steps: usize,
     /// What tells a file that was damaged; see [`Certificate::update_digest`].
@@ -23,8 +30,8 @@ pub struct Certificate {
 /// An abstract state, and the history after which it holds the hidden state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {
-    /// `start`, or the carry (0 or 1) before the history, then its pairs of digits, oldest
-    /// first: `1 01 11`.
+    /// `start`, or the state of the machine before the history, then its symbols, oldest first:
+    /// of addition `1 01 11`.
     pub key: String,
     /// The directions of the bounds, by rows; those of the units (a box) without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,31 +54,56 @@ pub struct Piece {
     pub slopes: Option<Vec<f64>>,
 }
 
-impl Node {
-    /// The carry after the node's history.
-    pub(crate) fn carry(&self) -> bool {
-        let (first, pairs) = self.key.split_once(' ').unwrap_or((&self.key, ""));
-        pairs.split(' ').fold(first == "1", |carry, pair| match pair {
-            "00" => false,
-            "11" => true,
-            _ => carry,
-        })
-    }
-}
-
 impl Certificate {
-    /// A certificate of `nodes` for the network in the file `model`.
-    pub(crate) fn new(model: &[u8], steps: usize, nodes: Vec<Node>) -> Self {
-        let format = FORMAT.to_owned();
-        let mut new = Self { format, model: digest(model), steps, digest: String::new(), nodes };
+    /// A certificate of `nodes` for the network of `cell` in the file `model`, and for `machine`.
+    pub(crate) fn new(
+        model: &[u8],
+        (cell, machine): (Cell, &Machine),
+        steps: usize,
+        nodes: Vec<Node>,
+    ) -> Self {
+        let mut new = Self {
+            format: FORMAT.to_owned(),
+            model: digest(model),
+            cell: Some(cell),
+            machine: Some(machine.clone()),
+            steps,
+            digest: String::new(),
+            nodes,
+        };
         new.update_digest();
         new
     }
 
-    /// Takes the digest of the nodes as they are: SHA-256 over the steps and every node's key,
-    /// axes by rows, and pieces, each list with its length before it, all in 64 bits.
+    /// The machine that it is about.
+    pub fn machine(&self) -> Machine {
+        self.machine.clone().unwrap_or_else(Machine::addition)
+    }
+
+    /// The state of the machine after a node's history, if its key makes sense.
+    pub(crate) fn state_after(machine: &Machine, node: &Node) -> Option<usize> {
+        let mut words = node.key.split(' ');
+        let first = match words.next()? {
+            "start" => 0,
+            state => state.parse().ok().filter(|&state| state < machine.states().len())?,
+        };
+        words.try_fold(first, |state, word| {
+            let symbol = machine.symbols().iter().position(|symbol| symbol == word)?;
+            machine.step(state, symbol).map(|(next, _)| next)
+        })
+    }
+
+    /// Takes the digest of all as it is: SHA-256 over the cell and the machine, the steps, and
+    /// every node's key, axes by rows, and pieces, each list with its length before it, all in 64
+    /// bits.
     pub fn update_digest(&mut self) {
-        let mut bytes = (self.steps as u64).to_le_bytes().to_vec();
+        let mut bytes = Vec::new();
+        if let (Some(cell), Some(machine)) = (self.cell, &self.machine) {
+            bytes.extend((cell.name().len() as u64).to_le_bytes());
+            bytes.extend(cell.name().bytes());
+            bytes.extend(machine.bytes());
+        }
+        bytes.extend((self.steps as u64).to_le_bytes());
         let list = |bytes: &mut Vec<u8>, values: &mut dyn ExactSizeIterator<Item = f64>| {
             bytes.extend((values.len() as u64).to_le_bytes());
             values.for_each(|value| bytes.extend(value.to_le_bytes()));
@@ -96,14 +128,22 @@ impl Certificate {
 
     /// As a file: JSON, a node a line.
     pub fn to_json(&self) -> String {
-        let node = |node| serde_json::to_string(node).expect("finite numbers and a name");
-        let nodes: Vec<String> = self.nodes.iter().map(node).collect();
+        fn json(value: &impl Serialize) -> String {
+            serde_json::to_string(value).expect("finite numbers and names")
+        }
+        let mut head =
+            format!("{{\"format\":{},\"model\":{}", json(&self.format), json(&self.model));
+        if let Some(cell) = &self.cell {
+            head += &format!(",\"cell\":{}", json(cell));
+        }
+        if let Some(machine) = &self.machine {
+            head += &format!(",\n\"machine\":{}", json(machine));
+        }
+        let nodes: Vec<String> = self.nodes.iter().map(json).collect();
         format!(
-            "{{\"format\":{:?},\"model\":{:?},\"steps\":{},\"seal\":{:?},\"nodes\":[\n{}\n]}}\n",
-            self.format,
-            self.model,
+            "{head},\"steps\":{},\"seal\":{},\"nodes\":[\n{}\n]}}\n",
             self.steps,
-            self.digest,
+            json(&self.digest),
             nodes.join(",\n")
         )
     }

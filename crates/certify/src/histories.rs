@@ -1,65 +1,89 @@
-//! A suffix tree of histories: from the last pairs of a sequence to the leaf that they belong to.
+//! A suffix tree of histories: from the last symbols of a word to the leaf that they belong to.
 
-use crate::pairs::add;
+use crate::machine::Transitions;
 
-/// Histories by their suffixes: the carry now, then the last pair and the carry before it, then
-/// the pair before that, …
-#[derive(Clone, Default)]
-pub(crate) struct Histories {
-    /// For each suffix, the suffixes one pair longer, by `2·pair + carry before`.
-    longer: Vec<[u32; 8]>,
+/// Histories by their suffixes: the machine's state now, then the last symbol and the state before
+/// it, then the symbol before that, …
+#[derive(Clone)]
+pub(crate) struct Histories<'a> {
+    machine: &'a Transitions,
+    /// For each suffix, by `states·symbol + state before`, the suffix one symbol longer.
+    longer: Vec<u32>,
     /// The number of the history that is just this suffix.
     number: Vec<u32>,
 }
 
 /// No suffix, or no history.
 const NONE: u32 = u32::MAX;
+/// The most symbols of a history, or of one and the steps behind it.
+const LONGEST: usize = 128;
 
-impl Histories {
+impl<'a> Histories<'a> {
     /// None.
-    pub fn new() -> Self {
-        // the empty suffix, for either carry now
-        Self { longer: vec![[NONE; 8]; 2], number: vec![NONE; 2] }
+    pub fn new(machine: &'a Transitions) -> Self {
+        // the empty suffix, for each state now
+        let mut new = Self { machine, longer: Vec::new(), number: Vec::new() };
+        (0..machine.states).for_each(|_| new.push());
+        new
+    }
+
+    /// Branches of a suffix.
+    fn branches(&self) -> usize {
+        self.machine.states * self.machine.width()
+    }
+
+    fn push(&mut self) {
+        self.longer.resize(self.longer.len() + self.branches(), NONE);
+        self.number.push(NONE);
     }
 
     /// Adds a history under `number`.
-    pub fn insert(&mut self, before: bool, pairs: &[u8], number: usize) {
-        let (mut place, steps) = backwards(before, pairs);
-        for step in steps {
-            if self.longer[place][step] == NONE {
-                self.longer[place][step] = self.longer.len() as u32;
-                self.longer.push([NONE; 8]);
-                self.number.push(NONE);
+    pub fn insert(&mut self, before: usize, word: &[u8], number: usize) {
+        let states = self.states(before, word);
+        let mut place = usize::from(states[word.len()]);
+        for n in (0..word.len()).rev() {
+            let branch = place * self.branches() + self.branch(word[n], states[n]);
+            if self.longer[branch] == NONE {
+                self.longer[branch] = self.number.len() as u32;
+                self.push();
             }
-            place = self.longer[place][step] as usize;
+            place = self.longer[branch] as usize;
         }
         self.number[place] = number as u32;
     }
 
-    /// The number of the history that is a suffix of `pairs`, before which the carry was
+    /// The number of the history that is a suffix of `word`, before which the machine was in
     /// `before`.
-    pub fn find(&self, before: bool, pairs: &[u8]) -> Option<usize> {
-        let (mut place, mut steps) = backwards(before, pairs);
+    pub fn find(&self, before: usize, word: &[u8]) -> Option<usize> {
+        let states = self.states(before, word);
+        let mut place = usize::from(states[word.len()]);
+        let mut n = word.len();
         loop {
             if self.number[place] != NONE {
                 return Some(self.number[place] as usize);
             }
-            place = self.longer[place][steps.next()?] as usize;
+            n = n.checked_sub(1)?;
+            let branch = place * self.branches() + self.branch(word[n], states[n]);
+            place = self.longer[branch] as usize;
             if place == NONE as usize {
                 return None;
             }
         }
     }
-}
 
-/// The carry now, and the branches from the last pair to the first.
-fn backwards(before: bool, pairs: &[u8]) -> (usize, impl Iterator<Item = usize>) {
-    // bit n: the carry before pair n
-    let (mut carries, mut carry) = (u128::from(before), before);
-    for (&pair, n) in pairs.iter().zip(1..) {
-        carry = add(pair, carry).1;
-        carries |= u128::from(carry) << n;
+    fn branch(&self, symbol: u8, before: u16) -> usize {
+        self.machine.states * usize::from(symbol) + usize::from(before)
     }
-    let back = (0..pairs.len()).rev();
-    (usize::from(carry), back.map(move |n| usize::from(pairs[n]) * 2 + (carries >> n & 1) as usize))
+
+    /// The states before each symbol and after all.
+    fn states(&self, before: usize, word: &[u8]) -> [u16; LONGEST] {
+        let mut states = [0; LONGEST];
+        let mut state = before;
+        states[0] = state as u16;
+        for (to, &symbol) in states[1..=word.len()].iter_mut().zip(word) {
+            state = self.machine.step(state, symbol).expect("histories are legal").0;
+            *to = state as u16;
+        }
+        states
+    }
 }

@@ -25,19 +25,24 @@
 //! Source of the bounds: S. Gowal et al., On the Effectiveness of Interval Bound
 //! Propagation for Training Verifiably Robust Models, 2018.
 
-use crate::pairs::{add, draw, mix};
-use kernels::activation::{sigmoid, sigmoid_into};
-use kernels::matmul::gemm;
-use kernels::matrix::{MatMut, MatRef};
+mod intervals;
+mod machine;
+
+pub use machine::{Answers, MachineIbp};
+
+use crate::machine::Transitions;
 use model::{Head, Parameters};
 use serde::{Deserialize, Serialize};
-use std::ops::Range;
-use train::batch::{Batch, Inputs, Targets};
+use std::sync::LazyLock;
+use train::batch::Batch;
 use train::config::{Extent, NetworkConfig, RunConfig, StrategyConfig};
 use train::metrics::Totals;
 use train::optimizer::{OptimizerConfig, Rule};
 use train::pass::Pass;
 use train::task::{Addition, Progress, Source, Sums, Task};
+use verify::Machine;
+
+static ADDITION: LazyLock<Transitions> = LazyLock::new(|| Transitions::new(&Machine::addition()));
 
 /// Addition, learned on intervals: each state is as wide as a proof has to be able to take it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,10 +114,16 @@ impl Ibp {
 
     /// ε now.
     fn epsilon_at(&self, progress: Progress) -> f32 {
-        let Progress { examples, workers, of, .. } = progress;
-        let share = (examples * workers as u64) as f32 / of.max(1) as f32;
-        self.epsilon * ((share - 0.2) / 0.5).clamp(0.0, 1.0)
+        epsilon_at(self.epsilon, progress)
     }
+}
+
+/// ε so far into a training: 0 for a fifth of the examples, then growing, all of it from seven
+/// tenths on.
+fn epsilon_at(epsilon: f32, progress: Progress) -> f32 {
+    let Progress { examples, workers, of, .. } = progress;
+    let share = (examples * workers as u64) as f32 / of.max(1) as f32;
+    epsilon * ((share - 0.2) / 0.5).clamp(0.0, 1.0)
 }
 
 impl Task for Ibp {
@@ -134,16 +145,16 @@ impl Task for Ibp {
         let Source { generator, count, .. } = source;
         let (x, targets) = batch.values((self.steps(), count), 2, 1);
         for n in 0..count {
-            let mix = mix(generator);
-            let mut carry = false;
+            let mix = ADDITION.mix(generator);
+            let mut carry = 0;
             for t in 0..self.steps() {
-                let pair = draw(&mix, generator);
-                let (digit, next) = add(pair, carry);
+                let pair = ADDITION.draw(carry, &mix, generator).expect("every pair is legal");
+                let (next, digit) = ADDITION.step(carry, pair).expect("every pair is legal");
                 carry = next;
                 let row = t * count + n;
                 x[2 * row] = f32::from(pair >> 1);
                 x[2 * row + 1] = f32::from(pair & 1);
-                targets[row] = f32::from(u8::from(digit));
+                targets[row] = digit as f32;
             }
         }
     }
@@ -162,15 +173,7 @@ impl Task for Ibp {
         progress: Progress,
         gradient: &mut Parameters,
     ) -> Totals {
-        let (Inputs::Values(x), Targets::Values(targets)) = (&batch.inputs, &batch.targets) else {
-            panic!("a batch of additions holds values");
-        };
-        let sizes = Sizes::new(parameters, batch);
-        let mut intervals = Intervals::new(sizes, pass.workspace(sizes.workspace()));
-        let weights = LabWeights::new(parameters);
-        let totals = intervals.forward(&weights, x, targets, self.epsilon_at(progress));
-        intervals.backward(&weights, x, targets, gradient);
-        totals
+        intervals::differentiate(pass, parameters, batch, self.epsilon_at(progress), gradient)
     }
 
     fn evaluate(&self, parameters: &Parameters, seed: u64) -> Sums {
@@ -187,395 +190,15 @@ impl Task for Ibp {
     }
 }
 
-/// The sizes of a pass.
-#[derive(Clone, Copy, Debug)]
-struct Sizes {
-    /// T
-    steps: usize,
-    /// B
-    batch: usize,
-    /// H
-    hidden: usize,
-    /// S, from one row of units to the next.
-    stride: usize,
-}
-
-impl Sizes {
-    fn new(parameters: &Parameters, batch: &Batch) -> Self {
-        let (steps, batch) = (batch.steps, batch.count);
-        let stride = parameters.input_rows().stride;
-        Self { steps, batch, hidden: parameters.config().hidden(), stride }
-    }
-
-    /// Values of `[T, B, S]`.
-    fn states(&self) -> usize {
-        self.steps * self.step()
-    }
-
-    /// Values of `[B, S]`.
-    fn step(&self) -> usize {
-        self.batch * self.stride
-    }
-
-    /// Values of all of [`Intervals`].
-    fn workspace(&self) -> usize {
-        7 * self.states()
-            + 6 * self.step()
-            + self.steps * self.batch
-            + 2 * self.hidden * self.stride
-    }
-}
-
-/// The weights of a lab's network, by rows of S values.
-struct LabWeights<'a> {
-    /// `[2, S]`
-    w_in: &'a [f32],
-    /// `[H, S]`
-    w_rec: &'a [f32],
-    /// `[S]` each, of a network with biases.
-    biases: Option<[&'a [f32]; 2]>,
-    /// `[S]`
-    w_out: &'a [f32],
-    b_out: f32,
-}
-
-/// Where they lie in an arena.
-struct Places {
-    w_in: Range<usize>,
-    w_rec: Range<usize>,
-    /// Both of the cells' biases, or nothing.
-    biases: Range<usize>,
-    w_out: Range<usize>,
-    /// Empty without biases.
-    b_out: Range<usize>,
-}
-
-impl Places {
-    fn new(parameters: &Parameters) -> Self {
-        let rows = parameters.input_rows();
-        let (tail, head) = (parameters.tail_range(), parameters.head_range());
-        let w_out = head.start..head.start + rows.stride;
-        Self {
-            w_in: rows.all(),
-            w_rec: rows.all().end..tail.start,
-            biases: tail.start..head.start,
-            b_out: w_out.end..head.end,
-            w_out,
-        }
-    }
-}
-
-impl<'a> LabWeights<'a> {
-    fn new(parameters: &'a Parameters) -> Self {
-        let (places, arena) = (Places::new(parameters), parameters.arena());
-        let biases = &arena[places.biases];
-        let (input, recurrent) = biases.split_at(biases.len() / 2);
-        Self {
-            w_in: &arena[places.w_in],
-            w_rec: &arena[places.w_rec],
-            biases: (!biases.is_empty()).then_some([input, recurrent]),
-            w_out: &arena[places.w_out],
-            b_out: arena[places.b_out].first().copied().unwrap_or(0.0),
-        }
-    }
-}
-
-/// `[rows, H]` of states `[rows, S]`.
-fn units(states: &[f32], sizes: Sizes) -> MatRef<'_> {
-    let rows = states.len() / sizes.stride;
-    MatRef::with_stride(states, rows, sizes.hidden, sizes.stride)
-}
-
-/// The intervals of a pass, in rows of S values of which the last S − H are zero.
-struct Intervals<'a> {
-    sizes: Sizes,
-    /// `[T + 1, B, S]`: c[t − 1], from zeros on.
-    centers: &'a mut [f32],
-    /// `[T + 1, B, S]`: r[t − 1]
-    radii: &'a mut [f32],
-    /// `[T, B, S]`: lo and hi.
-    low: &'a mut [f32],
-    high: &'a mut [f32],
-    /// `[T, B, S]`: `x·W_in + b`, and then dzc.
-    zc: &'a mut [f32],
-    /// `[T, B, S]`: dzr
-    dzr: &'a mut [f32],
-    /// `[B, S]`
-    zr: &'a mut [f32],
-    sum: &'a mut [f32],
-    dc: &'a mut [f32],
-    dr: &'a mut [f32],
-    /// `[T, B]`
-    d: &'a mut [f32],
-    /// `[H, S]`: |W_rec|, and a product.
-    absolute: &'a mut [f32],
-    product: &'a mut [f32],
-}
-
-impl<'a> Intervals<'a> {
-    fn new(sizes: Sizes, workspace: &'a mut [f32]) -> Self {
-        workspace.fill(0.0);
-        let mut rest = workspace;
-        let mut take = |len: usize| {
-            let (part, others) = std::mem::take(&mut rest).split_at_mut(len);
-            rest = others;
-            part
-        };
-        let (states, step) = (sizes.states(), sizes.step());
-        Self {
-            sizes,
-            centers: take(states + step),
-            radii: take(states + step),
-            low: take(states),
-            high: take(states),
-            zc: take(states),
-            dzr: take(states),
-            zr: take(step),
-            sum: take(step),
-            dc: take(step),
-            dr: take(step),
-            d: take(sizes.steps * sizes.batch),
-            absolute: take(sizes.hidden * sizes.stride),
-            product: take(sizes.hidden * sizes.stride),
-        }
-    }
-
-    /// The loss of the worst outputs, and what the backward pass needs.
-    fn forward(
-        &mut self,
-        weights: &LabWeights<'_>,
-        x: &[f32],
-        targets: &[f32],
-        epsilon: f32,
-    ) -> Totals {
-        let Sizes { steps, batch, hidden, stride } = self.sizes;
-        for (absolute, w) in self.absolute.iter_mut().zip(weights.w_rec) {
-            *absolute = w.abs();
-        }
-        let rows = steps * batch;
-        let w_in = MatRef::new(weights.w_in, 2, stride);
-        gemm(1.0, MatRef::new(x, rows, 2), w_in, 0.0, MatMut::new(self.zc, rows, stride));
-        for row in self.zc.chunks_exact_mut(stride) {
-            for bias in weights.biases.into_iter().flatten() {
-                row.iter_mut().zip(bias).for_each(|(z, b)| *z += b);
-            }
-        }
-        let step = self.sizes.step();
-        for t in 0..steps {
-            let now = t * step..(t + 1) * step;
-            self.sum.copy_from_slice(&self.zc[now.clone()]);
-            let w_rec = MatRef::new(weights.w_rec, hidden, stride);
-            let sum = MatMut::new(self.sum, batch, stride);
-            gemm(1.0, units(&self.centers[now.clone()], self.sizes), w_rec, 1.0, sum);
-            let absolute = MatRef::new(self.absolute, hidden, stride);
-            let zr = MatMut::new(self.zr, batch, stride);
-            gemm(1.0, units(&self.radii[now.clone()], self.sizes), absolute, 0.0, zr);
-            for (c, r) in self.sum.iter_mut().zip(&mut *self.zr) {
-                (*c, *r) = (*c - *r, *c + *r);
-            }
-            let (low, high) = (&mut self.low[now.clone()], &mut self.high[now.clone()]);
-            sigmoid_into(self.sum, low);
-            sigmoid_into(self.zr, high);
-            let next = now.end..now.end + step;
-            let centers = self.centers[next.clone()].chunks_exact_mut(stride);
-            let radii = self.radii[next].chunks_exact_mut(stride);
-            let bounds = low.chunks_exact(stride).zip(high.chunks_exact(stride));
-            for ((center, radius), (low, high)) in centers.zip(radii).zip(bounds) {
-                for j in 0..hidden {
-                    center[j] = 0.5 * (high[j] + low[j]);
-                    radius[j] = 0.5 * (high[j] - low[j]) + epsilon;
-                }
-            }
-        }
-        let mut totals = Totals { examples: batch as u64, ..Totals::default() };
-        let share = 1.0 / steps as f32;
-        let states = self.centers[step..].chunks_exact(stride);
-        let states = states.zip(self.radii[step..].chunks_exact(stride));
-        for ((d, y), (center, radius)) in self.d.iter_mut().zip(targets).zip(states) {
-            let (mut c, mut r) = (weights.b_out, 0.0);
-            for ((center, radius), w) in center.iter().zip(radius).zip(weights.w_out) {
-                c += center * w;
-                r += radius * w.abs();
-            }
-            let right = (2.0 * y - 1.0) * c - r; // s·worst
-            totals.loss += f64::from((-right).max(0.0) + (-right.abs()).exp().ln_1p());
-            *d = -right; // the error is −s·σ(−s·worst)
-        }
-        totals.loss /= steps as f64;
-        sigmoid(self.d);
-        for (d, y) in self.d.iter_mut().zip(targets) {
-            totals.error += f64::from(*d);
-            *d *= (1.0 - 2.0 * y) * share;
-        }
-        totals
-    }
-
-    /// The gradient, summed over B, over `gradient`.
-    fn backward(
-        &mut self,
-        weights: &LabWeights<'_>,
-        x: &[f32],
-        targets: &[f32],
-        gradient: &mut Parameters,
-    ) {
-        let Sizes { steps, batch, hidden, stride } = self.sizes;
-        let (places, step) = (Places::new(gradient), self.sizes.step());
-        let arena = gradient.arena_mut();
-        arena[places.w_out.start..places.b_out.end].fill(0.0);
-        let (w_out, b_out) = arena[places.w_out.start..].split_at_mut(stride);
-        for t in (0..steps).rev() {
-            for n in 0..batch {
-                let row = t * batch + n;
-                let (d, s) = (self.d[row], 2.0 * targets[row] - 1.0);
-                let state = (row + batch) * stride;
-                let (center, radius) = (&self.centers[state..][..hidden], &self.radii[state..]);
-                let (dc, dr) = (&mut self.dc[n * stride..], &mut self.dr[n * stride..]);
-                let (low, high) = (&self.low[row * stride..], &self.high[row * stride..]);
-                let (dzc, dzr) = (&mut self.zc[row * stride..], &mut self.dzr[row * stride..]);
-                if let Some(b_out) = b_out.first_mut() {
-                    *b_out += d;
-                }
-                for j in 0..hidden {
-                    let w = weights.w_out[j];
-                    w_out[j] += d * center[j] - s * d * radius[j] * w.signum();
-                    let dc = dc[j] + d * w;
-                    let dr = dr[j] - s * d * w.abs();
-                    let dlow = 0.5 * (dc - dr) * low[j] * (1.0 - low[j]);
-                    let dhigh = 0.5 * (dc + dr) * high[j] * (1.0 - high[j]);
-                    (dzc[j], dzr[j]) = (dhigh + dlow, dhigh - dlow);
-                }
-            }
-            let now = t * step..(t + 1) * step;
-            for (dz, w, dh) in [
-                (&self.zc[now.clone()], weights.w_rec, &mut *self.dc),
-                (&self.dzr[now.clone()], &*self.absolute, &mut *self.dr),
-            ] {
-                let dz = MatRef::with_stride(dz, batch, hidden, stride);
-                let w = MatRef::with_stride(w, hidden, hidden, stride);
-                gemm(1.0, dz, w.t(), 0.0, MatMut::with_stride(dh, batch, hidden, stride));
-            }
-        }
-        let rows = steps * batch;
-        let dzr = MatRef::new(self.dzr, rows, stride);
-        let product = MatMut::new(self.product, hidden, stride);
-        gemm(1.0, units(&self.radii[..rows * stride], self.sizes).t(), dzr, 0.0, product);
-        let dzc = MatRef::new(self.zc, rows, stride);
-        let w_rec = &mut arena[places.w_rec];
-        let sum = MatMut::new(w_rec, hidden, stride);
-        gemm(1.0, units(&self.centers[..rows * stride], self.sizes).t(), dzc, 0.0, sum);
-        for ((gradient, product), w) in w_rec.iter_mut().zip(&*self.product).zip(weights.w_rec) {
-            *gradient += product * w.signum();
-        }
-        let w_in = MatMut::new(&mut arena[places.w_in], 2, stride);
-        gemm(1.0, MatRef::new(x, rows, 2).t(), dzc, 0.0, w_in);
-        let biases = &mut arena[places.biases];
-        biases.fill(0.0);
-        for bias in biases.chunks_exact_mut(stride) {
-            for dz in self.zc.chunks_exact(stride) {
-                bias.iter_mut().zip(dz).for_each(|(b, dz)| *b += dz);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use model::Network;
     use rand::SeedableRng;
     use rand_xoshiro::Xoshiro256PlusPlus;
+    use train::batch::{Inputs, Targets};
     use train::config::Strategy;
     use train::trainer::Trainer;
-
-    /// The forward pass again, in f64 and plain loops, on the arena `w`.
-    fn loss(places: &Places, sizes: Sizes, batch: &Batch, w: &[f64], epsilon: f64) -> f64 {
-        let Sizes { steps, batch: count, hidden, stride } = sizes;
-        let (Inputs::Values(x), Targets::Values(targets)) = (&batch.inputs, &batch.targets) else {
-            panic!("values")
-        };
-        let sigmoid = kernels::reference::sigmoid;
-        let (w_in, w_rec, w_out) = (places.w_in.start, places.w_rec.start, places.w_out.start);
-        let b_out = if places.b_out.is_empty() { 0.0 } else { w[places.b_out.start] };
-        let bias = |j: usize| {
-            let both = places.biases.clone().step_by(stride);
-            both.map(|start| w[start + j]).sum::<f64>()
-        };
-        let mut loss = 0.0;
-        for n in 0..count {
-            let (mut c, mut r) = (vec![0.0; hidden], vec![0.0; hidden]);
-            for t in 0..steps {
-                let row = t * count + n;
-                let bounds: Vec<(f64, f64)> = (0..hidden)
-                    .map(|j| {
-                        let input = |i: usize| f64::from(x[2 * row + i]) * w[w_in + i * stride + j];
-                        let w_rec = |k: usize| w[w_rec + k * stride + j];
-                        let zc: f64 = (0..hidden).map(|k| c[k] * w_rec(k)).sum();
-                        let zr: f64 = (0..hidden).map(|k| r[k] * w_rec(k).abs()).sum();
-                        let zc = zc + input(0) + input(1) + bias(j);
-                        (sigmoid(zc - zr), sigmoid(zc + zr))
-                    })
-                    .collect();
-                c = bounds.iter().map(|(low, high)| 0.5 * (low + high)).collect();
-                r = bounds.iter().map(|(low, high)| 0.5 * (high - low) + epsilon).collect();
-                let s = 2.0 * f64::from(targets[row]) - 1.0;
-                let center: f64 = (0..hidden).map(|j| c[j] * w[w_out + j]).sum::<f64>() + b_out;
-                let radius: f64 = (0..hidden).map(|j| r[j] * w[w_out + j].abs()).sum();
-                loss += (-(s * center - radius)).exp().ln_1p();
-            }
-        }
-        loss / steps as f64
-    }
-
-    #[test]
-    fn the_interval_gradient_is_that_of_central_differences() {
-        for (hidden, bias, seed) in
-            [(1, true, 0), (2, false, 1), (5, true, 2), (16, false, 3), (17, true, 4)]
-        {
-            let config = Ibp::training(hidden, bias, seed);
-            let config = RunConfig { task: Ibp::new(4).unwrap(), ..config };
-            let model = config.network.config(&config.task).unwrap();
-            let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
-            let mut parameters = Parameters::uniform(model, &mut generator);
-            parameters.arena_mut().iter_mut().for_each(|w| *w *= 2.0);
-            let mut gradient = Parameters::zeros(model);
-            let mut pass = Pass::new(model, generator.clone());
-            let mut batch = Batch::default();
-            // At the end, where ε is largest.
-            let progress = Progress { examples: 100, of: 100, batch: 1, worker: 0, workers: 1 };
-            let source = Source { generator: &mut generator, count: 3, progress };
-            config.task.draw(source, &mut batch);
-            let step = |pass: &mut Pass, gradient: &mut Parameters| {
-                config.task.differentiate(pass, &parameters, &batch, progress, gradient)
-            };
-            gradient.arena_mut().fill(f32::NAN); // written over, whatever was there
-            let padding = |gradient: &mut Parameters| {
-                let mut values = std::collections::BTreeSet::new();
-                model.tensors().iter().for_each(|tensor| values.extend(tensor.indices()));
-                (0..gradient.arena().len()).filter(|n| !values.contains(n)).collect::<Vec<_>>()
-            };
-            let totals = step(&mut pass, &mut gradient);
-            let padding = padding(&mut gradient);
-            assert!(padding.iter().all(|&n| gradient.arena()[n] == 0.0), "{hidden} units");
-
-            let (places, sizes) = (Places::new(&parameters), Sizes::new(&parameters, &batch));
-            let wide: Vec<f64> = parameters.arena().iter().map(|&w| f64::from(w)).collect();
-            let epsilon = f64::from(0.05_f32);
-            let expected = loss(&places, sizes, &batch, &wide, epsilon);
-            assert!((totals.loss - expected).abs() < 1e-6 * expected, "{totals:?} {expected}");
-            let largest = gradient.arena().iter().fold(0.0_f32, |most, g| most.max(g.abs()));
-            for index in model.tensors().iter().flat_map(|tensor| tensor.indices()) {
-                let at = |by: f64| {
-                    let mut wide = wide.clone();
-                    wide[index] += by;
-                    loss(&places, sizes, &batch, &wide, epsilon)
-                };
-                let expected = (at(1e-5) - at(-1e-5)) / 2e-5;
-                let found = f64::from(gradient.arena()[index]);
-                let off = (found - expected).abs();
-                assert!(off < 2e-5 * f64::from(largest), "{hidden}, {index}: {found} {expected}");
-            }
-        }
-    }
 
     /// Without a radius IBP is the backpropagation of the binary cross-entropy.
     #[test]

@@ -1,4 +1,6 @@
-//! The sigmoid, the logarithm and linear relaxations of σ, over eight units at once.
+//! The sigmoid, the logarithm and linear relaxations of σ, tanh and ReLU, over eight units at once.
+
+use verify::Cell;
 
 /// Values computed side by side.
 pub(crate) const LANES: usize = 8;
@@ -17,12 +19,12 @@ pub(crate) fn lanes(values: &[f64]) -> Lanes {
     lanes
 }
 
-/// Lines that stand for σ on [low, high]: `slope·z + below ≤ σ(z) ≤ slope·z + above`, so that
-/// `[below, above]` encloses the linearisation error.
+/// Lines that stand for an activation f on [low, high]: `slope·z + below ≤ f(z) ≤ slope·z + above`,
+/// so that `[below, above]` encloses the linearisation error.
 pub(crate) struct Line {
-    /// σ(low)
+    /// f(low)
     pub bottom: Lanes,
-    /// σ(high)
+    /// f(high)
     pub top: Lanes,
     pub slope: Lanes,
     pub below: Lanes,
@@ -30,7 +32,45 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Of the slope of the chord, or, on a point, of the tangent.
+    /// For `cell`.
+    pub fn of(cell: Cell, low: Lanes, high: Lanes) -> Self {
+        match cell {
+            Cell::Sigmoid => Self::chord(low, high),
+            Cell::Tanh => Self::chord_of_tanh(low, high),
+            Cell::Relu => Self::chord_of_relu(low, high),
+        }
+    }
+
+    /// By `tanh z = 2·σ(2z) − 1`, and `tanh z − λ·z = 2·(σ(2z) − λ/4·2z) − 1`.
+    fn chord_of_tanh(low: Lanes, high: Lanes) -> Self {
+        let line = Self::chord(low.map(|z| 2.0 * z), high.map(|z| 2.0 * z));
+        let twice = |values: Lanes| values.map(|value| 2.0 * value - 1.0);
+        Self {
+            bottom: twice(line.bottom),
+            top: twice(line.top),
+            slope: line.slope.map(|slope| 4.0 * slope),
+            below: twice(line.below),
+            above: twice(line.above),
+        }
+    }
+
+    /// `max(z, 0) − λ·z` is least at 0, or at an end.
+    fn chord_of_relu(low: Lanes, high: Lanes) -> Self {
+        let (bottom, top) = (low.map(|z| z.max(0.0)), high.map(|z| z.max(0.0)));
+        let [mut slope, mut below, mut above] = [[0.0; LANES]; 3];
+        for l in 0..LANES {
+            let width = high[l] - low[l];
+            let chord = (top[l] - bottom[l]) / width.max(1e-6);
+            let tangent = if low[l] > 0.0 { 1.0 } else { 0.0 };
+            slope[l] = (if width > 1e-6 { chord } else { tangent }).clamp(0.0, 1.0);
+            let (a, b) = (bottom[l] - slope[l] * low[l], top[l] - slope[l] * high[l]);
+            above[l] = a.max(b);
+            below[l] = if low[l] < 0.0 && high[l] > 0.0 { 0.0 } else { a.min(b) };
+        }
+        Self { bottom, top, slope, below, above }
+    }
+
+    /// Of the slope of σ's chord, or, on a point, of its tangent.
     pub fn chord(low: Lanes, high: Lanes) -> Self {
         let (bottom, top) = (sigmoid(low), sigmoid(high));
         let [mut slope, mut below, mut above, mut at, mut ratio] = [[0.0; LANES]; 5];

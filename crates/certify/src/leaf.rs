@@ -15,7 +15,7 @@ use crate::abstract_state::AbstractState;
 use crate::axes::principal_axes;
 use crate::certificate::{Node, Piece};
 use crate::lanes::LANES;
-use crate::pairs::add;
+use crate::machine::Transitions;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -46,9 +46,14 @@ pub(crate) struct Segment {
 pub(crate) struct Leaf {
     /// Whether the history goes back to the first step.
     pub from_start: bool,
-    /// The carry before the pairs.
-    pub before: bool,
-    pub pairs: Vec<u8>,
+    /// The state of the machine before the symbols.
+    pub before: usize,
+    /// The symbols.
+    pub word: Vec<u8>,
+    /// The state of the machine after them.
+    pub after: usize,
+    /// The least and the largest hidden state that there is.
+    domain: (f64, f64),
     /// `[H, H]`, a row an axis; the units without.
     axes: Option<Vec<f64>>,
     /// How far a unit of `AᵀA·h` may be from that of h: the axes are rounded.
@@ -94,13 +99,15 @@ impl Segment {
 }
 
 impl Leaf {
-    /// The box of the states after the first `pairs` of a run.
-    pub fn start(pairs: Vec<u8>, low: Vec<f64>, high: Vec<f64>) -> Self {
+    /// The box of the states after the first symbols of a run.
+    pub fn start(machine: &Transitions, word: Vec<u8>, low: Vec<f64>, high: Vec<f64>) -> Self {
         let (rows, slopes) = (Vec::new(), vec![0.0; low.len()]);
         Self {
             from_start: true,
-            before: false,
-            pairs,
+            before: 0,
+            after: machine.follow(0, &word).expect("histories are legal"),
+            word,
+            domain: (f64::MIN, f64::MAX),
             axes: None,
             axes_error: 0.0,
             length: f64::INFINITY,
@@ -113,8 +120,8 @@ impl Leaf {
     /// Around the sampled `states`, along `axes`: segments of this `length`, or of one that fits
     /// how thick they are.
     pub fn around(
-        before: bool,
-        pairs: Vec<u8>,
+        (machine, domain): (&Transitions, (f64, f64)),
+        (before, word): (usize, &[u8]),
         axes: Option<Vec<f64>>,
         length: Option<f64>,
         states: &[Vec<f64>],
@@ -130,7 +137,9 @@ impl Leaf {
         let mut leaf = Self {
             from_start: false,
             before,
-            pairs,
+            after: machine.follow(before, word).expect("histories are legal"),
+            word: word.to_vec(),
+            domain,
             axes,
             axes_error,
             length,
@@ -152,11 +161,6 @@ impl Leaf {
             leaf.widen(number, &ranges, 0);
         }
         leaf
-    }
-
-    /// The carry after the pairs.
-    pub fn carry(&self) -> bool {
-        self.pairs.iter().fold(self.before, |carry, &pair| add(pair, carry).1)
     }
 
     /// The number of the segment at a coordinate along the first axis.
@@ -226,8 +230,8 @@ impl Leaf {
         self.widened_by = by;
         segment.widen(ranges);
         if is_box {
-            segment.low.iter_mut().for_each(|low| *low = low.max(0.0));
-            segment.high.iter_mut().for_each(|high| *high = high.min(1.0));
+            segment.low.iter_mut().for_each(|low| *low = low.max(self.domain.0));
+            segment.high.iter_mut().for_each(|high| *high = high.min(self.domain.1));
         }
         segment.low[0] = segment.low[0].max(edges.0);
         segment.high[0] = segment.high[0].min(edges.1);
@@ -277,7 +281,12 @@ impl Leaf {
     }
 
     /// Writes a segment to `state`.
-    pub fn write_state(&self, segment: &Segment, state: &mut AbstractState) {
+    pub fn write_state(
+        &self,
+        segment: &Segment,
+        (least, most): (f64, f64),
+        state: &mut AbstractState,
+    ) {
         let h = segment.low.len();
         let middle = |i: usize| 0.5 * (segment.low[i] + segment.high[i]);
         let radius = |i: usize| 0.5 * (segment.high[i] - segment.low[i]);
@@ -294,8 +303,8 @@ impl Leaf {
         state.center.fill(0.0);
         state.generators.fill(0.0);
         state.own.fill(0.0);
-        state.low.fill(0.0);
-        state.high.fill(1.0);
+        state.low.fill(least);
+        state.high.fill(most);
         for (i, axis) in axes.chunks_exact(h).enumerate() {
             for (j, a) in axis.iter().enumerate() {
                 let row = j * state.stride;
@@ -315,14 +324,10 @@ impl Leaf {
         bounds.map(|(low, high)| high - low).fold(0.0, f64::max)
     }
 
-    /// As a node of a certificate.
-    pub fn node(&self) -> Node {
-        let first = match (self.from_start, self.before) {
-            (true, _) => "start",
-            (false, false) => "0",
-            (false, true) => "1",
-        };
-        let words = self.pairs.iter().map(|&pair| ["00", "01", "10", "11"][usize::from(pair)]);
+    /// As a node of a certificate, for a machine with symbols of these names.
+    pub fn node(&self, names: &[String]) -> Node {
+        let first = if self.from_start { "start".to_owned() } else { self.before.to_string() };
+        let words = self.word.iter().map(|&symbol| &*names[usize::from(symbol)]);
         let bounds = |segment: &Segment| {
             let has_slopes = segment.slopes.iter().any(|&slope| slope != 0.0);
             let slopes = has_slopes.then(|| segment.slopes.clone());
@@ -331,7 +336,7 @@ impl Leaf {
         let rows =
             |axes: &Vec<f64>| axes.chunks_exact(axes.len().isqrt()).map(<[f64]>::to_vec).collect();
         Node {
-            key: [first].into_iter().chain(words).collect::<Vec<_>>().join(" "),
+            key: [&*first].into_iter().chain(words).collect::<Vec<_>>().join(" "),
             axes: self.axes.as_ref().map(rows),
             pieces: self.segments.values().map(bounds).collect(),
         }

@@ -3,83 +3,136 @@
 use crate::abstract_state::{AbstractState, Sums};
 use crate::lanes::{LANES, Line, fma, lanes, sigmoid};
 use model::Parameters;
+use verify::{Cell, Machine};
 
 /// A network's weights as plain numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Net {
     pub hidden: usize,
-    /// `[4][H]`, what a pair and the biases add to the sums.
-    inputs: [Vec<f64>; 4],
+    pub cell: Cell,
+    /// The least and the largest hidden state that there is.
+    pub domain: (f64, f64),
+    /// `[symbols][H]`, what a symbol and the biases add to the sums.
+    inputs: Vec<Vec<f64>>,
     /// `[H, H]`, row: from unit
     w_rec: Vec<f64>,
-    /// `[H]`
-    w_out: Vec<f64>,
-    b_out: f64,
+    /// `[O]`
+    head: Vec<Output>,
+    /// `[O, O]`, of a softmax head: how an output's sum differs from another's.
+    differences: Vec<Output>,
     /// `[H]`, the sums of the absolute weights of a unit.
     weight: Vec<f64>,
     /// `[H]`, a little more than the f32 sums may be off.
     slack: Vec<f64>,
-    out_slack: f64,
     /// `[H]`, how far at most an error of a unit moves all sums of the next step.
     influence: Vec<f64>,
 }
 
+/// An output's sum.
+#[derive(Clone, Debug)]
+struct Output {
+    /// `[H]`
+    w: Vec<f64>,
+    b: f64,
+    slack: f64,
+}
+
 impl Net {
-    pub fn new(parameters: &Parameters) -> Self {
+    /// # Panics
+    /// If the network has another shape than one for the machine.
+    pub fn new(parameters: &Parameters, cell: Cell, machine: &Machine) -> Self {
         let config = parameters.config();
-        let h = config.hidden();
-        let mut inputs = [(); 4].map(|()| vec![0.0; h]);
-        let (mut w_rec, mut w_out, mut b_out) = (vec![0.0; h * h], vec![0.0; h], 0.0);
-        let mut weight = vec![0.0; h];
+        let (h, width, outputs) = (config.hidden(), machine.width(), machine.head_outputs());
+        assert_eq!((config.inputs(), config.outputs()), (width, outputs), "inputs and outputs");
+        let domain = match cell {
+            Cell::Sigmoid => (0.0, 1.0),
+            Cell::Tanh => (-1.0, 1.0),
+            Cell::Relu => (0.0, 8.0),
+        };
+        let largest = f64::max(domain.1, -domain.0);
+        let mut inputs = vec![vec![0.0; h]; machine.symbols().len()];
+        let (mut w_rec, mut weight) = (vec![0.0; h * h], vec![0.0; h]);
+        let mut head = vec![Output { w: vec![0.0; h], b: 0.0, slack: 0.0 }; outputs];
         for tensor in parameters.tensors() {
             for (n, index) in tensor.indices().enumerate() {
                 let value = f64::from(parameters.arena()[index]);
                 match tensor.name() {
                     "weight_ih_l0" => {
-                        let pairs = if n % 2 == 0 { [2, 3] } else { [1, 3] };
-                        pairs.into_iter().for_each(|pair: usize| inputs[pair][n / 2] += value);
-                        weight[n / 2] += value.abs();
+                        for (symbol, inputs) in inputs.iter_mut().enumerate() {
+                            inputs[n / width] += value * machine.shown(symbol)[n % width];
+                        }
+                        weight[n / width] += value.abs();
                     }
                     "weight_hh_l0" => {
                         w_rec[n % h * h + n / h] = value;
-                        weight[n / h] += value.abs();
+                        weight[n / h] += largest * value.abs();
                     }
                     "bias_ih_l0" | "bias_hh_l0" => {
                         inputs.iter_mut().for_each(|inputs| inputs[n] += value);
                         weight[n] += value.abs();
                     }
-                    "head.weight" => w_out[n] = value,
-                    _ => b_out = value,
+                    "head.weight" => head[n / h].w[n % h] = value,
+                    _ => head[n].b = value,
                 }
             }
         }
-        let slack = |weight: f64| weight * ((h + 13) as f64 / 16_777_216.0 * 1.01 + 3e-9) + 1e-25;
+        let terms = (h + width + 11) as f64;
+        let slack = |weight: f64| weight * (terms / 16_777_216.0 * 1.01 + 3e-9) + 1e-25;
         let absolute = |values: &[f64]| values.iter().map(|value| value.abs()).sum::<f64>();
-        let rows = w_rec.chunks_exact(h).zip(&w_out);
+        for output in &mut head {
+            output.slack = slack(largest * absolute(&output.w) + output.b.abs());
+        }
+        let difference = |(a, b): (&Output, &Output)| Output {
+            w: a.w.iter().zip(&b.w).map(|(a, b)| a - b).collect(),
+            b: a.b - b.b,
+            slack: 1.001 * (a.slack + b.slack),
+        };
+        let pairs = head.iter().flat_map(|a| head.iter().map(move |b| (a, b)));
+        let steepest = if cell == Cell::Sigmoid { 0.25 } else { 1.0 };
+        let influence = w_rec.chunks_exact(h).enumerate().map(|(j, row)| {
+            let out = head.iter().map(|output| output.w[j].abs()).fold(0.0, f64::max);
+            steepest * absolute(row) + out
+        });
         Self {
             hidden: h,
+            cell,
+            domain,
             slack: weight.iter().map(|&weight| slack(weight)).collect(),
-            out_slack: slack(absolute(&w_out) + b_out.abs()),
-            influence: rows.map(|(row, out)| 0.25 * absolute(row) + out.abs()).collect(),
+            influence: influence.collect(),
             inputs,
+            differences: pairs.map(difference).collect(),
             w_rec,
-            w_out,
-            b_out,
+            head,
             weight,
         }
     }
 
     /// A step of one state.
-    pub fn step(&self, state: &[f64], pair: u8, next: &mut [f64]) {
+    pub fn step(&self, state: &[f64], symbol: u8, next: &mut [f64]) {
         self.recur(state, next);
-        for (next, input) in next.iter_mut().zip(&self.inputs[usize::from(pair)]) {
+        for (next, input) in next.iter_mut().zip(&self.inputs[usize::from(symbol)]) {
             *next += input;
+        }
+        match self.cell {
+            Cell::Sigmoid => {}
+            Cell::Tanh => return next.iter_mut().for_each(|z| *z = z.tanh()),
+            Cell::Relu => return next.iter_mut().for_each(|z| *z = z.max(0.0)),
         }
         for next in next.chunks_mut(LANES) {
             let mut z = [0.0; LANES];
             z[..next.len()].copy_from_slice(next);
             next.copy_from_slice(&sigmoid(z)[..next.len()]);
         }
+    }
+
+    /// The state after `word`.
+    pub fn follow(&self, state: &[f64], word: &[u8]) -> Vec<f64> {
+        let (mut state, mut next) = (state.to_vec(), state.to_vec());
+        for &symbol in word {
+            self.step(&state, symbol, &mut next);
+            std::mem::swap(&mut state, &mut next);
+        }
+        state
     }
 
     /// `z = h·W_rec`
@@ -92,13 +145,26 @@ impl Net {
         }
     }
 
-    /// How far the sum before the output is on its right side, at one state.
-    pub fn margin_at(&self, state: &[f64], digit: bool) -> f64 {
-        let z = self.b_out + state.iter().zip(&self.w_out).map(|(h, w)| h * w).sum::<f64>();
-        if digit { z } else { -z }
+    /// How far the sum that decides for `right` is on its right side, at one state.
+    pub fn margin_at(&self, state: &[f64], right: usize) -> f64 {
+        let sum = |output: &Output| {
+            output.b + state.iter().zip(&output.w).map(|(h, w)| h * w).sum::<f64>()
+        };
+        if let [output] = &self.head[..] {
+            let z = sum(output);
+            return if right == 1 { z } else { -z };
+        }
+        self.others(right).map(sum).fold(f64::MAX, f64::min)
     }
 
-    /// The linearisation error of the next step, for the worst pair: what it adds to all sums
+    /// How the sum of `right` differs from each other one.
+    fn others(&self, right: usize) -> impl Iterator<Item = &Output> {
+        let outputs = self.head.len();
+        let row = self.differences[right * outputs..][..outputs].iter().enumerate();
+        row.filter(move |&(other, _)| other != right).map(|(_, difference)| difference)
+    }
+
+    /// The linearisation error of the next step, for the worst symbol: what it adds to all sums
     /// of the step after.
     pub fn linearisation_error(&self, sums: &Sums) -> f64 {
         let of = |inputs: &Vec<f64>| {
@@ -110,7 +176,7 @@ impl Net {
                 for l in 0..LANES {
                     (low[l], high[l]) = (low[l] + input[l], high[l] + input[l]);
                 }
-                let line = Line::chord(low, high);
+                let line = Line::of(self.cell, low, high);
                 for (l, influence) in influence.into_iter().enumerate() {
                     total += 0.5 * (line.above[l] - line.below[l]) * influence;
                 }
@@ -161,24 +227,24 @@ impl Net {
         }
     }
 
-    /// The states after `sums` and one more pair.
-    pub fn activate(&self, sums: &Sums, pair: u8, state: &mut AbstractState) {
-        let h = self.hidden;
+    /// The states after `sums` and one more symbol.
+    pub fn activate(&self, sums: &Sums, symbol: u8, state: &mut AbstractState) {
+        let (h, (least, most)) = (self.hidden, self.domain);
         state.columns = sums.columns;
         for first in (0..h).step_by(LANES) {
             let at = |values: &[f64]| lanes(&values[first..]);
-            let input = at(&self.inputs[usize::from(pair)]);
+            let input = at(&self.inputs[usize::from(symbol)]);
             let (mut low, mut high) = (at(&sums.low), at(&sums.high));
             for l in 0..LANES {
                 (low[l], high[l]) = (low[l] + input[l], high[l] + input[l]);
             }
-            let line = Line::chord(low, high);
+            let line = Line::of(self.cell, low, high);
             let count = (h - first).min(LANES);
             for l in 0..count {
                 let j = first + l;
                 let (bottom, top, slope) = (line.bottom[l], line.top[l], line.slope[l]);
-                let ulp = 4.0e-7 * top + 3e-11;
-                (state.low[j], state.high[j]) = ((bottom - ulp).max(0.0), (top + ulp).min(1.0));
+                let ulp = 4.0e-7 * top.max(-bottom) + 3e-11;
+                (state.low[j], state.high[j]) = ((bottom - ulp).max(least), (top + ulp).min(most));
                 state.center[j] =
                     slope * (sums.center[j] + input[l]) + 0.5 * (line.below[l] + line.above[l]);
                 state.own[j] = 0.5 * (line.above[l] - line.below[l])
@@ -195,10 +261,14 @@ impl Net {
         }
     }
 
-    /// How far the sum before the output is on its right side, at least, at any state of
+    /// How far the sum that decides for `right` is on its right side, at least, at any state of
     /// `state`.
-    pub fn margin(&self, state: &AbstractState, digit: bool) -> f64 {
-        let (low, high) = state.range(&self.w_out);
-        (if digit { low + self.b_out } else { -high - self.b_out }) - self.out_slack
+    pub fn margin(&self, state: &AbstractState, right: usize) -> f64 {
+        if let [output] = &self.head[..] {
+            let (low, high) = state.range(&output.w);
+            return (if right == 1 { low + output.b } else { -high - output.b }) - output.slack;
+        }
+        let least = |output: &Output| state.range(&output.w).0 + output.b - output.slack;
+        self.others(right).map(least).fold(f64::MAX, f64::min)
     }
 }

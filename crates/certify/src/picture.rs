@@ -3,30 +3,43 @@
 
 use crate::axes::principal_axes;
 use crate::certificate::Certificate;
+use crate::machine::Transitions;
 use crate::network::Net;
+use crate::prove::provable;
 use crate::sample::Sample;
 use model::Parameters;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
+use verify::Machine;
 
-/// The two families of states, no carry and carry, on their first two principal axes.
+/// The hidden states, a family for each state of the machine, on their first two principal axes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Picture {
     /// `[2][H]`: a point is the product of a state with each.
     pub axes: [Vec<f64>; 2],
-    /// Points, by carry.
-    pub states: [Vec<[f64; 2]>; 2],
-    /// What each piece of a node covers, by carry: the least and the largest point.
-    pub pieces: [Vec<[[f64; 2]; 2]>; 2],
+    /// Points, by the state of the machine.
+    pub states: Vec<Vec<[f64; 2]>>,
+    /// What each piece of a node covers, by the state of the machine: the least and the largest
+    /// point.
+    pub pieces: Vec<Vec<[[f64; 2]; 2]>>,
     /// The history of each piece's node, as [`crate::Node::key`] says it.
-    pub histories: [Vec<String>; 2],
+    pub histories: Vec<Vec<String>>,
 }
 
 /// The picture of a certified network, or, without a certificate, of its states alone.
-pub fn picture(parameters: &Parameters, certificate: Option<&Certificate>) -> Picture {
-    let net = Net::new(parameters);
+///
+/// # Panics
+/// If the network is not [`provable`] for the machine.
+pub fn picture(
+    parameters: &Parameters,
+    machine: &Machine,
+    certificate: Option<&Certificate>,
+) -> Picture {
+    let cell = provable(parameters.config(), machine).expect("a network for the machine");
+    let net = Net::new(parameters, cell, machine);
     let h = net.hidden;
-    let sample = Sample::new(&net, 200, &mut Xoshiro256PlusPlus::seed_from_u64(0));
+    let mut generator = Xoshiro256PlusPlus::seed_from_u64(0);
+    let sample = Sample::new(&net, &Transitions::new(machine), 200, &mut generator);
     let vectors = principal_axes(&sample.states.concat());
     let axis = |n: usize| match n < h {
         true => vectors[n * h..][..h].to_vec(),
@@ -37,9 +50,10 @@ pub fn picture(parameters: &Parameters, certificate: Option<&Certificate>) -> Pi
     let points = |states: &Vec<Vec<f64>>| {
         states.iter().map(|state| [dot(&axes[0], state), dot(&axes[1], state)]).collect()
     };
-    let states = [points(&sample.states[0]), points(&sample.states[1])];
-    let (mut pieces, mut histories) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    let states: Vec<Vec<[f64; 2]>> = sample.states.iter().map(points).collect();
+    let (mut pieces, mut histories) = (vec![Vec::new(); states.len()], vec![vec![]; states.len()]);
     for node in certificate.iter().flat_map(|certificate| &certificate.nodes) {
+        let Some(state) = Certificate::state_after(machine, node) else { continue };
         for piece in &node.pieces {
             let range = |axis: &[f64]| {
                 let mut along: Vec<f64> = match &node.axes {
@@ -57,9 +71,8 @@ pub fn picture(parameters: &Parameters, certificate: Option<&Certificate>) -> Pi
                 [low, high]
             };
             let [x, y] = [range(&axes[0]), range(&axes[1])];
-            let carry = usize::from(node.carry());
-            pieces[carry].push([[x[0], y[0]], [x[1], y[1]]]);
-            histories[carry].push(node.key.clone());
+            pieces[state].push([[x[0], y[0]], [x[1], y[1]]]);
+            histories[state].push(node.key.clone());
         }
     }
     Picture { axes, states, pieces, histories }

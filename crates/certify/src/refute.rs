@@ -1,238 +1,320 @@
-//! The search for two numbers that a network adds wrongly.
+//! The search for a word that a network answers otherwise than a machine: of addition, two numbers
+//! that it adds wrongly.
 //!
 //! ```text
-//! all sequences of up to 10 pairs, the shortest first
-//! long carry chains, of 01, of 10 and of both by turns; then mixes of pairs of all kinds
-//! backwards from the empty sequence, and from those where a proof failed: which pair before
-//! brings the last output nearest to ½? A beam search: the nearest few are extended again
+//! all words of up to 10 symbols (of four symbols), the shortest first
+//! long chains of symbols that forget nothing, alone and by turns; then mixes of all symbols
+//! backwards from the empty word, and from those where a proof failed: which symbol before
+//! brings the last output nearest to the edge? A beam search: the nearest few are extended again
+//! at last: chains behind every short word
 //! ```
 //!
-//! In a network that forgets, the effect of a pair on an output shrinks with its distance, so
-//! that the best last pairs stay the best, and the beam ends at the worst output there is.
+//! In a network that forgets, the effect of a symbol on an output shrinks with its distance, so
+//! that the best last symbols stay the best, and the beam ends at the worst output there is.
 //!
-//! The search runs in f64; what it finds wrong, or nearly, is cut at the wrong digit, shortened
-//! as long as it stays wrong, and is a counterexample only if [`adder::add`], which
-//! users meet, adds the two numbers wrongly.
+//! The search runs in f64; what it finds wrong, or nearly, is cut at the wrong output, shortened
+//! as long as it stays wrong, and is a counterexample only if the network itself, run as users run
+//! it, answers it wrongly: of addition [`adder::add`], else [`answers_wrongly`].
 
+use crate::machine::Transitions;
 use crate::network::Net;
-use crate::pairs::{add, draw, earlier, mix};
-use model::Parameters;
+use model::{Parameters, Stream};
 use num_bigint::BigUint;
 use rand::{Rng, RngExt};
 use train::task::adder;
+use verify::Machine;
 
-/// Two numbers that a network adds wrongly.
+/// A word that a network answers otherwise than the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counterexample {
-    /// The first operand.
-    pub a: BigUint,
-    /// The second operand.
-    pub b: BigUint,
-    /// All sums of operands of up to so many digits have all these digits right.
+    /// The symbols, by number; the answer to the last of them is wrong, or, of an addition, a digit
+    /// of the sum of the two numbers that they spell.
+    pub word: Vec<usize>,
+    /// To all words of up to so many symbols all answers are right.
     pub right_up_to: usize,
 }
 
 impl Counterexample {
-    /// The binary digits of the longer operand.
-    pub fn bits(&self) -> u64 {
-        self.a.bits().max(self.b.bits())
-    }
-
-    /// The numbers whose pairs of digits are `pairs`, lowest first, if `parameters` add them
-    /// wrongly; with one more digit on top where leading zeros would be lost.
-    fn of(parameters: &Parameters, pairs: &[u8]) -> Option<Self> {
-        let number = |bit: u8, top: bool| {
+    /// Of an addition: the two numbers, whose pairs of digits the symbols are, lowest first.
+    pub fn operands(&self) -> [BigUint; 2] {
+        let number = |bit: usize| {
             let mut number = BigUint::ZERO;
-            for (n, pair) in (0..).zip(pairs) {
+            for (n, pair) in (0..).zip(&self.word) {
                 number.set_bit(n, pair >> bit & 1 == 1);
             }
-            number.set_bit(pairs.len() as u64, top);
             number
         };
-        [false, true].into_iter().find_map(|top| {
-            let found = Self { a: number(1, top), b: number(0, false), right_up_to: 0 };
-            (adder::add(parameters, &found.a, &found.b).wrong_bits() > 0).then_some(found)
-        })
+        [number(1), number(0)]
     }
-}
 
-/// All sequences up to this length are tried.
-const EXHAUSTIVE: usize = 10;
-/// An output whose sum is nearer to 0 is tried in f32.
-const NEAR: f64 = 1e-3;
-
-/// Tries all short sums and many long ones.
-pub(crate) fn refute(
-    parameters: &Parameters,
-    net: &Net,
-    generator: &mut impl Rng,
-) -> Option<Counterexample> {
-    let mut search = Search { parameters, net, states: vec![vec![0.0; net.hidden]; 2] };
-    let mut right_up_to = 0;
-    search.states.resize(EXHAUSTIVE + 1, vec![0.0; net.hidden]);
-    for length in 1..=EXHAUSTIVE {
-        if let Some(found) = search.exhaustive(&mut Vec::new(), false, length) {
-            return Some(Counterexample { right_up_to, ..found });
+    /// How long it is: of an addition the binary digits of the longer operand, else the symbols.
+    pub fn length(&self, machine: &Machine) -> u64 {
+        if machine.is_addition() {
+            let [a, b] = self.operands();
+            return a.bits().max(b.bits());
         }
-        right_up_to = length;
+        self.word.len() as u64
     }
-    let found = search
-        .chains()
-        .or_else(|| search.mixes(1_500, generator))
-        .or_else(|| search.backwards(12, 24, generator));
-    found.map(|found| Counterexample { right_up_to, ..found })
+
+    /// Its symbols by their names, parted by spaces.
+    pub fn spell(&self, machine: &Machine) -> String {
+        machine.spell(&self.word)
+    }
 }
 
+/// Does the network, run symbol by symbol, answer the last symbol of `word` otherwise than the
+/// machine does? Not where a symbol is not legal.
+///
+/// # Panics
+/// If the network is not one for the machine, or a weight is not finite.
+pub fn answers_wrongly(parameters: &Parameters, machine: &Machine, word: &[usize]) -> bool {
+    let mut stream = Stream::new(parameters.clone()).expect("a network of finite weights");
+    let mut y = vec![0.0; machine.head_outputs()];
+    let (mut state, mut right) = (0, 0);
+    for &symbol in word {
+        let Some((next, output)) = machine.step(state, symbol) else { return false };
+        let x: Vec<f32> = machine.shown(symbol).iter().map(|&value| value as f32).collect();
+        stream.step(&x, &mut y).expect("as many inputs and outputs as the machine has");
+        (state, right) = (next, output);
+    }
+    let is_right = match &y[..] {
+        [y] => (*y > 0.5) == (right == 1),
+        _ => y.iter().enumerate().all(|(n, other)| n == right || *other < y[right]),
+    };
+    !word.is_empty() && !is_right
+}
+
+/// All words up to a length are tried, of which there are no more than this.
+const EXHAUSTIVE: usize = 1 << 20;
+/// An output whose sum is nearer to the edge is tried in f32.
+const NEAR: f64 = 1e-3;
 /// The most sequences on which a proof failed that are extended.
 const MOST_ENDS: usize = 256;
+/// The most symbols that are taken into chains.
+const MOST_CHAINED: usize = 6;
 
-/// Tries sequences that end with one of `failed`, on which a proof failed, and many more of
-/// the kinds that [`refute`] tries: the search for a proof took longer anyhow.
-pub(crate) fn refute_near(
-    parameters: &Parameters,
-    net: &Net,
-    failed: &[Vec<u8>],
-    generator: &mut impl Rng,
-) -> Option<Counterexample> {
-    let search = Search { parameters, net, states: Vec::new() };
-    let origin = Reached { state: vec![0.0; net.hidden], pairs: Vec::new() };
-    let after_carry = search.follow(&origin, &[3]);
-    let reached = [vec![origin], vec![after_carry]];
-    let step = failed.len().div_ceil(MOST_ENDS).max(1);
-    let ends =
-        failed.iter().step_by(step).flat_map(|end| [(false, end.clone()), (true, end.clone())]);
-    let found = search
-        .extend(&reached, ends.collect(), 30, 24)
-        .or_else(|| search.mixes(200_000, generator))
-        .or_else(|| search.backwards(30, 100, generator))?;
-    Some(Counterexample { right_up_to: EXHAUSTIVE, ..found })
-}
-
-/// A state, and the pairs that lead to it.
+/// A state of the network, and the word that leads to it.
+#[derive(Clone)]
 struct Reached {
-    state: Vec<f64>,
-    pairs: Vec<u8>,
+    hidden: Vec<f64>,
+    word: Vec<u8>,
 }
 
-struct Search<'a> {
-    parameters: &'a Parameters,
-    net: &'a Net,
-    /// The states after each number of pairs.
-    states: Vec<Vec<f64>>,
+/// What is searched.
+pub(crate) struct Search<'a> {
+    pub parameters: &'a Parameters,
+    pub net: &'a Net,
+    pub machine: &'a Machine,
+    pub transitions: &'a Transitions,
 }
 
 impl Search<'_> {
-    /// Tries the last digit of all sequences of `length` pairs that begin with `pairs`.
-    fn exhaustive(
-        &mut self,
-        pairs: &mut Vec<u8>,
-        carry: bool,
+    /// Tries all short words and many long ones.
+    pub fn refute(&self, generator: &mut impl Rng) -> Option<Counterexample> {
+        let mut states = vec![vec![0.0; self.net.hidden]; self.exhaustive() + 1];
+        let mut right_up_to = 0;
+        for length in 1..=self.exhaustive() {
+            if let Some(found) = self.all_words(&mut states, &mut Vec::new(), 0, length) {
+                return Some(Counterexample { right_up_to, ..found });
+            }
+            right_up_to = length;
+        }
+        let found = self
+            .chains()
+            .or_else(|| self.mixes(1_500, generator))
+            .or_else(|| self.backwards(12, 24, generator));
+        found.map(|found| Counterexample { right_up_to, ..found })
+    }
+
+    /// Tries words that end with one of `failed`, on which a proof failed, and many more of
+    /// the kinds that [`Search::refute`] tries: the search for a proof took longer anyhow.
+    pub fn refute_near(
+        &self,
+        failed: &[Vec<u8>],
+        generator: &mut impl Rng,
+    ) -> Option<Counterexample> {
+        let states = 0..self.transitions.states;
+        let reached: Vec<Vec<Reached>> = states
+            .clone()
+            .map(|state| {
+                let word = self.transitions.word_to(state);
+                word.map(|word| self.reach(word.to_vec())).into_iter().collect()
+            })
+            .collect();
+        let step = failed.len().div_ceil(MOST_ENDS).max(1);
+        let ends = failed.iter().step_by(step).flat_map(|end| {
+            let legal = |&state: &usize| self.transitions.follow(state, end).is_some();
+            states.clone().filter(legal).map(|state| (state, end.clone()))
+        });
+        let found = self
+            .extend(&reached, ends.collect(), 30, 24)
+            .or_else(|| self.mixes(200_000, generator))
+            .or_else(|| self.backwards(30, 100, generator))?;
+        Some(Counterexample { right_up_to: self.exhaustive(), ..found })
+    }
+
+    /// Tries a chain of each symbol behind every short word: the last that is tried.
+    pub fn refute_by_chains(&self) -> Option<Counterexample> {
+        const PREFIXES: usize = 1 << 12;
+        const CHAIN: usize = 100;
+        let (mut found, mut left) = (None, 12);
+        let mut words: Vec<Vec<u8>> = vec![Vec::new()];
+        while found.is_none() && left > 0 && words.len() * self.transitions.width() <= PREFIXES {
+            left -= 1;
+            let longer = words.iter().flat_map(|word| {
+                self.transitions.all().map(move |symbol| [&**word, &[symbol]].concat())
+            });
+            words = longer.filter(|word| self.transitions.follow(0, word).is_some()).collect();
+            found = words.iter().find_map(|word| {
+                self.transitions
+                    .all()
+                    .find_map(|symbol| self.try_word(&[&**word, &[symbol; CHAIN]].concat()))
+            });
+        }
+        found.map(|found| Counterexample { right_up_to: self.exhaustive(), ..found })
+    }
+
+    /// All words of up to so many symbols are tried.
+    fn exhaustive(&self) -> usize {
+        let symbols = self.transitions.width();
+        (1..=20).take_while(|&n| symbols.checked_pow(n).is_some_and(|n| n <= EXHAUSTIVE)).count()
+    }
+
+    /// The counterexample that `word` is, if it is one: of an addition, if the network adds the
+    /// two numbers wrongly, with one more digit on top where leading zeros would be lost.
+    fn confirmed(&self, word: &[u8]) -> Option<Counterexample> {
+        let word: Vec<usize> = word.iter().map(|&symbol| usize::from(symbol)).collect();
+        if !self.machine.is_addition() {
+            return answers_wrongly(self.parameters, self.machine, &word)
+                .then_some(Counterexample { word, right_up_to: 0 });
+        }
+        [&[][..], &[2]].into_iter().find_map(|top| {
+            let found = Counterexample { word: [&*word, top].concat(), right_up_to: 0 };
+            let [a, b] = found.operands();
+            (adder::add(self.parameters, &a, &b).wrong_bits() > 0).then_some(found)
+        })
+    }
+
+    /// Tries the last output of all words of `length` symbols that begin with `word`.
+    fn all_words(
+        &self,
+        states: &mut [Vec<f64>],
+        word: &mut Vec<u8>,
+        state: usize,
         length: usize,
     ) -> Option<Counterexample> {
-        let depth = pairs.len();
-        for pair in 0..4 {
-            let (digit, next) = add(pair, carry);
-            let (before, after) = self.states.split_at_mut(depth + 1);
-            self.net.step(&before[depth], pair, &mut after[0]);
-            pairs.push(pair);
+        let depth = word.len();
+        for symbol in self.transitions.all() {
+            let Some((next, output)) = self.transitions.step(state, symbol) else { continue };
+            let (before, after) = states.split_at_mut(depth + 1);
+            self.net.step(&before[depth], symbol, &mut after[0]);
+            word.push(symbol);
             let found = if depth + 1 < length {
-                self.exhaustive(pairs, next, length)
-            } else if self.net.margin_at(&after[0], digit) < NEAR {
-                Counterexample::of(self.parameters, pairs)
+                self.all_words(states, word, next, length)
+            } else if self.net.margin_at(&after[0], output) < NEAR {
+                self.confirmed(word)
             } else {
                 None
             };
             if found.is_some() {
                 return found;
             }
-            pairs.pop();
+            word.pop();
         }
         None
     }
 
-    /// Long carry chains, after each pair and before each.
+    /// Long chains of symbols that forget nothing, after each symbol and before each.
     fn chains(&self) -> Option<Counterexample> {
-        let turns: [&[u8]; 6] = [&[1], &[2], &[1, 2], &[1, 1, 2], &[2, 2, 1], &[1, 1, 2, 2]];
-        let sequences = turns.iter().flat_map(|turn| {
-            (0..4).flat_map(move |first| {
-                (0..4).map(move |last| {
+        let mut chained = self.transitions.remembering();
+        chained.truncate(MOST_CHAINED);
+        let mut turns: Vec<Vec<u8>> = chained.iter().map(|&symbol| vec![symbol]).collect();
+        for (n, &a) in chained.iter().enumerate() {
+            for &b in &chained[n + 1..] {
+                turns.extend([vec![a, b], vec![a, a, b], vec![b, b, a], vec![a, a, b, b]]);
+            }
+        }
+        let all = || self.transitions.all();
+        let words = turns.iter().flat_map(|turn| {
+            all().flat_map(move |first| {
+                all().map(move |last| {
                     let chain = turn.iter().copied().cycle().take(300);
                     [first].into_iter().chain(chain).chain([last, last]).collect::<Vec<u8>>()
                 })
             })
         });
-        sequences.into_iter().find_map(|sequence| self.try_sequence(&sequence))
+        words.into_iter().find_map(|word| self.try_word(&word))
     }
 
-    /// Long sequences, each with probabilities of the pairs of its own.
+    /// Long words, each with probabilities of the symbols of its own.
     fn mixes(&self, count: usize, generator: &mut impl Rng) -> Option<Counterexample> {
         let found = (0..count).filter_map(|n| {
-            let mut shares = mix(generator);
+            let mut shares = self.transitions.mix(generator);
             let length = if n % 10 == 0 { 300 } else { 50 };
-            let mut random = || {
+            let (mut word, mut state) = (Vec::with_capacity(length), 0);
+            for _ in 0..length {
                 if generator.random_range(0..20) == 0 {
-                    shares = mix(generator);
+                    shares = self.transitions.mix(generator);
                 }
-                draw(&shares, generator)
-            };
-            self.try_sequence(&(0..length).map(|_| random()).collect::<Vec<u8>>())
+                let Some(symbol) = self.transitions.draw(state, &shares, generator) else { break };
+                state = self.transitions.step(state, symbol).expect("a legal symbol was drawn").0;
+                word.push(symbol);
+            }
+            self.try_word(&word)
         });
         // the shortest of the first few
-        found.take(8).min_by_key(Counterexample::bits)
+        found.take(8).min_by_key(|found| found.length(self.machine))
     }
 
-    /// From `count` random states of each carry: the last pairs that bring an output nearest to
-    /// ½, by a beam of `kept`.
+    /// From `count` random states of each state of the machine: the last symbols that bring an
+    /// output nearest to the edge, by a beam of `kept`.
     fn backwards(
         &self,
         count: usize,
         kept: usize,
         generator: &mut impl Rng,
     ) -> Option<Counterexample> {
-        let mut reached =
-            [vec![Reached { state: vec![0.0; self.net.hidden], pairs: vec![] }], vec![]];
-        while reached.iter().any(|reached| reached.len() < count) {
-            let shares = mix(generator);
-            let pairs: Vec<u8> = (0..generator.random_range(1..30_usize))
-                .map(|_| draw(&shares, generator))
-                .collect();
-            let carry = pairs.iter().fold(false, |carry, &pair| add(pair, carry).1);
-            let reached = &mut reached[usize::from(carry)];
-            if reached.len() < count {
-                reached.push(
-                    self.follow(
-                        &Reached { state: vec![0.0; self.net.hidden], pairs: vec![] },
-                        &pairs,
-                    ),
-                );
+        let mut reached = vec![Vec::new(); self.transitions.states];
+        reached[0].push(self.reach(Vec::new()));
+        // Some states are seldom reached, or a few times only in all words.
+        let mut left = 100 * count * self.transitions.states;
+        while reached.iter().any(|reached| reached.len() < count) && left > 0 {
+            left -= 1;
+            let shares = self.transitions.mix(generator);
+            let length = generator.random_range(1..30_usize);
+            let (word, state) = self.transitions.random_word(length, &shares, generator);
+            if reached[state].len() < count {
+                let new = self.reach(word);
+                reached[state].push(new);
             }
         }
-        self.extend(&reached, vec![(false, vec![]), (true, vec![])], 40, kept)
+        let ends = self.transitions.reachable().map(|state| (state, vec![])).collect();
+        self.extend(&reached, ends, 40, kept)
     }
 
-    /// Extends `ends`, each after the carry it names, backwards by up to `pairs` pairs; of each
+    /// Extends `ends`, each after the state it names, backwards by up to `symbols` symbols; of each
     /// length `kept` are kept.
     fn extend(
         &self,
-        reached: &[Vec<Reached>; 2],
-        mut ends: Vec<(bool, Vec<u8>)>,
-        pairs: usize,
+        reached: &[Vec<Reached>],
+        mut ends: Vec<(usize, Vec<u8>)>,
+        symbols: usize,
         kept: usize,
     ) -> Option<Counterexample> {
-        for _ in 0..pairs {
+        for _ in 0..symbols {
             let mut longer = Vec::new();
             for (before, end) in &ends {
-                for (before, end) in earlier(*before, end) {
+                for (before, end) in self.transitions.earlier(*before, end) {
                     let mut nearest = (f64::MAX, 0);
-                    for (n, reached) in reached[usize::from(before)].iter().enumerate() {
-                        let margin = self.last_margin(&reached.state, before, &end);
+                    for (n, reached) in reached[before].iter().enumerate() {
+                        let margin = self.last_margin(&reached.hidden, before, &end);
                         if margin < nearest.0 {
                             nearest = (margin, n);
                         }
                     }
                     if nearest.0 < NEAR {
-                        let first = &reached[usize::from(before)][nearest.1].pairs;
-                        let found = self.try_sequence(&[first.as_slice(), &end].concat());
+                        let first = &reached[before][nearest.1].word;
+                        let found = self.try_word(&[first.as_slice(), &end].concat());
                         if found.is_some() {
                             return found;
                         }
@@ -247,63 +329,53 @@ impl Search<'_> {
         None
     }
 
-    fn follow(&self, reached: &Reached, pairs: &[u8]) -> Reached {
-        let (mut state, mut next) = (reached.state.clone(), reached.state.clone());
-        for &pair in pairs {
-            self.net.step(&state, pair, &mut next);
-            std::mem::swap(&mut state, &mut next);
-        }
-        Reached { state, pairs: [reached.pairs.as_slice(), pairs].concat() }
+    fn reach(&self, word: Vec<u8>) -> Reached {
+        Reached { hidden: self.net.follow(&vec![0.0; self.net.hidden], &word), word }
     }
 
-    /// How far the sum before the last output of `pairs` is on its right side.
-    fn last_margin(&self, state: &[f64], mut carry: bool, pairs: &[u8]) -> f64 {
-        let (mut state, mut next, mut digit) = (state.to_vec(), state.to_vec(), false);
-        for &pair in pairs {
-            self.net.step(&state, pair, &mut next);
-            std::mem::swap(&mut state, &mut next);
-            (digit, carry) = add(pair, carry);
+    /// How far the sum that decides the last output of `word` is on its right side.
+    fn last_margin(&self, hidden: &[f64], mut state: usize, word: &[u8]) -> f64 {
+        let mut right = 0;
+        for &symbol in word {
+            (state, right) = self.transitions.step(state, symbol).expect("ends are legal");
         }
-        self.net.margin_at(&state, digit)
+        self.net.margin_at(&self.net.follow(hidden, word), right)
     }
 
-    /// Runs a sequence up to its first wrong digit, if there is one, and shortens it.
-    fn try_sequence(&self, pairs: &[u8]) -> Option<Counterexample> {
-        let (mut state, mut carry) = (vec![0.0; self.net.hidden], false);
-        let mut next = state.clone();
-        for (n, &pair) in pairs.iter().enumerate() {
-            self.net.step(&state, pair, &mut next);
-            std::mem::swap(&mut state, &mut next);
-            let (digit, after) = add(pair, carry);
-            carry = after;
-            if self.net.margin_at(&state, digit) < NEAR {
-                let wrong = &pairs[..=n];
-                if let Some(found) = Counterexample::of(self.parameters, wrong) {
-                    return Some(shorten(self.parameters, wrong.to_vec(), found));
+    /// Runs a word up to its first wrong output, if there is one, or to where it is not legal, and
+    /// shortens it.
+    fn try_word(&self, word: &[u8]) -> Option<Counterexample> {
+        let (mut hidden, mut state) = (vec![0.0; self.net.hidden], 0);
+        let mut next = hidden.clone();
+        for (n, &symbol) in word.iter().enumerate() {
+            let (after, output) = self.transitions.step(state, symbol)?;
+            self.net.step(&hidden, symbol, &mut next);
+            std::mem::swap(&mut hidden, &mut next);
+            state = after;
+            if self.net.margin_at(&hidden, output) < NEAR {
+                let wrong = &word[..=n];
+                if let Some(found) = self.confirmed(wrong) {
+                    return Some(self.shorten(wrong.to_vec(), found));
                 }
             }
         }
         None
     }
-}
 
-/// Leaves out stretches of pairs, long ones first, as long as the sum stays wrong.
-fn shorten(
-    parameters: &Parameters,
-    mut pairs: Vec<u8>,
-    mut found: Counterexample,
-) -> Counterexample {
-    let mut length = pairs.len() / 2;
-    while length > 0 {
-        let mut first = 0;
-        while first + length <= pairs.len() {
-            let shorter = [&pairs[..first], &pairs[first + length..]].concat();
-            match Counterexample::of(parameters, &shorter) {
-                Some(shorter_found) => (pairs, found) = (shorter, shorter_found),
-                None => first += 1,
+    /// Leaves out stretches of symbols, long ones first, as long as the answer stays wrong.
+    fn shorten(&self, mut word: Vec<u8>, mut found: Counterexample) -> Counterexample {
+        let mut length = word.len() / 2;
+        while length > 0 {
+            let mut first = 0;
+            while first + length <= word.len() {
+                let shorter = [&word[..first], &word[first + length..]].concat();
+                match self.confirmed(&shorter) {
+                    Some(shorter_found) => (word, found) = (shorter, shorter_found),
+                    None => first += 1,
+                }
             }
+            length /= 2;
         }
-        length /= 2;
+        found
     }
-    found
 }

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! for each plan (kind of abstract states, steps at a time, how many leaves):
-//!   leaves     the carry before and the last pairs of digits
+//!   leaves     the machine's state before and the last symbols
 //!   states     around sampled ones: boxes, or chains of segments along principal axes
 //!   fixpoint   propagate every segment that grew, step by step, until a leaf holds what
 //!              arrives; after `steps` at the latest widen the segments that do not
@@ -15,12 +15,13 @@
 //!              segments or, where these are thick, more histories; and begin again
 //! ```
 //!
-//! 1. A key names the carry *before* its pairs, not only the one now: after 01 01 01 11 the
-//!    carry is 1 either way, but the states still tell what it was before the 01s.
+//! 1. A key names the machine's state *before* its symbols, not only the one now: in an addition
+//!    the carry after 01 01 01 11 is 1 either way, but the hidden states still tell what it was
+//!    before the 01s.
 //! 2. Units move together: along a leaf's principal axes its states are thin, and a box
 //!    along the units would be mostly empty.
-//! 3. A network may remember, along one direction, for forty pairs. Histories that tell all
-//!    of that apart would be 2⁴⁰; a few pairs and the position along that direction are enough.
+//! 3. A network may remember, along one direction, for forty symbols. Histories that tell all
+//!    of that apart would be 2⁴⁰; a few symbols and the position along that direction are enough.
 //! 4. Some steps at a time: a single step may stretch a state along an axis and turn it; only
 //!    over several does a network that has learned to carry contract. Most sequences end
 //!    earlier: one step is enough where states forget fast.
@@ -29,11 +30,10 @@
 //!    their sums are.
 
 use crate::axes::principal_axes;
-use crate::certificate::Node;
 use crate::histories::Histories;
 use crate::leaf::{self, Leaf, Ranges};
+use crate::machine::Transitions;
 use crate::network::Net;
-use crate::pairs::earlier;
 use crate::sample::Sample;
 use crate::walk::Walk;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
@@ -43,9 +43,9 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 pub(crate) struct Plan {
     /// Along the principal axes, or else along the units.
     pub axes: bool,
-    /// The least pairs of a history.
+    /// The least symbols of a history.
     pub shortest: usize,
-    /// The most pairs of a history.
+    /// The most symbols of a history.
     pub longest: usize,
     /// At first, histories are split whose sampled states are thicker than this.
     pub thickness: f64,
@@ -57,7 +57,7 @@ pub(crate) struct Plan {
 
 /// The cheapest first.
 pub(crate) const PLANS: [Plan; 4] = [boxes(1), boxes(2), boxes(3), CURVES];
-/// Sampled states of each carry.
+/// Sampled hidden states of each state of the machine.
 pub(crate) const SAMPLED: usize = 400;
 /// So many plans cost less than a search for a counterexample.
 pub(crate) const CHEAP: usize = 3;
@@ -73,7 +73,7 @@ const CURVES: Plan =
 /// Why a plan found no certificate.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
-    /// Pairs up to outputs that may be wrong.
+    /// Symbols up to outputs that may be wrong.
     pub sequences: Vec<Vec<u8>>,
 }
 
@@ -90,18 +90,38 @@ const FIRST_STEPS: usize = 2;
 /// One leaf of so many is refined for its linearisation error.
 const SHARE: usize = 8;
 
+/// What is searched: a network, a machine, sampled states, and by which plan.
+#[derive(Clone, Copy)]
+pub(crate) struct Question<'a> {
+    pub net: &'a Net,
+    pub machine: &'a Transitions,
+    pub sample: &'a Sample,
+    pub plan: &'a Plan,
+}
+
+/// A plan that begins with more histories is none.
+const MOST_HISTORIES: usize = 1 << 15;
+
+impl Question<'_> {
+    /// Are the histories that the plan begins with few enough?
+    fn is_small(&self) -> bool {
+        let symbols = self.machine.width().checked_pow(self.plan.shortest as u32);
+        symbols.is_some_and(|symbols| symbols * self.machine.states <= MOST_HISTORIES)
+    }
+}
+
 /// All leaves, and which history leads to which.
-struct Tree {
+struct Tree<'a> {
     leaves: Vec<Leaf>,
-    histories: Histories,
+    histories: Histories<'a>,
     by_start: HashMap<Vec<u8>, usize>,
 }
 
-impl Tree {
-    /// The leaf for the states after `pairs`, of which the first are those of `leaf`.
-    fn find(&self, leaf: &Leaf, pairs: &[u8]) -> Option<usize> {
-        let from_start = || leaf.from_start.then(|| self.by_start.get(pairs).copied()).flatten();
-        self.histories.find(leaf.before, pairs).or_else(from_start)
+impl Tree<'_> {
+    /// The leaf for the states after `word`, which begins with the symbols of `leaf`.
+    fn find(&self, leaf: &Leaf, word: &[u8]) -> Option<usize> {
+        let from_start = || leaf.from_start.then(|| self.by_start.get(word).copied()).flatten();
+        self.histories.find(leaf.before, word).or_else(from_start)
     }
 }
 
@@ -109,15 +129,15 @@ impl Tree {
 #[derive(Clone, Debug, PartialEq)]
 struct History {
     thickness: f64,
-    before: bool,
-    pairs: Vec<u8>,
+    before: usize,
+    word: Vec<u8>,
 }
 
 impl Eq for History {}
 
 impl Ord for History {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let rest = |history: &Self| (history.before, history.pairs.clone());
+        let rest = |history: &Self| (history.before, history.word.clone());
         self.thickness.total_cmp(&other.thickness).then_with(|| rest(self).cmp(&rest(other)))
     }
 }
@@ -129,22 +149,21 @@ impl PartialOrd for History {
 }
 
 /// Looks for a certificate by one plan, and takes what that costs from `budget`.
-pub(crate) fn search(
-    net: &Net,
-    sample: &Sample,
-    plan: &Plan,
-    budget: &mut u64,
-) -> Result<Vec<Node>, Failure> {
-    let mut walk = Walk::new(net, plan.steps, budget);
-    let mut leaves = close(first_leaves(net, sample, plan), plan);
+pub(crate) fn search(question: Question<'_>, budget: &mut u64) -> Result<Vec<Leaf>, Failure> {
+    let Question { net, machine, plan, .. } = question;
     let mut failure = Failure { sequences: Vec::new() };
+    if !question.is_small() {
+        return Err(failure);
+    }
+    let mut walk = Walk::new(net, machine, plan.steps, budget);
+    let mut leaves = close(first_leaves(question), question);
     loop {
-        let mut tree = make_leaves(net, sample, plan, &mut leaves);
-        add_starts(net, &mut tree, &mut walk);
+        let mut tree = make_leaves(question, &mut leaves);
+        add_starts(&mut tree, &mut walk);
         let Some(obstacles) = fixpoint(&mut tree, &mut walk) else {
-            return Ok(tree.leaves.iter().map(Leaf::node).collect());
+            return Ok(tree.leaves);
         };
-        failure.sequences.extend(obstacles.iter().filter_map(|(_, pairs)| pairs.clone()));
+        failure.sequences.extend(obstacles.iter().filter_map(|(_, word)| word.clone()));
         if !plan.axes || leaves.len() >= plan.leaves.1 || *walk.budget == 0 {
             return Err(failure);
         }
@@ -157,15 +176,15 @@ pub(crate) fn search(
             if leaf.length > LONG * leaf.thickness() && leaf.segments.len() < MOST_SEGMENTS {
                 leaves.insert(key(leaf), Made { length: Some(0.5 * leaf.length), leaf: None });
             } else {
-                split(&mut leaves, &key(leaf));
+                split(machine, &mut leaves, &key(leaf));
             }
         }
-        leaves = close(leaves, plan);
+        leaves = close(leaves, question);
     }
 }
 
-/// A history: how many pairs, these, and the carry before them. Short ones come first.
-type Key = (usize, Vec<u8>, bool);
+/// A history: how many symbols, these, and the state before them. Short ones come first.
+type Key = (usize, Vec<u8>, usize);
 
 /// Histories, each with its leaf once that is made.
 type Leaves = BTreeMap<Key, Made>;
@@ -179,108 +198,126 @@ struct Made {
 }
 
 fn key(leaf: &Leaf) -> Key {
-    (leaf.pairs.len(), leaf.pairs.clone(), leaf.before)
+    (leaf.word.len(), leaf.word.clone(), leaf.before)
 }
 
-/// Replaces a history by those one pair longer.
-fn split(leaves: &mut Leaves, key: &Key) {
+/// Replaces a history by those one symbol longer. Where that is a whole run, there may be none: it
+/// is then among the histories from the first step.
+fn split(machine: &Transitions, leaves: &mut Leaves, key: &Key) {
     leaves.remove(key);
-    for (before, pairs) in earlier(key.2, &key.1) {
-        leaves.insert((pairs.len(), pairs, before), Made::default());
+    for (before, word) in machine.earlier(key.2, &key.1) {
+        leaves.insert((word.len(), word, before), Made::default());
     }
 }
 
 /// Splits histories, the thickest first, as far as the plan says.
-fn first_leaves(net: &Net, sample: &Sample, plan: &Plan) -> Leaves {
-    let history = |before: bool, pairs: Vec<u8>| {
-        let thickness = if pairs.len() < plan.shortest {
+fn first_leaves(Question { net, machine, sample, plan }: Question<'_>) -> Leaves {
+    let history = |before: usize, word: Vec<u8>| {
+        let thickness = if word.len() < plan.shortest {
             f64::MAX
-        } else if pairs.len() < plan.longest {
-            leaf::segment_length(&sample.after(net, before, &pairs))
+        } else if word.len() < plan.longest {
+            leaf::segment_length(&sample.after(net, before, &word))
         } else {
             0.0
         };
-        History { thickness, before, pairs }
+        History { thickness, before, word }
     };
     let mut open: BinaryHeap<History> =
-        [false, true].map(|before| history(before, vec![])).into_iter().collect();
+        machine.reachable().map(|state| history(state, vec![])).collect();
     while let Some(worst) = open.peek() {
-        let short = worst.pairs.len() < plan.shortest;
+        let short = worst.word.len() < plan.shortest;
         if !short && (worst.thickness <= plan.thickness || open.len() >= plan.leaves.0) {
             break;
         }
-        let History { before, pairs, .. } = open.pop().expect("just seen");
-        open.extend(earlier(before, &pairs).map(|(before, pairs)| history(before, pairs)));
+        let History { before, word, .. } = open.pop().expect("just seen");
+        open.extend(machine.earlier(before, &word).map(|(before, word)| history(before, word)));
     }
     open.into_iter()
-        .map(|open| ((open.pairs.len(), open.pairs, open.before), Made::default()))
+        .map(|open| ((open.word.len(), open.word, open.before), Made::default()))
         .collect()
 }
 
-/// From each leaf, `steps` pairs must lead to a leaf whose history is then known: splits
+/// From each leaf, `steps` symbols must lead to a leaf whose history is then known: splits
 /// leaves until they do.
-fn close(mut leaves: Leaves, plan: &Plan) -> Leaves {
+fn close(mut leaves: Leaves, Question { machine, plan, .. }: Question<'_>) -> Leaves {
     loop {
-        let mut histories = Histories::new();
-        for (n, (_, pairs, before)) in leaves.keys().enumerate() {
-            histories.insert(*before, pairs, n);
+        let mut histories = Histories::new(machine);
+        for (n, (_, word, before)) in leaves.keys().enumerate() {
+            histories.insert(*before, word, n);
         }
-        // As many pairs as the longest history has are enough for any.
+        // As many symbols as the longest history has are enough for any.
         let longest = leaves.keys().map(|key| key.0).max().unwrap_or(0);
-        let open = |(known, pairs, before): &&Key| {
-            known + plan.steps < longest
-                && !leads_to_leaves(&histories, *before, &mut pairs.clone(), plan.steps)
+        let open = |(known, word, before): &&Key| {
+            known + plan.steps < longest && {
+                let after = machine.follow(*before, word).expect("histories are legal");
+                let mut known = Known { histories: &histories, machine, before: *before };
+                !known.leads_to_leaves(&mut word.clone(), after, plan.steps)
+            }
         };
         let open: Vec<Key> = leaves.keys().filter(open).cloned().collect();
         if open.is_empty() {
             return leaves;
         }
-        open.iter().for_each(|key| split(&mut leaves, key));
+        open.iter().for_each(|key| split(machine, &mut leaves, key));
     }
 }
 
-fn leads_to_leaves(histories: &Histories, before: bool, pairs: &mut Vec<u8>, left: usize) -> bool {
-    if left == 0 {
-        return histories.find(before, pairs).is_some();
+/// Histories, and words behind one of them.
+struct Known<'a> {
+    histories: &'a Histories<'a>,
+    machine: &'a Transitions,
+    /// The state before that.
+    before: usize,
+}
+
+impl Known<'_> {
+    /// Do all `left` symbols behind `word`, which leads to `state`, lead to a leaf?
+    fn leads_to_leaves(&mut self, word: &mut Vec<u8>, state: usize, left: usize) -> bool {
+        if left == 0 {
+            return self.histories.find(self.before, word).is_some();
+        }
+        self.machine.all().all(|symbol| {
+            let Some((next, _)) = self.machine.step(state, symbol) else { return true };
+            word.push(symbol);
+            let leads = self.leads_to_leaves(word, next, left - 1);
+            word.pop();
+            leads
+        })
     }
-    (0..4).all(|pair| {
-        pairs.push(pair);
-        let leads = leads_to_leaves(histories, before, pairs, left - 1);
-        pairs.pop();
-        leads
-    })
 }
 
 /// A tree of the leaves, each around sampled states.
-fn make_leaves(net: &Net, sample: &Sample, plan: &Plan, leaves: &mut Leaves) -> Tree {
+fn make_leaves<'a>(question: Question<'a>, leaves: &mut Leaves) -> Tree<'a> {
+    let Question { net, machine, sample, plan } = question;
     let mut tree =
-        Tree { leaves: Vec::new(), histories: Histories::new(), by_start: HashMap::new() };
-    for ((_, pairs, before), Made { length, leaf }) in leaves {
+        Tree { leaves: Vec::new(), histories: Histories::new(machine), by_start: HashMap::new() };
+    for ((_, word, before), Made { length, leaf }) in leaves {
         let leaf = leaf.get_or_insert_with(|| {
-            let states = sample.after(net, *before, pairs);
+            let states = sample.after(net, *before, word);
             let axes = plan.axes.then(|| principal_axes(&states));
-            Leaf::around(*before, pairs.clone(), axes, *length, &states)
+            Leaf::around((machine, net.domain), (*before, word), axes, *length, &states)
         });
-        tree.histories.insert(*before, pairs, tree.leaves.len());
+        tree.histories.insert(*before, word, tree.leaves.len());
         tree.leaves.push(leaf.clone());
     }
     tree
 }
 
 /// Adds the leaves of the histories from the first step that are too short for the others.
-fn add_starts(net: &Net, tree: &mut Tree, walk: &mut Walk) {
-    let (h, steps) = (net.hidden, walk.steps);
+fn add_starts(tree: &mut Tree<'_>, walk: &mut Walk<'_>) {
+    let (h, steps, machine) = (walk.net.hidden, walk.steps, walk.machine);
+    let (least, most) = walk.net.domain;
     let mut open = vec![(Vec::new(), vec![0.0; h], vec![0.0; h])];
-    while let Some((pairs, low, high)) = open.pop() {
-        tree.by_start.insert(pairs.clone(), tree.leaves.len());
-        let leaf = Leaf::start(pairs, low, high);
+    while let Some((word, low, high)) = open.pop() {
+        tree.by_start.insert(word.clone(), tree.leaves.len());
+        let leaf = Leaf::start(machine, word, low, high);
         // An output that may be wrong is found again, and reported, by the fixpoint.
-        let _ = walk.propagate(&leaf, &leaf.segments[&0], f64::MIN, &mut |state, pairs, depth| {
-            let known = tree.histories.find(false, pairs).is_some();
+        let _ = walk.propagate(&leaf, &leaf.segments[&0], f64::MIN, &mut |state, word, depth| {
+            let known = tree.histories.find(0, word).is_some();
             if depth == steps && !known {
-                let low = state.low.iter().map(|low| (low - 1e-6).max(0.0)).collect();
-                let high = state.high.iter().map(|high| (high + 1e-6).min(1.0)).collect();
-                open.push((pairs.to_vec(), low, high));
+                let low = state.low.iter().map(|low| (low - 1e-6).max(least)).collect();
+                let high = state.high.iter().map(|high| (high + 1e-6).min(most)).collect();
+                open.push((word.to_vec(), low, high));
             }
             known
         });
@@ -288,14 +325,14 @@ fn add_starts(net: &Net, tree: &mut Tree, walk: &mut Walk) {
     }
 }
 
-/// A leaf to refine, and the pairs up to an output that may be wrong from there, if one may.
+/// A leaf to refine, and the symbols up to an output that may be wrong from there, if one may.
 type Obstacle = (usize, Option<Vec<u8>>);
 
 /// The last leaf from which more arrived than a segment holds, and the ranges that arrived.
 type Wanted = (usize, Ranges);
 
 /// Widens segments until all hold what arrives, or returns the leaves that keep them from it.
-fn fixpoint(tree: &mut Tree, walk: &mut Walk) -> Option<Vec<Obstacle>> {
+fn fixpoint(tree: &mut Tree<'_>, walk: &mut Walk<'_>) -> Option<Vec<Obstacle>> {
     let h = walk.net.hidden;
     let mut ranges = vec![(0.0, 0.0); h];
     // of each round, how many segments grew, and the leaves that grew or caused it
@@ -308,8 +345,8 @@ fn fixpoint(tree: &mut Tree, walk: &mut Walk) -> Option<Vec<Obstacle>> {
         for (n, leaf) in tree.leaves.iter().enumerate() {
             for segment in leaf.segments.values().filter(|segment| segment.grown) {
                 let result =
-                    walk.propagate(leaf, segment, LEAST_MARGIN, &mut |state, pairs, depth| {
-                        let Some(m) = tree.find(leaf, pairs) else { return false };
+                    walk.propagate(leaf, segment, LEAST_MARGIN, &mut |state, word, depth| {
+                        let Some(m) = tree.find(leaf, word) else { return false };
                         if depth < enough {
                             return tree.leaves[m].holds(state, &mut ranges, None);
                         }
@@ -324,8 +361,8 @@ fn fixpoint(tree: &mut Tree, walk: &mut Walk) -> Option<Vec<Obstacle>> {
                         tree.leaves[m].holds(state, &mut ranges, Some(&mut missed));
                         true
                     });
-                if let Err(pairs) = result {
-                    obstacles.push((n, Some(pairs)));
+                if let Err(word) = result {
+                    obstacles.push((n, Some(word)));
                     break;
                 }
             }
@@ -370,8 +407,13 @@ const LEAST_MARGIN: f64 = 2e-5;
 
 /// The leaves to refine: the obstacles, those that widened them, and those of the largest
 /// linearisation error.
-fn to_refine(tree: &Tree, walk: &mut Walk, obstacles: &[Obstacle], plan: &Plan) -> Vec<usize> {
-    let may = |n: &usize| !tree.leaves[*n].from_start && tree.leaves[*n].pairs.len() < plan.longest;
+fn to_refine(
+    tree: &Tree<'_>,
+    walk: &mut Walk<'_>,
+    obstacles: &[Obstacle],
+    plan: &Plan,
+) -> Vec<usize> {
+    let may = |n: &usize| !tree.leaves[*n].from_start && tree.leaves[*n].word.len() < plan.longest;
     let mut refined = BTreeSet::new();
     for (n, _) in obstacles {
         let mut n = *n;

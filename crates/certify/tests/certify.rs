@@ -1,7 +1,7 @@
 //! Certificates: what is proved holds, what is not proved is refused.
 
 use certify::study::{Ending, Kind, Recipe, study, train};
-use certify::{BUDGET, Certificate, Outcome, Piece, certify, picture, prove};
+use certify::{BUDGET, Certificate, Machine, Outcome, Piece, certify, picture, prove};
 use model::{Config, Network, Parameters, weights};
 use num_bigint::BigUint;
 use proptest::prelude::*;
@@ -103,7 +103,7 @@ fn written() -> [(&'static str, Parameters); 2] {
 
 fn certified(parameters: &Parameters) -> (Vec<u8>, Certificate, Verified) {
     let model = weights::to_bytes(parameters);
-    match certify(parameters, &model, BUDGET) {
+    match certify(parameters, &Machine::addition(), &model, BUDGET) {
         Outcome::Certified { certificate, verified } => (model, certificate, verified),
         other => panic!("{other:?}"),
     }
@@ -156,10 +156,12 @@ fn is_of_another(error: &Error) -> bool {
 fn a_proof_alone_is_that_of_the_whole_search() {
     let network = two_units();
     let file = weights::to_bytes(&network);
-    let Outcome::Certified { certificate, verified } = certify(&network, &file, BUDGET) else {
+    let Outcome::Certified { certificate, verified } =
+        certify(&network, &Machine::addition(), &file, BUDGET)
+    else {
         panic!("no proof was found");
     };
-    assert_eq!(prove(&network, &file, 20_000), Some((certificate, verified)));
+    assert_eq!(prove(&network, &Machine::addition(), &file, 20_000), Some((certificate, verified)));
 }
 
 #[test]
@@ -292,12 +294,15 @@ fn a_network_that_fails_is_refuted_by_two_numbers_that_anyone_can_try() {
     for seed in [1, 3, 4] {
         let parameters = train(LAB_KIND, seed).unwrap();
         let model = weights::to_bytes(&parameters);
-        let Outcome::Refuted(found) = certify(&parameters, &model, BUDGET) else {
+        let Outcome::Refuted(found) = certify(&parameters, &Machine::addition(), &model, BUDGET)
+        else {
             panic!("seed {seed} is not refuted");
         };
-        assert!(adder::add(&parameters, &found.a, &found.b).wrong_bits() > 0);
-        assert!(found.bits() < 60, "{found:?}");
-        assert!(found.right_up_to as u64 <= found.bits(), "{found:?}");
+        let [a, b] = found.operands();
+        assert!(adder::add(&parameters, &a, &b).wrong_bits() > 0);
+        let bits = found.length(&Machine::addition());
+        assert!(bits < 60, "{found:?}");
+        assert!(found.right_up_to as u64 <= bits, "{found:?}");
     }
 }
 
@@ -569,6 +574,11 @@ fn what_is_no_certificate_is_refused_with_a_reason() {
         ("{".to_owned(), "it is not one"),
         (json.to_string()[..500].to_owned(), "it is not one"),
         (with("/format", "carry-certificate-9".into()), "its format is \"carry-certificate-9\""),
+        (with("/format", "carry-certificate-3".into()), "holds neither a cell nor a machine"),
+        (with("/cell", "elman-tanh".into()), "it was changed"),
+        (with("/cell", "gru".into()), "it is not one"),
+        (with("/machine/transitions/0/3/0", 0.into()), "it was changed"),
+        (with("/machine/transitions/0/3/0", 2.into()), "to states and outputs"),
         (with("/model", "00".into()), "the digest \"00\""),
         (with("/seal", "00".into()), "its digest (`seal`) is \"00\""),
         (with("/nodes/0/cells/0/high/0", 0.5.into()), "it was changed"),
@@ -576,7 +586,7 @@ fn what_is_no_certificate_is_refused_with_a_reason() {
         (with("/steps", 13.into()), "13 steps at a time"),
         (forged("/nodes", Value::Array(vec![])), "no node `start`"),
         (forged("/nodes/0/key", "2 01".into()), "does not begin with"),
-        (forged("/nodes/0/key", "1 02".into()), "something else than pairs"),
+        (forged("/nodes/0/key", "1 02".into()), "\"02\", which is no symbol"),
         (forged("/nodes/0/key", json["nodes"][1]["key"].clone()), "is there twice"),
         (forged("/nodes/0/cells/0/low", Value::Array(vec![0.into()])), "2 hidden units"),
         (
@@ -604,7 +614,7 @@ fn what_is_no_certificate_is_refused_with_a_reason() {
 #[test]
 fn the_picture_shows_each_abstract_state_around_its_states() {
     let (parameters, _, certificate) = &*SMALL;
-    let picture = picture(parameters, Some(certificate));
+    let picture = picture(parameters, &Machine::addition(), Some(certificate));
     let pieces = certificate.nodes.iter().map(|node| node.pieces.len()).sum::<usize>();
     assert_eq!(picture.pieces.iter().map(Vec::len).sum::<usize>(), pieces);
     for carry in 0..2 {

@@ -1,50 +1,105 @@
 //! The checker's enclosures hold what the kernels compute.
 
 use kernels::reference::sigmoid;
-use model::{Network, Parameters, weights};
+use model::{
+    Architecture, Config, Head, HeadActivation, HeadSteps, Network, Nonlinearity, Parameters,
+    Stream, weights,
+};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use train::config::NetworkConfig;
-use train::task::Addition;
-use verify::AbstractState;
+use verify::{AbstractState, Cell, Machine, Table};
 
-/// What the machine computes lies in what the checker encloses, at every step of any
-/// sequence, for random weights of several magnitudes.
+/// Three symbols of `inputs` (I) random values, and as many outputs.
+fn machine(inputs: usize, outputs: usize, generator: &mut Xoshiro256PlusPlus) -> Machine {
+    let names = |count: usize| (0..count).map(|n| n.to_string()).collect();
+    let mut value = || f64::from(generator.random_range(-1.0..=1.0_f32));
+    let shown = (0..3).map(|_| (0..inputs).map(|_| value()).collect()).collect();
+    let transitions = vec![(0..3).map(|n| Some([0, n % outputs])).collect()];
+    let table = Table {
+        name: "random".to_owned(),
+        symbols: names(3),
+        shown,
+        outputs: names(outputs),
+        states: names(1),
+        transitions,
+    };
+    table.try_into().unwrap()
+}
+
+/// What f32 computes lies in what the checker encloses, at every step of any word, for random
+/// weights of several magnitudes: the pass over whole words and the stream, which users meet.
 #[test]
 fn the_f32_network_stays_in_the_enclosure() {
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(5);
-    for hidden in [1, 2, 3, 8, 9, 16, 17, 33] {
-        for (bias, scale) in [(false, 1.0), (true, 1.0), (false, 10.0), (true, 0.01)] {
-            let network = NetworkConfig { bias, ..NetworkConfig::lab(hidden) };
-            let config = network.config(&Addition::lab().task).unwrap();
-            let mut parameters = Parameters::uniform(config, &mut generator);
-            parameters.for_each_row_mut(|row| row.iter_mut().for_each(|w| *w *= scale));
-            let enclosure = verify::Network::read(&weights::to_bytes(&parameters)).unwrap();
-            assert_eq!((enclosure.hidden(), enclosure.bias()), (hidden, bias));
-            let pairs: Vec<usize> = (0..8).map(|_| generator.random_range(0..4)).collect();
-            let digit = |bit: usize| if bit == 0 { 0.0 } else { 1.0_f32 };
-            let x: Vec<f32> =
-                pairs.iter().flat_map(|&pair| [digit(pair / 2), digit(pair % 2)]).collect();
-            let mut network = Network::new(config);
-            let outputs = network.forward(&parameters, &x, pairs.len(), 1).to_vec();
-            let mut state = AbstractState::origin(hidden);
-            for (t, &pair) in pairs.iter().enumerate() {
-                state = enclosure.step(&state, pair);
-                for (j, &h) in network.hidden(t, 0).iter().enumerate() {
-                    let h = f64::from(h);
-                    assert!(
-                        state.low()[j] <= h && h <= state.high()[j],
-                        "{hidden} units, step {t}"
-                    );
-                    let unit: Vec<f64> =
-                        (0..hidden).map(|k| if k == j { 1.0 } else { 0.0 }).collect();
-                    let (low, high) = state.range(&unit);
-                    assert!(low <= h && h <= high);
+    let cells = [
+        (Cell::Sigmoid, Nonlinearity::Sigmoid),
+        (Cell::Tanh, Nonlinearity::Tanh),
+        (Cell::Relu, Nonlinearity::Relu),
+    ];
+    for (cell, nonlinearity) in cells {
+        let mut steps = 0;
+        for hidden in [1, 2, 3, 8, 9, 16, 17, 33] {
+            for (bias, scale, inputs, outputs) in [
+                (false, 1.0, 2, 2),
+                (true, 1.0, 1, 3),
+                (false, 10.0, 3, 2),
+                (true, 0.01, 5, 17),
+                (true, 0.3, 17, 4),
+            ] {
+                let machine = machine(inputs, outputs, &mut generator);
+                let activation = match machine.head_outputs() {
+                    1 => HeadActivation::Sigmoid,
+                    _ => HeadActivation::Identity,
+                };
+                let outputs = machine.head_outputs();
+                let head = Head { outputs, bias, steps: HeadSteps::Every, activation };
+                let elman = Architecture::new(model::Cell::Elman(nonlinearity), inputs, hidden);
+                let config =
+                    Config::new(Architecture { bias, head: Some(head), ..elman }).unwrap();
+                let mut parameters = Parameters::uniform(config, &mut generator);
+                parameters.for_each_row_mut(|row| row.iter_mut().for_each(|w| *w *= scale));
+                let file = weights::to_bytes(&parameters);
+                let enclosure = verify::Network::read(&file, cell, &machine).unwrap();
+                assert_eq!((enclosure.hidden(), enclosure.bias()), (hidden, bias));
+                let word: Vec<usize> = (0..8).map(|_| generator.random_range(0..3)).collect();
+                let shown = |&symbol: &usize| machine.shown(symbol).iter().map(|&x| x as f32);
+                let x: Vec<f32> = word.iter().flat_map(shown).collect();
+                let mut network = Network::new(config);
+                let y = network.forward(&parameters, &x, word.len(), 1).to_vec();
+                let mut stream = Stream::new(parameters.clone()).unwrap();
+                let mut answer = vec![0.0; outputs];
+                let mut state = AbstractState::origin(hidden);
+                for (t, &symbol) in word.iter().enumerate() {
+                    state = enclosure.step(&state, symbol);
+                    if state.high().iter().any(|&high| high > 8.0) {
+                        break; // beyond what is enclosed of a ReLU: a certificate is refused there
+                    }
+                    steps += 1;
+                    for (j, &h) in network.hidden(t, 0).iter().enumerate() {
+                        let h = f64::from(h);
+                        let name = format!("{cell:?}, {hidden} units, step {t}");
+                        assert!(state.low()[j] <= h && h <= state.high()[j], "{name}");
+                        let unit: Vec<f64> =
+                            (0..hidden).map(|k| if k == j { 1.0 } else { 0.0 }).collect();
+                        let (low, high) = state.range(&unit);
+                        assert!(low <= h && h <= high, "{name}");
+                    }
+                    stream.step(&x[t * inputs..][..inputs], &mut answer).unwrap();
+                    for n in 0..outputs {
+                        let (low, high) = enclosure.output(&state, n);
+                        for y in [y[t * outputs + n], answer[n]] {
+                            let y = f64::from(y);
+                            match activation {
+                                HeadActivation::Sigmoid => {
+                                    assert!(sigmoid(low) - 1e-6 <= y && y <= sigmoid(high) + 1e-6);
+                                }
+                                HeadActivation::Identity => assert!(low <= y && y <= high),
+                            }
+                        }
+                    }
                 }
-                let (low, high) = enclosure.output(&state);
-                let output = f64::from(outputs[t]);
-                assert!(sigmoid(low) - 1e-6 <= output && output <= sigmoid(high) + 1e-6);
             }
         }
+        assert!(steps >= 200, "{cell:?}: {steps}");
     }
 }

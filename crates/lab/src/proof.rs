@@ -2,7 +2,7 @@
 //! wrongly needs no search, and is most of what cannot be proved.
 
 use crate::chain::Chains;
-use certify::{Certificate, prove};
+use certify::{Certificate, Machine, prove};
 use model::{Parameters, weights};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -34,7 +34,7 @@ pub fn proof(parameters: &Parameters) -> Option<Certificate> {
     if !LENGTHS.into_iter().all(&mut is_right) {
         return None;
     }
-    let proved = prove(parameters, &weights::to_bytes(parameters), BUDGET);
+    let proved = prove(parameters, &Machine::addition(), &weights::to_bytes(parameters), BUDGET);
     proved.map(|(certificate, _)| certificate)
 }
 

@@ -6,7 +6,7 @@ use crate::settings::{Settings, Watch};
 use crate::share::Share;
 use crate::trials::each;
 use certify::ibp::Ibp;
-use certify::{Outcome, Picture, certify, picture};
+use certify::{Certificate, Machine, Outcome, Picture, certify, picture};
 use model::{Network, Parameters, weights};
 use serde::Serialize;
 use train::config::NetworkConfig;
@@ -57,7 +57,8 @@ pub fn states(settings: &Settings, watch: Watch<'_>) -> States {
             return (false, proved(settings.seed_of(0)));
         };
         let config = Recipe::Lab.config(NetworkConfig::lab(HIDDEN), settings.seed_of(seed as u64));
-        let families = trained(&config).map(|network| families(&network, &picture(&network, None)));
+        let families =
+            trained(&config).map(|network| families(&network, &of_addition(&network, None)));
         let apart = families.as_ref().is_some_and(Families::are_apart);
         (apart, families.filter(|_| seed == 0))
     });
@@ -77,9 +78,9 @@ fn proved(seed: u64) -> Option<Families> {
     let network = trained(&Ibp::training(PROVED_HIDDEN, true, seed))?;
     // It takes a few hundred; more would be no picture.
     const BUDGET: u64 = 20_000;
-    match certify(&network, &weights::to_bytes(&network), BUDGET) {
+    match certify(&network, &Machine::addition(), &weights::to_bytes(&network), BUDGET) {
         Outcome::Certified { certificate, .. } => {
-            Some(families(&network, &picture(&network, Some(&certificate))))
+            Some(families(&network, &of_addition(&network, Some(&certificate))))
         }
         Outcome::Refuted(_) | Outcome::Unknown => None,
     }
@@ -88,6 +89,11 @@ fn proved(seed: u64) -> Option<Families> {
 /// The carry behind the pairs, each twice the digit of the first operand, plus that of the second.
 fn carry(pairs: impl Iterator<Item = usize>) -> usize {
     pairs.fold(0, |carry, pair| usize::from((pair >> 1) + (pair & 1) + carry >= 2))
+}
+
+/// The picture of a network that adds: its families are those without and with a carry.
+fn of_addition(network: &Parameters, certificate: Option<&Certificate>) -> Picture {
+    picture(network, &Machine::addition(), certificate)
 }
 
 /// The states of a network on the axes of `picture`.
@@ -125,7 +131,7 @@ fn families(parameters: &Parameters, picture: &Picture) -> Families {
         means: [mean(&states[0]), mean(&states[1])],
         map: next.map(|of_carry| of_carry.map(|states| mean(&states))),
         states,
-        sets: picture.pieces.clone(),
+        sets: [picture.pieces[0].clone(), picture.pieces[1].clone()],
     }
 }
 
@@ -191,7 +197,7 @@ mod tests {
     fn the_families_are_those_of_a_plain_walk() {
         let config = Recipe::Lab.config(NetworkConfig::lab(5), 1);
         let parameters = trained(&config).unwrap();
-        let picture = picture(&parameters, None);
+        let picture = of_addition(&parameters, None);
         let found = families(&parameters, &picture);
         assert_eq!(found.states.iter().map(Vec::len).sum::<usize>(), 4_096);
         assert!(found.sets.iter().all(Vec::is_empty));

@@ -2,7 +2,7 @@
 
 use crate::data::{Proof, Set};
 use crate::error::Error;
-use certify::{Certificate, picture};
+use certify::{Certificate, Machine, picture};
 use model::Parameters;
 use train::run_folder::RunFolder;
 
@@ -31,7 +31,14 @@ pub fn of_run(
         Ok(certificate) => certificate,
         Err(error) => return Ok(Err(format!("{FILE} cannot be drawn, and is left out: {error}"))),
     };
-    let picture = picture(parameters, Some(&certificate));
+    let machine = Machine::addition();
+    if !verified.machine.does_as(&machine) {
+        return Ok(Err(format!(
+            "{FILE} is about the machine {:?}, not about addition, and is left out",
+            verified.machine.name()
+        )));
+    }
+    let picture = picture(parameters, &machine, Some(&certificate));
     let place = |point: &[f64; 2]| point.map(|value| value as f32);
     let mut sets = Vec::new();
     for (carry, (pieces, histories)) in (0..).zip(picture.pieces.iter().zip(&picture.histories)) {
@@ -43,7 +50,7 @@ pub fn of_run(
         statement: verified.statement(),
         origin: None,
         axes: picture.axes,
-        states: picture.states.map(|states| states.iter().map(place).collect()),
+        states: [0, 1].map(|carry: usize| picture.states[carry].iter().map(place).collect()),
         sets,
         omitted: 0,
         steps: verified.steps,

@@ -51,11 +51,12 @@ impl AbstractState {
         &self.high
     }
 
-    /// Does the zonotope keep within [`REACH`]?
+    /// Do the zonotope and the box keep within [`REACH`]?
     pub(crate) fn is_bounded(&self) -> bool {
         (0..self.center.len()).all(|j| {
+            let inside = -REACH <= self.low[j] && self.high[j] <= REACH;
             let reach: f64 = self.generators.iter().map(|generator| generator[j].abs()).sum();
-            self.center[j].abs() + reach + self.own[j] < REACH
+            inside && self.center[j].abs() + reach + self.own[j] < REACH
         })
     }
 

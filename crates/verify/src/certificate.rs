@@ -5,16 +5,22 @@
 //! and each of these pieces holds all of it along the other rows.
 
 use crate::abstract_state::{AbstractState, REACH, SLACK};
-use crate::addition::{PAIRS, add};
+use crate::cell::Cell;
 use crate::error::Error;
+use crate::machine::Machine;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
-/// The format of the certificates that are checked.
-pub const FORMAT: &str = "carry-certificate-3";
+/// The format of the certificates that are checked …
+pub const FORMAT: &str = "carry-certificate-4";
+/// … and the one before it, of sigmoid units and addition alone, which holds neither a cell nor a
+/// machine.
+const ADDITION_FORMAT: &str = "carry-certificate-3";
 /// With so many steps there are fewer than the 10⁵ generators of [`SLACK`].
 const MOST_STEPS: usize = 12;
+/// So many sequences are taken from a piece at most.
+const MOST_SEQUENCES: usize = 1 << 24;
 
 /// The file.
 #[derive(Deserialize)]
@@ -23,6 +29,8 @@ pub(crate) struct Certificate {
     format: String,
     /// The digest of the network's file.
     model: String,
+    cell: Option<Cell>,
+    machine: Option<Machine>,
     /// The most steps from node to node.
     pub steps: usize,
     /// The digest of the steps and nodes; see [`Certificate::digest`].
@@ -31,11 +39,11 @@ pub(crate) struct Certificate {
     pub nodes: Vec<Node>,
 }
 
-/// A carry and an abstract state.
+/// A history and an abstract state.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Node {
-    /// `start`, or the carry `0` or `1` before the history, then the pairs, oldest first.
+    /// `start`, or the machine's state before the history, then its symbols, oldest first.
     pub key: String,
     /// A, by rows; a box without.
     pub axes: Option<Vec<Vec<f64>>>,
@@ -58,8 +66,11 @@ impl Certificate {
     /// Reads a certificate for the network in the file `model`.
     pub(crate) fn read(model: &[u8], json: &[u8]) -> Result<Self, Error> {
         let new: Self = serde_json::from_slice(json).map_err(Error::NotACertificate)?;
-        if new.format != FORMAT {
-            return Err(Error::Format { found: new.format, expected: FORMAT });
+        let parts = (&new.cell, &new.machine);
+        match (&*new.format, parts) {
+            (FORMAT, (Some(_), Some(_))) | (ADDITION_FORMAT, (None, None)) => {}
+            (FORMAT | ADDITION_FORMAT, _) => return Err(Error::Parts { format: new.format }),
+            _ => return Err(Error::Format { found: new.format, expected: FORMAT }),
         }
         let found = hexadecimal(&Sha256::digest(model));
         if new.model != found {
@@ -68,6 +79,10 @@ impl Certificate {
         if !(1..=MOST_STEPS).contains(&new.steps) {
             return Err(Error::Steps { found: new.steps, most: MOST_STEPS });
         }
+        let symbols = new.machine().symbols().len();
+        if symbols.checked_pow(new.steps as u32).is_none_or(|count| count > MOST_SEQUENCES) {
+            return Err(Error::Sequences { steps: new.steps, symbols, most: MOST_SEQUENCES });
+        }
         let found = new.digest();
         if new.digest != found {
             return Err(Error::Changed { named: new.digest, found });
@@ -75,15 +90,30 @@ impl Certificate {
         Ok(new)
     }
 
-    /// What tells a file that was changed from one that is wrong: SHA-256 over the steps and
-    /// every node's key, axes and pieces, each list with its length before it, all numbers as
-    /// their 64 bits, little-endian.
+    /// What the network is compared with.
+    pub(crate) fn machine(&self) -> Machine {
+        self.machine.clone().unwrap_or_else(Machine::addition)
+    }
+
+    /// The network's cell.
+    pub(crate) fn cell(&self) -> Cell {
+        self.cell.unwrap_or(Cell::Sigmoid)
+    }
+
+    /// What tells a file that was changed from one that is wrong: SHA-256 over the cell and the
+    /// machine, the steps, and every node's key, axes and pieces, each list with its length before
+    /// it, all numbers as their 64 bits, little-endian.
     fn digest(&self) -> String {
         let mut hash = Sha256::new();
         let list = |hash: &mut Sha256, values: &[f64]| {
             hash.update((values.len() as u64).to_le_bytes());
             values.iter().for_each(|value| hash.update(value.to_le_bytes()));
         };
+        if let (Some(cell), Some(machine)) = (&self.cell, &self.machine) {
+            hash.update((cell.name().len() as u64).to_le_bytes());
+            hash.update(cell.name());
+            hash.update(machine.bytes());
+        }
         hash.update((self.steps as u64).to_le_bytes());
         for node in &self.nodes {
             hash.update((node.key.len() as u64).to_le_bytes());
@@ -102,11 +132,17 @@ impl Certificate {
     }
 
     /// The nodes by their keys, each fit for a network of `hidden` (H) units.
-    pub(crate) fn places(&self, hidden: usize) -> Result<HashMap<&str, Place<'_>>, Error> {
+    pub(crate) fn places(
+        &self,
+        hidden: usize,
+        machine: &Machine,
+    ) -> Result<HashMap<&str, Place<'_>>, Error> {
+        let symbols: HashMap<&str, usize> =
+            machine.names.iter().enumerate().map(|(n, name)| (&**name, n)).collect();
         let mut places = HashMap::new();
         for node in &self.nodes {
             let bad = |reason: String| Error::Node { key: node.key.clone(), reason };
-            let place = Place::read(node, hidden).map_err(bad)?;
+            let place = Place::read(node, hidden, self.cell(), machine, &symbols).map_err(bad)?;
             if places.insert(&*node.key, place).is_some() {
                 return Err(bad("is there twice".to_owned()));
             }
@@ -119,30 +155,48 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A node with its key spelled out: `carries[n]` is the carry before `pairs[n]`, the last
-/// one the carry now.
+/// A node with its key spelled out: `states[n]` is the machine's state before `symbols[n]`, the
+/// last one its state now.
 pub(crate) struct Place<'a> {
     pub node: &'a Node,
-    pub carries: Vec<bool>,
-    pub pairs: Vec<usize>,
+    pub states: Vec<usize>,
+    pub symbols: Vec<usize>,
+    /// The least and the largest hidden state that there is.
+    domain: (f64, f64),
 }
 
 impl<'a> Place<'a> {
     /// Reads the key of `node`, and refuses bounds that make no set.
-    fn read(node: &'a Node, hidden: usize) -> Result<Self, String> {
+    fn read(
+        node: &'a Node,
+        hidden: usize,
+        cell: Cell,
+        machine: &Machine,
+        names: &HashMap<&str, usize>,
+    ) -> Result<Self, String> {
         let mut words = node.key.split(' ');
-        let mut carry = match words.next() {
-            Some("start" | "0") => false,
-            Some("1") => true,
-            _ => return Err("has a key that does not begin with start, 0 or 1".to_owned()),
+        let first = match words.next() {
+            Some("start") => Some(0),
+            // as it is looked up: 01 is no other way to say 1
+            Some(word) => word.parse().ok().filter(|state: &usize| state.to_string() == word),
+            None => None,
         };
-        let (mut carries, mut pairs) = (vec![carry], Vec::new());
+        let states = machine.next.len();
+        let Some(mut state) = first.filter(|&state| state < states) else {
+            let last = states - 1;
+            return Err(format!("has a key that does not begin with start, or 0 to {last}"));
+        };
+        let (mut states, mut symbols) = (vec![state], Vec::new());
         for word in words {
-            let pair = PAIRS.iter().position(|&pair| pair == word);
-            let pair = pair.ok_or_else(|| "has a key with something else than pairs".to_owned())?;
-            carry = add(pair, carry).1;
-            carries.push(carry);
-            pairs.push(pair);
+            let Some(&symbol) = names.get(word) else {
+                return Err(format!("has a key with {word:?}, which is no symbol"));
+            };
+            let Some(next) = machine.next[state][symbol] else {
+                return Err(format!("has a key with {word:?} where that is not legal"));
+            };
+            state = next;
+            states.push(state);
+            symbols.push(symbol);
         }
         let square = |axes: &Vec<Vec<f64>>| {
             axes.len() == hidden && axes.iter().all(|row| row.len() == hidden)
@@ -172,7 +226,7 @@ impl<'a> Place<'a> {
         if !node.pieces.is_sorted_by(|a, b| a.low[0] <= b.low[0]) {
             return Err("has pieces that are not in order".to_owned());
         }
-        Ok(Self { node, carries, pairs })
+        Ok(Self { node, states, symbols, domain: cell.domain() })
     }
 }
 
@@ -203,9 +257,11 @@ impl Place<'_> {
                 high,
             };
         }
-        // h = Aᵀ·(A·h) + (I − Aᵀ·A)·h, whatever A is, with h in [0, 1]. Of A·h the first
+        // h = Aᵀ·(A·h) + (I − Aᵀ·A)·h, whatever A is, with h in the domain. Of A·h the first
         // value is in its bounds, and any other is that times its slope and what is in its
         // bounds.
+        let (least, most) = self.domain;
+        let largest = most.max(-least);
         let mut center = vec![0.0; hidden];
         let mut own = vec![0.0_f64; hidden];
         let mut generators = vec![vec![0.0; hidden]; hidden];
@@ -221,14 +277,20 @@ impl Place<'_> {
             for k in 0..hidden {
                 let product: f64 = (0..hidden).map(|i| axis(i, j) * axis(i, k)).sum();
                 let identity = if j == k { 1.0 } else { 0.0 };
-                own[j] =
-                    (own[j] + ((identity - product).abs() + SLACK * (1.0 + magnitude))).next_up();
+                let rest = (identity - product).abs() + SLACK * (1.0 + magnitude);
+                own[j] = (own[j] + largest * rest).next_up();
             }
         }
-        AbstractState { center, generators, own, low: vec![0.0; hidden], high: vec![1.0; hidden] }
+        AbstractState {
+            center,
+            generators,
+            own,
+            low: vec![least; hidden],
+            high: vec![most; hidden],
+        }
     }
 
-    /// Does the node's abstract state hold all of `state`, which is within [0, 1]^H?
+    /// Does the node's abstract state hold all of `state`, which is within the domain?
     pub(crate) fn holds(&self, state: &AbstractState) -> bool {
         let (least, most) = self.range(None, 0, state);
         // up to where pieces hold all of it
@@ -285,7 +347,7 @@ mod tests {
     }
 
     fn place(node: &Node) -> Place<'_> {
-        Place { node, carries: vec![false], pairs: vec![] }
+        Place { node, states: vec![0], symbols: vec![], domain: (0.0, 1.0) }
     }
 
     fn is_in(node: &Node, h: [f64; 2]) -> bool {

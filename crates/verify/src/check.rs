@@ -1,14 +1,20 @@
-//! The check: from every node, over every sequence of pairs, until a node holds what arrives.
+//! The check: from every node, over every legal sequence of symbols, until a node holds what
+//! arrives.
 
 use crate::abstract_state::{AbstractState, REACH};
-use crate::addition::{add, spell};
+use crate::cell::Cell;
 use crate::certificate::{Certificate, Piece, Place};
 use crate::error::Error;
+use crate::machine::Machine;
 use crate::network::Network;
 use std::collections::HashMap;
 
 /// On which side of ½ an output is, is decided in f32. From a sum this far from 0 on, the
-/// sigmoid is more than 3.8e-6 from ½, and its error, 3 units of 2⁻²⁴, cannot reach it.
+/// sigmoid is more than 3.8e-6 from ½, and its error, 3 units of 2⁻²⁴, cannot reach it. Of a
+/// softmax the largest is decided in f32: where all other sums are this far below one, their
+/// differences from it are, rounded, not above −2⁻¹⁶, and their exponentials below 1 − 1.5e-5;
+/// the error of the exponential, 1 unit of 2⁻²⁴ of each, cannot reach that, nor can the rounding
+/// of the products with the common factor.
 const DECISION: f64 = 1.0 / 65_536.0;
 
 /// What was proved.
@@ -22,24 +28,54 @@ pub struct Verified {
     pub nodes: usize,
     /// How many pieces their abstract states have, all together.
     pub pieces: usize,
-    /// The pairs of digits in the longest history of a node (k).
+    /// What the network does the same as.
+    pub machine: Machine,
+    /// The network's cell.
+    pub cell: Cell,
+    /// The symbols in the longest history of a node (k).
     pub history: usize,
     /// Steps from node to node, at most.
     pub steps: usize,
     /// Whether all abstract states are boxes.
     pub boxes: bool,
-    /// The least distance from 0 of the sum before an output's sigmoid, on the right side.
+    /// The least distance from 0 of the sum before an output's sigmoid, on the right side, or by
+    /// which the right one of the sums before a softmax is above all others.
     pub margin: f64,
 }
 
 impl Verified {
     /// What was proved, in a sentence.
     pub fn statement(&self) -> String {
+        let with_or_without = if self.bias { "with" } else { "without" };
+        let hidden = self.hidden;
+        if self.machine.is_addition() && self.cell == Cell::Sigmoid {
+            return format!(
+                "Proved: this network of {hidden} hidden units {with_or_without} biases, run digit \
+                 by digit in f32, adds any two whole numbers of any length, every binary digit \
+                 right."
+            );
+        }
+        let units = self.cell.units();
+        let network =
+            format!("this Elman network of {hidden} {units} units {with_or_without} biases");
+        if self.machine.is_addition() {
+            return format!(
+                "Proved: {network}, run digit by digit in f32, adds any two whole numbers of any \
+                 length, every binary digit right."
+            );
+        }
+        let count = |count: usize, name: &str| match count {
+            1 => format!("1 {name}"),
+            _ => format!("{count} {name}s"),
+        };
         format!(
-            "Proved: this network of {} hidden units {} biases, run digit by digit in f32, adds any \
-             two whole numbers of any length, every binary digit right.",
-            self.hidden,
-            if self.bias { "with" } else { "without" }
+            "Proved: {network}, run symbol by symbol in f32, gives the output of the machine \
+             {:?} ({}, {}, {}) after every symbol of every {} of any length.",
+            self.machine.name(),
+            count(self.machine.states().len(), "state"),
+            count(self.machine.symbols().len(), "symbol"),
+            count(self.machine.outputs().len(), "output"),
+            if self.machine.is_complete() { "input" } else { "legal input" }
         )
     }
 }
@@ -50,8 +86,9 @@ impl Verified {
 /// If it does not, with what fails, and where.
 pub fn check(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> {
     let certificate = Certificate::read(model, certificate)?;
-    let network = Network::read(model)?;
-    let places = certificate.places(network.hidden())?;
+    let machine = certificate.machine();
+    let network = Network::read(model, certificate.cell(), &machine)?;
+    let places = certificate.places(network.hidden(), &machine)?;
     let start = places.get("start").ok_or(Error::NoStart)?;
     let origin = |piece: &Piece| {
         piece.slopes.is_none()
@@ -62,7 +99,8 @@ pub fn check(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> {
         return Err(Error::Start);
     }
     let steps = certificate.steps;
-    let mut walk = Walk { network: &network, places: &places, steps, margin: f64::MAX };
+    let mut walk =
+        Walk { network: &network, machine: &machine, places: &places, steps, margin: f64::MAX };
     for node in &certificate.nodes {
         let place = &places[&*node.key];
         for piece in &node.pieces {
@@ -71,9 +109,9 @@ pub fn check(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> {
                 let reason = format!("has an abstract state that reaches beyond {REACH}");
                 return Err(Error::Node { key: node.key.clone(), reason });
             }
-            let carries = &mut place.carries.clone();
-            let pairs = &mut place.pairs.clone();
-            walk.from(&state, steps, carries, pairs)
+            let states = &mut place.states.clone();
+            let symbols = &mut place.symbols.clone();
+            walk.from(&state, steps, states, symbols)
                 .map_err(|reason| Error::Unproved { key: node.key.clone(), reason })?;
         }
     }
@@ -82,80 +120,90 @@ pub fn check(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> {
         bias: network.bias(),
         nodes: certificate.nodes.len(),
         pieces: certificate.nodes.iter().map(|node| node.pieces.len()).sum(),
-        history: places.values().map(|place| place.pairs.len()).max().unwrap_or(0),
+        history: places.values().map(|place| place.symbols.len()).max().unwrap_or(0),
         steps,
         boxes: certificate.nodes.iter().all(|node| node.axes.is_none()),
         margin: walk.margin,
+        cell: certificate.cell(),
+        machine,
     })
 }
 
 /// Abstract states taken further, depth first.
 struct Walk<'a> {
     network: &'a Network,
+    machine: &'a Machine,
     places: &'a HashMap<&'a str, Place<'a>>,
     steps: usize,
     margin: f64,
 }
 
 impl Walk<'_> {
-    /// Checks all sequences of up to `left` pairs, one at least, from `state`, whose history is
-    /// `carries` and `pairs`.
+    /// Checks all legal sequences of up to `left` symbols, one at least, from `state`, whose
+    /// history is `states` (of the machine) and `symbols`.
     fn from(
         &mut self,
         state: &AbstractState,
         left: usize,
-        carries: &mut Vec<bool>,
-        pairs: &mut Vec<usize>,
+        states: &mut Vec<usize>,
+        symbols: &mut Vec<usize>,
     ) -> Result<(), String> {
         let sums = self.network.sums(state);
-        for pair in 0..4 {
-            let (digit, carry) = add(pair, carries[carries.len() - 1]);
-            let next = self.network.activate(&sums, pair);
+        for symbol in 0..self.machine.symbols().len() {
+            let before = states[states.len() - 1];
+            let Some((after, output)) = self.machine.step(before, symbol) else { continue };
+            let next = self.network.activate(&sums, symbol);
             if !next.is_bounded() {
                 return Err(format!("the states may reach beyond {REACH}"));
             }
-            let (least, most) = self.network.output(&next);
-            let margin = if digit { least } else { -most };
-            carries.push(carry);
-            pairs.push(pair);
+            let margin = self.network.margin(&next, output);
+            states.push(after);
+            symbols.push(symbol);
             // NaN is not above it either.
             if !matches!(margin.partial_cmp(&DECISION), Some(std::cmp::Ordering::Greater)) {
-                let since = spell(&pairs[pairs.len() - (self.steps - left + 1)..]);
-                return Err(format!("after {since} the output may be on the wrong side of ½"));
+                let since = self.machine.spell(&symbols[symbols.len() - (self.steps - left + 1)..]);
+                let wrong = match self.machine.head_outputs() {
+                    1 => "the output may be on the wrong side of ½",
+                    _ => "another output may be the largest",
+                };
+                return Err(format!("after {since} {wrong}"));
             }
             self.margin = self.margin.min(margin);
-            match self.arrive(&next, carries, pairs) {
+            match self.arrive(&next, states, symbols) {
                 Ok(()) => {}
-                Err(_) if left > 1 => self.from(&next, left - 1, carries, pairs)?,
+                Err(_) if left > 1 => self.from(&next, left - 1, states, symbols)?,
                 Err(reason) => return Err(reason),
             }
-            carries.pop();
-            pairs.pop();
+            states.pop();
+            symbols.pop();
         }
         Ok(())
     }
 
-    /// Is there a node that holds `state`? By the true carry and the last pairs it is looked
-    /// up, for the shortest history first; `start` knows all pairs.
+    /// Is there a node that holds `state`? By the machine's state and the last symbols it is
+    /// looked up, for the shortest history first; `start` knows all symbols.
     fn arrive(
         &self,
         state: &AbstractState,
-        carries: &[bool],
-        pairs: &[usize],
+        states: &[usize],
+        symbols: &[usize],
     ) -> Result<(), String> {
-        let mut keys = (0..=pairs.len()).map(|known| {
-            let carry = if carries[pairs.len() - known] { "1" } else { "0" };
-            let last = &pairs[pairs.len() - known..];
-            format!("{carry}{}{}", if known == 0 { "" } else { " " }, spell(last))
+        let spell = |symbols: &[usize]| self.machine.spell(symbols);
+        let mut keys = (0..=symbols.len()).map(|known| {
+            let first = states[symbols.len() - known];
+            let last = &symbols[symbols.len() - known..];
+            format!("{first}{}{}", if known == 0 { "" } else { " " }, spell(last))
         });
-        let whole = format!("start {}", spell(pairs));
+        let whole = format!("start {}", spell(symbols));
         let place =
             keys.find_map(|key| self.places.get(&*key)).or_else(|| self.places.get(&*whole));
-        let last = || spell(&pairs[pairs.len().saturating_sub(self.steps)..]);
+        let last = || spell(&symbols[symbols.len().saturating_sub(self.steps)..]);
         match place {
-            Some(place) if place.carries.last() != carries.last() => {
-                Err(format!("{} leads to node `{}`, of the other carry", last(), place.node.key))
-            }
+            Some(place) if place.states.last() != states.last() => Err(format!(
+                "{} leads to node `{}`, of another state of the machine",
+                last(),
+                place.node.key
+            )),
             Some(place) if place.holds(state) => Ok(()),
             Some(place) => Err(format!("{} leads out of node `{}`", last(), place.node.key)),
             None => Err(format!("{} leads to no node", last())),

@@ -16,6 +16,17 @@ pub enum Error {
         expected: &'static str,
     },
 
+    /// A certificate of a format holds just what that format has.
+    #[error(
+        "the certificate is refused: one of the format {format:?} {}",
+        if .format.ends_with('3') { "holds neither a cell nor a machine" }
+        else { "holds a cell and a machine" }
+    )]
+    Parts {
+        /// The format of the file.
+        format: String,
+    },
+
     /// The certificate names another network.
     #[error(
         "the certificate is refused: it is for a network with the digest {named:?}; this network \
@@ -34,6 +45,20 @@ pub enum Error {
         /// The steps of the certificate.
         found: usize,
         /// The most that are checked.
+        most: usize,
+    },
+
+    /// So many sequences of symbols are not checked.
+    #[error(
+        "the certificate is refused: {steps} steps at a time of {symbols} symbols are more than \
+         {most} sequences"
+    )]
+    Sequences {
+        /// The steps of the certificate.
+        steps: usize,
+        /// The symbols of its machine.
+        symbols: usize,
+        /// The most sequences that are checked.
         most: usize,
     },
 

@@ -14,17 +14,20 @@ mod network;
 mod set;
 mod sigmoid;
 
+use crate::cell::Cell;
 use crate::certificate::Certificate;
 use crate::check::Verified;
 use crate::error::Error;
+use crate::machine::Machine;
 use dyadic::{FINE, approximate};
-use machine::{Key, Machine};
+use machine::Key;
 use network::Network;
 use num_bigint::BigInt;
 use set::{Region, Set};
 use std::collections::{BTreeSet, HashMap};
 
-/// From a sum that is 2⁻¹⁶ from 0 on, the f32 sigmoid is on the side of ½ where σ is.
+/// From a sum that is 2⁻¹⁶ from 0 on, the f32 sigmoid is on the side of ½ where σ is; from one
+/// that is so far above all others on, it is the largest of the f32 softmax.
 const DECISION: i64 = 16;
 
 /// Checks in exact arithmetic that `certificate` (JSON) proves the network in `model`
@@ -34,18 +37,22 @@ const DECISION: i64 = 16;
 /// If it does not, with what fails, and where.
 pub fn check_exact(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> {
     let certificate = Certificate::read(model, certificate)?;
-    let machine = Machine::of(&certificate);
-    let network = Network::read(model, machine.inputs[0].len()).map_err(Error::Network)?;
+    let (machine, cell) = (certificate.machine(), certificate.cell());
+    if cell != Cell::Sigmoid {
+        let reason = format!("of {} units is not checked in exact arithmetic", cell.units());
+        return Err(Error::Network(reason));
+    }
+    let network = Network::read(model, &machine).map_err(Error::Network)?;
     let mut nodes = Vec::new();
     let mut by_key = HashMap::new();
     for node in &certificate.nodes {
         let bad = |reason: String| Error::Node { key: node.key.clone(), reason };
-        let Key { whole, before, history } = machine.key(&node.key).map_err(bad)?;
+        let Key { whole, before, history, now } = Key::read(&machine, &node.key).map_err(bad)?;
         let region = Region::read(node, network.hidden).map_err(bad)?;
         if by_key.insert((whole, before, history.clone()), nodes.len()).is_some() {
             return Err(bad("is there twice".to_owned()));
         }
-        nodes.push(Known { name: &node.key, before, history, region });
+        nodes.push(Known { name: &node.key, before, history, now, region });
     }
     let start = by_key.get(&(true, 0, Vec::new())).ok_or(Error::NoStart)?;
     if !nodes[*start].region.has_origin() {
@@ -64,7 +71,10 @@ pub fn check_exact(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> 
     };
     for node in &nodes {
         for piece in node.region.pieces() {
-            let mut trace = Trace { before: node.before, symbols: node.history.clone() };
+            let mut trace = Trace { states: vec![node.before], symbols: Vec::new() };
+            for &symbol in &node.history {
+                trace.push(&machine, symbol);
+            }
             walk.from(&piece.set(), steps, &mut trace)
                 .map_err(|reason| Error::Unproved { key: node.name.to_owned(), reason })?;
         }
@@ -78,6 +88,8 @@ pub fn check_exact(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> 
         steps,
         boxes: certificate.nodes.iter().all(|node| node.axes.is_none()),
         margin: walk.margin.as_ref().map_or(f64::MAX, approximate),
+        cell,
+        machine: machine.clone(),
     })
 }
 
@@ -86,13 +98,34 @@ struct Known<'a> {
     name: &'a str,
     before: usize,
     history: Vec<usize>,
+    /// The machine's state after the history.
+    now: usize,
     region: Region,
 }
 
-/// What is known of a run: a state of the machine, and the symbols since.
+/// What is known of a run: the symbols, and the machine's states before and after each.
 struct Trace {
-    before: usize,
+    states: Vec<usize>,
     symbols: Vec<usize>,
+}
+
+impl Trace {
+    fn now(&self) -> usize {
+        self.states[self.symbols.len()]
+    }
+
+    /// Takes a step, and returns the right output; none where `symbol` is not legal.
+    fn push(&mut self, machine: &Machine, symbol: usize) -> Option<usize> {
+        let (next, output) = machine.step(self.now(), symbol)?;
+        self.states.push(next);
+        self.symbols.push(symbol);
+        Some(output)
+    }
+
+    fn pop(&mut self) {
+        self.states.pop();
+        self.symbols.pop();
+    }
 }
 
 /// Sets taken further, depth first.
@@ -109,21 +142,22 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Checks all sequences of up to `left` symbols, one at least, from `set`.
+    /// Checks all legal sequences of up to `left` symbols, one at least, from `set`.
     fn from(&mut self, set: &Set, left: usize, trace: &mut Trace) -> Result<(), String> {
         let machine = self.machine;
-        let state = machine.after(trace.before, &trace.symbols);
         let sums = self.network.sums(set);
-        for (symbol, x) in machine.inputs.iter().enumerate() {
-            let (_, digit) = machine.step(state, symbol);
-            let next = self.network.activate(&sums, x);
-            trace.symbols.push(symbol);
-            let (least, most) = self.network.output(&next);
-            let margin = if digit { least } else { -most };
+        for symbol in 0..machine.symbols().len() {
+            let Some(output) = trace.push(machine, symbol) else { continue };
+            let next = self.network.activate(&sums, symbol);
+            let margin = self.network.margin(&next, output);
             if margin <= BigInt::from(1) << (FINE - DECISION) {
                 let walked = self.steps - left + 1;
                 let since = machine.spell(&trace.symbols[trace.symbols.len() - walked..]);
-                return Err(format!("after {since} the output may be on the wrong side of ½"));
+                let wrong = match machine.head_outputs() {
+                    1 => "the output may be on the wrong side of ½",
+                    _ => "another output may be the largest",
+                };
+                return Err(format!("after {since} {wrong}"));
             }
             if self.margin.as_ref().is_none_or(|least| margin < *least) {
                 self.margin = Some(margin);
@@ -133,7 +167,7 @@ impl Walk<'_> {
                 Err(_) if left > 1 => self.from(&next, left - 1, trace)?,
                 Err(reason) => return Err(reason),
             }
-            trace.symbols.pop();
+            trace.pop();
         }
         Ok(())
     }
@@ -141,24 +175,23 @@ impl Walk<'_> {
     /// Is there a node that holds `set`? The shortest history that fits is the node's; one that
     /// begins with the run is looked up last.
     fn arrive(&self, set: &Set, trace: &Trace) -> Result<(), String> {
-        let machine = self.machine;
-        let symbols = &trace.symbols;
-        let state_before =
-            |known: usize| machine.after(trace.before, &symbols[..symbols.len() - known]);
+        let (machine, symbols) = (self.machine, &trace.symbols);
         let number = self
             .lengths
             .iter()
             .take_while(|known| **known <= symbols.len())
             .find_map(|&known| {
-                let history = symbols[symbols.len() - known..].to_vec();
-                self.by_key.get(&(false, state_before(known), history))
+                let from = symbols.len() - known;
+                self.by_key.get(&(false, trace.states[from], symbols[from..].to_vec()))
             })
             .or_else(|| self.by_key.get(&(true, 0, symbols.clone())));
         let last = || machine.spell(&symbols[symbols.len().saturating_sub(self.steps)..]);
         match number.map(|&number| &self.nodes[number]) {
-            Some(node) if machine.after(node.before, &node.history) != state_before(0) => {
-                Err(format!("{} leads to node `{}`, of the other carry", last(), node.name))
-            }
+            Some(node) if node.now != trace.now() => Err(format!(
+                "{} leads to node `{}`, of another state of the machine",
+                last(),
+                node.name
+            )),
             Some(node) if node.region.holds(set) => Ok(()),
             Some(node) => Err(format!("{} leads out of node `{}`", last(), node.name)),
             None => Err(format!("{} leads to no node", last())),

@@ -1,44 +1,51 @@
 //! A network read from its file, and what a step of it makes of an abstract state.
 
 use crate::abstract_state::{AbstractState, REACH, SLACK};
+use crate::cell::{Activated, Cell};
 use crate::error::Error;
-use crate::sigmoid::{SIGMOID_ERROR, linearisation_error, sigmoid};
+use crate::machine::Machine;
 use std::collections::HashMap;
-
-/// The largest error of the f32 sigmoid in units in the last place, rounded up from 2.5.
-const ULP: f64 = 3.0;
 
 /// The weights as plain numbers, and what f32 may make of sums with them.
 #[derive(Clone, Debug)]
 pub struct Network {
     pub(crate) hidden: usize,
     pub(crate) bias: bool,
-    /// `[2][H]`
-    w_in: Vec<Vec<f64>>,
+    pub(crate) cell: Cell,
+    /// `[symbols][H]`, what a symbol adds to the sums.
+    inputs: Vec<Vec<f64>>,
     /// `[H][H]`, row: to unit
     w_rec: Vec<Vec<f64>>,
     /// `[H]`
     b: Vec<f64>,
-    /// `[H]`
-    w_out: Vec<f64>,
-    b_out: f64,
-    /// `[H]`, the sum of the absolute weights and biases of a unit.
+    /// `[O]`
+    head: Vec<Output>,
+    /// `[H]`, the most that the terms of a unit's sum may add up to.
     weight: Vec<f64>,
-    /// `[H]`, how far the f32 sum before a hidden sigmoid, and ours, may be off.
+    /// `[H]`, how far the f32 sum before an activation, and ours, may be off.
     error: Vec<f64>,
-    out_error: f64,
+}
+
+/// An output's sum.
+#[derive(Clone, Debug)]
+struct Output {
+    /// `[H]`
+    w: Vec<f64>,
+    b: f64,
+    /// How far the f32 sum, and ours, may be off.
+    error: f64,
 }
 
 impl Network {
-    /// Reads a network's file (safetensors, with PyTorch's names).
+    /// Reads a network of `cell` for `machine` from its file (safetensors, with PyTorch's names).
     ///
     /// # Errors
     /// [`Error::Network`], with what is wrong with it.
-    pub fn read(bytes: &[u8]) -> Result<Self, Error> {
-        Self::parse(bytes).map_err(Error::Network)
+    pub fn read(bytes: &[u8], cell: Cell, machine: &Machine) -> Result<Self, Error> {
+        Self::parse(bytes, cell, machine).map_err(Error::Network)
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
+    fn parse(bytes: &[u8], cell: Cell, machine: &Machine) -> Result<Self, String> {
         let file = safetensors::SafeTensors::deserialize(bytes)
             .map_err(|error| format!("cannot be read: {error}"))?;
         let mut tensors = HashMap::new();
@@ -55,7 +62,8 @@ impl Network {
             }
             tensors.insert(name, (tensor.shape().to_vec(), values));
         }
-        let hidden = tensors.get("head.weight").map_or(0, |(_, values)| values.len());
+        let (inputs, outputs) = (machine.width(), machine.head_outputs());
+        let hidden = tensors.get("head.weight").map_or(0, |(_, values)| values.len() / outputs);
         if hidden == 0 || hidden > 1 << 12 {
             return Err(format!("of {hidden} hidden units cannot be checked"));
         }
@@ -68,37 +76,49 @@ impl Network {
         let rows = |values: Vec<f64>, width: usize| -> Vec<Vec<f64>> {
             values.chunks_exact(width).map(<[f64]>::to_vec).collect()
         };
-        let by_unit = rows(take("weight_ih_l0", &[hidden, 2])?, 2);
+        let by_unit = rows(take("weight_ih_l0", &[hidden, inputs])?, inputs);
         let w_rec = rows(take("weight_hh_l0", &[hidden, hidden])?, hidden);
-        let w_out = take("head.weight", &[1, hidden])?;
-        let (mut b_in, mut b_rec, mut b_out) = (vec![0.0; hidden], vec![0.0; hidden], 0.0);
+        let w_out = rows(take("head.weight", &[outputs, hidden])?, hidden);
+        let (mut b_in, mut b_rec) = (vec![0.0; hidden], vec![0.0; hidden]);
+        let mut b_out = vec![0.0; outputs];
         if bias {
             b_in = take("bias_ih_l0", &[hidden])?;
             b_rec = take("bias_hh_l0", &[hidden])?;
-            b_out = take("head.bias", &[1])?[0];
+            b_out = take("head.bias", &[outputs])?;
         }
         if let Some(name) = tensors.keys().next() {
             return Err(format!("has a `{name}`, of which nothing is known"));
         }
-        // 2 inputs, H states, 2 biases, and some more roundings than there are terms.
-        let unit = (hidden + 12) as f64 * (1.0 / 16_777_216.0);
+        // I inputs, H states, 2 biases, and some more roundings than there are terms.
+        let unit = (hidden + inputs + 10) as f64 * (1.0 / 16_777_216.0);
         let gamma = unit / (1.0 - unit);
         let error = |magnitude: f64| (magnitude * (gamma + SLACK) + 2.0_f64.powi(-100)).next_up();
         let sum = |values: &[f64]| -> f64 { values.iter().map(|value| value.abs()).sum() };
+        // Symbols are shown as values of at most 1, and no state is larger than this.
+        let (least, most) = cell.domain();
+        let largest = most.max(-least);
         let weight: Vec<f64> = (0..hidden)
-            .map(|j| sum(&by_unit[j]) + sum(&w_rec[j]) + b_in[j].abs() + b_rec[j].abs())
+            .map(|j| sum(&by_unit[j]) + largest * sum(&w_rec[j]) + b_in[j].abs() + b_rec[j].abs())
             .collect();
+        let shown = |symbol: &Vec<f64>| -> Vec<f64> {
+            let product = |row: &Vec<f64>| row.iter().zip(symbol).map(|(w, x)| w * x).sum();
+            by_unit.iter().map(product).collect()
+        };
+        let head = w_out.into_iter().zip(b_out).map(|(w, b)| Output {
+            error: error(largest * sum(&w) + b.abs()),
+            w,
+            b,
+        });
         Ok(Self {
             hidden,
             bias,
+            cell,
             error: weight.iter().map(|&weight| error(weight)).collect(),
             weight,
-            out_error: error(sum(&w_out) + b_out.abs()),
-            w_in: (0..2).map(|i| by_unit.iter().map(|row| row[i]).collect()).collect(),
+            inputs: machine.inputs.iter().map(shown).collect(),
             w_rec,
             b: b_in.iter().zip(&b_rec).map(|(a, b)| a + b).collect(),
-            w_out,
-            b_out,
+            head: head.collect(),
         })
     }
 
@@ -112,29 +132,52 @@ impl Network {
         self.bias
     }
 
-    /// An enclosure of every state that the machine may compute from one of `state`, with the
-    /// input digits a and b (`pair` is 2·a + b).
+    /// An enclosure of every state that f32 may make from one of `state`, with one more symbol.
     ///
     /// # Panics
     /// If `state` is of another number of units.
-    pub fn step(&self, state: &AbstractState, pair: usize) -> AbstractState {
+    pub fn step(&self, state: &AbstractState, symbol: usize) -> AbstractState {
         assert_eq!(state.low.len(), self.hidden, "units of the abstract state");
-        self.activate(&self.sums(state), pair)
+        self.activate(&self.sums(state), symbol)
     }
 
-    /// An enclosure of the sum before the output's sigmoid that the machine may compute from
-    /// one of `state`.
+    /// An enclosure of the sum of output `n` that f32 may make from one of `state`.
     ///
     /// # Panics
-    /// If `state` is of another number of units.
-    pub fn output(&self, state: &AbstractState) -> (f64, f64) {
+    /// If `state` is of another number of units, or there is no such output.
+    pub fn output(&self, state: &AbstractState, n: usize) -> (f64, f64) {
         assert_eq!(state.low.len(), self.hidden, "units of the abstract state");
-        let (least, most) = state.range(&self.w_out);
-        let (least, most) = (least + self.b_out, most + self.b_out);
-        ((least - self.out_error).next_down(), (most + self.out_error).next_up())
+        let Output { w, b, error } = &self.head[n];
+        let (least, most) = state.range(w);
+        let (least, most) = (least + b, most + b);
+        ((least - error).next_down(), (most + error).next_up())
     }
 
-    /// The sums before the hidden sigmoids, without the inputs: an affine image of `state`.
+    /// By how much the f32 sum that decides for the output `right` is on its right side, at
+    /// least, at any of `state`: above 0 or below of a single one (a sigmoid), or above every
+    /// other one (softmax).
+    pub(crate) fn margin(&self, state: &AbstractState, right: usize) -> f64 {
+        if let [_] = self.head[..] {
+            let (least, most) = self.output(state, 0);
+            return if right == 1 { least } else { -most };
+        }
+        let ours = &self.head[right];
+        let above = |other: &Output| {
+            let difference: Vec<f64> = ours.w.iter().zip(&other.w).map(|(a, b)| a - b).collect();
+            // The difference is rounded: SLACK times all that is in it.
+            let all = ours.w.iter().zip(&other.w).map(|(a, b)| a.abs() + b.abs()).sum::<f64>();
+            let slack = SLACK * (all * REACH + ours.b.abs() + other.b.abs());
+            let (least, _) = state.range(&difference);
+            (least + (ours.b - other.b) - (ours.error + other.error) - slack).next_down()
+        };
+        let others = self.head.iter().enumerate().filter(|&(n, _)| n != right);
+        // f64::min would pass over NaN.
+        others.map(|(_, other)| above(other)).fold(f64::MAX, |least, margin| {
+            if margin < least || margin.is_nan() { margin } else { least }
+        })
+    }
+
+    /// The sums before the activations, without the inputs: an affine image of `state`.
     pub(crate) fn sums(&self, state: &AbstractState) -> Sums {
         let product =
             |v: &[f64], row: &[f64]| -> f64 { v.iter().zip(row).map(|(v, w)| v * w).sum() };
@@ -151,8 +194,8 @@ impl Network {
         Sums { center, generators, ranges }
     }
 
-    /// The states after those sums and one more pair of digits.
-    pub(crate) fn activate(&self, sums: &Sums, pair: usize) -> AbstractState {
+    /// The states after those sums and one more symbol.
+    pub(crate) fn activate(&self, sums: &Sums, symbol: usize) -> AbstractState {
         let hidden = self.hidden;
         let mut state = AbstractState {
             center: vec![0.0; hidden],
@@ -162,31 +205,21 @@ impl Network {
             high: vec![0.0; hidden],
         };
         for j in 0..hidden {
-            let input = (pair / 2) as f64 * self.w_in[0][j] + (pair % 2) as f64 * self.w_in[1][j];
+            let input = self.inputs[symbol][j];
             let (least, most) = sums.ranges[j];
             let low = (least + (input + self.b[j]) - self.error[j]).next_down();
             let high = (most + (input + self.b[j]) + self.error[j]).next_up();
-            // The f32 sigmoid of any sum in [low, high].
-            let ulp = |value: f64| value * (ULP / 8_388_608.0) + 2.0_f64.powi(-126);
-            let (bottom, top) = (sigmoid(low) - SIGMOID_ERROR, sigmoid(high) + SIGMOID_ERROR);
-            state.low[j] = (bottom - ulp(bottom.max(0.0))).next_down().max(0.0);
-            state.high[j] = (top + ulp(top)).next_up().min(1.0);
-            // It is λ·z + offset within `own`, where z is within `error` of the affine image.
-            let slope = if high - low > 1e-6 {
-                ((sigmoid(high) - sigmoid(low)) / (high - low)).clamp(0.0, 0.25)
-            } else {
-                sigmoid(low) * (1.0 - sigmoid(low))
-            };
-            let (below, above) = linearisation_error(slope, low, high);
-            let offset = 0.5 * (below + above);
+            // What f32 may make of any sum in [low, high]: λ·z + offset within `own`, where z is
+            // within `error` of the affine image.
+            let Activated { low, high, slope, offset, spread, ulp } = self.cell.activate(low, high);
+            (state.low[j], state.high[j]) = (low, high);
             state.center[j] = slope * (sums.center[j] + input) + offset;
             for (target, generator) in state.generators.iter_mut().zip(&sums.generators) {
                 target[j] = slope * generator[j];
             }
             // The last term is for the roundings of these three lines.
             let rounding = SLACK * (1.0 + slope * REACH * self.weight[j]);
-            let spread = (0.5 * (above - below)).next_up();
-            state.own[j] = (spread + slope * self.error[j] + ulp(top) + rounding).next_up();
+            state.own[j] = (spread + slope * self.error[j] + ulp + rounding).next_up();
         }
         state
     }

@@ -12,6 +12,7 @@ use std::time::Instant;
 use train::config::{Extent, NetworkConfig, RunConfig, Strategy, StrategyConfig};
 use train::task::{Addition, Task};
 use train::trainer::Trainer;
+use verify::Machine;
 
 /// H of the study.
 pub const SIZES: [usize; 5] = [2, 3, 4, 8, 16];
@@ -110,11 +111,12 @@ pub fn study(
 }
 
 fn trial(kind: Kind, seed: u64, budget: u64) -> Result<Trial, Error> {
+    let machine = Machine::addition();
     let start = Instant::now();
     let parameters = train(kind, seed)?;
     let training_seconds = start.elapsed().as_secs_f64();
-    let outcome = certify(&parameters, &weights::to_bytes(&parameters), budget);
+    let outcome = certify(&parameters, &machine, &weights::to_bytes(&parameters), budget);
     let proof_seconds = start.elapsed().as_secs_f64() - training_seconds;
-    let ending = Ending::from(&outcome);
+    let ending = Ending::new(&outcome, &machine);
     Ok(Trial { kind, seed, budget, ending, training_seconds, proof_seconds })
 }

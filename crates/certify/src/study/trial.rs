@@ -2,6 +2,7 @@
 
 use crate::prove::Outcome;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use verify::Machine;
 
 /// How a network is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -100,8 +101,9 @@ pub enum Ending {
     Unknown,
 }
 
-impl From<&Outcome> for Ending {
-    fn from(outcome: &Outcome) -> Self {
+impl Ending {
+    /// What is kept of an outcome for `machine`.
+    pub fn new(outcome: &Outcome, machine: &Machine) -> Self {
         match outcome {
             Outcome::Certified { verified, .. } => Self::Certified {
                 margin: verified.margin,
@@ -111,7 +113,7 @@ impl From<&Outcome> for Ending {
                 boxes: verified.boxes,
             },
             Outcome::Refuted(found) => {
-                Self::Counterexample { bits: found.bits(), right_up_to: found.right_up_to }
+                Self::Counterexample { bits: found.length(machine), right_up_to: found.right_up_to }
             }
             Outcome::Unknown => Self::Unknown,
         }

@@ -3,6 +3,7 @@
 use super::dyadic::{FINE, WEIGHT, divide_up, read, shift, shift_up};
 use super::set::{Set, dot, magnitude};
 use super::sigmoid::{Point, SLOPE, linearisation_error, one, slope};
+use crate::machine::Machine;
 use num_bigint::BigInt;
 use safetensors::{Dtype, SafeTensors};
 
@@ -13,26 +14,29 @@ const MOST_UNITS: usize = 1 << 12;
 pub(super) struct Network {
     pub hidden: usize,
     pub bias: bool,
-    /// `[H][I]`
-    w_in: Vec<Vec<BigInt>>,
+    /// `[symbols][H]`, what a symbol adds to the sums, with both biases, in 2⁻⁽⁹⁶⁺¹⁴⁹⁾: a
+    /// lower and an upper bound.
+    inputs: Vec<Vec<(BigInt, BigInt)>>,
     /// `[H][H]`, row: to unit
     w_rec: Vec<Vec<BigInt>>,
-    /// `[H]`, the sum of both biases.
-    b: Vec<BigInt>,
-    /// `[H]`
-    w_out: Vec<BigInt>,
-    b_out: BigInt,
+    /// `[O][H]`
+    w_out: Vec<Vec<BigInt>>,
+    /// `[O]`
+    b_out: Vec<BigInt>,
     /// `[H]`, how far the f32 sum before a hidden sigmoid may be off, in 2⁻⁹⁶.
     error: Vec<BigInt>,
-    out_error: BigInt,
+    /// `[O]`, and of the sums of the outputs.
+    out_error: Vec<BigInt>,
 }
 
 impl Network {
-    /// Reads a network with `inputs` (I) input values. The error is the rest of a sentence.
-    pub(super) fn read(bytes: &[u8], inputs: usize) -> Result<Self, String> {
+    /// Reads a network for `machine`. The error is the rest of a sentence.
+    pub(super) fn read(bytes: &[u8], machine: &Machine) -> Result<Self, String> {
         let file =
             SafeTensors::deserialize(bytes).map_err(|error| format!("cannot be read: {error}"))?;
-        let hidden = file.tensor("head.weight").map_or(0, |tensor| tensor.shape().iter().product());
+        let (inputs, outputs) = (machine.width(), machine.head_outputs());
+        let values = file.tensor("head.weight").map_or(0, |head| head.shape().iter().product());
+        let hidden: usize = values / outputs;
         if !(1..=MOST_UNITS).contains(&hidden) {
             return Err(format!("of {hidden} hidden units cannot be checked"));
         }
@@ -53,7 +57,7 @@ impl Network {
         };
         let w_in = tensor("weight_ih_l0", &[hidden, inputs])?;
         let w_rec = tensor("weight_hh_l0", &[hidden, hidden])?;
-        let w_out = tensor("head.weight", &[1, hidden])?.remove(0);
+        let w_out = tensor("head.weight", &[outputs, hidden])?;
         let bias = file.len() > 3;
         let vector = |name: &str, length: usize| {
             if bias {
@@ -63,7 +67,7 @@ impl Network {
             }
         };
         let (b_in, b_rec) = (vector("bias_ih_l0", hidden)?, vector("bias_hh_l0", hidden)?);
-        let b_out = vector("head.bias", 1)?.remove(0);
+        let b_out = vector("head.bias", outputs)?;
         if file.len() > 6 {
             return Err("has more tensors than are known".to_owned());
         }
@@ -79,13 +83,23 @@ impl Network {
                 + magnitude(&w_rec[j])
                 + magnitude(&[b_in[j].clone(), b_rec[j].clone()])
         };
+        // In 2⁻⁽¹⁴⁹⁺¹⁴⁹⁾ exactly, then outwards.
+        let bias_of = |j: usize| (&b_in[j] + &b_rec[j]) << WEIGHT;
+        let shown = |symbol: usize| -> Vec<(BigInt, BigInt)> {
+            let x: Vec<_> = machine.shown(symbol).iter().map(|&x| read(x, WEIGHT)).collect();
+            let sums = (0..hidden).map(|j| dot(&w_in[j], &x) + bias_of(j));
+            sums.map(|sum| (shift(&sum, FINE - WEIGHT), shift_up(&sum, FINE - WEIGHT))).collect()
+        };
         Ok(Self {
             hidden,
             bias,
             error: (0..hidden).map(|j| error(weight(j))).collect(),
-            out_error: error(magnitude(&w_out) + magnitude(std::slice::from_ref(&b_out))),
-            b: b_in.iter().zip(&b_rec).map(|(a, b)| a + b).collect(),
-            w_in,
+            out_error: w_out
+                .iter()
+                .zip(&b_out)
+                .map(|(w, b)| error(magnitude(w) + magnitude(std::slice::from_ref(b))))
+                .collect(),
+            inputs: (0..machine.symbols().len()).map(shown).collect(),
             w_rec,
             w_out,
             b_out,
@@ -104,9 +118,8 @@ impl Network {
         Sums { center: image(&set.center), generators, ranges }
     }
 
-    /// A set that holds all that f32 may make of the states with these sums and the values `x`
-    /// (`[I]`).
-    pub(super) fn activate(&self, sums: &Sums, x: &[u32]) -> Set {
+    /// A set that holds all that f32 may make of the states with these sums and one more symbol.
+    pub(super) fn activate(&self, sums: &Sums, symbol: usize) -> Set {
         let zeros = vec![BigInt::ZERO; self.hidden];
         let mut set = Set {
             center: zeros.clone(),
@@ -115,16 +128,15 @@ impl Network {
             low: zeros.clone(),
             high: zeros,
         };
-        // Each image of the center or a generator was rounded by less than one unit, and the
-        // products with the slope below are again.
-        let rounded = BigInt::from(2 * (sums.generators.len() + 1));
+        // Each image of the center or a generator was rounded by less than one unit, the products
+        // with the slope below are again, and the input by less than another.
+        let rounded = BigInt::from(2 * (sums.generators.len() + 2));
         for j in 0..self.hidden {
-            let input: BigInt = self.w_in[j].iter().zip(x).map(|(w, &x)| w * x).sum();
-            let input = (input + &self.b[j]) << FINE;
+            let (input, input_most) = &self.inputs[symbol][j];
             let (least, most) = &sums.ranges[j];
             let (error, unit) = (&self.error[j], -WEIGHT);
-            let low = Point::new(shift(&(least + &input), unit) - error);
-            let high = Point::new(shift_up(&(most + &input), unit) + error);
+            let low = Point::new(shift(&(least + input), unit) - error);
+            let high = Point::new(shift_up(&(most + input_most), unit) + error);
             // An empty set has bounds that cross; then anything holds.
             let (low, high) = if low.z <= high.z { (low, high) } else { (high, low) };
             let (bottom, top) = (&low.value.0, &high.value.1);
@@ -147,14 +159,30 @@ impl Network {
         set
     }
 
-    /// The range of the sum before the output's sigmoid that f32 may make of a state in `set`.
-    pub(super) fn output(&self, set: &Set) -> (BigInt, BigInt) {
-        let (least, most) = set.range(&self.w_out);
-        let bias = &self.b_out << FINE;
-        (
-            shift(&(least + &bias), -WEIGHT) - &self.out_error,
-            shift_up(&(most + bias), -WEIGHT) + &self.out_error,
-        )
+    /// By how much the f32 sum that decides for the output `right` is on its right side, at
+    /// least, at any state in `set`: above 0 or below of a single one, or above every other one.
+    pub(super) fn margin(&self, set: &Set, right: usize) -> BigInt {
+        let least = |w: &[BigInt], b: &BigInt, error: &BigInt| {
+            shift(&(set.range(w).0 + (b << FINE)), -WEIGHT) - error
+        };
+        let less = |a: &[BigInt], b: &[BigInt]| -> Vec<BigInt> {
+            a.iter().zip(b).map(|(a, b)| a - b).collect()
+        };
+        let (w, b, error) = (&self.w_out, &self.b_out, &self.out_error);
+        if w.len() == 1 {
+            let (w, b) = if right == 1 {
+                (w[0].clone(), b[0].clone())
+            } else {
+                (less(&vec![BigInt::ZERO; self.hidden], &w[0]), -&b[0])
+            };
+            return least(&w, &b, &error[0]);
+        }
+        let others = (0..w.len()).filter(|&other| other != right);
+        let above = others.map(|other| {
+            let difference = less(&w[right], &w[other]);
+            least(&difference, &(&b[right] - &b[other]), &(&error[right] + &error[other]))
+        });
+        above.min().expect("two outputs or more")
     }
 }
 
@@ -211,7 +239,7 @@ mod tests {
             shares in prop::array::uniform2(0.0..=1.0_f32),
             pairs in prop::collection::vec(0_u32..4, 1..5),
         ) {
-            let network = Network::read(&file(&weights), 2).unwrap();
+            let network = Network::read(&file(&weights), &Machine::addition()).unwrap();
             let w = |n: usize| weights[n];
             let sigmoid = |z: f32| (1.0 / (1.0 + (-f64::from(z)).exp())) as f32;
             let mut h = [0, 1].map(|j| low[j] + shares[j] * width);
@@ -230,7 +258,7 @@ mod tests {
                     sigmoid(a * w(2 * j) + b * w(2 * j + 1) + (h[0] * w(4 + 2 * j) + h[1] * w(5 + 2 * j)) + (w(8 + j) + w(10 + j)))
                 });
                 let output = h[0] * w(12) + h[1] * w(13) + w(14);
-                set = network.activate(&network.sums(&set), &x);
+                set = network.activate(&network.sums(&set), pair as usize);
                 for (j, h) in h.iter().enumerate() {
                     let h = read(f64::from(*h), FINE);
                     prop_assert!(set.low[j] <= h && h <= set.high[j], "{j} {:?}", h);
@@ -238,8 +266,8 @@ mod tests {
                 let difference = read(f64::from(h[0]), FINE) - read(f64::from(h[1]), FINE);
                 let (least, most) = set.range(&[BigInt::from(1), BigInt::from(-1)]);
                 prop_assert!(least <= difference && difference <= most);
-                let (least, most) = network.output(&set);
-                prop_assert!(approximate(&least) <= f64::from(output) && f64::from(output) <= approximate(&most));
+                prop_assert!(approximate(&network.margin(&set, 1)) <= f64::from(output));
+                prop_assert!(approximate(&network.margin(&set, 0)) <= f64::from(-output));
             }
         }
     }
