@@ -19,6 +19,7 @@ use crate::certificate::Certificate;
 use crate::check::Verified;
 use crate::error::Error;
 use crate::machine::Machine;
+use crate::work::Work;
 use dyadic::{FINE, approximate};
 use machine::Key;
 use network::Network;
@@ -36,6 +37,7 @@ const DECISION: i64 = 16;
 /// # Errors
 /// If it does not, with what fails, and where.
 pub fn check_exact(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> {
+    let work = Work::new(model, certificate);
     let certificate = Certificate::read(model, certificate)?;
     let (machine, cell) = (certificate.machine(), certificate.cell());
     if cell != Cell::Sigmoid {
@@ -68,6 +70,7 @@ pub fn check_exact(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> 
         lengths,
         steps,
         margin: None,
+        work,
     };
     for node in &nodes {
         for piece in node.region.pieces() {
@@ -139,12 +142,15 @@ struct Walk<'a> {
     lengths: BTreeSet<usize>,
     steps: usize,
     margin: Option<BigInt>,
+    work: Work,
 }
 
 impl Walk<'_> {
     /// Checks all legal sequences of up to `left` symbols, one at least, from `set`.
     fn from(&mut self, set: &Set, left: usize, trace: &mut Trace) -> Result<(), String> {
         let machine = self.machine;
+        let hidden = self.network.hidden;
+        self.work.spend(set.generators.len() + 2 * hidden, hidden * hidden)?;
         let sums = self.network.sums(set);
         for symbol in 0..machine.symbols().len() {
             let Some(output) = trace.push(machine, symbol) else { continue };
@@ -162,6 +168,7 @@ impl Walk<'_> {
             if self.margin.as_ref().is_none_or(|least| margin < *least) {
                 self.margin = Some(margin);
             }
+            self.work.spend(next.generators.len() + hidden, hidden * hidden)?;
             match self.arrive(&next, trace) {
                 Ok(()) => {}
                 Err(_) if left > 1 => self.from(&next, left - 1, trace)?,

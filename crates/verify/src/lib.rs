@@ -10,6 +10,7 @@ mod exact;
 mod machine;
 mod network;
 mod sigmoid;
+mod work;
 
 pub use abstract_state::AbstractState;
 pub use cell::Cell;
