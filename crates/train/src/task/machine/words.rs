@@ -20,7 +20,8 @@ use crate::optimizer::{Moments, OptimizerConfig, Rule, Schedule};
 use crate::task::{Source, Task};
 use model::loss::{Terms, softmax_cross_entropy};
 use model::{Cell, Head, HeadActivation, HeadSteps, Parameters};
-use rand::Rng;
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::sync::Arc;
@@ -104,17 +105,23 @@ impl Words {
         &self.machine
     }
 
+    /// A word of `length` symbols as [`Words::sample`] draws them, from a seed of its own.
+    pub fn drawn(&self, length: usize, seed: u64) -> Vec<usize> {
+        let mut word = vec![0; length];
+        self.sample(&mut Xoshiro256PlusPlus::seed_from_u64(seed), &mut word);
+        word
+    }
+
     /// Writes to `word` inputs that can come one behind the other, from the start on. All
     /// transitions that are reached are visited by and by: see the head of this file.
     pub fn sample(&self, generator: &mut impl Rng, word: &mut [usize]) {
         let machine = &*self.machine;
-        let mut goal = None;
+        let mut goal: Option<(usize, usize)> = None;
         let wanders = generator.next_u64() % 2 == 0;
         let mut state = 0;
         for symbol in word {
             if wanders && goal.is_none() {
-                let reached = &self.ways.transitions[state];
-                goal = Some(reached[below(generator, reached.len() as u64) as usize]);
+                goal = self.ways.goal(state, generator);
             }
             let strays = goal.is_some() && generator.next_u64() % STRAY == 0;
             *symbol = match goal {
@@ -187,9 +194,12 @@ struct Ways {
     legal: Vec<Vec<usize>>,
     /// `[to][from]`: steps of the shortest way, none if there is no way.
     distances: Vec<Vec<Option<u32>>>,
-    /// `[states]`: the transitions, state and input, that can be reached from there.
-    transitions: Vec<Vec<(usize, usize)>>,
+    /// All transitions: state and input.
+    transitions: Vec<(usize, usize)>,
 }
+
+/// So often a transition is drawn again that cannot be reached any more.
+const TRIES: usize = 64;
 
 impl Ways {
     fn of(machine: &Machine) -> Self {
@@ -204,12 +214,17 @@ impl Ways {
             }
         }
         let distances: Vec<_> = (0..states).map(|to| distances(&before, to)).collect();
-        let reached = |from: usize| {
-            let states = (0..states).filter(|&to| distances[to][from].is_some());
-            states.flat_map(|state| legal[state].iter().map(move |&input| (state, input))).collect()
-        };
-        let transitions = (0..states).map(reached).collect();
+        let of = |state: usize| legal[state].iter().map(move |&input| (state, input));
+        let transitions = (0..states).flat_map(of).collect();
         Self { legal, distances, transitions }
+    }
+
+    /// A transition, uniform out of those that can be reached; none, if too few can.
+    fn goal(&self, state: usize, generator: &mut impl Rng) -> Option<(usize, usize)> {
+        let all = &self.transitions;
+        let mut draw = || all[below(generator, all.len() as u64) as usize];
+        let can = |&(from, _): &(usize, usize)| self.distances[from][state].is_some();
+        (0..TRIES).map(|_| draw()).find(can)
     }
 
     /// The first input of a shortest way.
