@@ -367,10 +367,9 @@ fn drawn_words_hold_what_can_come_alone_and_visit_every_transition() {
     }
 }
 
-/// A training of `examples` words from seed 0.
+/// The recipe's training from seed 0, of `examples` words.
 fn learned(name: &str, examples: u64) -> (Words, Serial<Words>) {
-    let mut config = Words::new(built_in(name), 24).unwrap().training();
-    config.run.examples = examples;
+    let config = Words::new(built_in(name), 24).unwrap().training();
     let mut serial = Serial::new(&config).unwrap();
     serial.train(examples);
     (config.task, serial)
@@ -379,7 +378,7 @@ fn learned(name: &str, examples: u64) -> (Words, Serial<Words>) {
 #[test]
 fn networks_learn_machines_with_one_output_with_several_and_with_illegal_inputs() {
     for name in ["parity", "comparison", "brackets"] {
-        let (task, serial) = learned(name, 48_000);
+        let (task, serial) = learned(name, 96_000);
         let score = task.evaluate(serial.parameters(), 0);
         assert!(score.words_correct == score.words_total, "{name}: {score}");
     }

@@ -67,6 +67,7 @@ pub struct MachineArgs {
 pub const ENDING: Ending<Words> = Ending {
     unit: "words",
     about,
+    has_page: false,
     ..Ending::new(|path| {
         let option = path.map_or(String::new(), |path| format!(" --run {path}"));
         format!("Try it: cargo xtask run --random 12{option}")
