@@ -29,6 +29,7 @@ pub mod tensorboard;
 pub mod text;
 pub mod time_to_target;
 pub mod trainer;
+pub mod transport;
 pub mod validation;
 mod worker;
 
