@@ -117,13 +117,13 @@ impl Words {
     pub fn sample(&self, generator: &mut impl Rng, word: &mut [usize]) {
         let machine = &*self.machine;
         let mut goal: Option<(usize, usize)> = None;
-        let wanders = generator.next_u64() % 2 == 0;
+        let wanders = generator.next_u64().is_multiple_of(2);
         let mut state = 0;
         for symbol in word {
             if wanders && goal.is_none() {
                 goal = self.ways.goal(state, generator);
             }
-            let strays = goal.is_some() && generator.next_u64() % STRAY == 0;
+            let strays = goal.is_some() && generator.next_u64().is_multiple_of(STRAY);
             *symbol = match goal {
                 Some((from, input)) if from == state => {
                     goal = None;
@@ -207,8 +207,8 @@ impl Ways {
         let can = |state| (0..inputs).filter(move |&i| machine.step(state, i).is_some()).collect();
         let legal: Vec<Vec<usize>> = (0..states).map(can).collect();
         let mut before = vec![Vec::new(); states];
-        for state in 0..states {
-            for &input in &legal[state] {
+        for (state, inputs) in legal.iter().enumerate() {
+            for &input in inputs {
                 let (next, _) = machine.step(state, input).expect("it can come");
                 before[next].push(state);
             }
