@@ -54,8 +54,7 @@ fn the_f32_network_stays_in_the_enclosure() {
                 let outputs = machine.head_outputs();
                 let head = Head { outputs, bias, steps: HeadSteps::Every, activation };
                 let elman = Architecture::new(model::Cell::Elman(nonlinearity), inputs, hidden);
-                let config =
-                    Config::new(Architecture { bias, head: Some(head), ..elman }).unwrap();
+                let config = Config::new(Architecture { bias, head: Some(head), ..elman }).unwrap();
                 let mut parameters = Parameters::uniform(config, &mut generator);
                 parameters.for_each_row_mut(|row| row.iter_mut().for_each(|w| *w *= scale));
                 let file = weights::to_bytes(&parameters);
