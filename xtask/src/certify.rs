@@ -28,7 +28,7 @@ use std::time::Instant;
 use train::atomic_file::{is_standard_output, try_output, write_output};
 use train::run_folder::RunFolder;
 use train::task::{Addition, Task};
-use verify::{Cell, Verified, check};
+use verify::{Cell, Verified, check, check_exact};
 
 /// Prove that a trained network adds any two numbers of any length, or answers as its machine
 ///
@@ -45,6 +45,7 @@ Examples:
   cargo xtask train --certifiable            a network that can be proved
   cargo xtask certify                        prove the latest one
   cargo xtask certify --check runs/0001/certificate.json --run runs/0001
+  cargo xtask certify --check runs/0001/certificate.json --run runs/0001 --exact
   cargo xtask certify --study --seeds 0..10  how often does it succeed?
   cargo xtask certify --study --hidden 16 --recipe certifiable --biases without
 
@@ -60,6 +61,10 @@ pub struct Args {
     /// Search nothing; check that this certificate proves the run's network right
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
+
+    /// Check in exact arithmetic, some hundred times slower
+    #[arg(long, requires = "check")]
+    exact: bool,
 
     /// How long to search: so many abstract states are propagated a step before it is given up
     #[arg(long, value_name = "N", default_value_t = BUDGET, visible_alias = "effort",
@@ -189,7 +194,8 @@ fn run_check(args: &Args, folder: &RunFolder, file: &Path) -> anyhow::Result<Exi
     let model = folder.model_bytes()?;
     let certificate = std::fs::read(file)
         .map_err(|error| anyhow::anyhow!("cannot read the certificate {}: {error}", shown(file)))?;
-    let verified = check(&model, &certificate)?;
+    let checked = if args.exact { check_exact } else { check };
+    let verified = checked(&model, &certificate)?;
     // The file of a network tells neither its cell nor its task: the run does.
     if verified.cell != cell || !verified.machine.does_as(&machine) {
         bail!(
@@ -206,10 +212,14 @@ fn run_check(args: &Args, folder: &RunFolder, file: &Path) -> anyhow::Result<Exi
     if args.json {
         let mut object = fields(&verified);
         object["seconds"] = seconds.into();
+        if args.exact {
+            object["exact"] = true.into();
+        }
         line(object.to_string());
     } else {
         show(&verified);
-        line(format!("{seconds:.2} s"));
+        let how = if args.exact { ", in exact arithmetic" } else { "" };
+        line(format!("{seconds:.2} s{how}"));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -21,6 +21,7 @@ mod paths;
 mod plot;
 mod race;
 mod replay;
+mod run;
 mod runs;
 mod sample;
 mod sanitize;
@@ -43,6 +44,7 @@ struct Cli {
 enum Command {
     Train(Box<train::Args>),
     Add(add::Args),
+    Run(run::Args),
     Page(page::Args),
     Sample(sample::Args),
     Evaluate(evaluate::Args),
@@ -89,6 +91,7 @@ fn start() -> ExitCode {
         }
         Command::Train(args) => train::run(*args),
         Command::Add(args) => add::run(args),
+        Command::Run(args) => run::run(args),
         Command::Page(args) => page::run(args),
         Command::Sample(args) => sample::run(args),
         Command::Evaluate(args) => evaluate::run(args),

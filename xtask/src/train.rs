@@ -7,6 +7,7 @@ mod addition;
 mod common;
 mod ending;
 mod json;
+mod machine;
 mod many;
 mod one;
 mod optimizer;
@@ -25,9 +26,9 @@ use start::resume;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use train::run_folder::RunFolder;
-use train::task::{Addition, Series, Task, Text};
+use train::task::{Addition, Series, Task, Text, Words};
 
-/// Train a network: to add binary numbers, on your own text, or on your own series
+/// Train a network: to add binary numbers, as a finite-state machine, on your own text or series
 ///
 /// A recurrent network reads two binary numbers a digit at a time, lowest digit first, and learns
 /// to say the digits of their sum. The defaults are the well-known lab: 8 bits, one layer of 16
@@ -39,7 +40,7 @@ use train::task::{Addition, Series, Task, Text};
 /// is tried (up to 10 bits; above, 10,000 random ones).
 ///
 /// Other tasks have options and a --help of their own: `cargo xtask train text --help`, `cargo
-/// xtask train series --help`.
+/// xtask train series --help`, `cargo xtask train machine --help`.
 #[derive(clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -82,6 +83,7 @@ enum TaskArgs {
     Addition(Box<addition::AdditionArgs>),
     Text(Box<text::TextArgs>),
     Series(Box<series::SeriesArgs>),
+    Machine(Box<machine::MachineArgs>),
 }
 
 /// Runs the command: one line a task, here and for a run that is gone on with.
@@ -96,6 +98,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             Ibp::NAME => resume::<Ibp>(common, folder, addition::PROVE),
             Text::NAME => resume::<Text>(common, folder, text::ENDING),
             Series::NAME => resume::<Series>(common, folder, series::ENDING),
+            Words::NAME => resume::<Words>(common, folder, machine::ENDING),
             _ => bail!("{} is of the task {name}, which this program has not", path.display()),
         };
     }
@@ -104,5 +107,6 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Some(TaskArgs::Addition(args)) => addition::run(&args),
         Some(TaskArgs::Text(args)) => text::run(&args),
         Some(TaskArgs::Series(args)) => series::run(&args),
+        Some(TaskArgs::Machine(args)) => machine::run(&args),
     }
 }

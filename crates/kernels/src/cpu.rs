@@ -13,6 +13,8 @@
 //! The standard library's detection cannot be used: for the features that the build turns
 //! on, which are those in question, it answers `true` at compile time.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 /// The features that this binary was built with and this CPU (or its operating
 /// system, which must save the wide registers) lacks; none when all is well.
 fn missing_features() -> impl Iterator<Item = &'static str> {
@@ -234,6 +236,38 @@ fn cpuid(leaf: u32, sub_leaf: u32) -> std::arch::x86_64::CpuidResult {
     unsafe { std::arch::x86_64::__cpuid_count(leaf, sub_leaf) }
 }
 
+/// The size of a core's L2 cache in bytes, as this CPU reports it; 1 MiB where it does not. A
+/// guide for blocks, so it may be wrong: no result depends on it.
+pub(crate) fn l2_bytes() -> usize {
+    const UNKNOWN: usize = 1 << 20;
+    /// Zero before the first call: under a hypervisor the instruction takes microseconds.
+    static BYTES: AtomicUsize = AtomicUsize::new(0);
+    match BYTES.load(Relaxed) {
+        0 => {
+            let bytes = match reported_l2_kib() {
+                0 => UNKNOWN,
+                kib => kib << 10,
+            };
+            BYTES.store(bytes, Relaxed);
+            bytes
+        }
+        bytes => bytes,
+    }
+}
+
+/// The size of L2 in KiB, 0 where the CPU does not say.
+#[cfg(target_arch = "x86_64")]
+fn reported_l2_kib() -> usize {
+    const CACHES: u32 = 0x8000_0006; // of AMD, and Intel's, too
+    let is_known = cpuid(0x8000_0000, 0).eax >= CACHES;
+    if is_known { (cpuid(CACHES, 0).ecx >> 16) as usize } else { 0 }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn reported_l2_kib() -> usize {
+    0
+}
+
 /// XCR0, the register state that the operating system saves; 0 where it saves none.
 #[cfg(target_arch = "x86_64")]
 fn saved_state() -> u64 {
@@ -259,6 +293,12 @@ fn detected(feature: &Feature) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_core_has_an_l2_cache_of_a_sensible_size() {
+        assert!((64 << 10..=64 << 20).contains(&l2_bytes()), "{}", l2_bytes());
+        assert_eq!(l2_bytes(), l2_bytes());
+    }
 
     #[test]
     fn the_machine_that_runs_the_tests_lacks_nothing() {

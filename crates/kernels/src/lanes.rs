@@ -4,9 +4,11 @@
 //! `wide::f32x8`. There is no run-time dispatch; [`crate::cpu`] refuses a CPU that lacks
 //! features of the build. Here are also the few operations that `wide` does not have.
 
-#[cfg(target_feature = "avx512f")]
+#[cfg(all(target_feature = "avx", not(target_feature = "avx512f")))]
+use std::arch::asm;
+#[cfg(target_feature = "avx")]
 use std::arch::x86_64;
-#[cfg(target_feature = "avx512f")]
+#[cfg(target_feature = "avx")]
 use std::mem;
 use std::ops::AddAssign;
 use wide::f32x8;
@@ -42,28 +44,29 @@ pub(crate) unsafe fn store(target: *mut f32, value: Lanes) {
 }
 
 /// `x · 2ⁿ` for integral n in [−150, 128] and |x| in [0.5, 2]: one rounding where the
-/// result is subnormal, ∞ where it is too large.
+/// result is subnormal, ∞ where it is too large. `shifted` is `n + 1.5·2²³`, whose low bits
+/// are n.
 #[inline(always)]
-pub(crate) fn scale_by_power_of_two(x: Lanes, n: Lanes) -> Lanes {
+pub(crate) fn scale_by_power_of_two(x: Lanes, shifted: Lanes) -> Lanes {
     #[cfg(target_feature = "avx512f")]
     // SAFETY: the build has AVX-512F; `Lanes` and `__m512` are the same bytes.
     unsafe {
+        let n = shifted - Lanes::splat(12_582_912.0);
         mem::transmute(x86_64::_mm512_scalef_ps(
             mem::transmute::<Lanes, x86_64::__m512>(x),
             mem::transmute::<Lanes, x86_64::__m512>(n),
         ))
     }
-    // n does not fit one exponent field, but its halves fit two. Adding the magic number
-    // rounds to an integer and leaves the exponent field in the low bits.
+    // n does not fit one exponent field, but its halves fit two. The first is added to the
+    // field of x, the second multiplies: integers have ports of their own.
     #[cfg(not(target_feature = "avx512f"))]
     {
-        let magic = Lanes::splat(12_583_039.0); // 1.5·2²³ + 127
-        let power = |shifted: Lanes| -> Lanes {
-            bytemuck::cast(bytemuck::cast::<Lanes, IntLanes>(shifted) << 23)
-        };
-        let half = n * Lanes::HALF + magic;
-        let rest = n - (half - magic) + magic;
-        x * power(half) * power(rest)
+        let bits = bytemuck::cast::<Lanes, IntLanes>;
+        let floats = bytemuck::cast::<IntLanes, Lanes>;
+        let half = (bits(shifted) >> 1) << 23;
+        let rest = (bits(shifted) << 23) - half + IntLanes::splat(127 << 23);
+        // NaN plus an integer may be anything: the last addition, of zero, brings NaN back.
+        floats(bits(x) + half).mul_add(floats(rest), shifted - shifted)
     }
 }
 
@@ -103,7 +106,9 @@ pub(crate) fn zero_below(limit: f32, x: Lanes, y: Lanes) -> Lanes {
         ))
     }
     #[cfg(not(target_feature = "avx512f"))]
-    x.simd_lt(Lanes::splat(limit)).select(Lanes::ZERO, y)
+    {
+        !x.simd_lt(Lanes::splat(limit)) & y
+    }
 }
 
 /// `y` where `x` is neither zero nor subnormal, else zero with the sign of `y`: with
@@ -148,6 +153,27 @@ pub(crate) fn reciprocal_estimate(x: Lanes) -> Lanes {
     {
         Lanes::ONE / x
     }
+}
+
+/// The vectors as they are, held where they stand in step: the compiler finishes none before all
+/// have come so far. For want of registers it would else compute one after the other, and with 16
+/// of them most of what the processor has looked ahead would wait for the operation before.
+#[inline(always)]
+pub(crate) fn in_step<const N: usize>(vectors: [Lanes; N]) -> [Lanes; N] {
+    #[cfg(all(target_feature = "avx", not(target_feature = "avx512f")))]
+    if N > 1 {
+        return vectors.map(|mut vector| {
+            // SAFETY: the assembly is a comment. It claims to change a register that holds
+            // eight floats, for which any bits will do.
+            unsafe {
+                let mut held = mem::transmute::<Lanes, x86_64::__m256>(vector);
+                asm!("/* {0} */", inout(ymm_reg) held, options(nomem, nostack, preserves_flags));
+                vector = mem::transmute::<x86_64::__m256, Lanes>(held);
+            }
+            vector
+        });
+    }
+    vectors
 }
 
 /// The vector's groups of eight lanes: one, or two where [`LANES`] is 16.

@@ -17,9 +17,9 @@
 //! 4. A [`PackedMatrix`] has all its panels already, for many products.
 //! 5. Meanwhile the tiles of a strip prefetch the next strip into L2, each its share. Where
 //!    a strip has a single tile, which would wait for its own loads, none is fetched.
-//! 6. A is read in place, `ROWS` rows at a time, so that the rows of a block keep to
-//!    their sets of L2. It is copied only if its rows lie far apart, and then
-//!    `COPIED_ROWS` at a time, so that B is read half as often.
+//! 6. A is read in place, some rows at a time (`block_rows`), so that the rows of a block keep to
+//!    their sets of L2. It is copied only if its rows lie far apart, and then twice as many at
+//!    a time, so that B is read half as often.
 //! 7. Packed data go to a workspace of the thread, allocated at first use.
 //! 8. The epilogue (α, β, bias, activation) works on a tile in registers or L1, so C is
 //!    written to memory once.
@@ -44,7 +44,7 @@ mod tile;
 
 use std::ptr;
 
-use addresses::{Addresses, DEPTH, Strip};
+use addresses::{Addresses, BYTES, DEPTH, Strip};
 use epilogue::Update;
 pub use epilogue::{Activation, Epilogue};
 pub use pack::PackedMatrix;
@@ -52,6 +52,7 @@ use pack::{block_stride, copy_rows, pack_panel, with_workspace};
 use tile::{Manner, TILE_ROWS, WIDTH, sweep, try_single, without_edge};
 
 use crate::{
+    cpu::l2_bytes,
     lanes::{LANES, Lanes},
     matrix::{MatMut, MatRef, Operand},
     tail_mask::load_partial,
@@ -299,10 +300,18 @@ pub fn rank_one(alpha: f32, x: &[f32], y: &[f32], c: MatMut<'_>) {
     product.compute();
 }
 
-/// Rows of a block of A, in place and copied: with [`DEPTH`], a part of L2. The rows of a
-/// copy are spread evenly over its sets.
+/// The most rows of a block of A, in place and copied. The rows of a copy are spread evenly over
+/// the sets of L2.
 const ROWS: usize = 256;
 const COPIED_ROWS: usize = 512;
+
+/// The rows of a block of A in place, or of a copy: with [`DEPTH`], a quarter or a half of the L2
+/// of this CPU, whole tiles of them at least. Which rows are computed together changes no sum.
+fn block_rows(copied: bool, l2_bytes: usize) -> usize {
+    let (most, share) = if copied { (COPIED_ROWS, 2) } else { (ROWS, 4) };
+    (l2_bytes / share / (DEPTH * BYTES)).clamp(4 * TILE_ROWS, most)
+}
+
 /// Columns of C, and values between the first and the last of A, from which copying A
 /// pays: its rows then collide in few pages and cache sets.
 const WIDE: usize = 256;
@@ -448,7 +457,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                 let a = whole.a.wrapping_add(p * whole.a_step);
                 let block = Addresses { depth, a, bias, ..*whole };
                 let copies_a = self.copies_a();
-                let most = if copies_a { COPIED_ROWS } else { ROWS };
+                let most = block_rows(copies_a, l2_bytes());
                 let rows = whole.rows.div_ceil(whole.rows.div_ceil(most));
                 for row in (0..whole.rows).step_by(rows) {
                     let rows = rows.min(whole.rows - row);
@@ -652,4 +661,21 @@ fn with_column(operand: Operand<'_>, column: usize, use_it: impl FnOnce(&[f32]))
         }
         use_it(vector);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_keeps_to_its_share_of_l2_and_is_neither_tiny_nor_endless() {
+        for kib in [256, 512, 1_024, 1_280, 2_048] {
+            for (copied, share) in [(false, 4), (true, 2)] {
+                let rows = block_rows(copied, kib << 10);
+                assert!(rows * DEPTH * BYTES <= (kib << 10) / share, "{kib} KiB: {rows} rows");
+            }
+        }
+        assert_eq!(block_rows(false, 1), 4 * TILE_ROWS);
+        assert_eq!([false, true].map(|copied| block_rows(copied, 1 << 40)), [ROWS, COPIED_ROWS]);
+    }
 }

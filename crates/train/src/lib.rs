@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod alpha_beta;
 pub mod atomic_file;
 pub mod batch;
 pub mod checkpoint;
@@ -17,6 +18,7 @@ pub mod pass;
 pub mod rates;
 pub mod run_folder;
 pub mod shared;
+pub mod simulation;
 pub mod snapshots;
 pub mod state;
 pub mod statistics;
@@ -27,6 +29,7 @@ pub mod tensorboard;
 pub mod text;
 pub mod time_to_target;
 pub mod trainer;
+pub mod transport;
 pub mod validation;
 mod worker;
 

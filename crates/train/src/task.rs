@@ -4,6 +4,7 @@
 //! any. All that a training knows of its task is [`Task`].
 
 mod addition;
+pub mod machine;
 mod mean_loss;
 pub mod series;
 pub mod text;
@@ -12,6 +13,7 @@ pub mod text;
 #[cfg(test)]
 pub(crate) use addition::Addition as TestTask;
 pub use addition::{Addition, Pair, Sums, adder, trace};
+pub use machine::{Machine, Words};
 pub use mean_loss::MeanLoss;
 pub use series::Series;
 pub use text::Text;

@@ -43,13 +43,28 @@ impl<T: Task> Trainer<T> {
     /// # Errors
     /// If `config` makes no sense, needs more memory than there is, or threads cannot be started.
     pub fn new(config: &RunConfig<T>) -> Result<Self, Error> {
+        Self::on(config, config.strategy.threads)
+    }
+
+    /// [`Trainer::new`] with N workers that take turns on one thread. With the strategies
+    /// `synchronous` and `averaging` the same bits as with a thread each, for
+    /// [`crate::simulation`].
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub fn simulated(config: &RunConfig<T>) -> Result<Self, Error> {
+        Self::on(config, 1)
+    }
+
+    /// Ready for its first example, on so many threads.
+    fn on(config: &RunConfig<T>, threads: usize) -> Result<Self, Error> {
         let is_serial = config.strategy.name == Strategy::Serial;
         let workers = if is_serial { 1 } else { config.strategy.threads };
         if workers == 0 || workers > MOST_THREADS {
             return Err(Error::Threads(workers));
         }
         memory::check(memory::trainer_bytes(config)?)?;
-        Self::from_state(config, State::new(config, workers)?)
+        Self::from_state_on(config, State::new(config, workers)?, threads)
     }
 
     /// A network as [`Trainer::state`] left it: with as many workers as it had.
@@ -60,6 +75,12 @@ impl<T: Task> Trainer<T> {
     /// # Panics
     /// If the state has no workers, or several for the serial strategy.
     pub fn from_state(config: &RunConfig<T>, state: State) -> Result<Self, Error> {
+        let threads = state.workers.len();
+        Self::from_state_on(config, state, threads)
+    }
+
+    /// [`Trainer::from_state`], on so many threads.
+    fn from_state_on(config: &RunConfig<T>, state: State, on: usize) -> Result<Self, Error> {
         if config.strategy.push_every == 0 {
             return Err(Error::PushEvery);
         }
@@ -93,14 +114,14 @@ impl<T: Task> Trainer<T> {
                 assert!(threads == 1, "{threads} workers of a serial training");
                 Meeting::Serial
             }
-            Strategy::Synchronous => Meeting::Synchronous(pool(threads)?, Batch::default()),
+            Strategy::Synchronous => Meeting::Synchronous(pool(on)?, Batch::default()),
             Strategy::Hogwild => {
                 let early = has_early_sync(&config, model);
                 let hogwild = Hogwild::new(&parameters, threads, push_every, early);
-                Meeting::Hogwild(pool(threads)?, hogwild)
+                Meeting::Hogwild(pool(on)?, hogwild)
             }
             Strategy::Averaging => {
-                Meeting::Averaging(pool(threads)?, Averaging::new(&parameters, threads, push_every))
+                Meeting::Averaging(pool(on)?, Averaging::new(&parameters, threads, push_every))
             }
         };
         Ok(Self { parameters, workers, batch: config.run.batch, meeting })

@@ -68,6 +68,9 @@ impl Cell {
 
     /// Of a sum that lies between `low` and `high`.
     pub(crate) fn activate(self, low: f64, high: f64) -> Activated {
+        // Bounds cross where a piece lies outside of all states there are: it is empty, anything
+        // holds, and ends in order are all that is needed.
+        let (low, high) = (low.min(high), low.max(high));
         match self {
             Self::Sigmoid => sigmoid_unit(low, high),
             Self::Tanh => tanh_unit(low, high),

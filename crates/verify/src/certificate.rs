@@ -40,7 +40,7 @@ pub(crate) struct Certificate {
 }
 
 /// A history and an abstract state.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Node {
     /// `start`, or the machine's state before the history, then its symbols, oldest first.
@@ -53,7 +53,7 @@ pub(crate) struct Node {
 }
 
 /// A part of a node's abstract state, convex.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Piece {
     pub low: Vec<f64>,

@@ -7,7 +7,8 @@ use crate::certificate::{Certificate, Piece, Place};
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::network::Network;
-use std::collections::HashMap;
+use crate::work::Work;
+use std::collections::{BTreeSet, HashMap};
 
 /// On which side of ½ an output is, is decided in f32. From a sum this far from 0 on, the
 /// sigmoid is more than 3.8e-6 from ½, and its error, 3 units of 2⁻²⁴, cannot reach it. Of a
@@ -85,6 +86,7 @@ impl Verified {
 /// # Errors
 /// If it does not, with what fails, and where.
 pub fn check(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> {
+    let work = Work::new(model, certificate);
     let certificate = Certificate::read(model, certificate)?;
     let machine = certificate.machine();
     let network = Network::read(model, certificate.cell(), &machine)?;
@@ -99,8 +101,15 @@ pub fn check(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> {
         return Err(Error::Start);
     }
     let steps = certificate.steps;
-    let mut walk =
-        Walk { network: &network, machine: &machine, places: &places, steps, margin: f64::MAX };
+    let mut walk = Walk {
+        network: &network,
+        machine: &machine,
+        places: &places,
+        lengths: places.values().map(|place| place.symbols.len()).collect(),
+        steps,
+        margin: f64::MAX,
+        work,
+    };
     for node in &certificate.nodes {
         let place = &places[&*node.key];
         for piece in &node.pieces {
@@ -134,8 +143,11 @@ struct Walk<'a> {
     network: &'a Network,
     machine: &'a Machine,
     places: &'a HashMap<&'a str, Place<'a>>,
+    /// The lengths of histories that there are; no other is looked up.
+    lengths: BTreeSet<usize>,
     steps: usize,
     margin: f64,
+    work: Work,
 }
 
 impl Walk<'_> {
@@ -148,6 +160,8 @@ impl Walk<'_> {
         states: &mut Vec<usize>,
         symbols: &mut Vec<usize>,
     ) -> Result<(), String> {
+        let hidden = self.network.hidden();
+        self.work.spend(state.generators.len() + 2 * hidden, hidden * hidden)?;
         let sums = self.network.sums(state);
         for symbol in 0..self.machine.symbols().len() {
             let before = states[states.len() - 1];
@@ -169,6 +183,7 @@ impl Walk<'_> {
                 return Err(format!("after {since} {wrong}"));
             }
             self.margin = self.margin.min(margin);
+            self.work.spend(next.generators.len() + hidden, hidden * hidden)?;
             match self.arrive(&next, states, symbols) {
                 Ok(()) => {}
                 Err(_) if left > 1 => self.from(&next, left - 1, states, symbols)?,
@@ -189,7 +204,8 @@ impl Walk<'_> {
         symbols: &[usize],
     ) -> Result<(), String> {
         let spell = |symbols: &[usize]| self.machine.spell(symbols);
-        let mut keys = (0..=symbols.len()).map(|known| {
+        let lengths = self.lengths.iter().take_while(|known| **known <= symbols.len());
+        let mut keys = lengths.map(|&known| {
             let first = states[symbols.len() - known];
             let last = &symbols[symbols.len() - known..];
             format!("{first}{}{}", if known == 0 { "" } else { " " }, spell(last))

@@ -6,14 +6,17 @@ mod cell;
 mod certificate;
 mod check;
 mod error;
+mod exact;
 mod machine;
 mod network;
 mod sigmoid;
+mod work;
 
 pub use abstract_state::AbstractState;
 pub use cell::Cell;
 pub use certificate::FORMAT;
 pub use check::{Verified, check};
 pub use error::Error;
+pub use exact::check_exact;
 pub use machine::{Machine, Table};
 pub use network::Network;

@@ -16,6 +16,8 @@ pub struct Ending<T> {
     pub about: fn(&T) -> Vec<String>,
     /// What to do with the network, in a line; the run's folder, quoted, if it is not the latest.
     pub next: fn(Option<&str>) -> String,
+    /// Whether `cargo xtask page` shows it.
+    pub has_page: bool,
     /// Files for the run's folder beside the usual ones: their names and contents.
     pub pictures: fn(&T, &Parameters) -> anyhow::Result<Vec<Picture>>,
     /// Snapshots that are kept where nobody says how many, if they take little room.
@@ -32,6 +34,7 @@ impl<T> Ending<T> {
             per_example: |_| 1,
             about: |_| Vec::new(),
             next,
+            has_page: true,
             pictures: |_, _| Ok(Vec::new()),
             snapshots: 0,
             numbers: |_, _| json!({}),

@@ -185,7 +185,8 @@ pub fn one<T: Task>(
             say((ending.next)(named.map(quoted).as_deref()));
             let network = &config.network;
             let run = named.map_or(String::new(), |path| format!(" {}", quoted(path)));
-            if network.memory == Memory::State && !network.bidirectional {
+            let has_page = network.memory == Memory::State && !network.bidirectional;
+            if ending.has_page && has_page {
                 say(format!("See it: cargo xtask page{run} --open"));
             }
         }

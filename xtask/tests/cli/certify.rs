@@ -39,6 +39,13 @@ fn a_network_trained_for_it_is_proved_right_and_the_proof_is_checked() {
     assert_keys(&json, &[&fields[..], &["margin", "seconds"]].concat());
     assert_eq!((&json["outcome"], &json["statement"]), (&"certified".into(), &statement.into()));
 
+    let exact = xtask_line(&folder, &format!("{check} --exact --json")).json();
+    assert_eq!((&exact["exact"], &exact["statement"]), (&true.into(), &statement.into()));
+    let margins = [&json, &exact].map(|json| json["margin"].as_f64().unwrap());
+    assert!((margins[0] - margins[1]).abs() < 1e-4, "{margins:?}");
+    let alone = ["certify", "--run", "run", "--exact"];
+    xtask(&folder, &alone).refused(2, &["--check <FILE>"]);
+
     // and it adds, as any other run does
     let sum = xtask_line(&folder, "add 123456789 987654321 --run run --json").json();
     assert_eq!(sum["correct"], true);

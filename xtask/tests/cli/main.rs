@@ -7,6 +7,7 @@ mod bench;
 mod certify;
 mod crash;
 mod lab;
+mod machine;
 #[cfg(unix)]
 mod names;
 #[cfg(unix)]

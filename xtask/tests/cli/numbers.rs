@@ -43,10 +43,12 @@ const TEXT: &str = "train text book.txt --quiet --json --hidden 2 --batch 2 --ch
 /// The same on a table.
 const SERIES: &str = "train series load.csv --quiet --json --target load --hidden 2 --batch 2 --window 4 --horizon 2 --season 7 --examples 20 --out out --force";
 
+/// The same on a machine.
+const MACHINE: &str = "train machine parity --quiet --json --hidden 2 --batch 2 --length 4 --examples 20 --out out --force";
+
 /// What takes a number: a command, the option, its own limits beside [`VALUES`], and the rest of a
 /// command line, with `{}` for the number. A line that begins with `train` has [`TRAIN`] for it, one
-/// with `train text` [`TEXT`], with
-/// `train series` [`SERIES`].
+/// with `train text` [`TEXT`], with `train series` [`SERIES`], with `train machine` [`MACHINE`].
 const NUMBERS: &[(&str, &str, &[&str], &str)] = &[
     ("train", "--bits", &["63", "64", "65"], "train --hidden 2 --examples 20 --bits {}"),
     ("train", "--hidden", &[], "train --bits 1 --examples 20 --hidden {}"),
@@ -111,6 +113,9 @@ const NUMBERS: &[(&str, &str, &[&str], &str)] = &[
     ("train series", "--split", &[], "train series --split 0.5,0.25,{}"),
     ("train series", "--train-rows", &[], "train series --train-rows 0..{} --test-rows 160..200"),
     ("train series", "--test-rows", &[], "train series --train-rows 0..160 --test-rows 160..{}"),
+    ("train machine", "--length", &["65536", "65537"], "train machine --length {}"),
+    ("run", "--random", &["65536", "65537"], "run --run machine --random {}"),
+    ("run", "--seed", &[], "run --run machine --random 9 --seed {}"),
     ("forecast", "--steps", &["2", "3"], "forecast series load.csv --steps {}"),
     ("sample", "--length", &[], "sample text --length {}"),
     ("sample", "--temperature", &[], "sample text --length 9 --temperature {}"),
@@ -164,6 +169,8 @@ const OTHERS: &[(&str, &[&str])] = &[
         "train series",
         &["<FILE.csv>", "--target", "--classify", "--inputs", "--time", "--delimiter", "--decimal"],
     ),
+    ("train machine", &["<NAME|FILE.toml>"]),
+    ("run", &["[WORD]...", "--run"]),
     ("forecast", &["<FILE.csv>...", "--out"]),
     ("sample", &["[RUN]", "--prompt"]),
     ("evaluate", &["<FILE>..."]),
@@ -263,6 +270,8 @@ fn workplace() -> TempDir {
     .unwrap();
     let series = SERIES.replace("--json ", "").replace("--out out --force", "--out series");
     xtask_line(&folder, &series).success();
+    let machine = MACHINE.replace("--json ", "").replace("--out out --force", "--out machine");
+    xtask_line(&folder, &machine).success();
     // Benches and rivals are not built: what cargo and python3 would do is nobody's number here.
     for name in ["cargo", "python3"] {
         let program = folder.path().join(name);
@@ -338,7 +347,7 @@ fn fault(command: &str, ended: &Ended) -> Option<&'static str> {
         Some(1) if command.starts_with("bench") || command == "fuzz" => {
             (!says("measures nothing")).then_some("it failed")
         }
-        // A sum that is wrong, no proof, a replay that is not within.
+        // A sum or an output that is wrong, no proof, a replay that is not within.
         Some(1) => (stdout.is_empty() || !stderr.is_empty()).then_some("it failed"),
         Some(130) if *was_long => None,
         None if *was_long && status.signal() == Some(2) => None,
@@ -354,7 +363,7 @@ fn every_number_near_the_ends_of_its_type_is_refused_or_means_what_it_says() {
             let line = match line.strip_prefix("train ") {
                 // The last of an option that is given twice would be refused.
                 Some(rest) => {
-                    let tasks = [("text ", TEXT), ("series ", SERIES)];
+                    let tasks = [("text ", TEXT), ("series ", SERIES), ("machine ", MACHINE)];
                     let of_task = |&(task, base)| Some((base, rest.strip_prefix(task)?));
                     let (base, rest) = tasks.iter().find_map(of_task).unwrap_or((TRAIN, rest));
                     let plain = base.split(" --").filter(|part| {

@@ -18,7 +18,8 @@
 //! for 16 values.
 
 use super::map::{map, map_into};
-use crate::lanes::{Lanes, scale_by_power_of_two};
+use crate::lanes::{Lanes, in_step, scale_by_power_of_two};
+use std::array::from_fn as each;
 
 /// 1.5·2²³: the unit in the last place of a sum with it is 1.
 const MAGIC: f32 = 12_582_912.0;
@@ -33,15 +34,24 @@ pub(super) const LN2_LO: f32 = 1.428_606_8e-6;
 /// `e^x` of each lane.
 #[inline(always)]
 pub fn exp_lanes(x: Lanes) -> Lanes {
+    let [y] = exp_vectors([x]);
+    y
+}
+
+/// [`exp_lanes`] of each of N vectors, operation by operation.
+#[inline(always)]
+fn exp_vectors<const N: usize>(x: [Lanes; N]) -> [Lanes; N] {
     const HIGHEST: f32 = 89.0; // e^88.73 is the first beyond f32
     const LOWEST: f32 = -104.0; // e^−103.98 rounds to zero
     let splat = Lanes::splat;
 
-    let x = splat(LOWEST).fast_max(splat(HIGHEST).fast_min(x));
-    let n = x.mul_add(splat(std::f32::consts::LOG2_E), splat(MAGIC)) - splat(MAGIC);
-    let r = n.mul_neg_add(splat(LN2_HI), x);
-    let r = n.mul_neg_add(splat(LN2_LO), r);
-    scale_by_power_of_two(expm1_reduced(r) + splat(1.0), n)
+    let x = x.map(|x| splat(LOWEST).fast_max(splat(HIGHEST).fast_min(x)));
+    let shifted = x.map(|x| x.mul_add(splat(std::f32::consts::LOG2_E), splat(MAGIC)));
+    let n = shifted.map(|shifted| shifted - splat(MAGIC));
+    let r: [Lanes; N] = each(|v| n[v].mul_neg_add(splat(LN2_HI), x[v]));
+    let r: [Lanes; N] = each(|v| n[v].mul_neg_add(splat(LN2_LO), r[v]));
+    let y = expm1_reduced(r).map(|expm1| expm1 + splat(1.0));
+    each(|v| scale_by_power_of_two(y[v], shifted[v]))
 }
 
 /// `e^r − 1` for |r| ≤ ln 2 / 2.
@@ -49,7 +59,7 @@ pub fn exp_lanes(x: Lanes) -> Lanes {
 /// `r + r²·(C0 + … + C5·r⁵)`, minimax in the error relative to r (Lawson's
 /// iteration, coefficients rounded to f32 one after another): 4.3e-10.
 #[inline(always)]
-pub(super) fn expm1_reduced(r: Lanes) -> Lanes {
+pub(super) fn expm1_reduced<const N: usize>(r: [Lanes; N]) -> [Lanes; N] {
     const C0: f32 = 0.5;
     const C1: f32 = 0.166_666_67;
     const C2: f32 = 0.041_666_49;
@@ -58,17 +68,20 @@ pub(super) fn expm1_reduced(r: Lanes) -> Lanes {
     const C5: f32 = 0.000_199_451_07;
     let splat = Lanes::splat;
 
-    let r2 = r * r;
-    let c01 = r.mul_add(splat(C1), splat(C0));
-    let c23 = r.mul_add(splat(C3), splat(C2));
-    let c45 = r.mul_add(splat(C5), splat(C4));
-    let c = r2.mul_add(r2.mul_add(c45, c23), c01);
-    c.mul_add(r2, r)
+    let r = in_step(r);
+    let r2 = r.map(|r| r * r);
+    let c45 = r.map(|r| r.mul_add(splat(C5), splat(C4)));
+    let c23 = r.map(|r| r.mul_add(splat(C3), splat(C2)));
+    let c25: [Lanes; N] = each(|v| r2[v].mul_add(c45[v], c23[v]));
+    let c01 = r.map(|r| r.mul_add(splat(C1), splat(C0)));
+    let c: [Lanes; N] = each(|v| r2[v].mul_add(c25[v], c01[v]));
+    let c = in_step(c);
+    each(|v| c[v].mul_add(r2[v], r[v]))
 }
 
 /// `x[i] ← e^{x[i]}`, in place, at any length.
 pub fn exp(x: &mut [f32]) {
-    map(x, exp_lanes);
+    map(x, exp_vectors, exp_lanes);
 }
 
 /// `y[i] ← e^{x[i]}`, at any length.
@@ -77,5 +90,5 @@ pub fn exp(x: &mut [f32]) {
 /// If `x` and `y` differ in length.
 #[track_caller]
 pub fn exp_into(x: &[f32], y: &mut [f32]) {
-    map_into(x, y, exp_lanes);
+    map_into(x, y, exp_vectors, exp_lanes);
 }

@@ -1,25 +1,40 @@
 //! The loops that apply a function of a vector to slices of any length.
 //!
+//! The vectors of a block are computed operation by operation, all of them by turns: their chains
+//! of dependent operations are long, and one vector after the other would fill the scheduler
+//! with operations that wait.
+//!
 //! A tail shorter than a vector is not masked: the last whole vector of a slice is computed
 //! once more, ending at its end. A slice shorter than a vector is loaded in part.
 
 use crate::lanes::{LANES, Lanes};
 use crate::tail_mask::{load_partial, store_partial};
 
-/// `x[i] ← f(x[i])`.
+/// Vectors in flight: enough to keep both multiply-add ports busy.
+pub(super) const IN_FLIGHT: usize = if LANES == 16 { 4 } else { 6 };
+
+/// `x[i] ← f(x[i])`; `f_block` is `f` of each of some vectors.
 ///
 /// A length that is not a multiple of [`LANES`] costs one vector more: the last vector is
 /// read before the loop overwrites part of it, and written over the loop's results, which
 /// it equals where they overlap.
 #[inline(always)]
-pub(super) fn map(x: &mut [f32], f: impl Fn(Lanes) -> Lanes) {
+pub(super) fn map(
+    x: &mut [f32],
+    f_block: impl Fn([Lanes; IN_FLIGHT]) -> [Lanes; IN_FLIGHT],
+    f: impl Fn(Lanes) -> Lanes,
+) {
     let Some(&last) = x.last_chunk::<LANES>() else {
         let value = f(load_partial(x));
         return store_partial(x, value);
     };
     let (full, tail) = x.as_chunks_mut::<LANES>();
     let ragged = !tail.is_empty();
-    for chunk in full {
+    let (blocks, rest) = full.as_chunks_mut::<IN_FLIGHT>();
+    for block in blocks {
+        *block = f_block(block.map(Lanes::new)).map(Lanes::to_array);
+    }
+    for chunk in rest {
         *chunk = f(Lanes::new(*chunk)).to_array();
     }
     if ragged && let Some(end) = x.last_chunk_mut::<LANES>() {
@@ -27,10 +42,15 @@ pub(super) fn map(x: &mut [f32], f: impl Fn(Lanes) -> Lanes) {
     }
 }
 
-/// `y[i] ← f(x[i])`.
+/// `y[i] ← f(x[i])`; `f_block` is `f` of each of some vectors.
 #[inline(always)]
 #[track_caller]
-pub(super) fn map_into(x: &[f32], y: &mut [f32], f: impl Fn(Lanes) -> Lanes) {
+pub(super) fn map_into(
+    x: &[f32],
+    y: &mut [f32],
+    f_block: impl Fn([Lanes; IN_FLIGHT]) -> [Lanes; IN_FLIGHT],
+    f: impl Fn(Lanes) -> Lanes,
+) {
     assert!(
         x.len() == y.len(),
         "input and output differ in length: {} values and {}",
@@ -42,7 +62,12 @@ pub(super) fn map_into(x: &[f32], y: &mut [f32], f: impl Fn(Lanes) -> Lanes) {
     };
     let (full_x, tail) = x.as_chunks::<LANES>();
     let (full_y, _) = y.as_chunks_mut::<LANES>();
-    for (chunk_x, chunk_y) in full_x.iter().zip(full_y) {
+    let (blocks_x, rest_x) = full_x.as_chunks::<IN_FLIGHT>();
+    let (blocks_y, rest_y) = full_y.as_chunks_mut::<IN_FLIGHT>();
+    for (block_x, block_y) in blocks_x.iter().zip(blocks_y) {
+        *block_y = f_block(block_x.map(Lanes::new)).map(Lanes::to_array);
+    }
+    for (chunk_x, chunk_y) in rest_x.iter().zip(rest_y) {
         *chunk_y = f(Lanes::new(*chunk_x)).to_array();
     }
     if !tail.is_empty()

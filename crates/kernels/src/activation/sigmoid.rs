@@ -24,11 +24,19 @@
 
 use super::exp::{BIASED_MAGIC, LN2_HI, LN2_LO};
 use super::map::{map, map_into, zip_map};
-use crate::lanes::{IntLanes, Lanes, with_exponent, zero_below};
+use crate::lanes::{IntLanes, Lanes, in_step, with_exponent, zero_below};
+use std::array::from_fn as each;
 
 /// `σ(x)` of each lane.
 #[inline(always)]
 pub fn sigmoid_lanes(x: Lanes) -> Lanes {
+    let [y] = sigmoid_vectors([x]);
+    y
+}
+
+/// [`sigmoid_lanes`] of each of N vectors, operation by operation.
+#[inline(always)]
+fn sigmoid_vectors<const N: usize>(x: [Lanes; N]) -> [Lanes; N] {
     const HIGHEST: f32 = 70.0; // σ is 1 from 17.4 on; w stays finite
     const LOWEST: f32 = -87.68; // −126.5·ln 2: w stays normal
     const K: f32 = 1.75;
@@ -42,20 +50,22 @@ pub fn sigmoid_lanes(x: Lanes) -> Lanes {
     let splat = Lanes::splat;
 
     // The order of the operands lets NaN through.
-    let clamped = splat(HIGHEST).fast_min(x);
-    let shifted = clamped.mul_add(splat(std::f32::consts::LOG2_E), splat(BIASED_MAGIC));
-    let minus_n = shifted - splat(BIASED_MAGIC);
-    let w = with_exponent::<{ K.to_bits() }>(shifted);
-    let r = minus_n.mul_sub(splat(LN2_HI), clamped);
-    let r = minus_n.mul_add(splat(LN2_LO), r);
+    let clamped = x.map(|x| splat(HIGHEST).fast_min(x));
+    let shifted = clamped.map(|x| x.mul_add(splat(std::f32::consts::LOG2_E), splat(BIASED_MAGIC)));
+    let minus_n = shifted.map(|shifted| shifted - splat(BIASED_MAGIC));
+    let w = shifted.map(with_exponent::<{ K.to_bits() }>);
+    let r: [Lanes; N] = each(|v| minus_n[v].mul_sub(splat(LN2_HI), clamped[v]));
+    let r: [Lanes; N] = each(|v| minus_n[v].mul_add(splat(LN2_LO), r[v]));
 
-    let c = r.mul_add(splat(K * C4), splat(K * C3));
-    let c = r.mul_add(c, splat(K * C2));
-    let c = r.mul_add(c, splat(K * C1));
-    let c = r.mul_add(c, splat(K * C0));
-    let g = r.mul_add(c, splat(K));
-    let quotient = w / r.mul_add(g, w + splat(K));
-    zero_below(LOWEST, x, quotient)
+    let r = in_step(r);
+    let mut c = r.map(|r| r.mul_add(splat(K * C4), splat(K * C3)));
+    for coefficient in [K * C2, K * C1, K * C0, K] {
+        c = each(|v| r[v].mul_add(c[v], splat(coefficient)));
+    }
+    let c = in_step(c);
+    let denominator = in_step::<N>(each(|v| r[v].mul_add(c[v], w[v] + splat(K))));
+    let quotient: [Lanes; N] = each(|v| w[v] / denominator[v]);
+    each(|v| zero_below(LOWEST, x[v], quotient[v]))
 }
 
 /// `σ(x)` of each lane, for a chain of dependent steps: a latency six cycles shorter than
@@ -107,7 +117,7 @@ pub fn sigmoid_chain_lanes(x: Lanes) -> Lanes {
 
 /// `x[i] ← σ(x[i])`, in place, at any length.
 pub fn sigmoid(x: &mut [f32]) {
-    map(x, sigmoid_lanes);
+    map(x, sigmoid_vectors, sigmoid_lanes);
 }
 
 /// `y[i] ← σ(x[i])`, at any length.
@@ -116,7 +126,7 @@ pub fn sigmoid(x: &mut [f32]) {
 /// If `x` and `y` differ in length.
 #[track_caller]
 pub fn sigmoid_into(x: &[f32], y: &mut [f32]) {
-    map_into(x, y, sigmoid_lanes);
+    map_into(x, y, sigmoid_vectors, sigmoid_lanes);
 }
 
 /// `dy[i] ← dy[i] · y[i]·(1 − y[i])`: from the gradient of the output `y = σ(x)` to

@@ -15,9 +15,9 @@
 //! read nor written.
 
 use super::exp::exp_lanes;
-use super::map::map;
 use crate::lanes::{LANES, Lanes, eights};
 use crate::tail_mask::{load_partial, store_partial};
+use crate::vector;
 use wide::{f32x4, f32x8};
 
 /// Softmax of each row, in place: `x[i, ·] ← e^{x[i, ·]} / Σ_j e^{x[i, j]}`.
@@ -98,8 +98,7 @@ pub(crate) fn softmax_row(scale: f32, x: &mut [f32]) -> (f32, f32) {
         store_partial(tail, value);
     }
     let sum = sum.reduce_add();
-    let factor = Lanes::splat(scale / sum);
-    map(x, |x| x * factor);
+    vector::scale(scale / sum, x);
     (largest, sum)
 }
 

@@ -23,34 +23,48 @@
 
 use super::exp::{BIASED_MAGIC, LN2_HI, LN2_LO, expm1_reduced};
 use super::map::{map, map_into, zip_map};
-use crate::lanes::{IntLanes, Lanes, reciprocal_estimate};
+use crate::lanes::{IntLanes, Lanes, in_step, reciprocal_estimate};
+use std::array::from_fn as each;
 
 /// `tanh(x)` of each lane.
 #[inline(always)]
 pub fn tanh_lanes(x: Lanes) -> Lanes {
+    let [y] = tanh_vectors([x]);
+    y
+}
+
+/// [`tanh_lanes`] of each of N vectors, operation by operation.
+#[inline(always)]
+fn tanh_vectors<const N: usize>(x: [Lanes; N]) -> [Lanes; N] {
     const HIGHEST: f32 = 9.1; // tanh rounds to 1 from 9.02 on
     let splat = Lanes::splat;
+    let power = |shifted: Lanes| -> Lanes {
+        bytemuck::cast(bytemuck::cast::<Lanes, IntLanes>(shifted) << 23)
+    };
 
-    let a = splat(HIGHEST).fast_min(x.abs());
-    let shifted = a.mul_neg_add(splat(2.0 * std::f32::consts::LOG2_E), splat(BIASED_MAGIC));
-    let minus_n = shifted - splat(BIASED_MAGIC);
-    let v: Lanes = bytemuck::cast(bytemuck::cast::<Lanes, IntLanes>(shifted) << 23);
-    let r = minus_n.mul_add(splat(LN2_HI), a + a);
-    let r = minus_n.mul_add(splat(LN2_LO), r);
+    let a = x.map(|x| splat(HIGHEST).fast_min(x.abs()));
+    let shifted =
+        a.map(|a| a.mul_neg_add(splat(2.0 * std::f32::consts::LOG2_E), splat(BIASED_MAGIC)));
+    let minus_n = shifted.map(|shifted| shifted - splat(BIASED_MAGIC));
+    let v = shifted.map(power);
+    let r: [Lanes; N] = each(|k| minus_n[k].mul_add(splat(LN2_HI), a[k] + a[k]));
+    let r: [Lanes; N] = each(|k| minus_n[k].mul_add(splat(LN2_LO), r[k]));
     let q = expm1_reduced(r);
 
-    let numerator = q + (splat(1.0) - v);
-    let one_plus_v = splat(1.0) + v;
-    let reciprocal = reciprocal_estimate(q + one_plus_v);
-    let estimate = numerator * reciprocal;
-    let remainder = estimate.mul_neg_add(q, estimate.mul_neg_add(one_plus_v, numerator));
-    let magnitude = remainder.mul_add(reciprocal, estimate);
-    magnitude | (x & splat(-0.0))
+    let numerator: [Lanes; N] = each(|k| q[k] + (splat(1.0) - v[k]));
+    let one_plus_v = v.map(|v| splat(1.0) + v);
+    let reciprocal: [Lanes; N] = each(|k| reciprocal_estimate(q[k] + one_plus_v[k]));
+    let reciprocal = in_step(reciprocal);
+    let estimate: [Lanes; N] = each(|k| numerator[k] * reciprocal[k]);
+    let remainder: [Lanes; N] = each(|k| estimate[k].mul_neg_add(one_plus_v[k], numerator[k]));
+    let remainder: [Lanes; N] = each(|k| estimate[k].mul_neg_add(q[k], remainder[k]));
+    let magnitude: [Lanes; N] = each(|k| remainder[k].mul_add(reciprocal[k], estimate[k]));
+    each(|k| magnitude[k] | (x[k] & splat(-0.0)))
 }
 
 /// `x[i] ← tanh(x[i])`, in place, at any length.
 pub fn tanh(x: &mut [f32]) {
-    map(x, tanh_lanes);
+    map(x, tanh_vectors, tanh_lanes);
 }
 
 /// `y[i] ← tanh(x[i])`, at any length.
@@ -59,7 +73,7 @@ pub fn tanh(x: &mut [f32]) {
 /// If `x` and `y` differ in length.
 #[track_caller]
 pub fn tanh_into(x: &[f32], y: &mut [f32]) {
-    map_into(x, y, tanh_lanes);
+    map_into(x, y, tanh_vectors, tanh_lanes);
 }
 
 /// `dy[i] ← dy[i] · (1 − y[i]²)`: from the gradient of the output `y = tanh(x)` to
