@@ -13,6 +13,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use verify::{Cell, Machine, Verified, check};
 
 /// What became of a network.
+#[expect(clippy::large_enum_variant, reason = "there is one a search")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// It does the same as the machine on every input of any length.

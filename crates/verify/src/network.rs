@@ -209,6 +209,9 @@ impl Network {
             let (least, most) = sums.ranges[j];
             let low = (least + (input + self.b[j]) - self.error[j]).next_down();
             let high = (most + (input + self.b[j]) + self.error[j]).next_up();
+            // Of an empty abstract state, as only a forged one is, the bounds may be exchanged:
+            // any interval encloses nothing.
+            let (low, high) = (low.min(high), low.max(high));
             // What f32 may make of any sum in [low, high]: λ·z + offset within `own`, where z is
             // within `error` of the affine image.
             let Activated { low, high, slope, offset, spread, ulp } = self.cell.activate(low, high);
