@@ -157,13 +157,20 @@ fn read(task: &Words, parameters: &Parameters, word: Vec<usize>) -> Result<Vec<S
         batch.sequences(parameters.config(), None).map_err(|error| error.to_string())?;
     let y = network.run(parameters, &sequences).to_vec();
     let rows = y.chunks_exact(parameters.config().outputs());
-    let steps = word.into_iter().zip(states).zip(rows).enumerate();
-    let step =
-        |(t, ((symbol, (state, expected)), y)): (usize, ((usize, (usize, usize)), &[f32]))| {
-            let hidden = network.hidden(t, 0).to_vec();
-            Step { symbol, state, expected, said: task.said(y), outputs: y.to_vec(), hidden }
-        };
-    Ok(steps.map(step).collect())
+    let mut steps = Vec::with_capacity(word.len());
+    for (t, ((symbol, (state, expected)), y)) in word.into_iter().zip(states).zip(rows).enumerate()
+    {
+        let hidden = network.hidden(t, 0).to_vec();
+        steps.push(Step {
+            symbol,
+            state,
+            expected,
+            said: task.said(y),
+            outputs: y.to_vec(),
+            hidden,
+        });
+    }
+    Ok(steps)
 }
 
 fn print_json(machine: &Machine, steps: &[Step], wrong: usize) {

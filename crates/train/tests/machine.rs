@@ -90,7 +90,7 @@ fn machines_that_compute_agree_with_integers() {
     }
     assert_prefixes("division-by-3", 12, |digits| {
         let number = value(digits);
-        format!("{} r{}", number / 3 & 1, number % 3)
+        format!("{} r{}", (number / 3) & 1, number % 3)
     });
 }
 
@@ -159,8 +159,8 @@ fn the_circuits_of_a_course_do_as_their_names_say() {
     assert_prefixes("debouncer", 12, |word| {
         // The level of the last three equal samples in a row; low before any.
         let windows = word.as_bytes().windows(3);
-        let steady = windows.filter(|three| three.iter().all(|digit| *digit == three[0]));
-        bit(steady.last().is_some_and(|three| three[0] == b'1'))
+        let mut steady = windows.filter(|three| three.iter().all(|digit| *digit == three[0]));
+        bit(steady.next_back().is_some_and(|three| three[0] == b'1'))
     });
 }
 
@@ -283,7 +283,7 @@ fn drawn(numbers: &[u32]) -> Definition {
     let (mut transitions, mut legal) = (Vec::new(), std::collections::BTreeMap::new());
     for state in 0..states {
         let row = &numbers[1 + 3 * state..][..3];
-        let inputs = if row[2] % 4 == 0 { 1 } else { 2 };
+        let inputs = if row[2].is_multiple_of(4) { 1 } else { 2 };
         if inputs == 1 {
             legal.insert(name(state), vec!["a".to_owned()]);
         }

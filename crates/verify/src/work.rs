@@ -3,7 +3,6 @@
 //! A certificate of a few lines may ask for millions of sequences, and each may be long to
 //! follow. What a check multiplies is counted; beyond a share of each byte it ends.
 
-/// So many multiplications a byte. Certificates that are found take a thousandth of it.
 const A_BYTE: u64 = 1 << 22;
 
 /// What is left of the multiplications that a check may make.
