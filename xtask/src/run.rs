@@ -51,7 +51,7 @@ pub struct Args {
     run: Option<PathBuf>,
 
     /// Print a JSON object: machine, word, states (the machine's, behind each symbol), expected,
-    /// said, outputs (the network's, [T][O]), hidden ([T][H]), correct, wrong (how many outputs are)
+    /// said, outputs (the network's, `[T][O]`), hidden (`[T][H]`), correct, wrong (how many outputs are)
     #[arg(long)]
     json: bool,
 }
