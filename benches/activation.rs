@@ -9,13 +9,18 @@
 //!
 //! exp, sigmoid and tanh are out of place unless the name says `in_place`; the values
 //! are spread over [−8, 8].
+//!
+//! The functions run beside the peak, and what is bound by its traffic beside loads from the cache
+//! that holds it.
 
+mod beside;
 mod build_check;
+mod moments;
 
 use std::hint::black_box;
 
-use criterion::criterion_group;
-use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
+use beside::{Group, Reference};
+use criterion::{Criterion, Throughput, criterion_group};
 use kernels::buffer::Buffer;
 use kernels::lanes::{LANES, Lanes};
 use kernels::{activation, reference, vector};
@@ -55,18 +60,18 @@ fn widened(x: &[f32]) -> Vec<f64> {
 }
 
 fn time(
-    group: &mut BenchmarkGroup<WallTime>,
+    group: &mut Group<'_>,
     name: &str,
     size: impl std::fmt::Display,
     values: usize,
     mut f: impl FnMut(),
 ) {
     group.throughput(Throughput::Elements(values as u64));
-    group.bench_function(BenchmarkId::new(name, size), |b| b.iter(&mut f));
+    group.bench(name, &size.to_string(), &mut f);
 }
 
 fn bench_into(
-    group: &mut BenchmarkGroup<WallTime>,
+    group: &mut Group<'_>,
     name: &str,
     truth: fn(f64) -> f64,
     tolerance: f64,
@@ -84,7 +89,7 @@ fn bench_into(
 /// In place, the values are applied again and again; sigmoid and tanh stay in their
 /// range, exp ends at ∞, and no step depends on the data.
 fn bench_in_place(
-    group: &mut BenchmarkGroup<WallTime>,
+    group: &mut Group<'_>,
     name: &str,
     truth: fn(f64) -> f64,
     tolerance: f64,
@@ -105,7 +110,7 @@ const ROWS: [(usize, usize); 3] = [(64, 64), (4, 1000), (16, 4096)];
 
 /// `f(x, y, rows, columns)` makes softmax, one value a value, or log-sum-exp, one a row.
 fn bench_rows(
-    group: &mut BenchmarkGroup<WallTime>,
+    group: &mut Group<'_>,
     name: &str,
     truth: fn(&[f64]) -> Vec<f64>,
     f: impl Fn(&[f32], &mut [f32], usize, usize),
@@ -127,17 +132,25 @@ fn bench_rows(
 /// In L1 and in L2, which bound these.
 const VECTOR_SIZES: [usize; 2] = [4096, 65536];
 
-/// `f(x, y)` may change y. `truth(x, y)` of the values before is its y afterwards.
+/// Beside loads of two buffers of `len` values, of which an iteration moves `moved` values for each.
+fn beside_loads(group: &mut Group<'_>, len: usize, moved: usize) {
+    let bytes = len * size_of::<f32>();
+    group.beside(Reference::Loads(2 * bytes), Some((moved * bytes) as f64));
+}
+
+/// `f(x, y)` may change y. `moved` values are read and written for each of y. `truth(x, y)` of the values before is its y afterwards.
 /// `rest` is what x is filled with to be timed: a value that keeps y normal however
 /// often `f` is applied.
 fn bench_update(
-    group: &mut BenchmarkGroup<WallTime>,
+    group: &mut Group<'_>,
     name: &str,
     truth: fn(f64, f64) -> f64,
     rest: f32,
+    moved: usize,
     f: impl Fn(&[f32], &mut [f32]),
 ) {
     for len in VECTOR_SIZES {
+        beside_loads(group, len, moved);
         with_buffers(len, |x, y| {
             for (i, y) in y.iter_mut().enumerate() {
                 *y = (i % 13) as f32 + 0.5;
@@ -153,14 +166,16 @@ fn bench_update(
     }
 }
 
-/// `f(x, y)` is the sum of `truth(x[i], y[i])`.
+/// `f(x, y)` is the sum of `truth(x[i], y[i])`, and reads `moved` values for each.
 fn bench_sum(
-    group: &mut BenchmarkGroup<WallTime>,
+    group: &mut Group<'_>,
     name: &str,
     truth: fn(f64, f64) -> f64,
+    moved: usize,
     f: impl Fn(&[f32], &[f32]) -> f32,
 ) {
     for len in VECTOR_SIZES {
+        beside_loads(group, len, moved);
         with_buffers(len, |x, y| {
             y.fill(0.5);
             x.iter_mut().for_each(|x| *x = x.abs());
@@ -192,8 +207,7 @@ fn wide_loop(x: &[f32], y: &mut [f32], f: impl Fn(Lanes) -> Lanes) {
 }
 
 fn activations(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("activation");
-    let group = &mut group;
+    let group = &mut Group::new(criterion, "activation");
     let ours = 2.4e-7; // 2 ULP
     let rivals = 1e-6;
 
@@ -225,29 +239,29 @@ fn activations(criterion: &mut Criterion) {
         wide_loop(x, y, Lanes::tanh);
     });
 
-    backward(group);
     rows(group);
+    backward(group);
     vectors(group);
 }
 
-fn backward(group: &mut BenchmarkGroup<WallTime>) {
+fn backward(group: &mut Group<'_>) {
     let truth = |y: f64, dy: f64| dy * reference::sigmoid_derivative(y);
-    bench_update(group, "sigmoid_backward/carry", truth, 0.5, activation::sigmoid_backward);
-    bench_update(group, "sigmoid_backward/loop", truth, 0.5, |y, dy| {
+    bench_update(group, "sigmoid_backward/carry", truth, 0.5, 3, activation::sigmoid_backward);
+    bench_update(group, "sigmoid_backward/loop", truth, 0.5, 3, |y, dy| {
         for (y, dy) in y.iter().zip(dy) {
             *dy *= y * (1.0 - y);
         }
     });
     let truth = |y: f64, dy: f64| dy * reference::tanh_derivative(y);
-    bench_update(group, "tanh_backward/carry", truth, 0.0, activation::tanh_backward);
-    bench_update(group, "tanh_backward/loop", truth, 0.0, |y, dy| {
+    bench_update(group, "tanh_backward/carry", truth, 0.0, 3, activation::tanh_backward);
+    bench_update(group, "tanh_backward/loop", truth, 0.0, 3, |y, dy| {
         for (y, dy) in y.iter().zip(dy) {
             *dy *= (1.0 - y) * (1.0 + y);
         }
     });
 }
 
-fn rows(group: &mut BenchmarkGroup<WallTime>) {
+fn rows(group: &mut Group<'_>) {
     bench_rows(group, "softmax/carry", reference::softmax, |x, y, rows, columns| {
         activation::softmax_rows_into(x, y, rows, columns, columns);
     });
@@ -276,22 +290,23 @@ fn rows(group: &mut BenchmarkGroup<WallTime>) {
     });
 }
 
-fn vectors(group: &mut BenchmarkGroup<WallTime>) {
+fn vectors(group: &mut Group<'_>) {
     // So small a factor that y is still near 1 after all iterations.
     const ALPHA: f32 = 1e-12;
     let truth = |x, y| f64::from(ALPHA) * x + y;
-    bench_update(group, "axpy/carry", truth, 1.0, |x, y| vector::axpy(ALPHA, x, y));
-    bench_update(group, "axpy/loop", truth, 1.0, |x, y| {
+    bench_update(group, "axpy/carry", truth, 1.0, 3, |x, y| vector::axpy(ALPHA, x, y));
+    bench_update(group, "axpy/loop", truth, 1.0, 3, |x, y| {
         for (x, y) in x.iter().zip(y) {
             *y += ALPHA * x;
         }
     });
-    bench_update(group, "scale/carry", |_, y| -y, 1.0, |_, y| vector::scale(-1.0, y));
+    bench_update(group, "scale/carry", |_, y| -y, 1.0, 2, |_, y| vector::scale(-1.0, y));
     bench_update(
         group,
         "scale/loop",
         |_, y| -y,
         1.0,
+        2,
         |_, y| {
             let factor = black_box(-1.0);
             for y in y {
@@ -300,16 +315,16 @@ fn vectors(group: &mut BenchmarkGroup<WallTime>) {
         },
     );
     let truth = |_, y: f64| y.clamp(-5.0, 5.0);
-    bench_update(group, "clip/carry", truth, 1.0, |_, y| vector::clip(5.0, y));
-    bench_update(group, "clip/loop", truth, 1.0, |_, y| {
+    bench_update(group, "clip/carry", truth, 1.0, 2, |_, y| vector::clip(5.0, y));
+    bench_update(group, "clip/loop", truth, 1.0, 2, |_, y| {
         for y in y {
             *y = y.clamp(-5.0, 5.0);
         }
     });
-    bench_sum(group, "dot/carry", |x, y| x * y, vector::dot);
-    bench_sum(group, "dot/loop", |x, y| x * y, |x, y| x.iter().zip(y).map(|(x, y)| x * y).sum());
-    bench_sum(group, "squared_norm/carry", |x, _| x * x, |x, _| vector::squared_norm(x));
-    bench_sum(group, "squared_norm/loop", |x, _| x * x, |x, _| x.iter().map(|x| x * x).sum());
+    bench_sum(group, "dot/carry", |x, y| x * y, 2, vector::dot);
+    bench_sum(group, "dot/loop", |x, y| x * y, 2, |x, y| x.iter().zip(y).map(|(x, y)| x * y).sum());
+    bench_sum(group, "squared_norm/carry", |x, _| x * x, 1, |x, _| vector::squared_norm(x));
+    bench_sum(group, "squared_norm/loop", |x, _| x * x, 1, |x, _| x.iter().map(|x| x * x).sum());
 }
 
 criterion_group!(benches, activations);

@@ -6,14 +6,17 @@
 //! of the steps is reading `W_rec` from the cache where it fits: it is read once a step
 //! forward and once backward. What is timed is compared with the f64 reference first.
 
+mod beside;
 mod build_check;
+mod moments;
 mod uniform;
 
 use std::hint::black_box;
 use std::mem::swap;
 use std::time::{Duration, Instant};
 
-use criterion::{Bencher, BenchmarkId, Criterion, Throughput, criterion_group};
+use beside::{Group, Reference};
+use criterion::{Criterion, Throughput, criterion_group};
 use kernels::buffer::Buffer;
 use kernels::cell::elman::{self, Nonlinearity};
 use kernels::cell::{CellWeights, Direction, GROUP, Walk, column, gru, lstm};
@@ -59,8 +62,14 @@ fn values<const G: usize>(buffer: &[f32], unit: usize) -> [f64; G] {
 /// Times `f` on `buffer`, which it overwrites: before each time, outside of the measured
 /// part, it becomes `original` again. (Gradients that are propagated back again and again
 /// become subnormal, and operations on subnormals take microcode.)
-fn time_on(b: &mut Bencher, original: &[f32], buffer: &mut [f32], mut f: impl FnMut(&mut [f32])) {
-    b.iter_custom(|times| {
+fn time_on(
+    group: &mut Group<'_>,
+    (function, parameter): (&str, &str),
+    original: &[f32],
+    buffer: &mut [f32],
+    mut f: impl FnMut(&mut [f32]),
+) {
+    group.bench_timed(function, parameter, |times| {
         let mut total = Duration::ZERO;
         for _ in 0..times {
             buffer.copy_from_slice(original);
@@ -77,7 +86,7 @@ fn time_on(b: &mut Bencher, original: &[f32], buffer: &mut [f32], mut f: impl Fn
 fn gates(criterion: &mut Criterion) {
     const ROWS: usize = 32;
     const HIDDEN: usize = 128;
-    let mut group = criterion.benchmark_group("cell/gates");
+    let mut group = Group::new(criterion, "cell/gates");
     group.throughput(Throughput::Elements((ROWS * HIDDEN) as u64));
 
     let z = grid(ROWS, HIDDEN, 1, 3.0);
@@ -89,14 +98,12 @@ fn gates(criterion: &mut Criterion) {
             assert_near(h[unit], reference::elman(nonlinearity, f64::from(z[unit])));
         }
         // Applied again and again: no step depends on the data.
-        group.bench_function(format!("elman {name}/forward"), |b| {
-            b.iter(|| elman::forward(nonlinearity, HIDDEN, view_mut(black_box(&mut h), ROWS)));
+        group.bench(&format!("elman {name}/forward"), "", || {
+            elman::forward(nonlinearity, HIDDEN, view_mut(black_box(&mut h), ROWS));
         });
         let mut dz = dh.clone();
-        group.bench_function(format!("elman {name}/backward"), |b| {
-            time_on(b, &dh, &mut dz, |dz| {
-                elman::backward(nonlinearity, view(&h, ROWS), view_mut(dz, ROWS));
-            });
+        time_on(&mut group, (&format!("elman {name}/backward"), ""), &dh, &mut dz, |dz| {
+            elman::backward(nonlinearity, view(&h, ROWS), view_mut(dz, ROWS));
         });
     }
 
@@ -116,20 +123,16 @@ fn gates(criterion: &mut Criterion) {
         let truth = reference::gru(values(&zx, unit), values(&zh, unit), f64::from(h_before[unit]));
         assert_near(h[unit], truth.h);
     }
-    group.bench_function("gru/forward", |b| {
-        b.iter(|| forward(black_box(&mut all), black_box(&mut h)));
-    });
+    group.bench("gru/forward", "", || forward(black_box(&mut all), black_box(&mut h)));
     let (kept, mut dzh, mut dh_before) = (all.clone(), zh.clone(), dh.clone());
-    group.bench_function("gru/backward", |b| {
-        time_on(b, &kept, &mut all, |all| {
-            gru::backward(
-                view_mut(all, ROWS),
-                view_mut(&mut dzh, ROWS),
-                view(&h_before, ROWS),
-                view(&dh, ROWS),
-                view_mut(&mut dh_before, ROWS),
-            );
-        });
+    time_on(&mut group, ("gru/backward", ""), &kept, &mut all, |all| {
+        gru::backward(
+            view_mut(all, ROWS),
+            view_mut(&mut dzh, ROWS),
+            view(&h_before, ROWS),
+            view(&dh, ROWS),
+            view_mut(&mut dh_before, ROWS),
+        );
     });
 
     let z = grid(ROWS, HIDDEN, 4, 3.0);
@@ -146,20 +149,18 @@ fn gates(criterion: &mut Criterion) {
     for unit in 0..HIDDEN {
         assert_near(h[unit], reference::lstm(values(&z, unit), f64::from(h_before[unit])).h);
     }
-    group.bench_function("lstm/forward", |b| {
-        b.iter(|| forward(black_box(&mut all), black_box(&mut c), black_box(&mut h)));
+    group.bench("lstm/forward", "", || {
+        forward(black_box(&mut all), black_box(&mut c), black_box(&mut h));
     });
     let (kept, mut dc) = (all.clone(), dh.clone());
-    group.bench_function("lstm/backward", |b| {
-        time_on(b, &kept, &mut all, |all| {
-            lstm::backward(
-                view_mut(all, ROWS),
-                view(&h_before, ROWS),
-                view(&h, ROWS),
-                view(&dh, ROWS),
-                view_mut(&mut dc, ROWS),
-            );
-        });
+    time_on(&mut group, ("lstm/backward", ""), &kept, &mut all, |all| {
+        lstm::backward(
+            view_mut(all, ROWS),
+            view(&h_before, ROWS),
+            view(&h, ROWS),
+            view(&dh, ROWS),
+            view_mut(&mut dc, ROWS),
+        );
     });
     group.finish();
 }
@@ -168,7 +169,7 @@ fn gates(criterion: &mut Criterion) {
 fn steps(criterion: &mut Criterion) {
     const STEPS: usize = 64;
     let walk = Walk { steps: STEPS, batch: 1, direction: Direction::Forward };
-    let mut group = criterion.benchmark_group("cell/steps");
+    let mut group = Group::new(criterion, "cell/steps");
     for hidden in [16, 64, 128] {
         let scale = 1.0 / (hidden as f32).sqrt();
         let start = grid(1, hidden, 1, 1.0);
@@ -176,106 +177,94 @@ fn steps(criterion: &mut Criterion) {
         let (mut h, mut dh) = (grid(STEPS, hidden, 1, 1.0), grid(STEPS, hidden, 1, 1.0));
         let (mut dh_start, mut dc) = (start.clone(), start.clone());
         let units = start.len();
-        let weight_bytes =
-            |gates| Throughput::Bytes((STEPS * hidden * gates * units * size_of::<f32>()) as u64);
+        let count_weights = |group: &mut Group<'_>, gates| {
+            let step = hidden * gates * units * size_of::<f32>();
+            group.throughput(Throughput::Bytes((STEPS * step) as u64));
+            group.beside(Reference::Loads(step), Some((STEPS * step) as f64));
+        };
 
         let w_rec = grid(hidden, hidden, 1, scale);
         let w_rec = view(&w_rec, hidden);
-        group.throughput(weight_bytes(1));
-        group.bench_function(BenchmarkId::new("elman tanh/forward", hidden), |b| {
-            b.iter(|| {
-                let h = view_mut(black_box(&mut h), STEPS);
-                elman::forward_steps(Nonlinearity::Tanh, walk, w_rec, view(&start, 1), h);
-            });
+        count_weights(&mut group, 1);
+        group.bench("elman tanh/forward", &hidden.to_string(), || {
+            let h = view_mut(black_box(&mut h), STEPS);
+            elman::forward_steps(Nonlinearity::Tanh, walk, w_rec, view(&start, 1), h);
         });
         let kept = dh.clone();
-        group.bench_function(BenchmarkId::new("elman tanh/backward", hidden), |b| {
-            time_on(b, &kept, &mut dh, |dh| {
-                elman::backward_steps(
-                    Nonlinearity::Tanh,
-                    walk,
-                    w_rec,
-                    view(&h, STEPS),
-                    view_mut(dh, STEPS),
-                    view_mut(&mut dh_start, 1),
-                );
-            });
+        time_on(&mut group, ("elman tanh/backward", &hidden.to_string()), &kept, &mut dh, |dh| {
+            elman::backward_steps(
+                Nonlinearity::Tanh,
+                walk,
+                w_rec,
+                view(&h, STEPS),
+                view_mut(dh, STEPS),
+                view_mut(&mut dh_start, 1),
+            );
         });
 
         let w_rec = grid(hidden, hidden, 3, scale);
         let w_rec = view(&w_rec, hidden);
         let (mut zx, mut zh) = (grid(STEPS, hidden, 3, 1.0), grid(STEPS, hidden, 3, 1.0));
-        group.throughput(weight_bytes(3));
-        group.bench_function(BenchmarkId::new("gru/forward", hidden), |b| {
-            b.iter(|| {
-                gru::forward_steps(
-                    walk,
-                    gru::Recurrent { w_rec, b_rec: None },
-                    view(&start, 1),
-                    gru::Steps {
-                        zx: view_mut(black_box(&mut zx), STEPS),
-                        zh: view_mut(&mut zh, STEPS),
-                        h: view_mut(&mut h, STEPS),
-                    },
-                );
-            });
+        count_weights(&mut group, 3);
+        group.bench("gru/forward", &hidden.to_string(), || {
+            gru::forward_steps(
+                walk,
+                gru::Recurrent { w_rec, b_rec: None },
+                view(&start, 1),
+                gru::Steps {
+                    zx: view_mut(black_box(&mut zx), STEPS),
+                    zh: view_mut(&mut zh, STEPS),
+                    h: view_mut(&mut h, STEPS),
+                },
+            );
         });
         let kept = zx.clone();
-        group.bench_function(BenchmarkId::new("gru/backward", hidden), |b| {
-            time_on(b, &kept, &mut zx, |zx| {
-                gru::backward_steps(
-                    walk,
-                    w_rec,
-                    view(&start, 1),
-                    gru::StepsBackward {
-                        zx: view_mut(zx, STEPS),
-                        zh: view_mut(&mut zh, STEPS),
-                        h: view(&h, STEPS),
-                        dh: view_mut(&mut dh, STEPS),
-                    },
-                    view_mut(&mut dh_start, 1),
-                );
-            });
+        time_on(&mut group, ("gru/backward", &hidden.to_string()), &kept, &mut zx, |zx| {
+            gru::backward_steps(
+                walk,
+                w_rec,
+                view(&start, 1),
+                gru::StepsBackward {
+                    zx: view_mut(zx, STEPS),
+                    zh: view_mut(&mut zh, STEPS),
+                    h: view(&h, STEPS),
+                    dh: view_mut(&mut dh, STEPS),
+                },
+                view_mut(&mut dh_start, 1),
+            );
         });
 
         let w_rec = grid(hidden, hidden, 4, scale);
         let w_rec = view(&w_rec, hidden);
         let (mut z, mut c) = (grid(STEPS, hidden, 4, 1.0), grid(STEPS, hidden, 1, 1.0));
-        group.throughput(weight_bytes(4));
-        group.bench_function(BenchmarkId::new("lstm/forward", hidden), |b| {
-            b.iter(|| {
-                lstm::forward_steps(
-                    walk,
-                    w_rec,
-                    lstm::Start { h: view(&start, 1), c: view(&zero, 1) },
-                    lstm::Steps {
-                        gates: view_mut(black_box(&mut z), STEPS),
-                        c: view_mut(&mut c, STEPS),
-                        h: view_mut(&mut h, STEPS),
-                    },
-                );
-            });
+        count_weights(&mut group, 4);
+        group.bench("lstm/forward", &hidden.to_string(), || {
+            lstm::forward_steps(
+                walk,
+                w_rec,
+                lstm::Start { h: view(&start, 1), c: view(&zero, 1) },
+                lstm::Steps {
+                    gates: view_mut(black_box(&mut z), STEPS),
+                    c: view_mut(&mut c, STEPS),
+                    h: view_mut(&mut h, STEPS),
+                },
+            );
         });
         let kept = z.clone();
-        group.bench_function(BenchmarkId::new("lstm/backward", hidden), |b| {
-            time_on(b, &kept, &mut z, |z| {
-                dc.fill(0.0);
-                lstm::backward_steps(
-                    walk,
-                    w_rec,
-                    view(&zero, 1),
-                    lstm::StepsBackward {
-                        gates: view_mut(z, STEPS),
-                        c: view(&c, STEPS),
-                        h: view(&h, STEPS),
-                        dh: view_mut(&mut dh, STEPS),
-                    },
-                    lstm::StartBackward {
-                        dh: view_mut(&mut dh_start, 1),
-                        dc: view_mut(&mut dc, 1),
-                    },
-                );
-            });
+        time_on(&mut group, ("lstm/backward", &hidden.to_string()), &kept, &mut z, |z| {
+            dc.fill(0.0);
+            lstm::backward_steps(
+                walk,
+                w_rec,
+                view(&zero, 1),
+                lstm::StepsBackward {
+                    gates: view_mut(z, STEPS),
+                    c: view(&c, STEPS),
+                    h: view(&h, STEPS),
+                    dh: view_mut(&mut dh, STEPS),
+                },
+                lstm::StartBackward { dh: view_mut(&mut dh_start, 1), dc: view_mut(&mut dc, 1) },
+            );
         });
     }
     group.finish();
@@ -304,10 +293,10 @@ fn unit_zero_after(weights: CellWeights<'_>, x: &[f32], before: &[f32], c_before
 
 /// One step of a stream of one sequence: latency, as each step waits for the one before.
 fn stream(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("cell/stream");
+    let mut group = Group::new(criterion, "cell/stream");
     for (inputs, hidden) in [(16, 16), (16, 64), (64, 64), (16, 128), (128, 128)] {
         let scale = 1.0 / (hidden as f32).sqrt();
-        let id = |name| BenchmarkId::new(name, format!("I={inputs}/H={hidden}"));
+        let size = format!("I={inputs}/H={hidden}");
         let x = grid(1, inputs, 1, 1.0);
         let x = MatRef::new(&x[..inputs], 1, inputs);
         let (mut a, mut b) = (grid(1, hidden, 1, 1.0), grid(1, hidden, 1, 1.0));
@@ -334,11 +323,9 @@ fn stream(criterion: &mut Criterion) {
             let name = ["", "elman tanh", "", "gru", "lstm"][gates];
             step(&a, &mut b);
             assert_near(b[0], truth);
-            group.bench_function(id(name), |bencher| {
-                bencher.iter(|| {
-                    step(&a, &mut b);
-                    swap(&mut a, &mut b);
-                });
+            group.bench(name, &size, || {
+                step(&a, &mut b);
+                swap(&mut a, &mut b);
             });
         }
     }

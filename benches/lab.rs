@@ -13,15 +13,18 @@
 //!
 //! What this is not: a comparison with other programs, which `peers/` holds.
 
+mod beside;
 mod build_check;
 mod check;
 mod floor;
+mod moments;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use beside::Group;
 use check::{assert_close, widened};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
+use criterion::{Criterion, Throughput, criterion_group};
 use model::reference::Reference;
 use model::{Network, Parameters};
 use train::batch::{Batch, Inputs, Targets};
@@ -116,21 +119,19 @@ fn lab(criterion: &mut Criterion) {
     }
     floor::print_table(HIDDEN.map(|hidden| (hidden, serial(hidden, 1))), time);
 
-    let mut group = criterion.benchmark_group("lab");
+    let mut group = Group::new(criterion, "lab");
     for hidden in HIDDEN {
         let mut serial = serial(hidden, 1);
-        group.bench_function(BenchmarkId::new("example", hidden), |b| {
-            b.iter_custom(|examples| time(&mut serial, examples));
-        });
+        let run = |examples| time(&mut serial, examples);
+        group.bench_timed("example", &hidden.to_string(), run);
     }
 
     for batch in BATCHES {
         check_updates(16, batch);
         let mut serial = serial(16, batch);
         group.throughput(Throughput::Elements(batch as u64));
-        group.bench_function(BenchmarkId::new("batch", batch), |b| {
-            b.iter_custom(|updates| time(&mut serial, updates * batch as u64));
-        });
+        let run = |updates| time(&mut serial, updates * batch as u64);
+        group.bench_timed("batch", &batch.to_string(), run);
     }
 
     let run = || {
@@ -142,7 +143,9 @@ fn lab(criterion: &mut Criterion) {
     let score = trained.task().evaluate(trained.parameters(), 0);
     assert!(score.total == 16_384 && score.correct > 16_000, "seed 0 learns to add: {score:?}");
     group.throughput(Throughput::Elements(10_000));
-    group.bench_function("run", |b| b.iter(run));
+    group.bench("run", "", || {
+        black_box(run());
+    });
 
     let (task, parameters) = (*trained.task(), trained.parameters());
     let mut network = Network::new(parameters.config());
@@ -153,8 +156,8 @@ fn lab(criterion: &mut Criterion) {
     task.encode(&pairs(task, 1, 0), &mut batch);
     let Inputs::Values(x) = &batch.inputs else { panic!("a batch of additions holds values") };
     group.throughput(Throughput::Elements(1));
-    group.bench_function("inference", |b| {
-        b.iter(|| black_box(network.forward(parameters, black_box(x), 8, 1)).len());
+    group.bench("inference", "", || {
+        black_box(network.forward(parameters, black_box(x), 8, 1));
     });
     group.finish();
 }

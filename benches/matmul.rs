@@ -9,13 +9,16 @@
 //! where an allocator puts a `Vec`, 16 bytes behind one, every load of B and store of C
 //! touches two: products of 64 to 512 rows were 3 % slower.
 
+mod beside;
 mod build_check;
+mod moments;
 mod roofline;
 mod uniform;
 
 use std::hint::black_box;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
+use beside::{Group, Reference};
+use criterion::{Criterion, Throughput, criterion_group};
 use kernels::{
     buffer::Buffer,
     matmul::{PackedMatrix, gemm},
@@ -166,7 +169,7 @@ fn rival_matrixmultiply(problem: &mut Problem) {
 
 fn matmul(criterion: &mut Criterion) {
     println!("{:?}", roofline::Roofline::measure());
-    let mut group = criterion.benchmark_group("matmul");
+    let mut group = Group::new(criterion, "matmul");
     for shape in SHAPES {
         let mut problem = Problem::new(shape);
         let packed = PackedMatrix::new(MatRef::new(&problem.b, shape.1, shape.2));
@@ -178,15 +181,15 @@ fn matmul(criterion: &mut Criterion) {
             ("matrixmultiply", &mut rival_matrixmultiply),
         ];
         let (m, k, n) = shape;
-        group.throughput(Throughput::Elements(flops::product(m, k, n) as u64));
+        let flop = flops::product(m, k, n);
+        group.throughput(Throughput::Elements(flop as u64));
+        group.beside(Reference::Peak, Some(flop));
         for (name, run) in runners {
             problem.c.fill(f32::NAN);
             run(&mut problem);
             problem.assert_answer();
-            let id = BenchmarkId::new(name, format!("{m}x{k}x{n}"));
-            group.bench_function(id, |bencher| {
-                bencher.iter(|| run(black_box(&mut problem)));
-            });
+            let size = format!("{m}x{k}x{n}");
+            group.bench(name, &size, || run(black_box(&mut problem)));
         }
     }
     group.finish();

@@ -11,9 +11,9 @@
 //! the parameter is `IxHxTxB`. One layer with biases, no head. Throughput is in FLOP as
 //! `model::flops` counts them.
 //!
-//! Before each case the peak of this core is measured and printed: the clock varies, so only
-//! shares of the peak can be compared. For a case of one sequence its floor is printed: see
-//! [`floor`].
+//! Each is measured beside the peak of one core: the clock varies, so only shares of the peak can be
+//! compared; two threads may have more than all of it. For a case of one sequence its floor is
+//! printed: see [`floor`].
 //!
 //! Before it is timed a network of that size is compared with the f64 reference: the
 //! outputs and the gradient of whole batches at a small size, the outputs of one sequence
@@ -21,17 +21,19 @@
 //!
 //! What this is not: a comparison with other programs, which `peers/` holds.
 
+mod beside;
 mod build_check;
 mod check;
+mod moments;
 mod roofline;
 mod sum_of_squares;
 
 use std::hint::black_box;
 use std::time::Duration;
 
+use beside::Group;
 use check::{assert_close, widened};
-use criterion::criterion_group;
-use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
+use criterion::{Criterion, Throughput, criterion_group};
 use model::reference::Reference;
 use model::{
     Architecture, Cell, Config, Network, Nonlinearity, Parameters, Sequences, Stream, flops,
@@ -169,10 +171,10 @@ fn floor(config: Config, steps: usize, training: bool, machine: Roofline) -> f64
     (bytes / bandwidth + flop / machine.peak) / 1e9
 }
 
-/// Prints what the machine can do now, and the floor of a case of one sequence.
+/// Prints the floor of a case, if it is of one sequence, by what the machine can do now.
 fn print_ceilings(case: &str, config: Config, steps: usize, batch: usize) {
     if batch > 1 {
-        return println!("peak of one core: {:.0} GFLOP/s", roofline::peak());
+        return;
     }
     let machine = Roofline::measure();
     for (mode, training, flop) in [
@@ -190,19 +192,20 @@ fn print_ceilings(case: &str, config: Config, steps: usize, batch: usize) {
     }
 }
 
-/// FLOP as Criterion takes them.
-fn throughput(flop: f64) -> Throughput {
-    Throughput::Elements(flop as u64)
+/// What the next benchmarks do in an iteration.
+fn count_flop(group: &mut Group<'_>, flop: f64) {
+    group.throughput(Throughput::Elements(flop as u64));
+    group.beside(beside::Reference::Peak, Some(flop));
 }
 
-fn bench_case(group: &mut BenchmarkGroup<WallTime>, name: &str, config: Config, sizes: Sizes) {
+fn bench_case(group: &mut Group<'_>, name: &str, config: Config, sizes: Sizes) {
     let [inputs, hidden, steps, batch] = sizes;
     let size = format!("{inputs}x{hidden}x{steps}x{batch}");
     print_ceilings(&format!("{name}/{size}"), config, steps, batch);
     let mut case = Case::new(config, sizes);
     case.check_outputs(1);
     let loss = case.differentiate();
-    let id = |mode: &str, by: &str| BenchmarkId::new(format!("{mode}/{name}/{by}"), &size);
+    let id = |mode: &str, by: &str| format!("{mode}/{name}/{by}");
     let sgd = Sgd::new(LEARNING_RATE).expect("a learning rate");
 
     // One sequence cannot be split.
@@ -216,42 +219,35 @@ fn bench_case(group: &mut BenchmarkGroup<WallTime>, name: &str, config: Config, 
         assert_close(widened(parallel.gradient().arena()), widened(case.gradient.arena()));
     }
 
-    group.throughput(throughput(flops::forward(config, steps, batch)));
-    group.bench_function(id("inference", "carry"), |b| b.iter(|| black_box(case.infer()).len()));
+    count_flop(group, flops::forward(config, steps, batch));
+    group.bench(&id("inference", "carry"), &size, || {
+        black_box(case.infer());
+    });
     if let Some(parallel) = &mut parallel {
         let batch = Batch::of_values(&case.x, steps, batch);
-        group.bench_function(id("inference", "carry_2_threads"), |b| {
-            b.iter(|| parallel.infer(&case.parameters, &batch).expect("a batch that fits"));
+        group.bench(&id("inference", "carry_2_threads"), &size, || {
+            parallel.infer(&case.parameters, &batch).expect("a batch that fits");
         });
     }
-    group.throughput(throughput(flops::training_step(config, steps, batch)));
-    group.bench_function(id("training", "carry"), |b| {
-        b.iter(|| {
-            black_box(case.differentiate());
-            sgd.step(&mut case.parameters, &case.gradient, 1);
-        });
+    count_flop(group, flops::training_step(config, steps, batch));
+    group.bench(&id("training", "carry"), &size, || {
+        black_box(case.differentiate());
+        sgd.step(&mut case.parameters, &case.gradient, 1);
     });
     if let Some(parallel) = &mut parallel {
         let batch = Batch::of_values(&case.x, steps, batch);
         let parameters = &mut case.parameters;
-        group.bench_function(id("training", "carry_2_threads"), |b| {
-            b.iter(|| {
-                let loss = parallel
-                    .differentiate(parameters, &batch, |_, y, dy| sum_of_squares(y, dy))
-                    .expect("a batch that fits");
-                sgd.step(parameters, parallel.gradient(), 1);
-                black_box(loss)
-            });
+        group.bench(&id("training", "carry_2_threads"), &size, || {
+            let loss = parallel
+                .differentiate(parameters, &batch, |_, y, dy| sum_of_squares(y, dy))
+                .expect("a batch that fits");
+            sgd.step(parameters, parallel.gradient(), 1);
+            black_box(loss);
         });
     }
 }
 
-fn bench_stream(
-    group: &mut BenchmarkGroup<WallTime>,
-    name: &str,
-    cell: Cell,
-    [inputs, hidden]: [usize; 2],
-) {
+fn bench_stream(group: &mut Group<'_>, name: &str, cell: Cell, [inputs, hidden]: [usize; 2]) {
     let sizes = [inputs, hidden, 50, 1];
     let config = layer(cell, false, sizes);
     let mut case = Case::new(config, sizes);
@@ -263,17 +259,14 @@ fn bench_stream(
         assert_close(widened(&y), widened(expected));
     }
     let x = &case.x[..inputs];
-    group.throughput(throughput(flops::forward(config, 1, 1)));
-    group.bench_function(
-        BenchmarkId::new(format!("step/{name}/carry"), format!("{inputs}x{hidden}")),
-        |b| {
-            b.iter(|| stream.step(black_box(x), black_box(&mut y)).expect("finite inputs"));
-        },
-    );
+    count_flop(group, flops::forward(config, 1, 1));
+    group.bench(&format!("step/{name}/carry"), &format!("{inputs}x{hidden}"), || {
+        stream.step(black_box(x), black_box(&mut y)).expect("finite inputs");
+    });
 }
 
 fn models(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("model");
+    let mut group = Group::new(criterion, "model");
     for (name, cell) in CELLS {
         for bidirectional in [false, true] {
             for batch in [1, SMALL[3]] {

@@ -6,13 +6,15 @@
 //! with the f64 reference before it is timed. Products on one thread, beside rivals, are in
 //! `matmul.rs`.
 
+mod beside;
 mod build_check;
 mod check;
+mod moments;
 mod uniform;
 
+use beside::{Group, Reference};
 use check::{assert_close, widened};
-use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group};
+use criterion::{Criterion, Throughput, criterion_group};
 use kernels::buffer::Buffer;
 use kernels::matmul::{Epilogue, gemm_parallel, matrix_vector, rank_one, vector_matrix};
 use kernels::matrix::{MatMut, MatRef};
@@ -26,7 +28,7 @@ const SIDES: [usize; 2] = [256, 1024];
 const PARALLEL_SIDE: usize = 512;
 
 fn products(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("products");
+    let mut group = Group::new(criterion, "products");
     for n in SIDES {
         time(&mut group, "matrix_vector", (n, n, 1), |a, x, y| {
             matrix_vector(1.0, MatRef::new(a, n, n), x, 0.0, y);
@@ -49,7 +51,7 @@ fn products(criterion: &mut Criterion) {
 /// Compares what `run(a, b, c)` makes of a C of zeros with A `[m, k]` times B `[k, n]`, and
 /// times it.
 fn time(
-    group: &mut BenchmarkGroup<'_, WallTime>,
+    group: &mut Group<'_>,
     name: &str,
     (m, k, n): (usize, usize, usize),
     run: impl Fn(&[f32], &[f32], &mut [f32]),
@@ -69,9 +71,11 @@ fn time(
     let zeros = MatRef::new(&zeros, rows, n);
     let expected = reference::gemm(1.0, left.into(), MatRef::new(&b, k, n).into(), 0.0, zeros);
     assert_close(widened(&c[..rows * n]), expected);
-    group.throughput(Throughput::Elements(2 * (m * k * n) as u64));
-    group.bench_function(BenchmarkId::new(name, format!("{m}x{k}x{n}")), |bencher| {
-        bencher.iter(|| run(black_box(&a), black_box(&b), black_box(&mut c)));
+    let flop = 2 * (m * k * n);
+    group.throughput(Throughput::Elements(flop as u64));
+    group.beside(Reference::Peak, Some(flop as f64));
+    group.bench(name, &format!("{m}x{k}x{n}"), || {
+        run(black_box(&a), black_box(&b), black_box(&mut c));
     });
 }
 

@@ -2,9 +2,11 @@
 
 mod baseline;
 mod criterion;
+mod floor;
 mod group;
 mod hogwild;
 mod machine;
+mod moments;
 mod peers;
 mod pictures;
 mod process;
@@ -20,8 +22,9 @@ use std::process::ExitCode;
 /// Runs the Criterion groups, each with its rivals, between two measurements of the machine's peak
 /// rate of multiply-adds and its load bandwidths, and writes to target/bench-report: report.md and
 /// report.json, roofline.svg, and (with `matmul`) matmul.svg. Nothing is judged: the exit code is 0
-/// unless a benchmark fails. `bench peers` compares whole training runs with Python's libraries,
-/// `bench hogwild` the strategies of training.
+/// unless a benchmark fails. Each sample is taken beside a loop of known work, and thrown away where
+/// that was slow. `--floor` tells what bounds every kernel, `bench peers` compares whole training
+/// runs with Python's libraries, `bench hogwild` the strategies of training.
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {

@@ -278,13 +278,12 @@ mod tests {
             let run = Extent { seed, ..config.run };
             let config = RunConfig { run, ..config.clone() };
             let mut trainer = Trainer::new(&config).unwrap();
-            let mut counts = (1..).map(|n| n * 100);
-            counts
-                .find(|_| {
-                    trainer.train(100);
-                    loss(trainer.parameters()) < 0.5
-                })
-                .unwrap() as f64
+            let mut counts = (1_u32..).map(|n| n * 100);
+            let reaches = |_: &u32| {
+                trainer.train(100);
+                loss(trainer.parameters()) < 0.5
+            };
+            f64::from(counts.find(reaches).unwrap())
         };
         assert_eq!(once[0].examples, Some(median(&[0, 1, 2].map(plain))));
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::criterion::Measured;
 use super::group::{Group, product_shape};
+use super::moments::{Line, Moments};
 use super::roofline::{Limit, Roofline, Work};
 
 /// All that report.json holds, but for [`FORMAT`] and [`VERSION`].
@@ -67,6 +68,9 @@ pub struct Benchmark {
     /// What bounds the work on this machine, and the share of that bound that was reached.
     pub limit: Option<Limit>,
     pub share: Option<f64>,
+    /// The same by samples that each have a limit of their own moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moments: Option<Moments>,
     /// Time over ours, for rivals.
     pub times_ours: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,8 +159,21 @@ impl Benchmark {
             work,
             limit: limit.map(|(limit, _)| limit),
             share: limit.map(|(_, share)| share),
+            moments: None,
             times_ours: None,
             change: None,
+        }
+    }
+
+    /// Adds to each what the bench itself has made of its samples.
+    pub fn add_moments(benchmarks: &mut [Self], lines: &[Line]) {
+        for benchmark in benchmarks {
+            let names = names(benchmark.group, &benchmark.what, &benchmark.by);
+            let same = |line: &&Line| line.function == names && line.parameter == benchmark.size;
+            benchmark.moments = lines.iter().find(same).map(|line| line.moments);
+            if let Some(moments) = &mut benchmark.moments {
+                moments.find_shares(benchmark.limit, benchmark.work);
+            }
         }
     }
 
@@ -190,9 +207,15 @@ impl Benchmark {
         (self.group == Group::Matmul && m == k && k == n).then_some(n)
     }
 
-    /// As `83% of L1`: what it reached of what bounds it.
+    /// As `83% of L1`: what it reached of what bounds it, or as `83–85% of peak` by the median and
+    /// the best sample, where the limit was measured beside each.
     fn share_of_limit(&self) -> Option<String> {
-        Some(format!("{:.0}% of {}", 100.0 * self.share?, self.limit?.name()))
+        let (share, limit) = (self.share?, self.limit?.name());
+        let moments = self.moments.and_then(|moments| moments.median_share.zip(moments.best_share));
+        Some(match moments.map(|(median, best)| (100.0 * median, 100.0 * best)) {
+            Some((median, best)) => format!("{median:.0}–{best:.0}% of {limit}"),
+            None => format!("{:.0}% of {limit}", 100.0 * share),
+        })
     }
 
     fn row(&self, with_change: bool) -> Vec<String> {
@@ -202,6 +225,10 @@ impl Benchmark {
             self.by.clone(),
             time(self.median_ns),
             format!("{:.1}%", 100.0 * self.noise()),
+            or_dash(self.moments.map(|moments| time(moments.best_ns))),
+            or_dash(self.moments.map(|moments| {
+                moments.thrown_away() + if moments.is_disturbed() { " !" } else { "" }
+            })),
             or_dash(self.elements.map(|n| rate(n / self.median_ns * 1e9, self.group.unit()))),
             or_dash(self.share_of_limit()),
             or_dash(self.times_ours.map(|ratio| format!("{ratio:.2}"))),
@@ -254,9 +281,30 @@ impl Report {
         text += "\nTimes are medians; ± is half their 95% confidence interval or the samples' median \
                  absolute deviation, whichever is more. The limit is the roofline's: the peak, or the \
                  bandwidth of the cache that holds the data (L2's for what only L3 holds). Bandwidths are of \
-                 loads; with stores at the same time, a share can exceed 100%.\n";
-        let mut header =
-            vec!["benchmark", "by", "median", "±", "throughput", "of its limit", "time ÷ ours"];
+                 loads; with stores at the same time, a share can exceed 100%.\n\
+                 \nA sample is thrown away if a reference loop beside it was slower than its own best by more \
+                 than 5%. Best, and a share with two ends (median–best), are of the samples kept, each with the \
+                 limit that was measured at the same moment. ! marks a disturbed figure: more than half of \
+                 its samples were thrown away.\n";
+        let disturbed =
+            self.benchmarks.iter().filter(|b| b.moments.is_some_and(|m| m.is_disturbed()));
+        match disturbed.count() {
+            0 => {}
+            count => {
+                text += &format!("\n{count} of {} figures are disturbed.\n", self.benchmarks.len());
+            }
+        }
+        let mut header = vec![
+            "benchmark",
+            "by",
+            "median",
+            "±",
+            "best",
+            "thrown away",
+            "throughput",
+            "of its limit",
+            "time ÷ ours",
+        ];
         if self.comparison.is_some() {
             header.push("time ÷ baseline");
         }
@@ -315,6 +363,15 @@ impl Report {
     }
 }
 
+/// The name that Criterion has for what [`Benchmark::new`] took apart.
+fn names(group: Group, what: &str, by: &str) -> String {
+    match group {
+        Group::Activation | Group::Model => format!("{what}/{by}"),
+        Group::Matmul => by.to_owned(),
+        Group::Lab => what.to_owned(),
+    }
+}
+
 fn or_dash(text: Option<String>) -> String {
     text.unwrap_or("–".to_owned())
 }
@@ -335,7 +392,7 @@ fn ceilings(what: &str, Roofline { before, after, drift, .. }: &Roofline) -> Str
 }
 
 /// Nanoseconds with three digits or more and a unit to suit.
-fn time(ns: f64) -> String {
+pub fn time(ns: f64) -> String {
     match ns {
         ..1e3 => format!("{ns:.1} ns"),
         ..1e6 => format!("{:.2} µs", ns / 1e3),
@@ -360,7 +417,7 @@ fn rate(per_second: f64, unit: &str) -> String {
 
 /// A Markdown table, padded to be read as it is; all but the first `left` columns are
 /// aligned to the right.
-fn table(header: &[&str], left: usize, rows: &[Vec<String>]) -> String {
+pub fn table(header: &[&str], left: usize, rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..header.len())
         .map(|column| {
             let cells = rows.iter().map(|row| row[column].chars().count());
@@ -386,6 +443,7 @@ fn table(header: &[&str], left: usize, rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::bench::moments::tests::LINE;
     use crate::bench::roofline::Ceilings;
 
     pub fn measured(function: &str, parameter: &str, median: f64) -> Measured {
@@ -455,8 +513,8 @@ pub mod tests {
         let text = report.markdown();
         for row in [
             // 23 FLOP a value: 94,208 FLOP in 942.08 ns are 100 GFLOP/s of 200
-            "| exp 4096  | carry | 942.1 ns | 2.0% | 4.35 G values/s |  50% of peak |           – |",
-            "| exp 4096  | std   |  9.42 µs | 2.0% | 434.8 M values/s |   5% of peak |       10.00 |",
+            "| exp 4096  | carry | 942.1 ns | 2.0% | – | – | 4.35 G values/s |  50% of peak |           – |",
+            "| exp 4096  | std   |  9.42 µs | 2.0% | – | – | 434.8 M values/s |   5% of peak |       10.00 |",
         ] {
             let same = |a: &str| a.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
             assert!(text.lines().any(|line| same(line) == same(row)), "{row}\n{text}");
@@ -464,6 +522,34 @@ pub mod tests {
         assert!(text.contains("| peak, GFLOP/s      |  200.0 | 200.0 |\n"), "{text}");
         assert!(text.contains("| ------------------ | -----: | ----: |\n"), "{text}");
         assert!(text.contains("- built for: avx2 fma\n"), "{text}");
+    }
+
+    #[test]
+    fn a_disturbed_run_shows_itself() {
+        let mut report = report(vec![
+            measured("exp/carry", "4096", 942.08),
+            measured("exp/carry", "64", 16.0),
+            measured("exp/std", "4096", 9420.8),
+        ]);
+        let mut line: Line = serde_json::from_str(LINE).unwrap();
+        let mut lines = vec![serde_json::from_str(LINE).unwrap()];
+        (line.parameter, line.moments.thrown_away) = ("64".to_owned(), 21);
+        lines.push(line);
+        Benchmark::add_moments(&mut report.benchmarks, &lines);
+        let shares: Vec<_> =
+            report.benchmarks.iter().map(|b| b.moments.and_then(|m| m.median_share)).collect();
+        assert_eq!(shares, [Some(23.0 * 64.0 / 200_000.0), Some(0.47104), None]);
+        let text = report.markdown();
+        let same = |a: &str| a.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        for row in [
+            "| exp 64 | carry | 16.0 ns | 2.0% | 900.0 ns | 21 of 40 ! | 256.0 G values/s | 1–1% of peak | – |",
+            "| exp 4096 | carry | 942.1 ns | 2.0% | 900.0 ns | 4 of 40 | 4.35 G values/s | 47–59% of peak | – |",
+        ] {
+            assert!(text.lines().any(|line| same(line) == same(row)), "{row}\n{text}");
+        }
+        assert!(text.contains("\n1 of 3 figures are disturbed.\n"), "{text}");
+        let back: Report = serde_json::from_str(&report.json()).unwrap();
+        assert_eq!(back.benchmarks, report.benchmarks);
     }
 
     #[test]

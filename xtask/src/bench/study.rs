@@ -34,7 +34,7 @@ use super::process::{finish, last_line, tail};
 use super::report::{Also, Benchmark, Build, Report};
 use super::roofline::{Ceilings, Roofline};
 use super::workspace::{Workspace, criterion_settings};
-use super::{baseline, criterion, pictures};
+use super::{baseline, criterion, floor, moments, pictures};
 use crate::children;
 use crate::output::line;
 use crate::paths::shown;
@@ -60,6 +60,10 @@ pub struct Args {
     /// Measure a build for this CPU as well, with columns of its own (x86-64-v3: AVX2)
     #[arg(long, value_name = "CPU", value_parser = ["x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"])]
     also: Option<String>,
+
+    /// Print how far every kernel is from what bounds it on this machine, in a minute
+    #[arg(long, conflicts_with_all = ["group", "baseline", "also"])]
+    floor: bool,
 }
 
 /// Runs the study and prints its report.
@@ -68,6 +72,9 @@ pub struct Args {
 /// If the baseline cannot be used, the benchmarks cannot be built or run, or the report
 /// cannot be written.
 pub fn run(args: Args) -> Result<()> {
+    if args.floor {
+        return floor::run(args.quick, args.json);
+    }
     // First, as the benchmarks take minutes.
     let baseline = args.baseline.as_deref().map(baseline::read).transpose()?;
     let groups = args.group.map_or(Group::ALL.to_vec(), |group| vec![group]);
@@ -170,6 +177,7 @@ fn measure(
     progress: &ProgressBar,
 ) -> Result<(Build, Option<Error>)> {
     remove_folder(folder)?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", shown(folder)))?;
     progress.set_message("measuring the machine");
     let Machine { ceilings: before, build_features } = machine(workspace)?;
     let measured = || {
@@ -193,9 +201,16 @@ fn measure(
         };
         let is_there = !results.is_empty() || failure.is_some();
         ensure!(is_there, "the group {} measured nothing", group.name());
-        benchmarks.extend(Benchmark::of_group(group, results, &roofline));
+        let mut results = Benchmark::of_group(group, results, &roofline);
+        Benchmark::add_moments(&mut results, &moments::read(&moments_of(folder, group))?);
+        benchmarks.extend(results);
     }
     Ok((Build { build_features, roofline, benchmarks }, failure))
+}
+
+/// Where a group appends what it makes of its samples.
+fn moments_of(folder: &Path, group: Group) -> PathBuf {
+    folder.join(format!("{}.moments", group.name()))
 }
 
 fn machine(workspace: &Workspace) -> Result<Machine> {
@@ -219,6 +234,7 @@ fn measure_group(
         .args(["--bench", name, "--"])
         .args(criterion_settings(quick))
         .env("CRITERION_HOME", folder)
+        .env("CARRY_BENCH_MOMENTS", moments_of(folder, group))
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     progress.set_message(format!("{name}: starting"));
@@ -352,6 +368,7 @@ mod tests {
             json: true,
             baseline: Some(PathBuf::from("earlier.json")),
             also: Some("x86-64-v3".to_owned()),
+            floor: false,
         };
         assert_eq!(command_line(&args), "cargo xtask bench matmul --quick --also x86-64-v3");
     }

@@ -38,7 +38,18 @@ case "$*" in
         > "$folder/benchmark.json"
     estimate="{\"confidence_interval\":{\"lower_bound\":$MEDIAN,\"upper_bound\":$MEDIAN},\"point_estimate\":"
     echo "{\"median\":$estimate$MEDIAN},\"median_abs_dev\":${estimate}0.5}}" \
-        > "$folder/estimates.json" ;;
+        > "$folder/estimates.json"
+    printf '{"function":"exp/carry","parameter":"64","reference":"peak","samples":40,' \
+        >> "$CARRY_BENCH_MOMENTS"
+    printf '"thrown_away":3,"best_ns":15,"median_ns":19,"least_cost":2944,' >> "$CARRY_BENCH_MOMENTS"
+    echo '"median_cost":3680,"reference_best":200,"reference_median":199}' >> "$CARRY_BENCH_MOMENTS" ;;
+*"--bench limits -- --quick")
+    echo "1 of 1: exp 2048" >&2
+    printf '{"build_features":["fma"],"lanes":8,"machine":{"peak_gflops":96.5},"kernels":['
+    printf '{"kernel":"exp","size":"2048","limit":"FMA ports","limit_ns":400,"limits":['
+    printf '{"what":"FMA ports","count":"2,560 FMAs","ns":400}],"best_ns":440,"median_ns":500,'
+    printf '"samples":200,"thrown_away":120,"reference":"peak","reference_best":96,'
+    echo '"reference_median":80}]}' ;;
 *"--bench hogwild -- --noplot"*" hogwild/(line_transfer|push|lab)")
     echo "hogwild/line_transfer   time: [60 ns 60 ns 60 ns]"
     printf '{"cores":2,"line_transfer":60e-9,'
@@ -121,6 +132,12 @@ fn a_study_is_written_and_serves_as_the_next_ones_baseline() {
     let json = json_line(&stdout);
     assert_eq!(json["format"], "carry-bench-report");
     assert_eq!(json["benchmarks"][0]["median_ns"], 20.0);
+    // 64 values of 23 FLOP, where the peak would have done 3,680.
+    let moments = &json["benchmarks"][0]["moments"];
+    assert_eq!((&moments["median_share"], &moments["thrown_away"]), (&0.4.into(), &3.into()));
+    for text in ["15.0 ns", "3 of 40", "40–50% of peak"] {
+        assert!(stdout.contains(text), "{text}\n{stdout}");
+    }
     assert_eq!(json_line(&fs::read_to_string(report.join("report.json")).unwrap()), json);
 
     fs::rename(report.join("report.json"), folder.path().join("old.json")).unwrap();
@@ -148,6 +165,26 @@ fn a_second_build_is_made_for_the_cpu_named_and_stands_beside_the_first() {
     assert_eq!(json["command"], "cargo xtask bench activation --also x86-64-v3");
     let error = "invalid value 'pentium' for '--also <CPU>'";
     bench(&folder, "activation --also pentium", 20).refused(2, &[error, "x86-64-v3"]);
+}
+
+#[test]
+fn every_kernel_is_told_with_what_binds_it_how_much_of_it_there_is_and_the_ratio() {
+    let folder = temporary();
+    let stdout = bench(&folder, "--floor --quick --json", 20).success();
+    let row = "| exp    | 2048 | FMA ports | 2,560 FMAs | 400.0 ns | 500.0 ns |  1.25 | 1.10 | 120 of 200 ! |";
+    assert!(stdout.contains(row), "{stdout}");
+    assert!(stdout.contains("| peak gflops | 96.50 |\n"), "{stdout}");
+    let json = json_line(&stdout);
+    assert_eq!((&json["format"], &json["version"]), (&"carry-floor-report".into(), &1.into()));
+    assert_eq!(json["kernels"][0]["limits"][0]["count"], "2,560 FMAs");
+
+    let reason = "the bench limits failed (exit status: 101)\n    the answer is wrong\n";
+    // Without --quick the stand-in knows no such bench.
+    bench(&folder, "--floor", 20).refused(1, &[reason]);
+    for other in ["matmul", "--baseline old.json", "--also x86-64-v3"] {
+        let line = format!("--floor {other}");
+        bench(&folder, &line, 20).refused(2, &["cannot be used with", "--floor"]);
+    }
 }
 
 #[test]
