@@ -336,7 +336,8 @@ fn products(kernels: &mut Vec<Kernel>) {
 fn activations(kernels: &mut Vec<Kernel>) {
     const LENGTH: usize = 2_048;
     type Map = fn(&[f32], &mut [f32]);
-    let maps: [(&str, Count, fn(f64) -> f64, Map); 3] = [
+    type Truth = fn(f64) -> f64;
+    let maps: [(&str, Count, Truth, Map); 3] = [
         ("exp", EXP, f64::exp, activation::exp_into),
         ("sigmoid", SIGMOID, reference::sigmoid, activation::sigmoid_into),
         ("tanh", TANH, f64::tanh, activation::tanh_into),

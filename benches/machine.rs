@@ -80,7 +80,7 @@ impl Machine {
             for ((x, y), z) in left.iter_mut().zip(middle).zip(right) {
                 *x = x.mul_add(a, b);
                 *y += b;
-                *z = *z ^ b;
+                *z ^= b;
             }
         });
         let multiply_adds = peak / (2 * LANES) as f64;
