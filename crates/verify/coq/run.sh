@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Proves in Coq, from the weights and boxes of the smallest committed certificates, that every digit
 # is right for every list of pairs. Needs Coq (8.16) with coq-interval: Debian's coq and
-# libcoq-interval. Exit code 0 with the proofs, or where Coq is not installed, which is said.
+# libcoq-interval, and Python 3. Exit code 0 with the proofs, or where Coq is not installed, which is said.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if ! command -v coqc >/dev/null || [[ ! -d $(coqc -where)/user-contrib/Interval ]]; then
-    echo "proofs in Coq skipped: coq or libcoq-interval is not installed"
+if ! command -v coqc >/dev/null || ! command -v python3 >/dev/null \
+    || [[ ! -d $(coqc -where)/user-contrib/Interval ]]; then
+    echo "proofs in Coq skipped: coq, libcoq-interval or python3 is not installed"
     exit 0
 fi
 folder=${CARGO_TARGET_DIR:-../../target}/coq
