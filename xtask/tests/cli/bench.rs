@@ -178,9 +178,9 @@ fn every_kernel_is_told_with_what_binds_it_how_much_of_it_there_is_and_the_ratio
     assert_eq!((&json["format"], &json["version"]), (&"carry-floor-report".into(), &1.into()));
     assert_eq!(json["kernels"][0]["limits"][0]["count"], "2,560 FMAs");
 
-    let reason = "the bench limits failed (exit status: 101)\n    the answer is wrong\n";
     // Without --quick the stand-in knows no such bench.
-    bench(&folder, "--floor", 20).refused(1, &[reason]);
+    let reason = ["the bench limits failed (exit status: 101)\n", "    the answer is wrong\n"];
+    bench(&folder, "--floor", 20).refused(1, &reason);
     for other in ["matmul", "--baseline old.json", "--also x86-64-v3"] {
         let line = format!("--floor {other}");
         bench(&folder, &line, 20).refused(2, &["cannot be used with", "--floor"]);
