@@ -44,12 +44,13 @@ fn brackets() -> Machine {
 /// Of these seeds a training for a proof, as the build for AVX-512 makes it, ends in a network that
 /// can be proved. Other builds end in other networks, so the three are kept in
 /// `tests/fixtures/machines`.
-const SEEDS: [(&str, fn() -> Machine, Nonlinearity, u64); 3] = [
+const SEEDS: [(&str, Maker, Nonlinearity, u64); 3] = [
     ("parity", parity, Nonlinearity::Sigmoid, 0),
     ("modulo-3", modulo_3, Nonlinearity::Tanh, 1),
     ("brackets", brackets, Nonlinearity::Relu, 1),
 ];
 const HIDDEN: usize = 8;
+type Maker = fn() -> Machine;
 
 fn fixture(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/machines");
