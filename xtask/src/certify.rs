@@ -2,20 +2,20 @@
 //! machine does.
 
 use crate::Usage;
-use crate::add::{Adding, adding};
+use crate::add::{ADDING, Adding, adding};
 use crate::chart;
 use crate::interrupt;
 use crate::numbers::whole;
 use crate::output::{Progress, line, thousands, warn};
 use crate::paths::{quoted, shown};
+use crate::run::{READING, Reading, reading};
 use crate::runs;
 use crate::train::seed_range;
 use anyhow::bail;
-use certify::ibp::{Ibp, MachineIbp};
 use certify::study::{
     Kind, Quartiles, Recipe, SIZES, Summary, Trial, TrialsFile, WORKERS, kinds, study,
 };
-use certify::{BUDGET, Machine, Outcome, certify, picture};
+use certify::{BUDGET, Counterexample, Machine, Outcome, certify, machine_of, picture};
 use model::Parameters;
 use num_bigint::BigUint;
 use serde_json::{Value, json};
@@ -27,7 +27,6 @@ use std::sync::Mutex;
 use std::time::Instant;
 use train::atomic_file::{is_standard_output, try_output, write_output};
 use train::run_folder::RunFolder;
-use train::task::{Addition, Task};
 use verify::{Cell, Verified, check, check_exact};
 
 /// Prove that a trained network adds any two numbers of any length, or answers as its machine
@@ -225,7 +224,7 @@ fn run_check(args: &Args, folder: &RunFolder, file: &Path) -> anyhow::Result<Exi
 }
 
 /// The tasks whose networks can be proved.
-const PROVABLE: [&str; 3] = [Addition::NAME, Ibp::NAME, MachineIbp::NAME];
+const PROVABLE: [&str; 4] = [ADDING[0], ADDING[1], READING[0], READING[1]];
 
 /// A network of which a proof can be looked for.
 struct Provable {
@@ -234,18 +233,28 @@ struct Provable {
     cell: Cell,
     /// What it learned.
     machine: Machine,
+    /// Whether `add` shows what it does, and not `run`.
+    adds: bool,
 }
 
 fn provable(folder: &RunFolder) -> anyhow::Result<Provable> {
-    let (seed, parameters, machine) = if folder.task_name()? == MachineIbp::NAME {
-        let (config, parameters) = folder.load::<MachineIbp>()?;
-        (config.run.seed, parameters, config.task.machine().clone())
+    let adds = !READING.contains(&&*folder.task_name()?);
+    let (seed, parameters, machine) = if !adds {
+        let Reading { words, seed, parameters } = reading(folder)?;
+        let machine = machine_of(words.machine()).map_err(|reason| {
+            Usage(format!(
+                "the machine {} of {} cannot be proved: {reason}",
+                words.machine().name(),
+                shown(folder.path())
+            ))
+        })?;
+        (seed, parameters, machine)
     } else {
         let Adding { seed, parameters, .. } = adding(folder)?;
         (seed, parameters, Machine::addition())
     };
     match certify::provable(parameters.config(), &machine) {
-        Ok(cell) => Ok(Provable { seed, parameters, cell, machine }),
+        Ok(cell) => Ok(Provable { seed, parameters, cell, machine, adds }),
         Err(reason) => Err(Usage(format!(
             "only networks of one layer of Elman units can be proved; that of {} {reason}",
             shown(folder.path())
@@ -255,7 +264,7 @@ fn provable(folder: &RunFolder) -> anyhow::Result<Provable> {
 }
 
 fn run_search(args: &Args, folder: &RunFolder) -> anyhow::Result<ExitCode> {
-    let Provable { seed, parameters, machine, .. } = provable(folder)?;
+    let Provable { seed, parameters, machine, adds, .. } = provable(folder)?;
     let model = folder.model_bytes()?;
     let [proof, report] = ["certificate.json", "report.svg"].map(|name| folder.path().join(name));
     for path in [&proof, &report] {
@@ -284,7 +293,10 @@ fn run_search(args: &Args, folder: &RunFolder) -> anyhow::Result<ExitCode> {
 
     // What was found is said first, whatever becomes of the files.
     if !args.json {
-        show_outcome(&outcome, &machine, folder);
+        show_outcome(&outcome, &machine);
+        if let Outcome::Refuted(found) = &outcome {
+            line(try_it(found, &machine, adds, folder.path()));
+        }
         line(format!("{seconds:.2} s"));
     }
     let certificate = match &outcome {
@@ -330,7 +342,7 @@ fn run_search(args: &Args, folder: &RunFolder) -> anyhow::Result<ExitCode> {
     Ok(if certificate.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn show_outcome(outcome: &Outcome, machine: &Machine, folder: &RunFolder) {
+fn show_outcome(outcome: &Outcome, machine: &Machine) {
     match outcome {
         Outcome::Certified { verified, .. } => show(verified),
         Outcome::Refuted(found) if !machine.is_addition() => {
@@ -352,7 +364,6 @@ fn show_outcome(outcome: &Outcome, machine: &Machine, folder: &RunFolder) {
                 found.length(machine),
                 found.right_up_to
             ));
-            line(try_it(&a, &b, folder.path()));
         }
         Outcome::Unknown if !machine.is_addition() => {
             line("Unknown: neither a proof nor a word that is answered wrongly were found.");
@@ -386,9 +397,14 @@ fn outcome_fields(outcome: &Outcome, machine: &Machine) -> Value {
     }
 }
 
-/// A line for a shell that lets the network add the two.
-fn try_it(a: &BigUint, b: &BigUint, run: &Path) -> String {
-    let (a, b, run) = (a.to_string(), b.to_string(), quoted(run));
+/// A line for a shell that shows the network go wrong.
+fn try_it(found: &Counterexample, machine: &Machine, adds: bool, run: &Path) -> String {
+    let run = quoted(run);
+    if !adds {
+        let word = found.spell(machine);
+        return format!("Try it: cargo xtask run {} --run {run}", quoted(Path::new(&word)));
+    }
+    let [a, b] = found.operands().map(|operand| operand.to_string());
     if a.len().max(b.len()) <= MOST_ARGUMENT {
         format!("Try it: cargo xtask add {a} {b} --run {run}")
     } else {

@@ -4,6 +4,7 @@ use crate::output::line;
 use crate::paths::shown;
 use crate::{Usage, numbers, runs};
 use anyhow::bail;
+use certify::ibp::MachineIbp;
 use model::{Cell, Network, Nonlinearity, Parameters};
 use serde_json::json;
 use std::path::PathBuf;
@@ -61,17 +62,8 @@ const MOST_CELLS: usize = 64;
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let folder = runs::open(args.run.as_deref(), &[Words::NAME], !args.json)?;
-    let name = folder.task_name()?;
-    if name != Words::NAME {
-        bail!(
-            "the network of {} learned the task {name} and reads no words; train one with `cargo \
-             xtask train machine`",
-            shown(folder.path())
-        );
-    }
-    let (config, parameters) = folder.load::<Words>()?;
-    let task = config.task;
+    let folder = runs::open(args.run.as_deref(), &READING, !args.json)?;
+    let Reading { words: task, parameters, .. } = reading(&folder)?;
     let machine = task.machine();
     let word = match args.random {
         Some(length) => task.drawn(length, args.seed),
@@ -86,6 +78,42 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         summary(&steps, wrong, machine, &folder);
     }
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A run that reads words.
+pub struct Reading {
+    /// What it learned.
+    pub words: Words,
+    /// The seed of its training.
+    pub seed: u64,
+    /// The network.
+    pub parameters: Parameters,
+}
+
+/// The tasks whose networks read words.
+pub const READING: [&str; 2] = [Words::NAME, MachineIbp::NAME];
+
+/// The network of a run that reads words.
+///
+/// # Errors
+/// If the run trained on another task, or a file makes no sense.
+pub fn reading(folder: &RunFolder) -> anyhow::Result<Reading> {
+    let name = folder.task_name()?;
+    Ok(match name.as_str() {
+        Words::NAME => {
+            let (config, parameters) = folder.load::<Words>()?;
+            Reading { words: config.task, seed: config.run.seed, parameters }
+        }
+        MachineIbp::NAME => {
+            let (config, parameters) = folder.load::<MachineIbp>()?;
+            Reading { words: config.task.words().clone(), seed: config.run.seed, parameters }
+        }
+        _ => bail!(
+            "the network of {} learned the task {name} and reads no words; train one with `cargo \
+             xtask train machine`",
+            shown(folder.path())
+        ),
+    })
 }
 
 /// The symbols of a word as it was typed.

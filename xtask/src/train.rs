@@ -18,7 +18,7 @@ mod workers;
 
 use crate::interrupt;
 use anyhow::bail;
-use certify::ibp::Ibp;
+use certify::ibp::{Ibp, MachineIbp};
 use clap::Subcommand;
 pub use common::{seed_range, strategy};
 pub use optimizer::learning_rate;
@@ -99,6 +99,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             Text::NAME => resume::<Text>(common, folder, text::ENDING),
             Series::NAME => resume::<Series>(common, folder, series::ENDING),
             Words::NAME => resume::<Words>(common, folder, machine::ENDING),
+            MachineIbp::NAME => resume::<MachineIbp>(common, folder, machine::PROVE),
             _ => bail!("{} is of the task {name}, which this program has not", path.display()),
         };
     }

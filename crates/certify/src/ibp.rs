@@ -28,7 +28,7 @@
 mod intervals;
 mod machine;
 
-pub use machine::{Answers, MachineIbp};
+pub use machine::MachineIbp;
 
 use crate::machine::Transitions;
 use model::{Head, Parameters};

@@ -21,6 +21,7 @@ mod walk;
 
 pub use certificate::{Certificate, Node, Piece};
 pub use error::Error;
+pub use machine::machine_of;
 pub use picture::{Picture, picture};
 pub use prove::{BUDGET, Outcome, certify, provable, prove};
 pub use refute::{Counterexample, answers_wrongly};

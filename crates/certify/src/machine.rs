@@ -2,7 +2,27 @@
 //! before, and random words.
 
 use rand::{Rng, RngExt};
-use verify::Machine;
+use train::task::machine::Machine as Task;
+use verify::{Machine, Table};
+
+/// The machine of a task as a certificate holds it.
+///
+/// # Errors
+/// What is in the way, as the rest of a sentence: a single output, or a name with spaces.
+pub fn machine_of(task: &Task) -> Result<Machine, String> {
+    let (symbols, states) = (task.inputs().len(), task.states().len());
+    let wide = |values: &[f32]| values.iter().copied().map(f64::from).collect();
+    let step = |state, symbol| task.step(state, symbol).map(|(next, output)| [next, output]);
+    let row = |state| (0..symbols).map(|symbol| step(state, symbol)).collect();
+    Machine::try_from(Table {
+        name: task.name().to_owned(),
+        symbols: task.inputs().to_vec(),
+        shown: (0..symbols).map(|symbol| wide(task.values(symbol))).collect(),
+        outputs: task.outputs().to_vec(),
+        states: task.states().to_vec(),
+        transitions: (0..states).map(row).collect(),
+    })
+}
 
 /// The transitions of a [`Machine`], and what the search asks of them again and again.
 #[derive(Clone, Debug)]

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use train::config::RunConfig;
+use train::task::{self, Words};
 use train::trainer::Trainer;
 use verify::{Cell, Error, check};
 
@@ -24,33 +26,63 @@ fn machine(name: &str, shown: &Value, outputs: &Value, transitions: &Value) -> M
 }
 
 /// Was the number of ones up to now odd?
-fn parity() -> Machine {
-    let transitions = json!([[[0, 0], [1, 1]], [[1, 1], [0, 0]]]);
-    machine("parity", &json!([[0], [1]]), &json!(["even", "odd"]), &transitions)
-}
+const PARITY_FILE: &str = r#"
+name = "parity"
+inputs = ["0", "1"]
+outputs = ["even", "odd"]
+states = ["even", "odd"]
+transitions = [
+    ["even", "0", "even", "even"], ["even", "1", "odd", "odd"],
+    ["odd", "0", "odd", "odd"], ["odd", "1", "even", "even"],
+]
+"#;
 
 /// The number of ones modulo 3, by a softmax.
-fn modulo_3() -> Machine {
-    let transitions = json!([[[0, 0], [1, 1]], [[1, 1], [2, 2]], [[2, 2], [0, 0]]]);
-    machine("modulo 3", &json!([[0], [1]]), &json!(["0", "1", "2"]), &transitions)
-}
+const MODULO_3_FILE: &str = r#"
+name = "modulo 3"
+inputs = ["0", "1"]
+outputs = ["0", "1", "2"]
+states = ["0", "1", "2"]
+transitions = [
+    ["0", "0", "0", "0"], ["0", "1", "1", "1"],
+    ["1", "0", "1", "1"], ["1", "1", "2", "2"],
+    ["2", "0", "2", "2"], ["2", "1", "0", "0"],
+]
+"#;
 
 /// Brackets to depth 2, where a closing one is legal behind an opening one alone: the depth.
-fn brackets() -> Machine {
-    let transitions = json!([[[1, 1], null], [[2, 2], [0, 0]], [null, [1, 1]]]);
-    machine("brackets", &json!([[1, 0], [0, 1]]), &json!(["0", "1", "2"]), &transitions)
-}
+const BRACKETS_FILE: &str = r#"
+name = "brackets"
+inputs = ["(", ")"]
+outputs = ["0", "1", "2"]
+states = ["0", "1", "2"]
+transitions = [
+    ["0", "(", "1", "1"], ["1", "(", "2", "2"], ["1", ")", "0", "0"], ["2", ")", "1", "1"],
+]
+legal = { "0" = ["("], "2" = [")"] }
+"#;
 
 /// Of these seeds a training for a proof, as the build for AVX-512 makes it, ends in a network that
 /// can be proved. Other builds end in other networks, so the three are kept in
 /// `tests/fixtures/machines`.
-const SEEDS: [(&str, Maker, Nonlinearity, u64); 3] = [
-    ("parity", parity, Nonlinearity::Sigmoid, 0),
-    ("modulo-3", modulo_3, Nonlinearity::Tanh, 1),
-    ("brackets", brackets, Nonlinearity::Relu, 1),
+const SEEDS: [(&str, &str, Nonlinearity, u64); 3] = [
+    ("parity", PARITY_FILE, Nonlinearity::Sigmoid, 0),
+    ("modulo-3", MODULO_3_FILE, Nonlinearity::Tanh, 1),
+    ("brackets", BRACKETS_FILE, Nonlinearity::Relu, 1),
 ];
 const HIDDEN: usize = 8;
-type Maker = fn() -> Machine;
+
+/// The training of one of [`SEEDS`].
+fn training(number: usize) -> RunConfig<MachineIbp> {
+    let (_, file, nonlinearity, seed) = SEEDS[number];
+    let machine = task::machine::Machine::from_toml(file).unwrap();
+    let words = Words::new(machine, MachineIbp::STEPS).unwrap();
+    MachineIbp::training(words, nonlinearity, HIDDEN, seed)
+}
+
+fn machine_of(number: usize) -> Machine {
+    certify::machine_of(training(number).task.words().machine()).unwrap()
+}
 
 fn fixture(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/machines");
@@ -60,8 +92,8 @@ fn fixture(name: &str) -> PathBuf {
 #[test]
 #[ignore = "writes the networks of the other tests"]
 fn trains_the_networks_again() {
-    for (name, machine, nonlinearity, seed) in SEEDS {
-        let config = MachineIbp::training(machine(), nonlinearity, HIDDEN, seed);
+    for (number, (name, ..)) in SEEDS.into_iter().enumerate() {
+        let config = training(number);
         let mut trainer = Trainer::new(&config).unwrap();
         trainer.train(config.run.examples);
         fs::create_dir_all(fixture(name).parent().unwrap()).unwrap();
@@ -77,9 +109,8 @@ struct Proved {
 }
 
 fn proved(number: usize) -> Proved {
-    let (name, machine, nonlinearity, seed) = SEEDS[number];
-    let machine = machine();
-    let run = MachineIbp::training(machine.clone(), nonlinearity, HIDDEN, seed);
+    let (run, machine) = (training(number), machine_of(number));
+    let name = SEEDS[number].0;
     let file = fs::read(fixture(name)).unwrap();
     let parameters = weights::from_bytes(run.network.config(&run.task).unwrap(), &file).unwrap();
     match certify(&parameters, &machine, &file, BUDGET) {
@@ -261,7 +292,7 @@ fn a_picture_has_a_family_for_each_state() {
 #[test]
 fn a_network_of_another_shape_cannot_be_proved() {
     let config = PARITY.parameters.config();
-    assert_eq!(provable(config, &parity()), Ok(Cell::Sigmoid));
-    let reason = provable(config, &modulo_3()).unwrap_err();
+    assert_eq!(provable(config, &PARITY.machine), Ok(Cell::Sigmoid));
+    let reason = provable(config, &machine_of(1)).unwrap_err();
     assert!(reason.contains("has 1 inputs and 1 outputs"), "{reason}");
 }

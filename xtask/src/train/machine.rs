@@ -7,6 +7,9 @@ use crate::Usage;
 use crate::numbers::whole;
 use crate::paths::shown;
 use anyhow::Context;
+use certify::ibp::MachineIbp;
+use certify::machine_of;
+use model::{Cell, Nonlinearity};
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
@@ -48,31 +51,51 @@ Examples:
   cargo xtask train machine tomita-4
   cargo xtask train machine my-machine.toml --cell lstm --hidden 8
   cargo xtask train machine random-7 --seeds 0..20
-  cargo xtask run 1011                       and this shows what it does with a word")]
+  cargo xtask run 1011                       and this shows what it does with a word
+  cargo xtask train machine brackets --certifiable
+  cargo xtask certify                        and this proves it for words of any length")]
 pub struct MachineArgs {
     /// A built-in machine, or a file that ends in .toml
     #[arg(value_name = "NAME|FILE.toml")]
     machine: String,
 
-    /// T, the symbols of a word
-    #[arg(long, default_value_t = LENGTH, value_parser = whole::<usize>(1..=65_536),
-          allow_negative_numbers = true)]
-    length: usize,
+    /// T, the symbols of a word [default: 24, for a proof 16]
+    #[arg(long, value_parser = whole::<usize>(1..=65_536), allow_negative_numbers = true)]
+    length: Option<usize>,
+
+    /// Train for a proof, by interval bound propagation; see `cargo xtask certify`. The defaults are
+    /// others then: 16 sigmoid units, 6,000 updates of Adam on 64 words; --cell tanh and relu, too
+    #[arg(long, conflicts_with_all = ["layers", "bidirectional", "dropout", "memory"])]
+    certifiable: bool,
 
     #[command(flatten)]
     common: Common,
 }
 
-/// What to do with a network that does as a machine does.
+/// What to do with a network that does as a machine does …
 pub const ENDING: Ending<Words> = Ending {
     unit: "words",
-    about,
+    about: |words| about(words),
     has_page: false,
     ..Ending::new(|path| {
         let option = path.map_or(String::new(), |path| format!(" --run {path}"));
         format!("Try it: cargo xtask run --random 12{option}")
     })
 };
+
+/// … and with one that was trained for a proof.
+pub const PROVE: Ending<MachineIbp> = Ending {
+    unit: "words",
+    about: |task| about(task.words()),
+    has_page: false,
+    ..Ending::new(|path| {
+        let option = path.map_or(String::new(), |path| format!(" --run {path}"));
+        format!("Prove it: cargo xtask certify{option}")
+    })
+};
+
+/// H of a training for a proof.
+const HIDDEN: usize = 16;
 
 /// Trains.
 pub fn run(args: &MachineArgs) -> anyhow::Result<ExitCode> {
@@ -81,7 +104,22 @@ pub fn run(args: &MachineArgs) -> anyhow::Result<ExitCode> {
         return Err(Usage(reason.to_owned()).into());
     }
     let machine = machine(&args.machine)?;
-    start(&args.common, Words::new(machine, args.length)?.training(), ENDING)
+    if !args.certifiable {
+        let words = Words::new(machine, args.length.unwrap_or(LENGTH))?;
+        return start(&args.common, words.training(), ENDING);
+    }
+    let cell = args.common.cell.map_or(Cell::Elman(Nonlinearity::Sigmoid), Cell::from);
+    let Cell::Elman(nonlinearity) = cell else {
+        let reason = "--certifiable trains Elman units alone; give --cell sigmoid, tanh or relu";
+        return Err(Usage(reason.to_owned()).into());
+    };
+    machine_of(&machine).map_err(|reason| {
+        Usage(format!("--certifiable: the machine {} cannot be proved: {reason}", machine.name()))
+    })?;
+    let words = Words::new(machine, args.length.unwrap_or(MachineIbp::STEPS))?;
+    let hidden = args.common.hidden.unwrap_or(HIDDEN);
+    let training = MachineIbp::training(words, nonlinearity, hidden, args.common.seed);
+    start(&args.common, training, PROVE)
 }
 
 /// The machine of that name, or in that file.

@@ -173,3 +173,63 @@ fn the_same_seed_gives_the_same_bits() {
     let model = |run: &str| contents(&folder.path().join(run))["model.safetensors"].clone();
     assert_eq!(model("one"), model("two"));
 }
+
+/// A network that is proved: weights that were trained for it, and a training that leaves them so.
+#[test]
+fn a_machine_is_trained_for_a_proof_proved_and_reads_words() {
+    let folder = temporary();
+    let weights = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../crates/certify/tests/fixtures/machines/parity.safetensors"
+    );
+    std::fs::copy(weights, folder.path().join("parity.safetensors")).unwrap();
+    let line = "train machine parity --certifiable --hidden 8 --init parity.safetensors \
+                --examples 128 --lr 1e-9 --out run --json --quiet";
+    let json = xtask_line(&folder, line).json();
+    assert_eq!((&json["machine"], &json["hidden"]), (&"parity".into(), &8.into()));
+    let json = xtask_line(&folder, "certify --run run --json").json();
+    assert_eq!(json["outcome"], "certified");
+    assert!(json["statement"].as_str().unwrap().contains("\"parity\" (2 states"), "{json}");
+    for mode in ["", " --exact"] {
+        let line = format!("certify --run run --check run/certificate.json{mode}");
+        xtask_line(&folder, &line).success();
+    }
+    let json = xtask_line(&folder, "run 110100 --run run --json").json();
+    assert_eq!((&json["correct"], &json["machine"]), (&true.into(), &"parity".into()));
+}
+
+#[test]
+fn a_machine_that_is_not_learned_is_refuted_by_a_word_that_shows_it() {
+    let folder = temporary();
+    let runs = ["--cell tanh --hidden 4", "--certifiable --hidden 4", "--cell gru --hidden 4"];
+    for (name, options) in ["plain", "certifiable", "gru"].iter().zip(runs) {
+        let line = format!("train machine tomita-5 {options} --examples 64 --quiet --out {name}");
+        xtask_line(&folder, &line).success();
+    }
+    for name in ["plain", "certifiable"] {
+        let outcome = xtask_line(&folder, &format!("certify --run {name}"));
+        assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+        let (_, tried) = outcome.stdout.split_once("Try it: cargo xtask ").unwrap();
+        let wrong = xtask_line(&folder, &tried.lines().next().unwrap().replace('\'', ""));
+        assert_eq!(wrong.code, Some(1), "{}", wrong.stderr);
+        assert!(wrong.stdout.contains("  wrong\n"), "{}", wrong.stdout);
+    }
+    xtask_line(&folder, "certify --run gru").refused(2, &["one layer of Elman units", "Gru"]);
+}
+
+#[test]
+fn what_cannot_be_trained_for_a_proof_is_refused_and_makes_no_folder() {
+    let folder = temporary();
+    let refused = |options: &str, texts: &[&str]| {
+        xtask_line(&folder, &format!("train machine parity --certifiable {options}"))
+            .refused(2, texts);
+    };
+    refused("--cell lstm", &["--certifiable", "--cell sigmoid, tanh or relu"]);
+    refused("--layers 2", &["--certifiable", "--layers"]);
+    refused("--memory 3", &["--certifiable", "--memory"]);
+    let spaced = FILE.replace("\"a\"", "\"a b\"");
+    std::fs::write(folder.path().join("own.toml"), spaced).unwrap();
+    let line = "train machine own.toml --certifiable";
+    xtask_line(&folder, line).refused(2, &["own", "cannot be proved", "words"]);
+    assert_eq!(names(folder.path()), ["own.toml"]);
+}

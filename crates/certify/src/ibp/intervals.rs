@@ -18,9 +18,6 @@ use train::batch::{Batch, Inputs, Targets};
 use train::metrics::Totals;
 use train::pass::Pass;
 
-/// The target of a step that asks nothing.
-pub(super) const NONE: f32 = -1.0;
-
 /// The gradient of the worst output's loss over `batch`, summed, to `gradient`; the error is the
 /// sum over T of what the worst output is off.
 pub(super) fn differentiate(
@@ -286,17 +283,11 @@ impl<'a> Intervals<'a> {
                 r += radius * w.abs();
             }
             let right = (2.0 * y - 1.0) * c - r; // s·worst
-            if *y != NONE {
-                totals.loss += f64::from((-right).max(0.0) + (-right.abs()).exp().ln_1p());
-            }
+            totals.loss += f64::from((-right).max(0.0) + (-right.abs()).exp().ln_1p());
             *d = -right; // the error is −s·σ(−s·worst)
         }
         sigmoid(self.d);
         for (d, y) in self.d.iter_mut().zip(targets) {
-            if *y == NONE {
-                *d = 0.0;
-                continue;
-            }
             totals.error += f64::from(*d);
             *d *= (1.0 - 2.0 * y) * share;
         }
@@ -313,9 +304,6 @@ impl<'a> Intervals<'a> {
         let rows = self.d.chunks_exact_mut(outputs).zip(targets);
         for ((d, &y), (center, radius)) in rows.zip(states) {
             d.fill(0.0);
-            if y == NONE {
-                continue;
-            }
             let right = y as usize;
             let w_right = &weights.w_out[right * stride..][..hidden];
             let bias = |k: usize| weights.b_out.get(k).copied().unwrap_or(0.0);
@@ -370,7 +358,7 @@ impl<'a> Intervals<'a> {
                         dc[j] += d * w;
                         dr[j] -= s * d * w.abs();
                     }
-                } else if targets[row] != NONE {
+                } else {
                     let right = targets[row] as usize;
                     for k in (0..outputs).filter(|&k| k != right) {
                         let d = self.d[row * outputs + k];
@@ -480,9 +468,6 @@ mod tests {
                     .collect();
                 c = bounds.iter().map(|(low, high)| 0.5 * (low + high)).collect();
                 r = bounds.iter().map(|(low, high)| 0.5 * (high - low) + epsilon).collect();
-                if targets[row] == NONE {
-                    continue;
-                }
                 let right = targets[row] as usize;
                 // of a sigmoid, the other output is −w and −b, half of each
                 let of = |k: usize, j: usize| match outputs {
@@ -538,12 +523,8 @@ mod tests {
             let mut batch = Batch::default();
             let (x, targets) = batch.values((4, 3), inputs, 1);
             x.iter_mut().for_each(|x| *x = generator.random_range(-1.0..=1.0));
-            for (n, y) in targets.iter_mut().enumerate() {
-                *y = generator.random_range(0..outputs.max(2)) as f32;
-                if n == 10 {
-                    *y = NONE;
-                }
-            }
+            let mut output = || generator.random_range(0..outputs.max(2)) as f32;
+            targets.iter_mut().for_each(|y| *y = output());
             gradient.arena_mut().fill(f32::NAN); // written over, whatever was there
             let totals = differentiate(&mut pass, &parameters, &batch, 0.05, &mut gradient);
             let mut values = std::collections::BTreeSet::new();
