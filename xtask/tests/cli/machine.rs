@@ -182,7 +182,7 @@ fn a_machine_is_trained_for_a_proof_proved_and_reads_words() {
         env!("CARGO_MANIFEST_DIR"),
         "/../crates/certify/tests/fixtures/machines/parity.safetensors"
     );
-    std::fs::copy(weights, folder.path().join("parity.safetensors")).unwrap();
+    fs::copy(weights, folder.path().join("parity.safetensors")).unwrap();
     let line = "train machine parity --certifiable --hidden 8 --init parity.safetensors \
                 --examples 128 --lr 1e-9 --out run --json --quiet";
     let json = xtask_line(&folder, line).json();
@@ -228,7 +228,7 @@ fn what_cannot_be_trained_for_a_proof_is_refused_and_makes_no_folder() {
     refused("--layers 2", &["--certifiable", "--layers"]);
     refused("--memory 3", &["--certifiable", "--memory"]);
     let spaced = FILE.replace("\"a\"", "\"a b\"");
-    std::fs::write(folder.path().join("own.toml"), spaced).unwrap();
+    fs::write(folder.path().join("own.toml"), spaced).unwrap();
     let line = "train machine own.toml --certifiable";
     xtask_line(&folder, line).refused(2, &["own", "cannot be proved", "words"]);
     assert_eq!(names(folder.path()), ["own.toml"]);
