@@ -4,7 +4,7 @@
 //! `wide::f32x8`. There is no run-time dispatch; [`crate::cpu`] refuses a CPU that lacks
 //! features of the build. Here are also the few operations that `wide` does not have.
 
-#[cfg(all(target_feature = "avx", not(target_feature = "avx512f")))]
+#[cfg(target_feature = "avx")]
 use std::arch::asm;
 #[cfg(target_feature = "avx")]
 use std::arch::x86_64;
@@ -155,22 +155,39 @@ pub(crate) fn reciprocal_estimate(x: Lanes) -> Lanes {
     }
 }
 
+/// N vectors, `f(0)` to `f(N − 1)`. Always inlined, where `array::from_fn` and `map` may become
+/// calls that pass all vectors through memory.
+#[inline(always)]
+pub(crate) fn each<const N: usize>(mut f: impl FnMut(usize) -> Lanes) -> [Lanes; N] {
+    let mut vectors = [Lanes::ZERO; N];
+    for (n, vector) in vectors.iter_mut().enumerate() {
+        *vector = f(n);
+    }
+    vectors
+}
+
 /// The vectors as they are, held where they stand in step: the compiler finishes none before all
-/// have come so far. For want of registers it would else compute one after the other, and with 16
-/// of them most of what the processor has looked ahead would wait for the operation before.
+/// have come so far. To need few registers it would else compute one after the other, and most of
+/// what the processor has looked ahead would wait for the operation before.
 #[inline(always)]
 pub(crate) fn in_step<const N: usize>(vectors: [Lanes; N]) -> [Lanes; N] {
-    #[cfg(all(target_feature = "avx", not(target_feature = "avx512f")))]
+    #[cfg(target_feature = "avx")]
     if N > 1 {
-        return vectors.map(|mut vector| {
+        #[cfg(target_feature = "avx512f")]
+        type Register = x86_64::__m512;
+        #[cfg(not(target_feature = "avx512f"))]
+        type Register = x86_64::__m256;
+        return each(|n| {
             // SAFETY: the assembly is a comment. It claims to change a register that holds
-            // eight floats, for which any bits will do.
+            // floats, for which any bits will do; `Lanes` and `Register` are the same bytes.
             unsafe {
-                let mut held = mem::transmute::<Lanes, x86_64::__m256>(vector);
+                let mut held = mem::transmute::<Lanes, Register>(vectors[n]);
+                #[cfg(target_feature = "avx512f")]
+                asm!("/* {0} */", inout(zmm_reg) held, options(nomem, nostack, preserves_flags));
+                #[cfg(not(target_feature = "avx512f"))]
                 asm!("/* {0} */", inout(ymm_reg) held, options(nomem, nostack, preserves_flags));
-                vector = mem::transmute::<x86_64::__m256, Lanes>(held);
+                mem::transmute::<Register, Lanes>(held)
             }
-            vector
         });
     }
     vectors

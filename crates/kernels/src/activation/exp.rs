@@ -17,9 +17,13 @@
 //! Lower bound: 16 operations of 512 bits (the scaling counts two) on two ports, 8 cycles
 //! for 16 values.
 
+#![expect(
+    clippy::redundant_closure,
+    reason = "a call through a function's own `Fn` is not inlined"
+)]
+
 use super::map::{map, map_into};
-use crate::lanes::{Lanes, in_step, scale_by_power_of_two};
-use std::array::from_fn as each;
+use crate::lanes::{Lanes, each, in_step, scale_by_power_of_two};
 
 /// 1.5·2²³: the unit in the last place of a sum with it is 1.
 const MAGIC: f32 = 12_582_912.0;
@@ -45,12 +49,13 @@ fn exp_vectors<const N: usize>(x: [Lanes; N]) -> [Lanes; N] {
     const LOWEST: f32 = -104.0; // e^−103.98 rounds to zero
     let splat = Lanes::splat;
 
-    let x = x.map(|x| splat(LOWEST).fast_max(splat(HIGHEST).fast_min(x)));
-    let shifted = x.map(|x| x.mul_add(splat(std::f32::consts::LOG2_E), splat(MAGIC)));
-    let n = shifted.map(|shifted| shifted - splat(MAGIC));
+    let x: [Lanes; N] = each(|v| splat(LOWEST).fast_max(splat(HIGHEST).fast_min(x[v])));
+    let shifted: [Lanes; N] = each(|v| x[v].mul_add(splat(std::f32::consts::LOG2_E), splat(MAGIC)));
+    let n: [Lanes; N] = each(|v| shifted[v] - splat(MAGIC));
     let r: [Lanes; N] = each(|v| n[v].mul_neg_add(splat(LN2_HI), x[v]));
     let r: [Lanes; N] = each(|v| n[v].mul_neg_add(splat(LN2_LO), r[v]));
-    let y = expm1_reduced(r).map(|expm1| expm1 + splat(1.0));
+    let expm1 = expm1_reduced(r);
+    let y: [Lanes; N] = each(|v| expm1[v] + splat(1.0));
     each(|v| scale_by_power_of_two(y[v], shifted[v]))
 }
 
@@ -69,11 +74,11 @@ pub(super) fn expm1_reduced<const N: usize>(r: [Lanes; N]) -> [Lanes; N] {
     let splat = Lanes::splat;
 
     let r = in_step(r);
-    let r2 = r.map(|r| r * r);
-    let c45 = r.map(|r| r.mul_add(splat(C5), splat(C4)));
-    let c23 = r.map(|r| r.mul_add(splat(C3), splat(C2)));
+    let r2: [Lanes; N] = each(|v| r[v] * r[v]);
+    let c45: [Lanes; N] = each(|v| r[v].mul_add(splat(C5), splat(C4)));
+    let c23: [Lanes; N] = each(|v| r[v].mul_add(splat(C3), splat(C2)));
     let c25: [Lanes; N] = each(|v| r2[v].mul_add(c45[v], c23[v]));
-    let c01 = r.map(|r| r.mul_add(splat(C1), splat(C0)));
+    let c01: [Lanes; N] = each(|v| r[v].mul_add(splat(C1), splat(C0)));
     let c: [Lanes; N] = each(|v| r2[v].mul_add(c25[v], c01[v]));
     let c = in_step(c);
     each(|v| c[v].mul_add(r2[v], r[v]))
@@ -81,7 +86,7 @@ pub(super) fn expm1_reduced<const N: usize>(r: [Lanes; N]) -> [Lanes; N] {
 
 /// `x[i] ← e^{x[i]}`, in place, at any length.
 pub fn exp(x: &mut [f32]) {
-    map(x, exp_vectors, exp_lanes);
+    map(x, |x| exp_vectors(x), exp_lanes);
 }
 
 /// `y[i] ← e^{x[i]}`, at any length.
@@ -90,5 +95,5 @@ pub fn exp(x: &mut [f32]) {
 /// If `x` and `y` differ in length.
 #[track_caller]
 pub fn exp_into(x: &[f32], y: &mut [f32]) {
-    map_into(x, y, exp_vectors, exp_lanes);
+    map_into(x, y, |x| exp_vectors(x), exp_lanes);
 }

@@ -7,7 +7,7 @@
 //! A tail shorter than a vector is not masked: the last whole vector of a slice is computed
 //! once more, ending at its end. A slice shorter than a vector is loaded in part.
 
-use crate::lanes::{LANES, Lanes};
+use crate::lanes::{LANES, Lanes, each};
 use crate::tail_mask::{load_partial, store_partial};
 
 /// Vectors in flight: enough to keep both multiply-add ports busy.
@@ -32,7 +32,8 @@ pub(super) fn map(
     let ragged = !tail.is_empty();
     let (blocks, rest) = full.as_chunks_mut::<IN_FLIGHT>();
     for block in blocks {
-        *block = f_block(block.map(Lanes::new)).map(Lanes::to_array);
+        let values = f_block(each(|v| Lanes::new(block[v])));
+        block.iter_mut().zip(values).for_each(|(chunk, value)| *chunk = value.to_array());
     }
     for chunk in rest {
         *chunk = f(Lanes::new(*chunk)).to_array();
@@ -65,7 +66,8 @@ pub(super) fn map_into(
     let (blocks_x, rest_x) = full_x.as_chunks::<IN_FLIGHT>();
     let (blocks_y, rest_y) = full_y.as_chunks_mut::<IN_FLIGHT>();
     for (block_x, block_y) in blocks_x.iter().zip(blocks_y) {
-        *block_y = f_block(block_x.map(Lanes::new)).map(Lanes::to_array);
+        let values = f_block(each(|v| Lanes::new(block_x[v])));
+        block_y.iter_mut().zip(values).for_each(|(chunk, value)| *chunk = value.to_array());
     }
     for (chunk_x, chunk_y) in rest_x.iter().zip(rest_y) {
         *chunk_y = f(Lanes::new(*chunk_x)).to_array();

@@ -22,10 +22,14 @@
 //! Lower bound: the division, 10 cycles for 16 values if 512 bits wide, and beside it 17
 //! operations on two ports (the division counts three).
 
+#![expect(
+    clippy::redundant_closure,
+    reason = "a call through a function's own `Fn` is not inlined"
+)]
+
 use super::exp::{BIASED_MAGIC, LN2_HI, LN2_LO};
 use super::map::{map, map_into, zip_map};
-use crate::lanes::{IntLanes, Lanes, in_step, with_exponent, zero_below};
-use std::array::from_fn as each;
+use crate::lanes::{IntLanes, Lanes, each, in_step, with_exponent, zero_below};
 
 /// `σ(x)` of each lane.
 #[inline(always)]
@@ -50,15 +54,16 @@ fn sigmoid_vectors<const N: usize>(x: [Lanes; N]) -> [Lanes; N] {
     let splat = Lanes::splat;
 
     // The order of the operands lets NaN through.
-    let clamped = x.map(|x| splat(HIGHEST).fast_min(x));
-    let shifted = clamped.map(|x| x.mul_add(splat(std::f32::consts::LOG2_E), splat(BIASED_MAGIC)));
-    let minus_n = shifted.map(|shifted| shifted - splat(BIASED_MAGIC));
-    let w = shifted.map(with_exponent::<{ K.to_bits() }>);
+    let clamped: [Lanes; N] = each(|v| splat(HIGHEST).fast_min(x[v]));
+    let shifted: [Lanes; N] =
+        each(|v| clamped[v].mul_add(splat(std::f32::consts::LOG2_E), splat(BIASED_MAGIC)));
+    let minus_n: [Lanes; N] = each(|v| shifted[v] - splat(BIASED_MAGIC));
+    let w: [Lanes; N] = each(|v| with_exponent::<{ K.to_bits() }>(shifted[v]));
     let r: [Lanes; N] = each(|v| minus_n[v].mul_sub(splat(LN2_HI), clamped[v]));
     let r: [Lanes; N] = each(|v| minus_n[v].mul_add(splat(LN2_LO), r[v]));
 
     let r = in_step(r);
-    let mut c = r.map(|r| r.mul_add(splat(K * C4), splat(K * C3)));
+    let mut c: [Lanes; N] = each(|v| r[v].mul_add(splat(K * C4), splat(K * C3)));
     for coefficient in [K * C2, K * C1, K * C0, K] {
         c = each(|v| r[v].mul_add(c[v], splat(coefficient)));
     }
@@ -117,7 +122,7 @@ pub fn sigmoid_chain_lanes(x: Lanes) -> Lanes {
 
 /// `x[i] ← σ(x[i])`, in place, at any length.
 pub fn sigmoid(x: &mut [f32]) {
-    map(x, sigmoid_vectors, sigmoid_lanes);
+    map(x, |x| sigmoid_vectors(x), sigmoid_lanes);
 }
 
 /// `y[i] ← σ(x[i])`, at any length.
@@ -126,7 +131,7 @@ pub fn sigmoid(x: &mut [f32]) {
 /// If `x` and `y` differ in length.
 #[track_caller]
 pub fn sigmoid_into(x: &[f32], y: &mut [f32]) {
-    map_into(x, y, sigmoid_vectors, sigmoid_lanes);
+    map_into(x, y, |x| sigmoid_vectors(x), sigmoid_lanes);
 }
 
 /// `dy[i] ← dy[i] · y[i]·(1 − y[i])`: from the gradient of the output `y = σ(x)` to

@@ -21,10 +21,14 @@
 //! There is no second tier, faster and less accurate: it saved too little
 //! (`benches/README.md`).
 
+#![expect(
+    clippy::redundant_closure,
+    reason = "a call through a function's own `Fn` is not inlined"
+)]
+
 use super::exp::{BIASED_MAGIC, LN2_HI, LN2_LO, expm1_reduced};
 use super::map::{map, map_into, zip_map};
-use crate::lanes::{IntLanes, Lanes, in_step, reciprocal_estimate};
-use std::array::from_fn as each;
+use crate::lanes::{IntLanes, Lanes, each, in_step, reciprocal_estimate};
 
 /// `tanh(x)` of each lane.
 #[inline(always)]
@@ -42,17 +46,17 @@ fn tanh_vectors<const N: usize>(x: [Lanes; N]) -> [Lanes; N] {
         bytemuck::cast(bytemuck::cast::<Lanes, IntLanes>(shifted) << 23)
     };
 
-    let a = x.map(|x| splat(HIGHEST).fast_min(x.abs()));
-    let shifted =
-        a.map(|a| a.mul_neg_add(splat(2.0 * std::f32::consts::LOG2_E), splat(BIASED_MAGIC)));
-    let minus_n = shifted.map(|shifted| shifted - splat(BIASED_MAGIC));
-    let v = shifted.map(power);
+    let a: [Lanes; N] = each(|k| splat(HIGHEST).fast_min(x[k].abs()));
+    let shifted: [Lanes; N] =
+        each(|k| a[k].mul_neg_add(splat(2.0 * std::f32::consts::LOG2_E), splat(BIASED_MAGIC)));
+    let minus_n: [Lanes; N] = each(|k| shifted[k] - splat(BIASED_MAGIC));
+    let v: [Lanes; N] = each(|k| power(shifted[k]));
     let r: [Lanes; N] = each(|k| minus_n[k].mul_add(splat(LN2_HI), a[k] + a[k]));
     let r: [Lanes; N] = each(|k| minus_n[k].mul_add(splat(LN2_LO), r[k]));
     let q = expm1_reduced(r);
 
     let numerator: [Lanes; N] = each(|k| q[k] + (splat(1.0) - v[k]));
-    let one_plus_v = v.map(|v| splat(1.0) + v);
+    let one_plus_v: [Lanes; N] = each(|k| splat(1.0) + v[k]);
     let reciprocal: [Lanes; N] = each(|k| reciprocal_estimate(q[k] + one_plus_v[k]));
     let reciprocal = in_step(reciprocal);
     let estimate: [Lanes; N] = each(|k| numerator[k] * reciprocal[k]);
@@ -64,7 +68,7 @@ fn tanh_vectors<const N: usize>(x: [Lanes; N]) -> [Lanes; N] {
 
 /// `x[i] ← tanh(x[i])`, in place, at any length.
 pub fn tanh(x: &mut [f32]) {
-    map(x, tanh_vectors, tanh_lanes);
+    map(x, |x| tanh_vectors(x), tanh_lanes);
 }
 
 /// `y[i] ← tanh(x[i])`, at any length.
@@ -73,7 +77,7 @@ pub fn tanh(x: &mut [f32]) {
 /// If `x` and `y` differ in length.
 #[track_caller]
 pub fn tanh_into(x: &[f32], y: &mut [f32]) {
-    map_into(x, y, tanh_vectors, tanh_lanes);
+    map_into(x, y, |x| tanh_vectors(x), tanh_lanes);
 }
 
 /// `dy[i] ← dy[i] · (1 − y[i]²)`: from the gradient of the output `y = tanh(x)` to
