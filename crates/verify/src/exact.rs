@@ -1,8 +1,8 @@
 //! The second mode of the checker: the same certificates, with exact arithmetic.
 //!
-//! It shares the reading of JSON with the first mode, and nothing else: sets, weights and the
-//! sigmoid are read and computed here anew. Every number is a whole number of a power of 2, of
-//! any length; where one is shortened, or a sigmoid enclosed, it is with a direction, outwards.
+//! It shares the reading of JSON with the first mode, and nothing else: sets, weights and
+//! activations are read and computed here anew. Every number is a whole number of a power of 2, of
+//! any length; where one is shortened, or an activation enclosed, it is with a direction, outwards.
 //! Floating point appears where nothing depends on its rounding: to choose a slope or a matrix
 //! that any other could stand for, and to show the margin.
 //!
@@ -13,8 +13,8 @@ mod machine;
 mod network;
 mod set;
 mod sigmoid;
+mod unit;
 
-use crate::cell::Cell;
 use crate::certificate::Certificate;
 use crate::check::Verified;
 use crate::error::Error;
@@ -40,17 +40,13 @@ pub fn check_exact(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> 
     let work = Work::new(model, certificate);
     let certificate = Certificate::read(model, certificate)?;
     let (machine, cell) = (certificate.machine(), certificate.cell());
-    if cell != Cell::Sigmoid {
-        let reason = format!("of {} units is not checked in exact arithmetic", cell.units());
-        return Err(Error::Network(reason));
-    }
-    let network = Network::read(model, &machine).map_err(Error::Network)?;
+    let network = Network::read(model, cell, &machine).map_err(Error::Network)?;
     let mut nodes = Vec::new();
     let mut by_key = HashMap::new();
     for node in &certificate.nodes {
         let bad = |reason: String| Error::Node { key: node.key.clone(), reason };
         let Key { whole, before, history, now } = Key::read(&machine, &node.key).map_err(bad)?;
-        let region = Region::read(node, network.hidden).map_err(bad)?;
+        let region = Region::read(node, network.hidden, unit::domain(cell)).map_err(bad)?;
         if by_key.insert((whole, before, history.clone()), nodes.len()).is_some() {
             return Err(bad("is there twice".to_owned()));
         }
@@ -72,13 +68,17 @@ pub fn check_exact(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> 
         margin: None,
         work,
     };
+    let hidden = network.hidden;
     for node in &nodes {
         for piece in node.region.pieces() {
             let mut trace = Trace { states: vec![node.before], symbols: Vec::new() };
             for &symbol in &node.history {
                 trace.push(&machine, symbol);
             }
-            walk.from(&piece.set(), steps, &mut trace)
+            let cubes = if piece.is_box() { 0 } else { 3 };
+            let walked = walk.work.spend(cubes * hidden, hidden * hidden);
+            walked
+                .and_then(|()| walk.from(&piece.set(), steps, &mut trace))
                 .map_err(|reason| Error::Unproved { key: node.name.to_owned(), reason })?;
         }
     }
@@ -103,7 +103,7 @@ struct Known<'a> {
     history: Vec<usize>,
     /// The machine's state after the history.
     now: usize,
-    region: Region,
+    region: Region<'a>,
 }
 
 /// What is known of a run: the symbols, and the machine's states before and after each.
@@ -155,6 +155,9 @@ impl Walk<'_> {
         for symbol in 0..machine.symbols().len() {
             let Some(output) = trace.push(machine, symbol) else { continue };
             let next = self.network.activate(&sums, symbol);
+            if !self.network.is_bounded(&next) {
+                return Err("the states may reach beyond 8".to_owned());
+            }
             let margin = self.network.margin(&next, output);
             if margin <= BigInt::from(1) << (FINE - DECISION) {
                 let walked = self.steps - left + 1;
@@ -168,7 +171,6 @@ impl Walk<'_> {
             if self.margin.as_ref().is_none_or(|least| margin < *least) {
                 self.margin = Some(margin);
             }
-            self.work.spend(next.generators.len() + hidden, hidden * hidden)?;
             match self.arrive(&next, trace) {
                 Ok(()) => {}
                 Err(_) if left > 1 => self.from(&next, left - 1, trace)?,
@@ -181,27 +183,35 @@ impl Walk<'_> {
 
     /// Is there a node that holds `set`? The shortest history that fits is the node's; one that
     /// begins with the run is looked up last.
-    fn arrive(&self, set: &Set, trace: &Trace) -> Result<(), String> {
+    fn arrive(&mut self, set: &Set, trace: &Trace) -> Result<(), String> {
         let (machine, symbols) = (self.machine, &trace.symbols);
-        let number = self
-            .lengths
-            .iter()
-            .take_while(|known| **known <= symbols.len())
-            .find_map(|&known| {
+        let hidden = self.network.hidden;
+        let known = self.lengths.iter().take_while(|known| **known <= symbols.len());
+        self.work.spend(1, known.clone().sum::<usize>() + symbols.len())?;
+        let number = known
+            .copied()
+            .find_map(|known| {
                 let from = symbols.len() - known;
                 self.by_key.get(&(false, trace.states[from], symbols[from..].to_vec()))
             })
             .or_else(|| self.by_key.get(&(true, 0, symbols.clone())));
         let last = || machine.spell(&symbols[symbols.len().saturating_sub(self.steps)..]);
-        match number.map(|&number| &self.nodes[number]) {
-            Some(node) if node.now != trace.now() => Err(format!(
+        let Some(node) = number.map(|&number| &self.nodes[number]) else {
+            return Err(format!("{} leads to no node", last()));
+        };
+        if node.now != trace.now() {
+            return Err(format!(
                 "{} leads to node `{}`, of another state of the machine",
                 last(),
                 node.name
-            )),
-            Some(node) if node.region.holds(set) => Ok(()),
-            Some(node) => Err(format!("{} leads out of node `{}`", last(), node.name)),
-            None => Err(format!("{} leads to no node", last())),
+            ));
+        }
+        let rows = (set.generators.len() + hidden) * node.region.matrices();
+        self.work.spend(rows, hidden * hidden)?;
+        if node.region.holds(set) {
+            Ok(())
+        } else {
+            Err(format!("{} leads out of node `{}`", last(), node.name))
         }
     }
 }

@@ -16,11 +16,11 @@ impl Work {
         Self { left: A_BYTE.saturating_mul((model.len() + certificate.len()) as u64) }
     }
 
-    /// Takes a·b multiplications, or says that there are not so many left.
+    /// Takes a·b multiplications, or says that there are not so many left; then there are none.
     pub(crate) fn spend(&mut self, a: usize, b: usize) -> Result<(), String> {
         let left = self.left.checked_sub((a as u64).saturating_mul(b as u64));
-        self.left = left.ok_or("it takes more work than files of this size may ask for")?;
-        Ok(())
+        self.left = left.unwrap_or(0);
+        left.map(drop).ok_or("it takes more work than files of this size may ask for".to_owned())
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::dyadic::{FINE, WEIGHT, divide_up, read, shift, shift_up};
 use super::set::{Set, dot, magnitude};
-use super::sigmoid::{Point, SLOPE, linearisation_error, one, slope};
+use super::sigmoid::SLOPE;
+use super::unit::{Activated, activate, domain};
+use crate::cell::Cell;
 use crate::machine::Machine;
 use num_bigint::BigInt;
 use safetensors::{Dtype, SafeTensors};
@@ -14,6 +16,7 @@ const MOST_UNITS: usize = 1 << 12;
 pub(super) struct Network {
     pub hidden: usize,
     pub bias: bool,
+    cell: Cell,
     /// `[symbols][H]`, what a symbol adds to the sums, with both biases, in 2⁻⁽⁹⁶⁺¹⁴⁹⁾: a
     /// lower and an upper bound.
     inputs: Vec<Vec<(BigInt, BigInt)>>,
@@ -23,15 +26,15 @@ pub(super) struct Network {
     w_out: Vec<Vec<BigInt>>,
     /// `[O]`
     b_out: Vec<BigInt>,
-    /// `[H]`, how far the f32 sum before a hidden sigmoid may be off, in 2⁻⁹⁶.
+    /// `[H]`, how far the f32 sum before an activation may be off, in 2⁻⁹⁶.
     error: Vec<BigInt>,
     /// `[O]`, and of the sums of the outputs.
     out_error: Vec<BigInt>,
 }
 
 impl Network {
-    /// Reads a network for `machine`. The error is the rest of a sentence.
-    pub(super) fn read(bytes: &[u8], machine: &Machine) -> Result<Self, String> {
+    /// Reads a network of `cell` for `machine`. The error is the rest of a sentence.
+    pub(super) fn read(bytes: &[u8], cell: Cell, machine: &Machine) -> Result<Self, String> {
         let file =
             SafeTensors::deserialize(bytes).map_err(|error| format!("cannot be read: {error}"))?;
         let (inputs, outputs) = (machine.width(), machine.head_outputs());
@@ -78,9 +81,12 @@ impl Network {
             let rest = (BigInt::from(1) << 24) - &n;
             shift_up(&divide_up(&(sum * &n), &rest), FINE - WEIGHT) + 1
         };
+        // Symbols are shown as values of at most 1, and no state is larger than this.
+        let (least, most) = domain(cell);
+        let largest = most.max(-least);
         let weight = |j: usize| {
             magnitude(&w_in[j])
-                + magnitude(&w_rec[j])
+                + largest * magnitude(&w_rec[j])
                 + magnitude(&[b_in[j].clone(), b_rec[j].clone()])
         };
         // In 2⁻⁽¹⁴⁹⁺¹⁴⁹⁾ exactly, then outwards.
@@ -93,11 +99,12 @@ impl Network {
         Ok(Self {
             hidden,
             bias,
+            cell,
             error: (0..hidden).map(|j| error(weight(j))).collect(),
             out_error: w_out
                 .iter()
                 .zip(&b_out)
-                .map(|(w, b)| error(magnitude(w) + magnitude(std::slice::from_ref(b))))
+                .map(|(w, b)| error(largest * magnitude(w) + magnitude(std::slice::from_ref(b))))
                 .collect(),
             inputs: (0..machine.symbols().len()).map(shown).collect(),
             w_rec,
@@ -106,7 +113,7 @@ impl Network {
         })
     }
 
-    /// The sums before the hidden sigmoids, without inputs, of all states in `set`.
+    /// The sums before the activations, without inputs, of all states in `set`.
     pub(super) fn sums(&self, set: &Set) -> Sums {
         let image = |v: &[BigInt]| self.w_rec.iter().map(|row| dot(row, v)).collect::<Vec<_>>();
         let coarse = |v: Vec<BigInt>| v.iter().map(|v| shift(v, -WEIGHT)).collect::<Vec<_>>();
@@ -135,28 +142,28 @@ impl Network {
             let (input, input_most) = &self.inputs[symbol][j];
             let (least, most) = &sums.ranges[j];
             let (error, unit) = (&self.error[j], -WEIGHT);
-            let low = Point::new(shift(&(least + input), unit) - error);
-            let high = Point::new(shift_up(&(most + input_most), unit) + error);
-            // An empty set has bounds that cross; then anything holds.
-            let (low, high) = if low.z <= high.z { (low, high) } else { (high, low) };
-            let (bottom, top) = (&low.value.0, &high.value.1);
-            set.low[j] = (bottom - ulps(bottom)).max(BigInt::ZERO);
-            set.high[j] = (top + ulps(top)).min(one());
+            let low = shift(&(least + input), unit) - error;
+            let high = shift_up(&(most + input_most), unit) + error;
             // h = slope·z + offset, within spread, of the sum z that the machine makes, which
             // is within error of the exact one.
-            let slope = slope(&low, &high);
-            let (below, above) = linearisation_error(&slope, &low, &high);
-            let offset: BigInt = (&below + &above) >> 1;
-            let spread = (&above - &offset).max(&offset - &below);
+            let unit_of = activate(self.cell, low, high);
+            let Activated { low, high, slope, offset, spread, ulps } = unit_of;
+            (set.low[j], set.high[j]) = (low, high);
             let center = shift(&(&sums.center[j] + input), unit);
             set.center[j] = shift(&(&slope * center), -SLOPE) + offset;
             for (target, generator) in set.generators.iter_mut().zip(&sums.generators) {
                 target[j] = shift(&(&slope * &generator[j]), -SLOPE);
             }
-            let error = shift_up(&(&slope * error), -SLOPE);
-            set.own[j] = spread + error + ulps(top) + &rounded;
+            set.own[j] = spread + shift_up(&(&slope * error), -SLOPE) + ulps + &rounded;
         }
         set
+    }
+
+    /// Is `set` within the states for which the errors of sums are computed? Of a ReLU a state
+    /// may be too large.
+    pub(super) fn is_bounded(&self, set: &Set) -> bool {
+        let most = BigInt::from(domain(self.cell).1) << FINE;
+        set.high.iter().all(|high| *high <= most)
     }
 
     /// By how much the f32 sum that decides for the output `right` is on its right side, at
@@ -186,12 +193,6 @@ impl Network {
     }
 }
 
-/// How far the f32 sigmoid may be from a σ of `value`: 3 units of 2⁻²³ of it, or 2⁻¹²⁶, for
-/// which stands 2⁻⁹⁶.
-fn ulps(value: &BigInt) -> BigInt {
-    shift_up(&(3 * value), -23) + 1
-}
-
 /// The sums of a set of states.
 pub(super) struct Sums {
     /// `[H]`, in 2⁻⁽⁹⁶⁺¹⁴⁹⁾.
@@ -209,16 +210,16 @@ mod tests {
     use proptest::prelude::*;
     use safetensors::tensor::TensorView;
 
-    /// Two units with biases, as a file.
-    fn file(weights: &[f32; 15]) -> Vec<u8> {
+    /// Two units with biases and `outputs` outputs, as a file.
+    fn file(weights: &[f32; 21], outputs: usize) -> Vec<u8> {
         let bytes: Vec<u8> = weights.iter().flat_map(|value| value.to_le_bytes()).collect();
         let tensors = [
             ("weight_ih_l0", 0..4, vec![2, 2]),
             ("weight_hh_l0", 4..8, vec![2, 2]),
             ("bias_ih_l0", 8..10, vec![2]),
             ("bias_hh_l0", 10..12, vec![2]),
-            ("head.weight", 12..14, vec![1, 2]),
-            ("head.bias", 14..15, vec![1]),
+            ("head.weight", 12..12 + 2 * outputs, vec![outputs, 2]),
+            ("head.bias", 18..18 + outputs, vec![outputs]),
         ];
         let views = tensors.into_iter().map(|(name, range, shape)| {
             let data = &bytes[4 * range.start..4 * range.end];
@@ -227,21 +228,41 @@ mod tests {
         safetensors::serialize(views, None).unwrap()
     }
 
+    /// The symbols of addition, with 2 outputs (a sigmoid) or 3 (a softmax).
+    fn machine(outputs: usize) -> Machine {
+        let mut table = crate::machine::Table::from(Machine::addition());
+        table.outputs = (0..outputs).map(|n| n.to_string()).collect();
+        Machine::try_from(table).unwrap()
+    }
+
+    /// What f32 makes of a sum, in plain code.
+    fn unit(cell: Cell, z: f32) -> f32 {
+        match cell {
+            Cell::Sigmoid => (1.0 / (1.0 + (-f64::from(z)).exp())) as f32,
+            Cell::Tanh => f64::from(z).tanh() as f32,
+            Cell::Relu => z.max(0.0),
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
         /// What f32 makes of any state of a set, in plain code, is in the set after it.
         #[test]
         fn steps_in_f32_stay_in_the_sets(
-            weights in prop::array::uniform15(-20.0..20.0_f32),
+            weights in prop::array::UniformArrayStrategy::new(-20.0..20.0_f32),
+            cell in prop::sample::select(Cell::ALL.to_vec()),
             low in prop::array::uniform2(0.0..0.9_f32),
             width in prop_oneof![Just(0.0_f32), 0.0..0.1_f32],
             shares in prop::array::uniform2(0.0..=1.0_f32),
             pairs in prop::collection::vec(0_u32..4, 1..5),
+            outputs in prop::sample::select(vec![1_usize, 3]),
         ) {
-            let network = Network::read(&file(&weights), &Machine::addition()).unwrap();
+            // of a ReLU the states stay small, now and then
+            let weights: [f32; 21] = if cell == Cell::Relu { weights.map(|w| w / 16.0) } else { weights };
+            let machine = machine(if outputs == 1 { 2 } else { outputs });
+            let network = Network::read(&file(&weights, outputs), cell, &machine).unwrap();
             let w = |n: usize| weights[n];
-            let sigmoid = |z: f32| (1.0 / (1.0 + (-f64::from(z)).exp())) as f32;
             let mut h = [0, 1].map(|j| low[j] + shares[j] * width);
             let bounds: Vec<_> = (0..2).map(|j| (read(f64::from(low[j]), FINE), read_up(f64::from(low[j] + width), FINE))).collect();
             let mut set = Set {
@@ -255,10 +276,12 @@ mod tests {
                 let x = [pair / 2, pair % 2];
                 let (a, b) = (x[0] as f32, x[1] as f32);
                 h = [0, 1].map(|j| {
-                    sigmoid(a * w(2 * j) + b * w(2 * j + 1) + (h[0] * w(4 + 2 * j) + h[1] * w(5 + 2 * j)) + (w(8 + j) + w(10 + j)))
+                    unit(cell, a * w(2 * j) + b * w(2 * j + 1) + (h[0] * w(4 + 2 * j) + h[1] * w(5 + 2 * j)) + (w(8 + j) + w(10 + j)))
                 });
-                let output = h[0] * w(12) + h[1] * w(13) + w(14);
                 set = network.activate(&network.sums(&set), pair as usize);
+                if !network.is_bounded(&set) {
+                    break;
+                }
                 for (j, h) in h.iter().enumerate() {
                     let h = read(f64::from(*h), FINE);
                     prop_assert!(set.low[j] <= h && h <= set.high[j], "{j} {:?}", h);
@@ -266,8 +289,17 @@ mod tests {
                 let difference = read(f64::from(h[0]), FINE) - read(f64::from(h[1]), FINE);
                 let (least, most) = set.range(&[BigInt::from(1), BigInt::from(-1)]);
                 prop_assert!(least <= difference && difference <= most);
-                prop_assert!(approximate(&network.margin(&set, 1)) <= f64::from(output));
-                prop_assert!(approximate(&network.margin(&set, 0)) <= f64::from(-output));
+                let sums: Vec<f32> = (0..outputs).map(|n| h[0] * w(12 + 2 * n) + h[1] * w(13 + 2 * n) + w(18 + n)).collect();
+                let margin = |right: usize| approximate(&network.margin(&set, right));
+                if let [output] = sums[..] {
+                    prop_assert!(margin(1) <= f64::from(output) && margin(0) <= f64::from(-output));
+                } else {
+                    for right in 0..outputs {
+                        let others = (0..outputs).filter(|&n| n != right);
+                        let above = others.map(|n| f64::from(sums[right]) - f64::from(sums[n]));
+                        prop_assert!(margin(right) <= above.fold(f64::MAX, f64::min));
+                    }
+                }
             }
         }
     }
