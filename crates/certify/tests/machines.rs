@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use train::config::RunConfig;
 use train::task::{self, Words};
 use train::trainer::Trainer;
-use verify::{Cell, Error, check};
+use verify::{Cell, Error, check, check_exact};
 
 /// A machine of symbols that are shown as `shown`.
 fn machine(name: &str, shown: &Value, outputs: &Value, transitions: &Value) -> Machine {
@@ -145,6 +145,18 @@ fn what_is_certified_answers_long_random_words() {
                 assert!(!answers_wrongly(parameters, machine, &word));
             }
         }
+    }
+}
+
+#[test]
+fn exact_arithmetic_agrees_on_every_cell_and_head() {
+    for Proved { file, certificate, .. } in all() {
+        let json = certificate.to_json();
+        let rounded = check(file, json.as_bytes()).unwrap();
+        let exact = check_exact(file, json.as_bytes()).unwrap();
+        let difference = (exact.margin - rounded.margin).abs();
+        assert!(difference < 1e-4 * (1.0 + rounded.margin), "{exact:?} {rounded:?}");
+        assert_eq!(exact.statement(), rounded.statement());
     }
 }
 
