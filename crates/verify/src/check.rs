@@ -18,6 +18,9 @@ use std::collections::{BTreeSet, HashMap};
 /// of the products with the common factor.
 const DECISION: f64 = 1.0 / 65_536.0;
 
+/// No more multiplications are made than this, some minutes of them.
+const MOST: u64 = 1 << 40;
+
 /// What was proved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verified {
@@ -86,7 +89,7 @@ impl Verified {
 /// # Errors
 /// If it does not, with what fails, and where.
 pub fn check(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> {
-    let work = Work::new(model, certificate);
+    let bytes = model.len() + certificate.len();
     let certificate = Certificate::read(model, certificate)?;
     let machine = certificate.machine();
     let network = Network::read(model, certificate.cell(), &machine)?;
@@ -108,7 +111,7 @@ pub fn check(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> {
         lengths: places.values().map(|place| place.symbols.len()).collect(),
         steps,
         margin: f64::MAX,
-        work,
+        work: Work::new(bytes, network.hidden(), MOST),
     };
     for node in &certificate.nodes {
         let place = &places[&*node.key];

@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::machine::Machine;
 use crate::work::Work;
 use dyadic::{FINE, approximate};
-use machine::Key;
+use machine::{Key, numbers};
 use network::Network;
 use num_bigint::BigInt;
 use set::{Region, Set};
@@ -31,21 +31,29 @@ use std::collections::{BTreeSet, HashMap};
 /// that is so far above all others on, it is the largest of the f32 softmax.
 const DECISION: i64 = 16;
 
+/// A unit's bounds take as long as so many multiplications.
+const UNIT: usize = 256;
+
+/// No more multiplications are made than this, an hour of them or so.
+const MOST: u64 = 1 << 36;
+
 /// Checks in exact arithmetic that `certificate` (JSON) proves the network in `model`
 /// (safetensors) right.
 ///
 /// # Errors
 /// If it does not, with what fails, and where.
 pub fn check_exact(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> {
-    let work = Work::new(model, certificate);
+    let bytes = model.len() + certificate.len();
     let certificate = Certificate::read(model, certificate)?;
     let (machine, cell) = (certificate.machine(), certificate.cell());
     let network = Network::read(model, cell, &machine).map_err(Error::Network)?;
+    let names = numbers(&machine);
     let mut nodes = Vec::new();
     let mut by_key = HashMap::new();
     for node in &certificate.nodes {
         let bad = |reason: String| Error::Node { key: node.key.clone(), reason };
-        let Key { whole, before, history, now } = Key::read(&machine, &node.key).map_err(bad)?;
+        let Key { whole, before, history, now } =
+            Key::read(&machine, &names, &node.key).map_err(bad)?;
         let region = Region::read(node, network.hidden, unit::domain(cell)).map_err(bad)?;
         if by_key.insert((whole, before, history.clone()), nodes.len()).is_some() {
             return Err(bad("is there twice".to_owned()));
@@ -66,15 +74,15 @@ pub fn check_exact(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> 
         lengths,
         steps,
         margin: None,
-        work,
+        work: Work::new(bytes, network.hidden, MOST),
     };
     let hidden = network.hidden;
     for node in &nodes {
+        let mut trace = Trace { states: vec![node.before], symbols: Vec::new() };
+        for &symbol in &node.history {
+            trace.push(&machine, symbol);
+        }
         for piece in node.region.pieces() {
-            let mut trace = Trace { states: vec![node.before], symbols: Vec::new() };
-            for &symbol in &node.history {
-                trace.push(&machine, symbol);
-            }
             let cubes = if piece.is_box() { 0 } else { 3 };
             let walked = walk.work.spend(cubes * hidden, hidden * hidden);
             walked
@@ -150,10 +158,13 @@ impl Walk<'_> {
     fn from(&mut self, set: &Set, left: usize, trace: &mut Trace) -> Result<(), String> {
         let machine = self.machine;
         let hidden = self.network.hidden;
-        self.work.spend(set.generators.len() + 2 * hidden, hidden * hidden)?;
+        self.work.spend(2 * set.generators.len() + 4, hidden * hidden)?;
         let sums = self.network.sums(set);
+        let activations = sums.generators() + UNIT;
         for symbol in 0..machine.symbols().len() {
             let Some(output) = trace.push(machine, symbol) else { continue };
+            let (outputs, inputs) = (machine.head_outputs(), machine.width());
+            self.work.spend(activations * (1 + outputs) + inputs, hidden)?;
             let next = self.network.activate(&sums, symbol);
             if !self.network.is_bounded(&next) {
                 return Err("the states may reach beyond 8".to_owned());
@@ -206,8 +217,8 @@ impl Walk<'_> {
                 node.name
             ));
         }
-        let rows = (set.generators.len() + hidden) * node.region.matrices();
-        self.work.spend(rows, hidden * hidden)?;
+        self.work
+            .spend(set.generators.len() + 2, hidden * (1 + hidden * node.region.matrices()))?;
         if node.region.holds(set) {
             Ok(())
         } else {

@@ -17,9 +17,12 @@ pub(super) struct Network {
     pub hidden: usize,
     pub bias: bool,
     cell: Cell,
-    /// `[symbols][H]`, what a symbol adds to the sums, with both biases, in 2⁻⁽⁹⁶⁺¹⁴⁹⁾: a
-    /// lower and an upper bound.
-    inputs: Vec<Vec<(BigInt, BigInt)>>,
+    /// `[symbols][I]`, in 2⁻¹⁴⁹.
+    shown: Vec<Vec<BigInt>>,
+    /// `[H][I]`
+    w_in: Vec<Vec<BigInt>>,
+    /// `[H]`, the sum of both.
+    b: Vec<BigInt>,
     /// `[H][H]`, row: to unit
     w_rec: Vec<Vec<BigInt>>,
     /// `[O][H]`
@@ -89,13 +92,6 @@ impl Network {
                 + largest * magnitude(&w_rec[j])
                 + magnitude(&[b_in[j].clone(), b_rec[j].clone()])
         };
-        // In 2⁻⁽¹⁴⁹⁺¹⁴⁹⁾ exactly, then outwards.
-        let bias_of = |j: usize| (&b_in[j] + &b_rec[j]) << WEIGHT;
-        let shown = |symbol: usize| -> Vec<(BigInt, BigInt)> {
-            let x: Vec<_> = machine.shown(symbol).iter().map(|&x| read(x, WEIGHT)).collect();
-            let sums = (0..hidden).map(|j| dot(&w_in[j], &x) + bias_of(j));
-            sums.map(|sum| (shift(&sum, FINE - WEIGHT), shift_up(&sum, FINE - WEIGHT))).collect()
-        };
         Ok(Self {
             hidden,
             bias,
@@ -106,7 +102,11 @@ impl Network {
                 .zip(&b_out)
                 .map(|(w, b)| error(largest * magnitude(w) + magnitude(std::slice::from_ref(b))))
                 .collect(),
-            inputs: (0..machine.symbols().len()).map(shown).collect(),
+            shown: (0..machine.symbols().len())
+                .map(|symbol| machine.shown(symbol).iter().map(|&x| read(x, WEIGHT)).collect())
+                .collect(),
+            b: b_in.iter().zip(&b_rec).map(|(a, b)| a + b).collect(),
+            w_in,
             w_rec,
             w_out,
             b_out,
@@ -125,6 +125,13 @@ impl Network {
         Sums { center: image(&set.center), generators, ranges }
     }
 
+    /// What a symbol adds to the sum of unit j, with both biases, in 2⁻⁽⁹⁶⁺¹⁴⁹⁾: a lower and an
+    /// upper bound.
+    fn input(&self, symbol: usize, j: usize) -> (BigInt, BigInt) {
+        let sum = dot(&self.w_in[j], &self.shown[symbol]) + (&self.b[j] << WEIGHT);
+        (shift(&sum, FINE - WEIGHT), shift_up(&sum, FINE - WEIGHT))
+    }
+
     /// A set that holds all that f32 may make of the states with these sums and one more symbol.
     pub(super) fn activate(&self, sums: &Sums, symbol: usize) -> Set {
         let zeros = vec![BigInt::ZERO; self.hidden];
@@ -139,7 +146,7 @@ impl Network {
         // with the slope below are again, and the input by less than another.
         let rounded = BigInt::from(2 * (sums.generators.len() + 2));
         for j in 0..self.hidden {
-            let (input, input_most) = &self.inputs[symbol][j];
+            let (input, input_most) = &self.input(symbol, j);
             let (least, most) = &sums.ranges[j];
             let (error, unit) = (&self.error[j], -WEIGHT);
             let low = shift(&(least + input), unit) - error;
@@ -201,6 +208,13 @@ pub(super) struct Sums {
     generators: Vec<Vec<BigInt>>,
     /// `[H]`, in 2⁻⁽⁹⁶⁺¹⁴⁹⁾.
     ranges: Vec<(BigInt, BigInt)>,
+}
+
+impl Sums {
+    /// How many generators the states with these sums have.
+    pub(super) fn generators(&self) -> usize {
+        self.generators.len()
+    }
 }
 
 #[cfg(test)]

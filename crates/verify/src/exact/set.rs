@@ -66,6 +66,15 @@ impl Set {
     }
 }
 
+impl Set {
+    /// The range of unit i over the set.
+    fn unit(&self, i: usize) -> Bounds {
+        let radius = self.generators.iter().map(|g| absolute(&g[i])).sum::<BigInt>() + &self.own[i];
+        let (least, most) = (&self.center[i] - &radius, &self.center[i] + radius);
+        (least.max(self.low[i].clone()), most.min(self.high[i].clone()))
+    }
+}
+
 /// A node's set: the union of its pieces.
 pub(super) struct Region<'a> {
     node: &'a Node,
@@ -116,9 +125,10 @@ impl<'a> Region<'a> {
         node.pieces.iter().map(move |piece| Part { axes: node.axes.as_deref(), piece, domain })
     }
 
-    /// How many matrices R the node has.
+    /// How many matrices R the node has, other than the identity.
     pub(super) fn matrices(&self) -> usize {
-        1 + self.node.pieces.iter().filter(|piece| piece.slopes.is_some()).count()
+        let sloped = self.node.pieces.iter().filter(|piece| piece.slopes.is_some()).count();
+        sloped + usize::from(self.node.axes.is_some())
     }
 
     /// Is there a piece, a box, that holds h = 0?
@@ -138,7 +148,10 @@ impl<'a> Region<'a> {
         // the rounded row; where one piece ends and the next begins is compared as it stands.
         let rounded = u32::from(self.pieces().any(|part| !part.is_box()));
         let hidden = set.low.len();
-        let plain = |i| range(&row(self.node.axes.as_deref(), None, hidden, i), set);
+        let plain = |i| match self.node.axes.as_deref() {
+            Some(axes) => range(&row(Some(axes), None, hidden, i), set),
+            None => set.unit(i),
+        };
         let (least, most) = plain(0);
         if least > most {
             return true; // an empty set
