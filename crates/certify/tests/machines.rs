@@ -1,7 +1,9 @@
 //! Certificates of machines: what is proved holds, a forged table, cell or head is refused.
 
 use certify::ibp::MachineIbp;
-use certify::{BUDGET, Certificate, Machine, Outcome, answers_wrongly, certify, picture, provable};
+use certify::{
+    BUDGET, Certificate, Machine, Outcome, agree, answers_wrongly, certify, picture, provable,
+};
 use model::{Nonlinearity, Parameters, weights};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -12,7 +14,7 @@ use std::sync::LazyLock;
 use train::config::RunConfig;
 use train::task::{self, Words};
 use train::trainer::Trainer;
-use verify::{Cell, Error, check, check_exact};
+use verify::{Cell, Error, check};
 
 /// A machine of symbols that are shown as `shown`.
 fn machine(name: &str, shown: &Value, outputs: &Value, transitions: &Value) -> Machine {
@@ -149,15 +151,20 @@ fn what_is_certified_answers_long_random_words() {
 }
 
 #[test]
-fn exact_arithmetic_agrees_on_every_cell_and_head() {
+fn both_modes_agree_on_every_cell_and_head() {
     for Proved { file, certificate, .. } in all() {
-        let json = certificate.to_json();
-        let rounded = check(file, json.as_bytes()).unwrap();
-        let exact = check_exact(file, json.as_bytes()).unwrap();
-        let difference = (exact.margin - rounded.margin).abs();
-        assert!(difference < 1e-4 * (1.0 + rounded.margin), "{exact:?} {rounded:?}");
+        let [rounded, exact] = agree(file, certificate.to_json().as_bytes()).unwrap();
         assert_eq!(exact.statement(), rounded.statement());
     }
+}
+
+#[test]
+fn what_both_modes_refuse_is_told_once() {
+    let Proved { file, certificate, .. } = &*PARITY;
+    let mut forged = certificate.clone();
+    forged.steps = 0;
+    let error = agree(file, forged.to_json().as_bytes()).unwrap_err();
+    assert!(error.contains("takes 0 steps"), "{error}");
 }
 
 #[test]

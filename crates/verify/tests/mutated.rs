@@ -122,7 +122,10 @@ fn mutate_machine(certificate: &mut Value, (kind, a, b, number): Mutation) {
         21 => machine["transitions"][state][symbol] = json!([b % states, b / 64 % outputs]),
         22 => machine["transitions"][state][symbol] = json!([b % 5, b / 64 % 5]),
         23 => machine["transitions"][state][symbol] = json!(null),
-        24 => machine["shown"][symbol][0] = json!(number as f32),
+        24 if length(&machine["shown"][symbol]) > 0 => {
+            machine["shown"][symbol][0] = json!(number as f32);
+        }
+        24 => {}
         25 => machine["shown"][symbol] = json!(vec![number as f32; b % 3]),
         26 => machine["symbols"][symbol] = json!(["", "0 0", "a", "\u{a0}", "1"][b % 5]),
         27 => machine["outputs"] = json!((0..b % 5).map(|n| n.to_string()).collect::<Vec<_>>()),
