@@ -5,6 +5,7 @@ mod abstract_state;
 mod axes;
 mod certificate;
 mod error;
+mod gated;
 mod histories;
 pub mod ibp;
 mod lanes;

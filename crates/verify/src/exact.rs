@@ -91,6 +91,7 @@ pub fn check_exact(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> 
         steps,
         boxes: certificate.nodes.iter().all(|node| node.axes.is_none()),
         margin: walk.margin.as_ref().map_or(f64::MAX, approximate),
+        cell_bound: None,
         cell,
         machine: machine.clone(),
     })
