@@ -6,6 +6,7 @@ mod agree;
 mod axes;
 mod certificate;
 mod error;
+mod gated;
 mod histories;
 pub mod ibp;
 mod lanes;

@@ -45,6 +45,8 @@ pub struct Verified {
     /// The least distance from 0 of the sum before an output's sigmoid, on the right side, or by
     /// which the right one of the sums before a softmax is above all others.
     pub margin: f64,
+    /// Of an LSTM: no |c| in any run is larger.
+    pub cell_bound: Option<f64>,
 }
 
 impl Verified {
@@ -59,9 +61,11 @@ impl Verified {
                  right."
             );
         }
-        let units = self.cell.units();
-        let network =
-            format!("this Elman network of {hidden} {units} units {with_or_without} biases");
+        let mut network = format!("this {} {with_or_without} biases", self.cell.network(hidden));
+        if let Some(bound) = self.cell_bound {
+            let bound = (100.0 * bound).ceil() / 100.0;
+            network += &format!(", whose cell states stay between −{bound:.2} and {bound:.2}");
+        }
         if self.machine.is_addition() {
             return format!(
                 "Proved: {network}, run digit by digit in f32, adds any two whole numbers of any \
@@ -111,6 +115,7 @@ pub fn check(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> {
         lengths: places.values().map(|place| place.symbols.len()).collect(),
         steps,
         margin: f64::MAX,
+        cell_bound: 0.0,
         work: Work::new(bytes, network.hidden(), MOST),
     };
     for node in &certificate.nodes {
@@ -136,6 +141,7 @@ pub fn check(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> {
         steps,
         boxes: certificate.nodes.iter().all(|node| node.axes.is_none()),
         margin: walk.margin,
+        cell_bound: (certificate.cell() == Cell::Lstm).then_some(walk.cell_bound),
         cell: certificate.cell(),
         machine,
     })
@@ -150,6 +156,8 @@ struct Walk<'a> {
     lengths: BTreeSet<usize>,
     steps: usize,
     margin: f64,
+    /// The largest |c| of an LSTM so far.
+    cell_bound: f64,
     work: Work,
 }
 
@@ -163,15 +171,15 @@ impl Walk<'_> {
         states: &mut Vec<usize>,
         symbols: &mut Vec<usize>,
     ) -> Result<(), String> {
-        let hidden = self.network.hidden();
-        self.work.spend(state.generators.len() + 2 * hidden, hidden * hidden)?;
+        let size = self.network.state_size();
+        self.work.spend(state.generators.len() + 2 * size, self.network.work())?;
         let sums = self.network.sums(state);
         for symbol in 0..self.machine.symbols().len() {
             let before = states[states.len() - 1];
             let Some((after, output)) = self.machine.step(before, symbol) else { continue };
             let next = self.network.activate(&sums, symbol);
-            if !next.is_bounded() {
-                return Err(format!("the states may reach beyond {REACH}"));
+            if !self.network.is_bounded(&next) {
+                return Err(format!("the states may reach beyond {}", self.network.reach()));
             }
             let margin = self.network.margin(&next, output);
             states.push(after);
@@ -186,7 +194,10 @@ impl Walk<'_> {
                 return Err(format!("after {since} {wrong}"));
             }
             self.margin = self.margin.min(margin);
-            self.work.spend(next.generators.len() + hidden, hidden * hidden)?;
+            for (low, high) in next.low.iter().zip(&next.high).skip(self.network.hidden()) {
+                self.cell_bound = self.cell_bound.max(-low).max(*high);
+            }
+            self.work.spend(next.generators.len() + size, size * size)?;
             match self.arrive(&next, states, symbols) {
                 Ok(()) => {}
                 Err(_) if left > 1 => self.from(&next, left - 1, states, symbols)?,

@@ -9,12 +9,14 @@
 //! It is some hundred times slower than the first mode, and has none of its slack.
 
 mod dyadic;
+mod gated;
 mod machine;
 mod network;
 mod set;
 mod sigmoid;
 mod unit;
 
+use crate::cell::Cell;
 use crate::certificate::Certificate;
 use crate::check::Verified;
 use crate::error::Error;
@@ -54,7 +56,7 @@ pub fn check_exact(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> 
         let bad = |reason: String| Error::Node { key: node.key.clone(), reason };
         let Key { whole, before, history, now } =
             Key::read(&machine, &names, &node.key).map_err(bad)?;
-        let region = Region::read(node, network.hidden, unit::domain(cell)).map_err(bad)?;
+        let region = Region::read(node, network.hidden, &network.domain).map_err(bad)?;
         if by_key.insert((whole, before, history.clone()), nodes.len()).is_some() {
             return Err(bad("is there twice".to_owned()));
         }
@@ -74,9 +76,10 @@ pub fn check_exact(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> 
         lengths,
         steps,
         margin: None,
+        cell_bound: BigInt::ZERO,
         work: Work::new(bytes, network.hidden, MOST),
     };
-    let hidden = network.hidden;
+    let size = network.domain.len();
     for node in &nodes {
         let mut trace = Trace { states: vec![node.before], symbols: Vec::new() };
         for &symbol in &node.history {
@@ -84,7 +87,7 @@ pub fn check_exact(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> 
         }
         for piece in node.region.pieces() {
             let cubes = if piece.is_box() { 0 } else { 3 };
-            let walked = walk.work.spend(cubes * hidden, hidden * hidden);
+            let walked = walk.work.spend(cubes * size, size * size);
             walked
                 .and_then(|()| walk.from(&piece.set(), steps, &mut trace))
                 .map_err(|reason| Error::Unproved { key: node.name.to_owned(), reason })?;
@@ -99,6 +102,8 @@ pub fn check_exact(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> 
         steps,
         boxes: certificate.nodes.iter().all(|node| node.axes.is_none()),
         margin: walk.margin.as_ref().map_or(f64::MAX, approximate),
+        // up, where it was rounded to be shown
+        cell_bound: (cell == Cell::Lstm).then(|| approximate(&walk.cell_bound).next_up()),
         cell,
         machine: machine.clone(),
     })
@@ -150,6 +155,8 @@ struct Walk<'a> {
     lengths: BTreeSet<usize>,
     steps: usize,
     margin: Option<BigInt>,
+    /// The largest |c| of an LSTM so far.
+    cell_bound: BigInt,
     work: Work,
 }
 
@@ -158,16 +165,17 @@ impl Walk<'_> {
     fn from(&mut self, set: &Set, left: usize, trace: &mut Trace) -> Result<(), String> {
         let machine = self.machine;
         let hidden = self.network.hidden;
-        self.work.spend(2 * set.generators.len() + 4, hidden * hidden)?;
+        let gates = self.network.gates();
+        self.work.spend(2 * set.generators.len() + 4, gates * hidden * hidden)?;
         let sums = self.network.sums(set);
         let activations = sums.generators() + UNIT;
         for symbol in 0..machine.symbols().len() {
             let Some(output) = trace.push(machine, symbol) else { continue };
             let (outputs, inputs) = (machine.head_outputs(), machine.width());
-            self.work.spend(activations * (1 + outputs) + inputs, hidden)?;
+            self.work.spend(activations * (gates * gates + outputs) + gates * inputs, hidden)?;
             let next = self.network.activate(&sums, symbol);
             if !self.network.is_bounded(&next) {
-                return Err("the states may reach beyond 8".to_owned());
+                return Err(format!("the states may reach beyond {}", self.network.reach()));
             }
             let margin = self.network.margin(&next, output);
             if margin <= BigInt::from(1) << (FINE - DECISION) {
@@ -181,6 +189,9 @@ impl Walk<'_> {
             }
             if self.margin.as_ref().is_none_or(|least| margin < *least) {
                 self.margin = Some(margin);
+            }
+            for (low, high) in next.low.iter().zip(&next.high).skip(hidden) {
+                self.cell_bound = (-low).max(high.clone()).max(self.cell_bound.clone());
             }
             match self.arrive(&next, trace) {
                 Ok(()) => {}
@@ -196,7 +207,7 @@ impl Walk<'_> {
     /// begins with the run is looked up last.
     fn arrive(&mut self, set: &Set, trace: &Trace) -> Result<(), String> {
         let (machine, symbols) = (self.machine, &trace.symbols);
-        let hidden = self.network.hidden;
+        let size = self.network.domain.len();
         let known = self.lengths.iter().take_while(|known| **known <= symbols.len());
         self.work.spend(1, known.clone().sum::<usize>() + symbols.len())?;
         let number = known
@@ -217,8 +228,7 @@ impl Walk<'_> {
                 node.name
             ));
         }
-        self.work
-            .spend(set.generators.len() + 2, hidden * (1 + hidden * node.region.matrices()))?;
+        self.work.spend(set.generators.len() + 2, size * (1 + size * node.region.matrices()))?;
         if node.region.holds(set) {
             Ok(())
         } else {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! set       { c + Σ_g e_g·g + Σ_j e_j·own_j·u_j : all e in [−1, 1] } cut with a box
-//! piece     { h in D^H : low ≤ R·h ≤ high }     R = A − s·a₀ᵀ, D all states there are
+//! piece     { h in D : low ≤ R·h ≤ high }     R = A − s·a₀ᵀ, D all states there are, N numbers
 //! ```
 
 use super::dyadic::{FINE, WEIGHT, exact, read, read_up, shift, shift_up};
@@ -17,15 +17,15 @@ const MOST: f64 = 8.0;
 /// All numbers in 2⁻⁹⁶.
 #[derive(Clone)]
 pub(super) struct Set {
-    /// `[H]`
+    /// `[N]`
     pub center: Vec<BigInt>,
-    /// Rows of `[H]`.
+    /// Rows of `[N]`.
     pub generators: Vec<Vec<BigInt>>,
-    /// `[H]`, the generators along the unit vectors.
+    /// `[N]`, the generators along the unit vectors.
     pub own: Vec<BigInt>,
-    /// `[H]`
+    /// `[N]`
     pub low: Vec<BigInt>,
-    /// `[H]`
+    /// `[N]`
     pub high: Vec<BigInt>,
 }
 
@@ -51,7 +51,8 @@ pub(super) fn magnitude(v: &[BigInt]) -> BigInt {
 
 impl Set {
     /// The range of w·h over the set: exactly that over the zonotope, cut with exactly that
-    /// over the box. In the product of both units.
+    /// over the box. In the product of both units. Of a `w` that is shorter than a state, the numbers
+    /// behind it are left out.
     pub(super) fn range(&self, w: &[BigInt]) -> (BigInt, BigInt) {
         let mut radius: BigInt = self.generators.iter().map(|g| absolute(&dot(g, w))).sum();
         radius += self.own.iter().zip(w).map(|(own, w)| own * absolute(w)).sum::<BigInt>();
@@ -67,8 +68,8 @@ impl Set {
 }
 
 impl Set {
-    /// The range of unit i over the set.
-    fn unit(&self, i: usize) -> Bounds {
+    /// The range of number i of the state over the set.
+    pub(super) fn unit(&self, i: usize) -> Bounds {
         let radius = self.generators.iter().map(|g| absolute(&g[i])).sum::<BigInt>() + &self.own[i];
         let (least, most) = (&self.center[i] - &radius, &self.center[i] + radius);
         (least.max(self.low[i].clone()), most.min(self.high[i].clone()))
@@ -78,27 +79,33 @@ impl Set {
 /// A node's set: the union of its pieces.
 pub(super) struct Region<'a> {
     node: &'a Node,
-    domain: (i32, i32),
+    /// `[N]`
+    domain: &'a [(i32, i32)],
 }
 
 /// A piece.
 pub(super) struct Part<'a> {
     axes: Option<&'a [Vec<f64>]>,
     piece: &'a Piece,
-    domain: (i32, i32),
+    /// `[N]`
+    domain: &'a [(i32, i32)],
 }
 
 impl<'a> Region<'a> {
-    /// Reads the pieces of `node` for H = `hidden` and states in `domain`. The error is the rest
-    /// of a sentence.
-    pub(super) fn read(node: &'a Node, hidden: usize, domain: (i32, i32)) -> Result<Self, String> {
-        let square = |axes: &Vec<Vec<f64>>| {
-            axes.len() == hidden && axes.iter().all(|row| row.len() == hidden)
-        };
+    /// Reads the pieces of `node` for a network of H = `hidden`, whose states are N numbers in
+    /// `domain`. The error is the rest of a sentence.
+    pub(super) fn read(
+        node: &'a Node,
+        hidden: usize,
+        domain: &'a [(i32, i32)],
+    ) -> Result<Self, String> {
+        let size = domain.len();
+        let square =
+            |axes: &Vec<Vec<f64>>| axes.len() == size && axes.iter().all(|row| row.len() == size);
         let lists = |piece: &Piece| {
-            piece.low.len() == hidden
-                && piece.high.len() == hidden
-                && piece.slopes.as_ref().is_none_or(|slopes| slopes.len() == hidden)
+            piece.low.len() == size
+                && piece.high.len() == size
+                && piece.slopes.as_ref().is_none_or(|slopes| slopes.len() == size)
         };
         if !node.axes.as_ref().is_none_or(square) || !node.pieces.iter().all(lists) {
             return Err(format!("is not of a network of {hidden} hidden units"));
@@ -140,16 +147,16 @@ impl<'a> Region<'a> {
         })
     }
 
-    /// Does the union hold all of `set`, which is within D^H? Pieces that meet its range along
+    /// Does the union hold all of `set`, which is within D? Pieces that meet its range along
     /// a₀, in their order, must cover that range without a gap, and each must hold all of the
     /// set along the other rows: then each point of it is in one of them.
     pub(super) fn holds(&self, set: &Set) -> bool {
         // The first row is a₀ for every piece, as s₀ is 0. Its value is within a unit of that of
         // the rounded row; where one piece ends and the next begins is compared as it stands.
         let rounded = u32::from(self.pieces().any(|part| !part.is_box()));
-        let hidden = set.low.len();
+        let size = set.low.len();
         let plain = |i| match self.node.axes.as_deref() {
-            Some(axes) => range(&row(Some(axes), None, hidden, i), set),
+            Some(axes) => range(&row(Some(axes), None, size, i), set),
             None => set.unit(i),
         };
         let (least, most) = plain(0);
@@ -168,10 +175,10 @@ impl<'a> Region<'a> {
             }
             let gap = reached.map_or_else(|| read_up(from, FINE) > least, |reached| from > reached);
             let inside = match part.piece.slopes {
-                Some(_) => (1..hidden).all(|i| part.has(i, &range(&part.row(i), set))),
+                Some(_) => (1..size).all(|i| part.has(i, &range(&part.row(i), set))),
                 None => {
-                    let ranges = shared.get_or_insert_with(|| (1..hidden).map(plain).collect());
-                    (1..hidden).zip(&*ranges).all(|(i, bounds)| part.has(i, bounds))
+                    let ranges = shared.get_or_insert_with(|| (1..size).map(plain).collect());
+                    (1..size).zip(&*ranges).all(|(i, bounds)| part.has(i, bounds))
                 }
             };
             if gap || !inside {
@@ -200,7 +207,7 @@ impl Part<'_> {
     }
 
     /// Are these bounds of row i of R times h within the piece's? Rounding a row moves its product
-    /// with h in D^H by less than 8·H·2⁻¹⁴⁹, which is less than 2⁻⁹⁶.
+    /// with h in D by less than 8·N·2⁻¹⁴⁹, which is less than 2⁻⁹⁶.
     fn has(&self, i: usize, (least, most): &Bounds) -> bool {
         let rounded = u32::from(!self.is_box());
         let (low, high) = (self.piece.low[i], self.piece.high[i]);
@@ -210,16 +217,16 @@ impl Part<'_> {
     /// A set that holds the piece.
     ///
     /// Boxes are such sets. Else, with any matrix B, `h = B·(R·h) + (I − B·R)·h`: of R·h the
-    /// bounds are known, and h is in D^H. B is nearly the inverse of R; it is computed in f64,
+    /// bounds are known, and h is in D. B is nearly the inverse of R; it is computed in f64,
     /// and nothing depends on how well.
     pub(super) fn set(&self) -> Set {
-        let hidden = self.piece.low.len();
+        let size = self.piece.low.len();
         let rounded = u32::from(!self.is_box());
         let outer = |i: usize| {
             let (low, high) = (self.piece.low[i], self.piece.high[i]);
             (read(low, FINE) - rounded, read_up(high, FINE) + rounded)
         };
-        let bounds: Vec<_> = (0..hidden).map(outer).collect();
+        let bounds: Vec<_> = (0..size).map(outer).collect();
         let middle: Vec<BigInt> = bounds.iter().map(|(low, high)| (low + high) >> 1_u32).collect();
         // The middle is rounded down, so the upper bound is as far from it, or farther.
         let radius: Vec<BigInt> =
@@ -228,37 +235,35 @@ impl Part<'_> {
             let (low, high) = bounds.into_iter().unzip();
             return Set { center: middle, generators: Vec::new(), own: radius, low, high };
         }
-        let rows: Vec<Vec<BigInt>> = (0..hidden).map(|i| self.row(i)).collect();
+        let rows: Vec<Vec<BigInt>> = (0..size).map(|i| self.row(i)).collect();
         let inverse = nearly_inverse(&rows);
         // B·(2⁻¹⁴⁹ units) times 2⁻⁹⁶ units, back in 2⁻⁹⁶, each rounded by less than one.
         let scaled = |j: usize, i: usize, v: &BigInt| shift(&(&inverse[j][i] * v), -WEIGHT);
         let columns: Vec<Vec<BigInt>> =
-            (0..hidden).map(|k| rows.iter().map(|row| row[k].clone()).collect()).collect();
-        let (least, most) = self.domain;
-        let largest = most.max(-least);
+            (0..size).map(|k| rows.iter().map(|row| row[k].clone()).collect()).collect();
         let rest = |j: usize| -> BigInt {
-            let row = (0..hidden).map(|k| {
+            let row = (0..size).zip(self.domain).map(|(k, &(least, most))| {
                 let identity = BigInt::from(u32::from(j == k)) << (2 * WEIGHT);
-                absolute(&(identity - dot(&inverse[j], &columns[k])))
+                most.max(-least) * absolute(&(identity - dot(&inverse[j], &columns[k])))
             });
-            shift_up(&(largest * row.sum::<BigInt>()), FINE - 2 * WEIGHT)
+            shift_up(&row.sum(), FINE - 2 * WEIGHT)
         };
-        let whole = |n: i32| vec![BigInt::from(n) << FINE; hidden];
+        let whole = |n: i32| BigInt::from(n) << FINE;
         Set {
-            center: (0..hidden).map(|j| shift(&dot(&inverse[j], &middle), -WEIGHT)).collect(),
-            generators: (0..hidden)
-                .map(|i| (0..hidden).map(|j| scaled(j, i, &radius[i])).collect())
+            center: (0..size).map(|j| shift(&dot(&inverse[j], &middle), -WEIGHT)).collect(),
+            generators: (0..size)
+                .map(|i| (0..size).map(|j| scaled(j, i, &radius[i])).collect())
                 .collect(),
-            own: (0..hidden).map(|j| rest(j) + hidden + 1_u32).collect(),
-            low: whole(least),
-            high: whole(most),
+            own: (0..size).map(|j| rest(j) + size + 1_u32).collect(),
+            low: self.domain.iter().map(|&(least, _)| whole(least)).collect(),
+            high: self.domain.iter().map(|&(_, most)| whole(most)).collect(),
         }
     }
 }
 
-/// Row i of R = A − s·a₀ᵀ for H = `hidden`, rounded down to 2⁻¹⁴⁹; without slopes s = 0, without
+/// Row i of R = A − s·a₀ᵀ for N = `size`, rounded down to 2⁻¹⁴⁹; without slopes s = 0, without
 /// axes A is the identity.
-fn row(axes: Option<&[Vec<f64>]>, slopes: Option<&[f64]>, hidden: usize, i: usize) -> Vec<BigInt> {
+fn row(axes: Option<&[Vec<f64>]>, slopes: Option<&[f64]>, size: usize, i: usize) -> Vec<BigInt> {
     let axis = |i: usize, j: usize| match axes {
         Some(axes) => axes[i][j],
         None => f64::from(u8::from(i == j)),
@@ -274,7 +279,7 @@ fn row(axes: Option<&[Vec<f64>]>, slopes: Option<&[f64]>, hidden: usize, i: usiz
         let difference = (a << (e - unit)) - ((s * first) << (f + g - unit));
         shift(&difference, unit + WEIGHT)
     };
-    (0..hidden).map(value).collect()
+    (0..size).map(value).collect()
 }
 
 /// A matrix near the inverse of `rows`, if there is one, in 2⁻¹⁴⁹.
@@ -369,7 +374,8 @@ mod tests {
             w in prop::array::uniform2(-2.0..2.0_f64),
             domain in prop::sample::select(vec![(0, 1), (-1, 1), (0, 8)]),
         ) {
-            let region = Region::read(&node, 2, domain).unwrap();
+            let domains = [domain; 2];
+            let region = Region::read(&node, 2, &domains).unwrap();
             let (least, most) = (f64::from(domain.0), f64::from(domain.1));
             let points = points.iter().map(|point| point.map(|x| least + x * (most - least)));
             let points: Vec<[f64; 2]> = points.collect();
@@ -398,7 +404,7 @@ mod tests {
                 low: vec![BigInt::ZERO; 2],
                 high: vec![one(); 2],
             };
-            if Region::read(&node, 2, (0, 1)).unwrap().holds(&set) {
+            if Region::read(&node, 2, &[(0, 1); 2]).unwrap().holds(&set) {
                 let points = shares.iter().map(|shares| {
                     [0, 1].map(|j| {
                         let along: f64 = generators.iter().zip(shares).map(|(g, e)| g[j] * e).sum();
@@ -441,7 +447,7 @@ mod tests {
             (vec![piece(0.3, 0.6), piece(0.35, 0.4), piece(0.55, 0.7)], true),
         ] {
             let node = node(None, pieces);
-            assert_eq!(Region::read(&node, 2, (0, 1)).unwrap().holds(&set), held);
+            assert_eq!(Region::read(&node, 2, &[(0, 1); 2]).unwrap().holds(&set), held);
         }
     }
 }

@@ -24,24 +24,47 @@ pub(super) struct Activated {
     pub ulps: BigInt,
 }
 
-/// The least and the largest state there is, whole numbers. A ReLU has none; a state that may be
-/// above 8 is refused.
-pub(super) fn domain(cell: Cell) -> (i32, i32) {
+/// D, of each of the numbers of a state (h, and of an LSTM then c) the least and the largest there
+/// is, whole numbers. Of a ReLU, a GRU and the c of an LSTM no formula says so: a state that may be
+/// beyond is refused.
+pub(super) fn domain(cell: Cell, hidden: usize) -> Vec<(i32, i32)> {
     match cell {
-        Cell::Sigmoid => (0, 1),
-        Cell::Tanh => (-1, 1),
-        Cell::Relu => (0, 8),
+        Cell::Sigmoid => vec![(0, 1); hidden],
+        Cell::Tanh => vec![(-1, 1); hidden],
+        Cell::Relu => vec![(0, 8); hidden],
+        Cell::Gru => vec![(-2, 2); hidden],
+        Cell::Lstm => [vec![(-1, 1); hidden], vec![(-8, 8); hidden]].concat(),
+    }
+}
+
+/// What is made of a sum.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Function {
+    Sigmoid,
+    Tanh,
+    Relu,
+}
+
+impl Function {
+    /// That of an Elman cell; none of a cell with gates, which has several.
+    pub(super) fn of(cell: Cell) -> Option<Self> {
+        match cell {
+            Cell::Sigmoid => Some(Self::Sigmoid),
+            Cell::Tanh => Some(Self::Tanh),
+            Cell::Relu => Some(Self::Relu),
+            Cell::Gru | Cell::Lstm => None,
+        }
     }
 }
 
 /// Of a sum that lies between `low` and `high`.
-pub(super) fn activate(cell: Cell, low: BigInt, high: BigInt) -> Activated {
+pub(super) fn activate(function: Function, low: BigInt, high: BigInt) -> Activated {
     // An empty set has bounds that cross; then anything holds.
     let (low, high) = if low <= high { (low, high) } else { (high, low) };
-    match cell {
-        Cell::Sigmoid => sigmoid_unit(low, high),
-        Cell::Tanh => tanh_unit(&low, &high),
-        Cell::Relu => relu_unit(&low, &high),
+    match function {
+        Function::Sigmoid => sigmoid_unit(low, high),
+        Function::Tanh => tanh_unit(&low, &high),
+        Function::Relu => relu_unit(&low, &high),
     }
 }
 
@@ -126,6 +149,7 @@ mod tests {
             Cell::Sigmoid => 1.0 / (1.0 + (-z).exp()),
             Cell::Tanh => z.tanh(),
             Cell::Relu => z.max(0.0),
+            Cell::Gru | Cell::Lstm => unreachable!("several sums"),
         }
     }
 
@@ -139,7 +163,7 @@ mod tests {
         for (z, digits) in known {
             let digits: BigInt = digits.parse().unwrap();
             let power = BigInt::from(10).pow(40);
-            let found = activate(Cell::Tanh, z.clone(), z);
+            let found = activate(Function::Tanh, z.clone(), z);
             let value = divide(&(digits << FINE), &power);
             // what f32 may err by is around the exact value, and the line goes through it
             assert!(found.low < value && value < found.high);
@@ -158,7 +182,7 @@ mod tests {
             width in prop_oneof![0.0..20.0_f64, 0.0..1e-5_f64, Just(0.0)], at in 0.0..=1.0_f64,
         ) {
             let (cell, low, high) = (Cell::ALL[which], a, a + width);
-            let found = activate(cell, read(low, FINE), read(high, FINE));
+            let found = activate(Function::of(cell).unwrap(), read(low, FINE), read(high, FINE));
             let z = low + at * (high - low);
             let value = reference(cell, z);
             let (bottom, top) = (approximate(&found.low), approximate(&found.high));
@@ -175,7 +199,7 @@ mod tests {
             which in 0..3_usize, a in -20.0..20.0_f64, width in prop_oneof![0.0..10.0_f64, Just(0.0)],
         ) {
             let (cell, low, high) = (Cell::ALL[which], a, a + width);
-            let exact = activate(cell, read(low, FINE), read(high, FINE));
+            let exact = activate(Function::of(cell).unwrap(), read(low, FINE), read(high, FINE));
             let float = cell.activate(low, high);
             let cell::Activated { low: bottom, high: top, slope, offset, spread, ulp } = float;
             for (exact, float, within) in [
@@ -192,17 +216,17 @@ mod tests {
     #[test]
     fn a_relu_is_exact() {
         let unit = || BigInt::from(1) << FINE;
-        let found = activate(Cell::Relu, unit(), 3 * unit());
+        let found = activate(Function::Relu, unit(), 3 * unit());
         assert_eq!((found.low, found.high), (unit() - 1, 3 * unit()));
         assert_eq!(
             (found.slope, found.offset, found.spread),
             (BigInt::from(1) << SLOPE, BigInt::ZERO, BigInt::ZERO)
         );
         // half of the way from −1 to 1: λ = ½, and max(z, 0) − z/2 in [0, ½]
-        let found = activate(Cell::Relu, -unit(), unit());
+        let found = activate(Function::Relu, -unit(), unit());
         assert_eq!((found.low, found.high), (BigInt::ZERO, unit()));
         assert_eq!((found.offset, found.spread), (unit() >> 2, unit() >> 2));
-        let found = activate(Cell::Relu, -unit(), -unit());
+        let found = activate(Function::Relu, -unit(), -unit());
         assert_eq!(
             (found.low, found.high, found.spread),
             (BigInt::ZERO, BigInt::ZERO, BigInt::ZERO)
