@@ -240,6 +240,9 @@ class Handmade:
         s = sum(a * b for a, b in zip(self.q, h)) + x
         return [FUNCTIONS[self.cell](slope * (s - threshold)) for slope, threshold in self.units]
 
+    def numbers(self):
+        return len(self.units)
+
     def model(self):
         hidden = len(self.units)
         rows, biases = [row for row, _ in self.head], [bias for _, bias in self.head]
@@ -257,7 +260,8 @@ class Handmade:
     def certificate(self):
         """Boxes around the states that come, one for each state of the machine and last symbol."""
         found = {}
-        now = [(0, [0.0] * len(self.units))]
+        zeros = [0.0] * self.numbers()
+        now = [(0, zeros)]
         for _ in range(8):
             after = []
             for state, h in now:
@@ -266,7 +270,7 @@ class Handmade:
                     found.setdefault((state, symbol), []).append(to)
                     after.append((self.machine["transitions"][state][symbol][0], to))
             now = after
-        nodes = [{"key": "start", "cells": [{"low": [0.0] * len(self.units), "high": [0.0] * len(self.units)}]}]
+        nodes = [{"key": "start", "cells": [{"low": zeros, "high": list(zeros)}]}]
         for (state, symbol), hs in sorted(found.items()):
             low = [round(min(h) - 1e-3, 6) for h in zip(*hs)]
             high = [round(max(h) + 1e-3, 6) for h in zip(*hs)]
@@ -282,6 +286,50 @@ class Handmade:
         }
 
 
+class Gated(Handmade):
+    """The same of GRU or LSTM units, whose gates are nearly open or shut: what an Elman unit of tanh
+    would be is n or g. A unit of slope 0 has the gate r shut, and behind it a bias of 100."""
+
+    def rows(self):
+        """For each unit, of each gate: the weight of x, q times this for h, and both biases."""
+        zero = lambda bias: (0.0, 0.0, bias, 0.0)
+        for slope, threshold in self.units:
+            candidate = (slope, slope, -slope * threshold, 0.0 if slope else 100.0)
+            if self.cell == "gru":
+                yield zero(20.0 if slope else -20.0), zero(-20.0), candidate
+            else:
+                yield zero(20.0), zero(-20.0), candidate, zero(20.0)
+
+    def step(self, state, x):
+        sigmoid = FUNCTIONS["elman-sigmoid"]
+        hidden = len(self.units)
+        s = sum(a * b for a, b in zip(self.q, state))
+        hs, cs = [], []
+        for j, gates in enumerate(self.rows()):
+            of_x, of_h = [w * x + b for w, _, b, _ in gates], [w * s + b for _, w, _, b in gates]
+            if self.cell == "gru":
+                r, z = sigmoid(of_x[0] + of_h[0]), sigmoid(of_x[1] + of_h[1])
+                hs.append((1 - z) * math.tanh(of_x[2] + r * of_h[2]) + z * state[j])
+            else:
+                i, f, g, o = (a + b for a, b in zip(of_x, of_h))
+                cs.append(sigmoid(f) * state[hidden + j] + sigmoid(i) * math.tanh(g))
+                hs.append(sigmoid(o) * math.tanh(cs[-1]))
+        return hs + cs
+
+    def numbers(self):
+        return len(self.units) * (2 if self.cell == "lstm" else 1)
+
+    def model(self):
+        hidden, gates = len(self.units), list(zip(*self.rows()))
+        sums = [unit for gate in gates for unit in gate]
+        named = tensors(super().model())
+        named["weight_ih_l0"] = ["F32", [len(sums), 1], floats(*(w for w, _, _, _ in sums))]
+        named["weight_hh_l0"] = ["F32", [len(sums), hidden], floats(*(w * q for _, w, _, _ in sums for q in self.q))]
+        named["bias_ih_l0"] = ["F32", [len(sums)], floats(*(b for _, _, b, _ in sums))]
+        named["bias_hh_l0"] = ["F32", [len(sums)], floats(*(b for _, _, _, b in sums))]
+        return safetensors(named)
+
+
 SIGMOID = Handmade("elman-sigmoid", 2, [(20, 0.5), (20, 1.5)], [1, -1], [([40, -40], -20)])
 TANH = Handmade("elman-tanh", 2, [(8, 0.5), (8, 1.5)], [0.5, -0.5], [([20, -20], -20)])
 # What q is off by stays in each unit for a step, and is gone from q after it.
@@ -291,6 +339,9 @@ SOFTMAX = Handmade(
     "elman-sigmoid", 3, [(20, 0.5), (20, 1.5), (20, 2.5)], [1, 1, -2],
     [([10 * k, 10 * k, -20 * k], -5 * k * k) for k in range(3)],
 )  # fmt: skip
+GRU = Gated("gru", 2, [(8, 0.5), (8, 1.5), (0, 0)], [0.5, -0.5, 0], [([20, -20, 0], -20)])
+# h is tanh 1 where c is 1.
+LSTM = Gated("lstm", 2, [(8, 0.5), (8, 1.5)], [0.656518, -0.656518], [([26, -26], -20)])
 
 
 def handmade(name, error, of, certificate=lambda c: None, model=None):
@@ -337,6 +388,10 @@ handmade("holds-relu", None, RELU)
 handmade("holds-softmax", None, SOFTMAX)
 handmade("holds-tanh-along-axes", None, TANH, lambda c: widened(c, "0 one"))
 handmade("holds-relu-along-axes", None, RELU, lambda c: widened(c, "0 one"))
+handmade("holds-gru", None, GRU)
+handmade("holds-lstm", None, LSTM)
+handmade("holds-gru-along-axes", None, GRU, lambda c: widened(c, "0 one"))
+handmade("holds-lstm-along-axes", None, LSTM, lambda c: widened(c, "0 one"))
 handmade("holds-legal-symbols", None, SIGMOID, one_symbol_less)
 handmade("key-not-legal", "where that is not legal", SIGMOID, lambda c: put(c["machine"]["transitions"][1], 1, None))
 handmade("many-sequences", "12 steps at a time of 5 symbols", SIGMOID, five_symbols)
@@ -360,6 +415,15 @@ handmade(
     lambda c: [put(n["cells"][0]["low"], 4, 0.0) or put(n["cells"][0]["high"], 4, 8.0) for n in c["nodes"]],
     lambda t: put(t["weight_hh_l0"], 2, t["weight_hh_l0"][2][:-20] + floats(0, 0, 0, 0, 0)),
 )  # fmt: skip
+# Gates: another order, biases at another place, a state of h alone, one that may be too large.
+handmade("gru-gates-exchanged", "from node `", GRU, model=lambda t: [put(t[n], 2, t[n][2][12:24] + t[n][2][:12] + t[n][2][24:]) for n in ("bias_ih_l0",)])
+handmade("gru-bias-of-the-candidate-outside", "from node `", GRU, model=lambda t: put(t["bias_ih_l0"], 2, t["bias_ih_l0"][2][:-4] + floats(100)))
+handmade("lstm-gates-exchanged", "from node `", LSTM, model=lambda t: put(t["bias_ih_l0"], 2, t["bias_ih_l0"][2][8:16] + t["bias_ih_l0"][2][:8] + t["bias_ih_l0"][2][16:]))
+handmade("lstm-of-h-alone", "is not of a network", LSTM, lambda c: [put(n["cells"][0], side, n["cells"][0][side][:2]) for n in c["nodes"] for side in ("low", "high")])
+handmade("lstm-c-too-small", "leads out of node", LSTM, lambda c: put(piece(c, "0 one")["high"], 2, 0.5) or put(piece(c, "0 one")["low"], 2, 0.4))
+handmade("gru-for-lstm", "`weight_ih_l0`", LSTM, lambda c: put(c, "cell", "gru"))
+handmade("gru-above-2", "beyond 2", GRU, lambda c: put(piece(c, "start")["high"], 0, 3.0), lambda t: put(t["bias_ih_l0"], 2, t["bias_ih_l0"][2][:12] + floats(20, 20, 20) + t["bias_ih_l0"][2][24:]))
+handmade("lstm-c-above-8", "beyond 8", LSTM, lambda c: put(piece(c, "start")["low"], 2, -8.0), lambda t: put(t["bias_ih_l0"], 2, t["bias_ih_l0"][2][:8] + floats(20, 20) + t["bias_ih_l0"][2][16:]))
 # The sum of another output is the largest, or as large as the right one.
 handmade("softmax-another-output", "another output may be the largest", SOFTMAX, lambda c: put(c["machine"]["transitions"][0], 0, [0, 2]))
 handmade("softmax-a-tie", "another output may be the largest", SOFTMAX, model=lambda t: put(t["head.weight"], 2, floats(*[0.0] * 9)) or put(t["head.bias"], 2, floats(1, 1, 1)))
