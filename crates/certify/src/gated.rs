@@ -53,10 +53,10 @@ impl Form {
     }
 
     fn rounded(mut self, error: Lanes) -> Self {
-        for l in 0..LANES {
-            self.noise[l] += error[l];
-            self.low[l] -= error[l];
-            self.high[l] += error[l];
+        for (l, error) in error.into_iter().enumerate() {
+            self.noise[l] += error;
+            self.low[l] -= error;
+            self.high[l] += error;
         }
         self
     }
@@ -152,10 +152,10 @@ impl Units<'_> {
     }
 
     fn shifted(&self, mut form: Form, by: Lanes) -> Form {
-        for l in 0..LANES {
-            form.offset[l] += by[l];
-            form.low[l] += by[l];
-            form.high[l] += by[l];
+        for (l, by) in by.into_iter().enumerate() {
+            form.offset[l] += by;
+            form.low[l] += by;
+            form.high[l] += by;
         }
         let size = self.size(&form);
         form.rounded(lanes_of(|l| SLACK * (size[l] + by[l].abs())))
@@ -296,13 +296,13 @@ impl Units<'_> {
     /// Its affine form may say more than the bounds say.
     fn tightened(&self, mut form: Form) -> Form {
         let size = self.size(&form);
-        for l in 0..self.count {
+        for (l, size) in size.into_iter().enumerate().take(self.count) {
             let mut radius = [0.0; LANES];
             for first in (0..self.sums.columns).step_by(LANES) {
                 let sum = self.along(&form, l, first);
                 (0..LANES).for_each(|l| radius[l] += sum[l].abs());
             }
-            let radius = radius.iter().sum::<f64>() + form.noise[l] + SLACK * size[l];
+            let radius = radius.iter().sum::<f64>() + form.noise[l] + SLACK * size;
             let center = self.center(&form, l);
             let low = form.low[l].max(center - radius);
             let high = form.high[l].min(center + radius);

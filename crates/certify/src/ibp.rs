@@ -25,8 +25,10 @@
 //! Source of the bounds: S. Gowal et al., On the Effectiveness of Interval Bound
 //! Propagation for Training Verifiably Robust Models, 2018.
 
+mod gated;
 mod intervals;
 mod machine;
+mod weights;
 
 pub use machine::MachineIbp;
 

@@ -215,7 +215,7 @@ impl Net {
     /// of the step after.
     pub fn linearisation_error(&self, sums: &Sums) -> f64 {
         if self.cell.gates() > 1 {
-            let of = |inputs| {
+            let of = |inputs: &Vec<f64>| {
                 let mut total = 0.0;
                 self.for_each_form(sums, inputs, |n, l, form, _| {
                     total += form.noise[l] * self.influence[n];
@@ -301,7 +301,7 @@ impl Net {
     fn for_each_form(
         &self,
         sums: &Sums,
-        inputs: &Vec<f64>,
+        inputs: &[f64],
         mut of: impl FnMut(usize, usize, &Form, &Units<'_>),
     ) {
         let (h, gates) = (self.units, self.cell.gates());
@@ -513,12 +513,12 @@ mod tests {
                 if cell == Cell::Relu && after.iter().any(|&h| h > net.domain.h.1) {
                     continue; // the checker refuses what reaches there
                 }
-                for j in 0..n {
+                for (j, &after) in after.iter().enumerate() {
                     let name = format!("{cell:?}, {hidden} units, {j}");
-                    assert!(next.low[j] <= after[j] && after[j] <= next.high[j], "{name}");
+                    assert!(next.low[j] <= after && after <= next.high[j], "{name}");
                     let row = &next.generators[j * next.stride..][..next.columns];
                     let along: f64 = row.iter().zip(&shares).map(|(g, e)| g * e).sum();
-                    let off = (after[j] - next.center[j] - along).abs();
+                    let off = (after - next.center[j] - along).abs();
                     assert!(off <= next.own[j], "{name}: {off} {}", next.own[j]);
                 }
             }
