@@ -478,3 +478,80 @@ fn lists_nested_without_end_are_refused() {
         assert!(matches!(verified, Err(verify::Error::NotACertificate(_))), "{verified:?}");
     }
 }
+
+/// Parity by two units, among `hidden` that nothing comes from; and its certificate, for so many steps.
+fn wide(hidden: usize, steps: usize) -> (Vec<u8>, Value) {
+    let (small, mut certificate) = fixture((VECTORS, "holds-parity"));
+    let file = safetensors::SafeTensors::deserialize(&small).unwrap();
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = file
+        .tensors()
+        .into_iter()
+        .map(|(name, tensor)| {
+            let wider = |n: usize| if n == 2 { hidden } else { n };
+            let shape: Vec<usize> = tensor.shape().iter().map(|&n| wider(n)).collect();
+            let (columns, before) = match &*name {
+                "weight_hh_l0" => (hidden, 2),
+                "weight_ih_l0" => (1, 1),
+                _ => (shape.iter().product(), tensor.data().len() / 4),
+            };
+            let mut data = vec![0; 4 * shape.iter().product::<usize>()];
+            for (from, to) in tensor.data().chunks(4 * before).zip(data.chunks_mut(4 * columns)) {
+                to[..from.len()].copy_from_slice(from);
+            }
+            (name, shape, data)
+        })
+        .collect();
+    let views = tensors.iter().map(|(name, shape, data)| {
+        let f32s = safetensors::Dtype::F32;
+        (name, safetensors::tensor::TensorView::new(f32s, shape.clone(), data).unwrap())
+    });
+    let model = safetensors::serialize(views, None).unwrap();
+    certificate["steps"] = json!(steps);
+    for node in certificate["nodes"].as_array_mut().unwrap() {
+        let is_start = node["key"] == "start";
+        for (side, value) in [("low", 0.499), ("high", 0.501)] {
+            let bounds = node["cells"][0][side].as_array_mut().unwrap();
+            bounds.resize(hidden, json!(if is_start { 0.0 } else { value }));
+        }
+    }
+    (model, certificate)
+}
+
+#[test]
+fn a_network_of_many_units_is_checked_in_a_short_time() {
+    let (model, certificate) = wide(256, 1);
+    let bytes = sealed(&model, certificate);
+    let start = Instant::now();
+    for verified in [check(&model, &bytes), check_exact(&model, &bytes)] {
+        assert_eq!(verified.unwrap().hidden, 256);
+    }
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+}
+
+/// The largest network there may be, and a certificate that asks for more than is done for it.
+#[test]
+#[ignore = "minutes, and some gigabytes"]
+fn the_largest_network_ends_in_a_bounded_time() {
+    let (model, certificate) = wide(4_096, 1);
+    let bytes = sealed(&model, certificate.clone());
+    let start = Instant::now();
+    check(&model, &bytes).unwrap();
+    println!("{} and {} bytes in {:?}", model.len(), bytes.len(), start.elapsed());
+    let start = Instant::now();
+    check_exact(&model, &bytes).unwrap();
+    println!("exactly in {:?}, {:?} KiB", start.elapsed(), most_memory());
+    // without a node to arrive at, and twelve steps
+    let (model, mut certificate) = wide(4_096, 12);
+    certificate["nodes"].as_array_mut().unwrap().retain(|node| node["key"] == "start");
+    let bytes = sealed(&model, certificate);
+    for (name, judge) in [("f64", check as fn(&[u8], &[u8]) -> _), ("exactly", check_exact)] {
+        let start = Instant::now();
+        let refused: Result<verify::Verified, verify::Error> = judge(&model, &bytes);
+        println!(
+            "{name}: {:?} in {:?}, {:?} KiB",
+            refused.unwrap_err(),
+            start.elapsed(),
+            most_memory()
+        );
+    }
+}

@@ -143,14 +143,17 @@ pub(super) fn gru(rows: [Form; 4], inputs: &[(BigInt, BigInt)], errors: &[BigInt
     // h − n, its product with z and the sum with n are each rounded, or some of them at once; each
     // error of a factor is multiplied by z ≤ 1.
     let difference = h.plus(-1, &n);
-    let mut mixed = n.plus(1, &z.times(&difference));
+    let (x, y) = (z.middle(), difference.middle());
+    // n + z·(h − n) = (1 − x₀)·n + x₀·h + y₀·z − x₀·y₀ + (z − x₀)·(h − n − y₀)
+    let mean = Form::combined((&(one() - &x), &n), (&x, &h), &BigInt::ZERO, FINE);
+    let mut mixed = Form::combined((&one(), &mean), (&y, &z), &-(&x * &y), FINE);
+    mixed.noise += shift_up(&(z.radius() * difference.radius()), -FINE);
     // A mean of n and h: it grows with both, and is linear in z.
     let at = |z: &BigInt, n: &BigInt, h: &BigInt| (one() - z) * n + z * h;
     let least = at(&z.low, &n.low, &h.low).min(at(&z.high, &n.low, &h.low));
     let most = at(&z.low, &n.high, &h.high).max(at(&z.high, &n.high, &h.high));
-    mixed.low = mixed.low.max(shift(&least, -FINE));
-    mixed.high = mixed.high.min(shift_up(&most, -FINE));
-    let mixed = mixed.ordered();
+    (mixed.low, mixed.high) = (shift(&least, -FINE), shift_up(&most, -FINE));
+    let mixed = mixed.tightened();
     let largest = 2 * (h.largest() + n.largest()) + mixed.largest();
     // A hundredth more, for the roundings of what is rounded.
     let error = half_ulp(&(&largest + shift_up(&largest, -6)));
