@@ -171,26 +171,30 @@ pub(crate) fn each<const N: usize>(mut f: impl FnMut(usize) -> Lanes) -> [Lanes;
 /// what the processor has looked ahead would wait for the operation before.
 #[inline(always)]
 pub(crate) fn in_step<const N: usize>(vectors: [Lanes; N]) -> [Lanes; N] {
-    #[cfg(target_feature = "avx")]
-    if N > 1 {
-        #[cfg(target_feature = "avx512f")]
-        type Register = x86_64::__m512;
-        #[cfg(not(target_feature = "avx512f"))]
-        type Register = x86_64::__m256;
-        return each(|n| {
-            // SAFETY: the assembly is a comment. It claims to change a register that holds
-            // floats, for which any bits will do; `Lanes` and `Register` are the same bytes.
-            unsafe {
-                let mut held = mem::transmute::<Lanes, Register>(vectors[n]);
-                #[cfg(target_feature = "avx512f")]
-                asm!("/* {0} */", inout(zmm_reg) held, options(nomem, nostack, preserves_flags));
-                #[cfg(not(target_feature = "avx512f"))]
-                asm!("/* {0} */", inout(ymm_reg) held, options(nomem, nostack, preserves_flags));
-                mem::transmute::<Register, Lanes>(held)
-            }
-        });
+    if N > 1 { each(|n| in_register(vectors[n])) } else { vectors }
+}
+
+/// The same vector in a register, its origin hidden from the compiler: what is computed from it is
+/// not merged with what it was computed by.
+#[inline(always)]
+pub(crate) fn in_register(vector: Lanes) -> Lanes {
+    #[cfg(target_feature = "avx512f")]
+    // SAFETY: the assembly is a comment. It claims to change a register that holds floats, for
+    // which any bits will do; `Lanes` and `__m512` are the same bytes.
+    unsafe {
+        let mut held = mem::transmute::<Lanes, x86_64::__m512>(vector);
+        asm!("/* {0} */", inout(zmm_reg) held, options(nomem, nostack, preserves_flags));
+        mem::transmute(held)
     }
-    vectors
+    #[cfg(all(target_feature = "avx", not(target_feature = "avx512f")))]
+    // SAFETY: as above, with `__m256`.
+    unsafe {
+        let mut held = mem::transmute::<Lanes, x86_64::__m256>(vector);
+        asm!("/* {0} */", inout(ymm_reg) held, options(nomem, nostack, preserves_flags));
+        mem::transmute(held)
+    }
+    #[cfg(not(target_feature = "avx"))]
+    vector
 }
 
 /// The vector's groups of eight lanes: one, or two where [`LANES`] is 16.

@@ -16,11 +16,12 @@
 //!
 //! At batch 1 the cost is the latency of that chain, not its arithmetic:
 //!
-//! 1. The lanes run along the hidden units. A state is stored once, and the load port
-//!    broadcasts each of its values as an operand of a multiply-add.
+//! 1. The lanes run along the hidden units. Up to 16 units the product of a step is made from
+//!    turns of the state in its registers ([`turn`]). A larger state is stored once, and the
+//!    load port broadcasts each of its values as an operand of a multiply-add.
 //! 2. The sum over H is split over enough accumulators to hide the latency of the
 //!    multiply-add, and `input·U`, which nothing waits for, starts them off.
-//! 3. If the units fit one vector, the recurrent weights are held in registers for the whole
+//! 3. If the units fit one vector, the recurrent weights stay in registers for the whole
 //!    sequence; otherwise they are read from L1.
 //! 4. Work that the chain does not need (the outputs of earlier steps, the products for the
 //!    gradients) follows it in program order, and fills the slots that the chain leaves
@@ -32,13 +33,17 @@
 //! Not for layers, gates or large matrices: above a few hundred units packed products are
 //! faster.
 
+mod turn;
+
+use turn::scan_turned;
+
 use crate::activation::{sigmoid_chain_lanes, sigmoid_lanes};
 use crate::buffer::LINE;
 use crate::lanes::{LANES, Lanes, eights, from_eights, load, store, tree_sum};
-use crate::rows::{Rows, RowsMut, ZEROS};
+use crate::rows::{Rows, RowsMut};
 use crate::size;
 use crate::tail_mask::first_lanes;
-use crate::transpose::{transpose, transposed_block};
+use crate::transpose::transpose;
 use std::array;
 use wide::f32x8;
 
@@ -235,7 +240,7 @@ pub fn backward(
     check("dw_rec", gradients.w_rec.len(), sizes.hidden, stride);
     check("dw_out", gradients.w_out.len(), sizes.outputs, stride);
 
-    if !is_held(sizes) {
+    if !is_turned(sizes) {
         let from = Rows::of_slice(weights.w_rec, stride);
         let to = RowsMut::of_slice(scratch.w_rec_t, stride);
         // SAFETY: the checks above: `w_rec` and `w_rec_t` have H rows of S values, and S is
@@ -249,7 +254,7 @@ pub fn backward(
         input_weights: Rows::of_slice(weights.w_out, stride),
         state: scratch.dz.as_mut_ptr(),
         state_weights: Rows::of_slice(
-            if is_held(sizes) { weights.w_rec } else { scratch.w_rec_t },
+            if is_turned(sizes) { weights.w_rec } else { scratch.w_rec_t },
             stride,
         ),
         sizes,
@@ -272,7 +277,7 @@ pub fn backward(
     // borrowed exclusively. The rows of `dz` from the second step on are `later`.
     unsafe {
         match sizes.hidden {
-            1..=8 if is_held(sizes) => scan_held_back(pass, finish, h_rows, gradients.w_rec),
+            1..=8 if is_turned(sizes) => scan_turned_back(pass, finish, h_rows, gradients.w_rec),
             _ => {
                 scan(pass, finish);
                 let later_dz = dz.from(rows - later);
@@ -334,14 +339,15 @@ unsafe fn scan(pass: Scan, finish: impl Fn(usize, Lanes) -> Lanes + Copy) {
     // With 16 lanes, two vectors of units are faster as tiles.
     let is_narrow = batch == 1 && LANES == 8;
     // SAFETY: the arrays in `pass` have the shapes of `Scan`, as asked above. Where B is 1,
-    // `scan_held` is taken for H ≤ HELD ≤ LANES, and `scan_rows` for H ≤ K and S = N·LANES: S is
-    // 16 up to 16 units, and 32 up to 32.
+    // `scan_turned` is taken for H ≤ U ≤ 16, as S is 16 then, and `scan_rows` for H ≤ K and
+    // S = N·LANES = 32, as S is up to 32 units.
     unsafe {
         match hidden {
-            1..=8 if batch == 1 => scan_held::<8>(pass, finish, |_, _| {}),
-            9..=16 if batch == 1 && LANES == 16 => scan_held::<LANES>(pass, finish, |_, _| {}),
-            9..=12 if is_narrow => scan_rows::<{ 16 / LANES }, 12, 4>(pass, finish),
-            13..=16 if is_narrow => scan_rows::<{ 16 / LANES }, 16, 4>(pass, finish),
+            1..=4 if batch == 1 => scan_turned::<1, 1, 4, 2>(pass, finish, |_, _| {}),
+            5..=8 if batch == 1 => scan_turned::<1, 2, 8, 4>(pass, finish, |_, _| {}),
+            9..=16 if batch == 1 => {
+                scan_turned::<{ 16 / LANES }, { LANES / 4 }, 16, 4>(pass, finish, |_, _| {})
+            }
             17..=20 if is_narrow => scan_rows::<{ 32 / LANES }, 20, 2>(pass, finish),
             21..=24 if is_narrow => scan_rows::<{ 32 / LANES }, 24, 2>(pass, finish),
             25..=32 if is_narrow => scan_rows::<{ 32 / LANES }, 32, 2>(pass, finish),
@@ -353,67 +359,14 @@ unsafe fn scan(pass: Scan, finish: impl Fn(usize, Lanes) -> Lanes + Copy) {
     }
 }
 
-/// Whether [`scan`] takes [`scan_held`], which needs no transposed copy of W.
-const fn is_held(sizes: Sizes) -> bool {
-    sizes.batch == 1 && sizes.hidden <= LANES
-}
-
-/// The time loop of a single sequence whose units fit one vector: W stays in registers,
-/// filled up with zeros to `HELD` (8 or 16) rows, or columns in the backward pass.
-///
-/// A value of the last state is broadcast from its register in 3 cycles, on the one port
-/// that shuffles, or from memory after the 7 cycles of a forwarded store: the first four
-/// values are taken from the register while the others are on their way through memory.
-///
-/// # Safety
-/// As [`scan`]; B is 1 and `H ≤ HELD ≤ LANES`.
-#[inline(always)]
-unsafe fn scan_held<const HELD: usize>(
-    pass: Scan,
-    finish: impl Fn(usize, Lanes) -> Lanes + Copy,
-    mut beside: impl FnMut(usize, Lanes),
-) {
-    let Sizes { steps, hidden, .. } = pass.sizes;
-    let stride = pass.state_weights.stride;
-    // SAFETY: W has H ≤ HELD rows of S ≥ LANES values.
-    let weights: [Lanes; HELD] = unsafe {
-        if pass.backwards {
-            held_columns(pass.state_weights, hidden)
-        } else {
-            held_rows(pass.state_weights, hidden)
-        }
-    };
-    let mut last = Lanes::ZERO;
-    for step in 0..steps {
-        let t = if pass.backwards { steps - 1 - step } else { step };
-        // SAFETY: row t of the input has `inputs` values, and U as many rows of S ≥ LANES.
-        let mut sum = unsafe { input_part(&pass, t, 0) };
-        if step > 0 {
-            let before = if pass.backwards { t + 1 } else { t - 1 };
-            let state = pass.state.wrapping_add(before * stride);
-            let mut sums = [sum, Lanes::ZERO, Lanes::ZERO, Lanes::ZERO];
-            for (k, &weights) in weights.iter().enumerate() {
-                let value = if k < 4 {
-                    last.as_array()[k]
-                } else {
-                    // SAFETY: a row of the state has S ≥ HELD values.
-                    unsafe { *state.add(k) }
-                };
-                sums[k % 4] = Lanes::splat(value).mul_add(weights, sums[k % 4]);
-            }
-            beside(before, last);
-            sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-        }
-        last = finish(t * stride, sum);
-        // SAFETY: row t of the state has S ≥ LANES values, and `state` is written by this pass
-        // alone.
-        unsafe { store(pass.state.add(t * stride), last) };
-    }
+/// Whether [`scan`] takes [`scan_turned`], which needs no transposed copy of W.
+const fn is_turned(sizes: Sizes) -> bool {
+    sizes.batch == 1 && sizes.hidden <= 16
 }
 
 /// The time loop of a single sequence whose units fill `N` vectors, with W in L1: filled up with
-/// zeros to `K` rows, so that all its addresses are constants. As in [`scan_held`], the first four
-/// values of a state are taken from its register.
+/// zeros to `K` rows, so that all its addresses are constants. The first four values of
+/// a state are taken from its register while the others are on their way through memory.
 ///
 /// # Safety
 /// As [`scan`]; B is 1, `S = N·LANES` and `H ≤ K ≤ S`.
@@ -471,13 +424,12 @@ unsafe fn scan_rows<const N: usize, const K: usize, const SPLIT: usize>(
     }
 }
 
-/// The backward pass of [`scan_held`] for up to 8 units: the gradient of W_rec is summed
-/// step by step, while the chain waits. With 16 units the weights leave no registers for
-/// that.
+/// The backward pass of [`scan_turned`] for up to 8 units: the gradient of W_rec is summed
+/// step by step, while the chain waits. With 16 units the ports have no time for that.
 ///
 /// # Safety
-/// As [`scan_held`]; `h` has T rows of S values, and `dw_rec` H rows of S values.
-unsafe fn scan_held_back(
+/// As [`scan_turned`]; `h` has T rows of S values, and `dw_rec` H rows of S values.
+unsafe fn scan_turned_back(
     pass: Scan,
     finish: impl Fn(usize, Lanes) -> Lanes + Copy,
     h: Rows,
@@ -486,7 +438,7 @@ unsafe fn scan_held_back(
     let stride = pass.state_weights.stride;
     dw_rec.fill(0.0);
     let sums = dw_rec.as_mut_ptr();
-    let add_outer = |t: usize, dz: Lanes| {
+    let add_outer = |t: usize, [dz]: [Lanes; 1]| {
         let earlier = h.at(t - 1);
         let dz = first_lanes(pass.sizes.hidden, dz);
         for k in 0..pass.sizes.hidden {
@@ -500,48 +452,13 @@ unsafe fn scan_held_back(
     };
     // SAFETY: B is 1 and H ≤ 8, and the arrays in `pass` have the shapes of `Scan`, as asked
     // above.
-    unsafe { scan_held::<8>(pass, finish, add_outer) };
-}
-
-/// The `count` rows of `weights`, then zeros.
-///
-/// # Safety
-/// The rows have at least LANES values.
-#[inline(always)]
-unsafe fn held_rows<const HELD: usize>(weights: Rows, count: usize) -> [Lanes; HELD] {
-    let mut held = [Lanes::ZERO; HELD];
-    for (k, held) in held.iter_mut().enumerate() {
-        let row = if k < count { weights.at(k) } else { ZEROS.as_ptr() };
-        // SAFETY: a row below `count` has at least LANES values, as asked above, and ZEROS has
-        // 16.
-        *held = unsafe { load(row) };
-    }
-    held
-}
-
-/// The first `HELD` columns of the `count` rows of `weights`: 8 or, with 16 lanes, 16.
-///
-/// # Safety
-/// The rows have at least `HELD` values.
-#[inline(always)]
-unsafe fn held_columns<const HELD: usize>(weights: Rows, count: usize) -> [Lanes; HELD] {
-    // SAFETY: there are `count` rows of at least HELD values, and `column + 8` is at most HELD.
-    let block = |first, column| unsafe { transposed_block(weights, first, count, column) };
-    let mut held = [Lanes::ZERO; HELD];
-    for column in (0..HELD).step_by(8) {
-        let low = block(0, column);
-        if HELD == 8 {
-            for k in 0..8 {
-                held[k] = from_eights(low[k], f32x8::ZERO);
-            }
+    unsafe {
+        if pass.sizes.hidden <= 4 {
+            scan_turned::<1, 1, 4, 2>(pass, finish, add_outer);
         } else {
-            let high = block(8, column);
-            for k in 0..8 {
-                held[column + k] = from_eights(low[k], high[k]);
-            }
+            scan_turned::<1, 2, 8, 4>(pass, finish, add_outer);
         }
     }
-    held
 }
 
 /// `Σ_k input[row, k]·U[k, ·]`, for vector `n` of the columns.
