@@ -56,7 +56,10 @@ fn both_modes_agree_on_every_certificate_of_a_study() {
                 widest = widest.max(difference);
                 println!("{kind:?} {seed}: {bytes} bytes, {took:?}, {}", exact.margin);
             }
-            Err(error) => apart.push(format!("{kind:?} {seed}: {error}")),
+            Err(error) => {
+                println!("{kind:?} {seed}: {error}");
+                apart.push(format!("{kind:?} {seed}: {error}"));
+            }
         }
     }
     println!(
