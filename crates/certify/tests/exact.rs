@@ -9,8 +9,8 @@ use verify::{check, check_exact};
 #[ignore = "a minute or more of training and search"]
 fn exact_arithmetic_agrees_on_certificates_of_trained_networks() {
     let certifiable =
-        |hidden, bias| Kind { hidden, bias, recipe: Recipe::Certifiable, hogwild: false };
-    let plain = |hidden, bias| Kind { hidden, bias, recipe: Recipe::Plain, hogwild: false };
+        |hidden, bias| Kind { hidden, bias, recipe: Recipe::Certifiable, ..Kind::LAB };
+    let plain = |hidden, bias| Kind { hidden, bias, recipe: Recipe::Plain, ..Kind::LAB };
     let mut proved = 0;
     for (kind, seed) in [
         (certifiable(4, true), 0),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use train::batch::Batch;
 use train::config::{Extent, NetworkConfig, RunConfig, StrategyConfig};
 use train::metrics::Totals;
-use train::optimizer::{OptimizerConfig, Rule};
+use train::optimizer::{OptimizerConfig, Rule, Schedule};
 use train::pass::Pass;
 use train::task::machine::{Words, WordsRight};
 use train::task::{Progress, Source, Task};
@@ -39,7 +39,7 @@ impl MachineIbp {
     }
 
     /// A whole certifiable training of `hidden` Elman units: as many updates of Adam as of
-    /// [`Ibp::training`].
+    /// [`Ibp::training`], with a cosine schedule.
     pub fn training(
         words: Words,
         nonlinearity: Nonlinearity,
@@ -49,7 +49,10 @@ impl MachineIbp {
         RunConfig {
             task: Self::new(words),
             network: NetworkConfig::new(Cell::Elman(nonlinearity), hidden),
-            optimizer: OptimizerConfig::new(Self::LEARNING_RATE, Rule::ADAM),
+            optimizer: OptimizerConfig {
+                schedule: Schedule::Cosine { warmup: 0, steps: UPDATES, floor: 0.01 },
+                ..OptimizerConfig::new(Self::LEARNING_RATE, Rule::ADAM)
+            },
             strategy: StrategyConfig::SERIAL,
             run: Extent::new(Ibp::EXAMPLES, Ibp::BATCH, seed),
         }
@@ -60,6 +63,9 @@ impl MachineIbp {
         &self.words
     }
 }
+
+/// Updates of a training.
+const UPDATES: u64 = Ibp::EXAMPLES / Ibp::BATCH as u64;
 
 impl Task for MachineIbp {
     const NAME: &'static str = "machine-ibp";
