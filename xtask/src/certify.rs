@@ -256,7 +256,7 @@ fn provable(folder: &RunFolder) -> anyhow::Result<Provable> {
     match certify::provable(parameters.config(), &machine) {
         Ok(cell) => Ok(Provable { seed, parameters, cell, machine, adds }),
         Err(reason) => Err(Usage(format!(
-            "only networks of one layer of Elman units can be proved; that of {} {reason}",
+            "only networks of one layer can be proved; that of {} {reason}",
             shown(folder.path())
         ))
         .into()),
