@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod abstract_state;
+mod agree;
 mod axes;
 mod certificate;
 mod error;
@@ -20,6 +21,7 @@ mod search;
 pub mod study;
 mod walk;
 
+pub use agree::agree;
 pub use certificate::{Certificate, Node, Piece};
 pub use error::Error;
 pub use machine::machine_of;

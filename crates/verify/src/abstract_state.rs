@@ -61,6 +61,14 @@ impl AbstractState {
         })
     }
 
+    /// An enclosure of number `i` of a state.
+    pub(crate) fn number(&self, i: usize) -> (f64, f64) {
+        let reach: f64 = self.generators.iter().map(|generator| generator[i].abs()).sum();
+        let (center, radius) = (self.center[i], SLACK + reach + self.own[i]);
+        let (least, most) = ((center - radius).next_down(), (center + radius).next_up());
+        (least.max(self.low[i]), most.min(self.high[i]))
+    }
+
     /// An enclosure of `w·h` over the state: the range over the zonotope cut with that over the
     /// box. Of a `w` that is shorter than a state, the numbers behind it are left out.
     pub fn range(&self, w: &[f64]) -> (f64, f64) {

@@ -288,20 +288,37 @@ impl Place<'_> {
         }
     }
 
+    /// How many matrices the node has along whose rows its pieces have bounds, other than the
+    /// identity.
+    pub(crate) fn matrices(&self) -> usize {
+        let sloped = self.node.pieces.iter().filter(|piece| piece.slopes.is_some()).count();
+        sloped + usize::from(self.node.axes.is_some())
+    }
+
     /// Does the node's abstract state hold all of `state`, which is within the domain?
     pub(crate) fn holds(&self, state: &AbstractState) -> bool {
+        let size = state.center.len();
         let (least, most) = self.range(None, 0, state);
+        // The ranges along the rows of A are those of every piece without slopes.
+        let mut shared: Option<Vec<(f64, f64)>> = None;
         // up to where pieces hold all of it
         let mut reached = least;
         for piece in &self.node.pieces {
             if piece.high[0] < least || piece.low[0] > most {
                 continue;
             }
-            let holds = |i: usize| {
-                let (least, most) = self.range(piece.slopes.as_deref(), i, state);
+            let has = |i: usize, (least, most): (f64, f64)| {
                 piece.low[i] <= least && most <= piece.high[i]
             };
-            if piece.low[0] > reached || !(1..piece.low.len()).all(holds) {
+            let inside = match &piece.slopes {
+                Some(slopes) => (1..size).all(|i| has(i, self.range(Some(slopes), i, state))),
+                None => {
+                    let range = |i| self.range(None, i, state);
+                    let ranges = shared.get_or_insert_with(|| (1..size).map(range).collect());
+                    (1..size).zip(&*ranges).all(|(i, &range)| has(i, range))
+                }
+            };
+            if piece.low[0] > reached || !inside {
                 return false;
             }
             reached = reached.max(piece.high[0]);
@@ -316,10 +333,9 @@ impl Place<'_> {
         let axis =
             |i: usize| self.node.axes.as_ref().map_or_else(|| unit(i), |axes| axes[i].clone());
         let Some(slopes) = slopes else {
-            let (least, most) = state.range(&axis(i));
-            return match self.node.axes {
-                Some(_) => (least, most),
-                None => (least.max(state.low[i]), most.min(state.high[i])),
+            return match &self.node.axes {
+                Some(axes) => state.range(&axes[i]),
+                None => state.number(i),
             };
         };
         let (mut row, first): (Vec<f64>, Vec<f64>) = (axis(i), axis(0));

@@ -18,6 +18,12 @@ use std::collections::{BTreeSet, HashMap};
 /// of the products with the common factor.
 const DECISION: f64 = 1.0 / 65_536.0;
 
+/// A unit's bounds take as long as so many multiplications.
+const UNIT: usize = 256;
+
+/// No more multiplications are made than this, some minutes of them.
+const MOST: u64 = 1 << 40;
+
 /// What was proved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verified {
@@ -90,7 +96,7 @@ impl Verified {
 /// # Errors
 /// If it does not, with what fails, and where.
 pub fn check(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> {
-    let work = Work::new(model, certificate);
+    let bytes = model.len() + certificate.len();
     let certificate = Certificate::read(model, certificate)?;
     let machine = certificate.machine();
     let network = Network::read(model, certificate.cell(), &machine)?;
@@ -113,18 +119,23 @@ pub fn check(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> {
         steps,
         margin: f64::MAX,
         cell_bound: 0.0,
-        work,
+        work: Work::new(bytes, network.hidden(), MOST),
     };
+    let size = network.state_size();
     for node in &certificate.nodes {
         let place = &places[&*node.key];
+        let states = &mut place.states.clone();
+        let symbols = &mut place.symbols.clone();
         for piece in &node.pieces {
+            let cubes = if node.axes.is_none() && piece.slopes.is_none() { 0 } else { 2 };
+            walk.work
+                .spend(cubes * size, size * size)
+                .map_err(|reason| Error::Unproved { key: node.key.clone(), reason })?;
             let state = place.state(piece);
             if !state.is_bounded() {
                 let reason = format!("has an abstract state that reaches beyond {REACH}");
                 return Err(Error::Node { key: node.key.clone(), reason });
             }
-            let states = &mut place.states.clone();
-            let symbols = &mut place.symbols.clone();
             walk.from(&state, steps, states, symbols)
                 .map_err(|reason| Error::Unproved { key: node.key.clone(), reason })?;
         }
@@ -168,12 +179,15 @@ impl Walk<'_> {
         states: &mut Vec<usize>,
         symbols: &mut Vec<usize>,
     ) -> Result<(), String> {
-        let size = self.network.state_size();
-        self.work.spend(state.generators.len() + 2 * size, self.network.work())?;
+        self.work.spend(2 * state.generators.len() + 4, self.network.work())?;
         let sums = self.network.sums(state);
+        let (outputs, inputs) = (self.machine.head_outputs(), self.machine.width());
+        let (hidden, gates) = (self.network.hidden(), self.network.cell.gates());
+        let activations = (sums.generators() + UNIT) * (gates * gates + outputs) + gates * inputs;
         for symbol in 0..self.machine.symbols().len() {
             let before = states[states.len() - 1];
             let Some((after, output)) = self.machine.step(before, symbol) else { continue };
+            self.work.spend(activations, hidden)?;
             let next = self.network.activate(&sums, symbol);
             if !self.network.is_bounded(&next) {
                 return Err(format!("the states may reach beyond {}", self.network.reach()));
@@ -194,7 +208,6 @@ impl Walk<'_> {
             for (low, high) in next.low.iter().zip(&next.high).skip(self.network.hidden()) {
                 self.cell_bound = self.cell_bound.max(-low).max(*high);
             }
-            self.work.spend(next.generators.len() + size, size * size)?;
             match self.arrive(&next, states, symbols) {
                 Ok(()) => {}
                 Err(_) if left > 1 => self.from(&next, left - 1, states, symbols)?,
@@ -209,13 +222,14 @@ impl Walk<'_> {
     /// Is there a node that holds `state`? By the machine's state and the last symbols it is
     /// looked up, for the shortest history first; `start` knows all symbols.
     fn arrive(
-        &self,
+        &mut self,
         state: &AbstractState,
         states: &[usize],
         symbols: &[usize],
     ) -> Result<(), String> {
         let spell = |symbols: &[usize]| self.machine.spell(symbols);
         let lengths = self.lengths.iter().take_while(|known| **known <= symbols.len());
+        self.work.spend(1, lengths.clone().sum::<usize>() + symbols.len())?;
         let mut keys = lengths.map(|&known| {
             let first = states[symbols.len() - known];
             let last = &symbols[symbols.len() - known..];
@@ -225,15 +239,20 @@ impl Walk<'_> {
         let place =
             keys.find_map(|key| self.places.get(&*key)).or_else(|| self.places.get(&*whole));
         let last = || spell(&symbols[symbols.len().saturating_sub(self.steps)..]);
-        match place {
-            Some(place) if place.states.last() != states.last() => Err(format!(
+        let Some(place) = place else { return Err(format!("{} leads to no node", last())) };
+        if place.states.last() != states.last() {
+            return Err(format!(
                 "{} leads to node `{}`, of another state of the machine",
                 last(),
                 place.node.key
-            )),
-            Some(place) if place.holds(state) => Ok(()),
-            Some(place) => Err(format!("{} leads out of node `{}`", last(), place.node.key)),
-            None => Err(format!("{} leads to no node", last())),
+            ));
+        }
+        let size = self.network.state_size();
+        self.work.spend(state.generators.len() + 2, size * (1 + size * place.matrices()))?;
+        if place.holds(state) {
+            Ok(())
+        } else {
+            Err(format!("{} leads out of node `{}`", last(), place.node.key))
         }
     }
 }

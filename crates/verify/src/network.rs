@@ -13,8 +13,12 @@ pub struct Network {
     pub(crate) hidden: usize,
     pub(crate) bias: bool,
     pub(crate) cell: Cell,
-    /// `[symbols][G·H]`, what a symbol, and the biases beside it, add to the sums; gate after gate.
-    inputs: Vec<Vec<f64>>,
+    /// `[symbols][I]`
+    shown: Vec<Vec<f64>>,
+    /// `[G·H][I]`, gate after gate.
+    w_in: Vec<Vec<f64>>,
+    /// `[G·H]`, the biases beside the symbol.
+    b_in: Vec<f64>,
     /// `[G·H][H]`, row: to a sum
     w_rec: Vec<Vec<f64>>,
     /// `[G·H]`, the biases beside the state.
@@ -102,10 +106,6 @@ impl Network {
         let weight: Vec<f64> = (0..sums)
             .map(|j| sum(&by_sum[j]) + largest * sum(&w_rec[j]) + b_in[j].abs() + b_rec[j].abs())
             .collect();
-        let shown = |symbol: &Vec<f64>| -> Vec<f64> {
-            let product = |row: &Vec<f64>| row.iter().zip(symbol).map(|(w, x)| w * x).sum::<f64>();
-            by_sum.iter().zip(&b_in).map(|(row, b)| product(row) + b).collect()
-        };
         let head = w_out.into_iter().zip(b_out).map(|(w, b)| Output {
             error: error(largest * sum(&w) + b.abs()),
             w,
@@ -117,7 +117,9 @@ impl Network {
             cell,
             error: weight.iter().map(|&weight| error(weight)).collect(),
             weight,
-            inputs: machine.inputs.iter().map(shown).collect(),
+            shown: machine.inputs.clone(),
+            w_in: by_sum,
+            b_in,
             w_rec,
             b: b_rec,
             head: head.collect(),
@@ -233,6 +235,12 @@ impl Network {
         Sums { center, generators, ranges }
     }
 
+    /// What a symbol, and the bias beside it, add to sum j.
+    fn input(&self, symbol: usize, j: usize) -> f64 {
+        let product = self.w_in[j].iter().zip(&self.shown[symbol]).map(|(w, x)| w * x);
+        product.sum::<f64>() + self.b_in[j]
+    }
+
     /// The states after those sums and one more symbol.
     pub(crate) fn activate(&self, sums: &Sums, symbol: usize) -> AbstractState {
         if self.cell.gates() > 1 {
@@ -247,7 +255,7 @@ impl Network {
             high: vec![0.0; hidden],
         };
         for j in 0..hidden {
-            let input = self.inputs[symbol][j];
+            let input = self.input(symbol, j);
             let (least, most) = sums.ranges[j];
             let low = (least + (input + self.b[j]) - self.error[j]).next_down();
             let high = (most + (input + self.b[j]) + self.error[j]).next_up();
@@ -290,7 +298,7 @@ impl Network {
             };
             let unit = Unit::new((0..=gates).map(row).collect());
             let inputs: Vec<f64> =
-                (0..gates).map(|gate| self.inputs[symbol][gate * hidden + j]).collect();
+                (0..gates).map(|gate| self.input(symbol, gate * hidden + j)).collect();
             for (block, form) in unit.step(self.cell, &inputs).into_iter().enumerate() {
                 let n = block * hidden + j;
                 (state.low[n], state.high[n]) = (form.low, form.high);
@@ -316,4 +324,11 @@ pub(crate) struct Sums {
     center: Vec<f64>,
     generators: Vec<Vec<f64>>,
     ranges: Vec<(f64, f64)>,
+}
+
+impl Sums {
+    /// How many generators the states with these sums have.
+    pub(crate) fn generators(&self) -> usize {
+        self.generators.len()
+    }
 }
