@@ -148,17 +148,19 @@ fn machines(text: &str) -> Result<Machines, String> {
 
 fn cell(text: &str) -> Result<Cell, String> {
     let found = CELLS.into_iter().find(|&cell| cell_name(cell) == text);
-    found.ok_or_else(|| "one of sigmoid, tanh, relu is needed".to_owned())
+    found.ok_or_else(|| "one of sigmoid, tanh, relu, gru, lstm is needed".to_owned())
 }
 
 /// The cells of a study.
-const CELLS: [Cell; 3] = [Cell::Sigmoid, Cell::Tanh, Cell::Relu];
+const CELLS: [Cell; 5] = [Cell::Sigmoid, Cell::Tanh, Cell::Relu, Cell::Gru, Cell::Lstm];
 
 fn cell_name(cell: Cell) -> &'static str {
     match cell {
         Cell::Sigmoid => "sigmoid",
         Cell::Tanh => "tanh",
         Cell::Relu => "relu",
+        Cell::Gru => "gru",
+        Cell::Lstm => "lstm",
     }
 }
 
@@ -301,7 +303,7 @@ fn provable(folder: &RunFolder) -> anyhow::Result<Provable> {
     match certify::provable(parameters.config(), &machine) {
         Ok(cell) => Ok(Provable { seed, parameters, cell, machine, adds }),
         Err(reason) => Err(Usage(format!(
-            "only networks of one layer of Elman units can be proved; that of {} {reason}",
+            "only networks of one layer can be proved; that of {} {reason}",
             shown(folder.path())
         ))
         .into()),

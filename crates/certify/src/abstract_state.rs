@@ -20,59 +20,93 @@ use crate::lanes::{LANES, fma};
 /// The points of a zonotope that are also in a box.
 #[derive(Clone, Debug)]
 pub(crate) struct AbstractState {
-    /// `[H]`
+    /// `[N]`
     pub center: Vec<f64>,
-    /// `[H, stride]`, of which `columns`, whole lanes, are used.
+    /// `[N, stride]`, of which `columns`, whole lanes, are used.
     pub generators: Vec<f64>,
     pub columns: usize,
     pub stride: usize,
-    /// `[H]`, the generators along the unit vectors.
+    /// `[N]`, the generators along the unit vectors.
     pub own: Vec<f64>,
-    /// `[H]`, of the box.
+    /// `[N]`, of the box.
     pub low: Vec<f64>,
-    /// `[H]`, of the box.
+    /// `[N]`, of the box.
     pub high: Vec<f64>,
 }
 
-/// The sums before the sigmoids, without inputs and biases: an affine image of a state.
+/// Of each of the N numbers of a state, h and of an LSTM then c, the least and the largest that
+/// there is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Domain {
+    /// H
+    pub units: usize,
+    pub h: (f64, f64),
+    pub c: (f64, f64),
+}
+
+impl Domain {
+    /// All numbers.
+    pub const ALL: Self =
+        Self { units: usize::MAX, h: (f64::MIN, f64::MAX), c: (f64::MIN, f64::MAX) };
+
+    /// Of number `n` of a state.
+    pub fn of(&self, n: usize) -> (f64, f64) {
+        if n < self.units { self.h } else { self.c }
+    }
+}
+
+/// The sums before the activations, without inputs and biases: an affine image of a state. Of a
+/// cell with gates they are G·H, gate after gate, and behind them come the H numbers of the state
+/// that the gates scale.
 #[derive(Clone, Debug)]
 pub(crate) struct Sums {
-    /// `[H]`
+    /// `[R]`, R sums
     pub center: Vec<f64>,
-    /// `[H, stride]`
+    /// `[R, stride]`
     pub generators: Vec<f64>,
     pub columns: usize,
-    /// `[H]`, how far the f32 sums may be off.
+    pub stride: usize,
+    /// `[R]`, how far the f32 sums may be off.
     pub error: Vec<f64>,
-    /// `[H]`, with the error.
+    /// `[R]`, with the error.
     pub low: Vec<f64>,
-    /// `[H]`, with the error.
+    /// `[R]`, with the error.
     pub high: Vec<f64>,
 }
 
-/// The columns that `steps` steps may lead to.
-fn stride(hidden: usize, steps: usize) -> usize {
-    (0..=steps).fold(0, |columns, _| (columns + hidden).next_multiple_of(LANES))
+/// The columns that `steps` steps of states of `size` (N) numbers may lead to.
+fn stride(size: usize, steps: usize) -> usize {
+    (0..=steps).fold(0, |columns, _| (columns + size).next_multiple_of(LANES))
 }
 
 impl Sums {
-    pub fn new(hidden: usize, steps: usize) -> Self {
-        let row = || vec![0.0; hidden];
-        let generators = vec![0.0; hidden * stride(hidden, steps)];
-        Self { center: row(), generators, columns: 0, error: row(), low: row(), high: row() }
+    /// Room for `sums` (R) sums of states of `size` (N) numbers.
+    pub fn new(sums: usize, size: usize, steps: usize) -> Self {
+        let row = || vec![0.0; sums];
+        let stride = stride(size, steps);
+        let generators = vec![0.0; sums * stride];
+        Self {
+            center: row(),
+            generators,
+            columns: 0,
+            stride,
+            error: row(),
+            low: row(),
+            high: row(),
+        }
     }
 }
 
 impl AbstractState {
     /// The origin, with room for `steps` steps.
-    pub fn new(hidden: usize, steps: usize) -> Self {
-        let row = || vec![0.0; hidden];
-        let stride = stride(hidden, steps);
-        let generators = vec![0.0; hidden * stride];
+    pub fn new(size: usize, steps: usize) -> Self {
+        let row = || vec![0.0; size];
+        let stride = stride(size, steps);
+        let generators = vec![0.0; size * stride];
         Self { center: row(), generators, columns: 0, stride, own: row(), low: row(), high: row() }
     }
 
-    /// The range of `w·h`.
+    /// The range of `w·h`; of a `w` that is shorter than a state, of the numbers that it has.
     pub fn range(&self, w: &[f64]) -> (f64, f64) {
         let mut radius = [0.0; LANES];
         for first in (0..self.columns).step_by(LANES) {
@@ -100,7 +134,7 @@ impl AbstractState {
         ((low - slack).max(center - radius), (high + slack).min(center + radius))
     }
 
-    /// The range of unit `j`.
+    /// The range of number `j`.
     pub fn range_of_unit(&self, j: usize) -> (f64, f64) {
         let row = &self.generators[j * self.stride..][..self.columns];
         let radius = row.iter().map(|value| value.abs()).sum::<f64>() + self.own[j] + 3e-9;

@@ -26,8 +26,10 @@
 //! Propagation for Training Verifiably Robust Models, 2018.
 
 mod auxiliary;
+mod gated;
 mod intervals;
 mod machine;
+mod weights;
 
 pub use machine::MachineIbp;
 

@@ -32,12 +32,13 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// For `cell`.
+    /// For an Elman `cell`.
     pub fn of(cell: Cell, low: Lanes, high: Lanes) -> Self {
         match cell {
             Cell::Sigmoid => Self::chord(low, high),
             Cell::Tanh => Self::chord_of_tanh(low, high),
             Cell::Relu => Self::chord_of_relu(low, high),
+            Cell::Gru | Cell::Lstm => unreachable!("a cell with gates has several sums"),
         }
     }
 

@@ -11,7 +11,7 @@
 //! One box around a bent curve is mostly empty; short segments along it are not, and a slope
 //! turns a segment into the curve's direction.
 
-use crate::abstract_state::AbstractState;
+use crate::abstract_state::{AbstractState, Domain};
 use crate::axes::principal_axes;
 use crate::certificate::{Node, Piece};
 use crate::lanes::LANES;
@@ -52,8 +52,8 @@ pub(crate) struct Leaf {
     pub word: Vec<u8>,
     /// The state of the machine after them.
     pub after: usize,
-    /// The least and the largest hidden state that there is.
-    domain: (f64, f64),
+    /// The hidden states that there are.
+    domain: Domain,
     /// `[H, H]`, a row an axis; the units without.
     axes: Option<Vec<f64>>,
     /// How far a unit of `AᵀA·h` may be from that of h: the axes are rounded.
@@ -107,7 +107,7 @@ impl Leaf {
             before: 0,
             after: machine.follow(0, &word).expect("histories are legal"),
             word,
-            domain: (f64::MIN, f64::MAX),
+            domain: Domain::ALL,
             axes: None,
             axes_error: 0.0,
             length: f64::INFINITY,
@@ -120,7 +120,7 @@ impl Leaf {
     /// Around the sampled `states`, along `axes`: segments of this `length`, or of one that fits
     /// how thick they are.
     pub fn around(
-        (machine, domain): (&Transitions, (f64, f64)),
+        (machine, domain): (&Transitions, Domain),
         (before, word): (usize, &[u8]),
         axes: Option<Vec<f64>>,
         length: Option<f64>,
@@ -230,8 +230,10 @@ impl Leaf {
         self.widened_by = by;
         segment.widen(ranges);
         if is_box {
-            segment.low.iter_mut().for_each(|low| *low = low.max(self.domain.0));
-            segment.high.iter_mut().for_each(|high| *high = high.min(self.domain.1));
+            for (n, (low, high)) in segment.low.iter_mut().zip(&mut segment.high).enumerate() {
+                let (least, most) = self.domain.of(n);
+                (*low, *high) = (low.max(least), high.min(most));
+            }
         }
         segment.low[0] = segment.low[0].max(edges.0);
         segment.high[0] = segment.high[0].min(edges.1);
@@ -281,12 +283,7 @@ impl Leaf {
     }
 
     /// Writes a segment to `state`.
-    pub fn write_state(
-        &self,
-        segment: &Segment,
-        (least, most): (f64, f64),
-        state: &mut AbstractState,
-    ) {
+    pub fn write_state(&self, segment: &Segment, domain: Domain, state: &mut AbstractState) {
         let h = segment.low.len();
         let middle = |i: usize| 0.5 * (segment.low[i] + segment.high[i]);
         let radius = |i: usize| 0.5 * (segment.high[i] - segment.low[i]);
@@ -303,8 +300,9 @@ impl Leaf {
         state.center.fill(0.0);
         state.generators.fill(0.0);
         state.own.fill(0.0);
-        state.low.fill(least);
-        state.high.fill(most);
+        for (n, (low, high)) in state.low.iter_mut().zip(&mut state.high).enumerate() {
+            (*low, *high) = domain.of(n);
+        }
         for (i, axis) in axes.chunks_exact(h).enumerate() {
             for (j, a) in axis.iter().enumerate() {
                 let row = j * state.stride;

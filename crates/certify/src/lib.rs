@@ -2,9 +2,11 @@
 #![forbid(unsafe_code)]
 
 mod abstract_state;
+mod agree;
 mod axes;
 mod certificate;
 mod error;
+mod gated;
 mod histories;
 pub mod ibp;
 mod lanes;
@@ -19,6 +21,7 @@ mod search;
 pub mod study;
 mod walk;
 
+pub use agree::agree;
 pub use certificate::{Certificate, Node, Piece};
 pub use error::Error;
 pub use machine::machine_of;

@@ -33,8 +33,8 @@ pub enum Outcome {
 /// H = 16.
 pub const BUDGET: u64 = 2_000_000;
 
-/// The cell of a network of which a proof for `machine` can be looked for: one layer of Elman
-/// units, forward, with as many inputs and outputs as the machine has.
+/// The cell of a network of which a proof for `machine` can be looked for: one layer,
+/// forward, with as many inputs and outputs as the machine has.
 ///
 /// # Errors
 /// What is in the way, as the rest of a sentence.
@@ -43,7 +43,8 @@ pub fn provable(config: Config, machine: &Machine) -> Result<Cell, String> {
         ModelCell::Elman(Nonlinearity::Sigmoid) => Cell::Sigmoid,
         ModelCell::Elman(Nonlinearity::Tanh) => Cell::Tanh,
         ModelCell::Elman(Nonlinearity::Relu) => Cell::Relu,
-        other => return Err(format!("is of another cell ({other:?}) than Elman's")),
+        ModelCell::Gru => Cell::Gru,
+        ModelCell::Lstm => Cell::Lstm,
     };
     let architecture = config.architecture();
     if architecture.layers != 1

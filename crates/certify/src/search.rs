@@ -306,7 +306,7 @@ fn make_leaves<'a>(question: Question<'a>, leaves: &mut Leaves) -> Tree<'a> {
 /// Adds the leaves of the histories from the first step that are too short for the others.
 fn add_starts(tree: &mut Tree<'_>, walk: &mut Walk<'_>) {
     let (h, steps, machine) = (walk.net.hidden, walk.steps, walk.machine);
-    let (least, most) = walk.net.domain;
+    let domain = walk.net.domain;
     let mut open = vec![(Vec::new(), vec![0.0; h], vec![0.0; h])];
     while let Some((word, low, high)) = open.pop() {
         tree.by_start.insert(word.clone(), tree.leaves.len());
@@ -315,8 +315,10 @@ fn add_starts(tree: &mut Tree<'_>, walk: &mut Walk<'_>) {
         let _ = walk.propagate(&leaf, &leaf.segments[&0], f64::MIN, &mut |state, word, depth| {
             let known = tree.histories.find(0, word).is_some();
             if depth == steps && !known {
-                let low = state.low.iter().map(|low| (low - 1e-6).max(least)).collect();
-                let high = state.high.iter().map(|high| (high + 1e-6).min(most)).collect();
+                let low = state.low.iter().enumerate();
+                let low = low.map(|(n, low)| (low - 1e-6).max(domain.of(n).0)).collect();
+                let high = state.high.iter().enumerate();
+                let high = high.map(|(n, high)| (high + 1e-6).min(domain.of(n).1)).collect();
                 open.push((word.to_vec(), low, high));
             }
             known

@@ -24,7 +24,7 @@ impl<'a> Walk<'a> {
     pub fn new(net: &'a Net, machine: &'a Transitions, steps: usize, budget: &'a mut u64) -> Self {
         let h = net.hidden;
         let states = vec![AbstractState::new(h, steps); steps + 1];
-        let sums = vec![Sums::new(h, steps); steps + 1];
+        let sums = vec![Sums::new(net.rows(), h, steps); steps + 1];
         Self { net, machine, steps, states, sums, word: Vec::new(), budget }
     }
 

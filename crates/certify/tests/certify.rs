@@ -576,7 +576,7 @@ fn what_is_no_certificate_is_refused_with_a_reason() {
         (with("/format", "carry-certificate-9".into()), "its format is \"carry-certificate-9\""),
         (with("/format", "carry-certificate-3".into()), "holds neither a cell nor a machine"),
         (with("/cell", "elman-tanh".into()), "it was changed"),
-        (with("/cell", "gru".into()), "it is not one"),
+        (with("/cell", "rwkv".into()), "it is not one"),
         (with("/machine/transitions/0/3/0", 0.into()), "it was changed"),
         (with("/machine/transitions/0/3/0", 2.into()), "to states and outputs"),
         (with("/model", "00".into()), "the digest \"00\""),

@@ -32,11 +32,13 @@ fn machine(inputs: usize, outputs: usize, generator: &mut Xoshiro256PlusPlus) ->
 fn the_f32_network_stays_in_the_enclosure() {
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(5);
     let cells = [
-        (Cell::Sigmoid, Nonlinearity::Sigmoid),
-        (Cell::Tanh, Nonlinearity::Tanh),
-        (Cell::Relu, Nonlinearity::Relu),
+        (Cell::Sigmoid, model::Cell::Elman(Nonlinearity::Sigmoid)),
+        (Cell::Tanh, model::Cell::Elman(Nonlinearity::Tanh)),
+        (Cell::Relu, model::Cell::Elman(Nonlinearity::Relu)),
+        (Cell::Gru, model::Cell::Gru),
+        (Cell::Lstm, model::Cell::Lstm),
     ];
-    for (cell, nonlinearity) in cells {
+    for (cell, of_model) in cells {
         let mut steps = 0;
         for hidden in [1, 2, 3, 8, 9, 16, 17, 33] {
             for (bias, scale, inputs, outputs) in [
@@ -53,8 +55,8 @@ fn the_f32_network_stays_in_the_enclosure() {
                 };
                 let outputs = machine.head_outputs();
                 let head = Head { outputs, bias, steps: HeadSteps::Every, activation };
-                let elman = Architecture::new(model::Cell::Elman(nonlinearity), inputs, hidden);
-                let config = Config::new(Architecture { bias, head: Some(head), ..elman }).unwrap();
+                let layer = Architecture::new(of_model, inputs, hidden);
+                let config = Config::new(Architecture { bias, head: Some(head), ..layer }).unwrap();
                 let mut parameters = Parameters::uniform(config, &mut generator);
                 parameters.for_each_row_mut(|row| row.iter_mut().for_each(|w| *w *= scale));
                 let file = weights::to_bytes(&parameters);
@@ -67,23 +69,27 @@ fn the_f32_network_stays_in_the_enclosure() {
                 let y = network.forward(&parameters, &x, word.len(), 1).to_vec();
                 let mut stream = Stream::new(parameters.clone()).unwrap();
                 let mut answer = vec![0.0; outputs];
-                let mut state = AbstractState::origin(hidden);
+                let mut state = AbstractState::origin(enclosure.state_size());
                 for (t, &symbol) in word.iter().enumerate() {
                     state = enclosure.step(&state, symbol);
                     if state.high().iter().any(|&high| high > 8.0) {
                         break; // beyond what is enclosed of a ReLU: a certificate is refused there
                     }
                     steps += 1;
-                    for (j, &h) in network.hidden(t, 0).iter().enumerate() {
-                        let h = f64::from(h);
-                        let name = format!("{cell:?}, {hidden} units, step {t}");
-                        assert!(state.low()[j] <= h && h <= state.high()[j], "{name}");
-                        let unit: Vec<f64> =
-                            (0..hidden).map(|k| if k == j { 1.0 } else { 0.0 }).collect();
-                        let (low, high) = state.range(&unit);
-                        assert!(low <= h && h <= high, "{name}");
-                    }
                     stream.step(&x[t * inputs..][..inputs], &mut answer).unwrap();
+                    let streamed = stream.snapshot();
+                    let whole = network.hidden(t, 0).iter().enumerate();
+                    let numbers = streamed.h().iter().chain(streamed.c()).enumerate();
+                    assert_eq!(streamed.h().len() + streamed.c().len(), enclosure.state_size());
+                    for (n, &number) in whole.chain(numbers) {
+                        let number = f64::from(number);
+                        let name = format!("{cell:?}, {hidden} units, step {t}");
+                        assert!(state.low()[n] <= number && number <= state.high()[n], "{name}");
+                        let unit: Vec<f64> =
+                            (0..=n).map(|k| if k == n { 1.0 } else { 0.0 }).collect();
+                        let (low, high) = state.range(&unit);
+                        assert!(low <= number && number <= high, "{name}");
+                    }
                     for n in 0..outputs {
                         let (low, high) = enclosure.output(&state, n);
                         for y in [y[t * outputs + n], answer[n]] {

@@ -1,7 +1,9 @@
 //! Certificates of machines: what is proved holds, a forged table, cell or head is refused.
 
 use certify::ibp::MachineIbp;
-use certify::{BUDGET, Certificate, Machine, Outcome, answers_wrongly, certify, picture, provable};
+use certify::{
+    BUDGET, Certificate, Machine, Outcome, agree, answers_wrongly, certify, picture, provable,
+};
 use model::{Nonlinearity, Parameters, weights};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -77,7 +79,7 @@ fn training(number: usize) -> RunConfig<MachineIbp> {
     let (_, file, nonlinearity, seed) = SEEDS[number];
     let machine = task::machine::Machine::from_toml(file).unwrap();
     let words = Words::new(machine, MachineIbp::STEPS).unwrap();
-    MachineIbp::training(words, nonlinearity, HIDDEN, seed)
+    MachineIbp::training(words, model::Cell::Elman(nonlinearity), HIDDEN, seed)
 }
 
 fn machine_of(number: usize) -> Machine {
@@ -146,6 +148,23 @@ fn what_is_certified_answers_long_random_words() {
             }
         }
     }
+}
+
+#[test]
+fn both_modes_agree_on_every_cell_and_head() {
+    for Proved { file, certificate, .. } in all() {
+        let [rounded, exact] = agree(file, certificate.to_json().as_bytes()).unwrap();
+        assert_eq!(exact.statement(), rounded.statement());
+    }
+}
+
+#[test]
+fn what_both_modes_refuse_is_told_once() {
+    let Proved { file, certificate, .. } = &*PARITY;
+    let mut forged = certificate.clone();
+    forged.steps = 0;
+    let error = agree(file, forged.to_json().as_bytes()).unwrap_err();
+    assert!(error.contains("takes 0 steps"), "{error}");
 }
 
 #[test]

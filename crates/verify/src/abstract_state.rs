@@ -1,4 +1,4 @@
-//! Abstract states: sets that hold every hidden state a run may be in.
+//! Abstract states: sets that hold every state a run may be in: h, and of an LSTM then c, N numbers.
 //!
 //! ```text
 //! zonotope  { c + Σ_g e_g·g + Σ_j e_j·d_j·u_j : all e in [−1, 1] }    u_j the unit vectors
@@ -9,29 +9,30 @@
 /// A zonotope that reaches further than this is refused, so that [`SLACK`] holds.
 pub(crate) const REACH: f64 = 8.0;
 
-/// Relative slack for the sums in f64. Each has fewer than 10⁵ terms, whose magnitudes add up
-/// to less than `REACH·Σ|w|`, so it is off by less than `10⁵·2⁻⁵³·8·Σ|w| < 1e-10·Σ|w|`.
+/// Relative slack for the sums in f64. Each has fewer than 2·10⁵ terms, whose magnitudes add up
+/// to less than `REACH·Σ|w|`, so it is off by less than `2·10⁵·2⁻⁵³·8·Σ|w| < 2e-10·Σ|w|`.
 pub(crate) const SLACK: f64 = 1e-9;
 
 /// The points of a zonotope that are also in a box.
 #[derive(Clone, Debug)]
 pub struct AbstractState {
-    /// `[H]`
+    /// `[N]`
     pub(crate) center: Vec<f64>,
-    /// Rows of `[H]`.
+    /// Rows of `[N]`.
     pub(crate) generators: Vec<Vec<f64>>,
-    /// `[H]`, the generators along the unit vectors.
+    /// `[N]`, the generators along the unit vectors.
     pub(crate) own: Vec<f64>,
-    /// `[H]`
+    /// `[N]`
     pub(crate) low: Vec<f64>,
-    /// `[H]`
+    /// `[N]`
     pub(crate) high: Vec<f64>,
 }
 
 impl AbstractState {
-    /// h = 0 alone, the state before the first step.
-    pub fn origin(hidden: usize) -> Self {
-        let zeros = vec![0.0; hidden];
+    /// 0 alone, the state before the first step, of `size` (N) numbers: see
+    /// [`Cell::state_size`](crate::Cell::state_size).
+    pub fn origin(size: usize) -> Self {
+        let zeros = vec![0.0; size];
         Self {
             center: zeros.clone(),
             generators: Vec::new(),
@@ -41,12 +42,12 @@ impl AbstractState {
         }
     }
 
-    /// `[H]`, the lower edges of the box.
+    /// `[N]`, the lower edges of the box.
     pub fn low(&self) -> &[f64] {
         &self.low
     }
 
-    /// `[H]`, the upper edges of the box.
+    /// `[N]`, the upper edges of the box.
     pub fn high(&self) -> &[f64] {
         &self.high
     }
@@ -60,8 +61,16 @@ impl AbstractState {
         })
     }
 
-    /// An enclosure of `w·h` (w: `[H]`) over the state: the range over the zonotope cut with
-    /// that over the box.
+    /// An enclosure of number `i` of a state.
+    pub(crate) fn number(&self, i: usize) -> (f64, f64) {
+        let reach: f64 = self.generators.iter().map(|generator| generator[i].abs()).sum();
+        let (center, radius) = (self.center[i], SLACK + reach + self.own[i]);
+        let (least, most) = ((center - radius).next_down(), (center + radius).next_up());
+        (least.max(self.low[i]), most.min(self.high[i]))
+    }
+
+    /// An enclosure of `w·h` over the state: the range over the zonotope cut with that over the
+    /// box. Of a `w` that is shorter than a state, the numbers behind it are left out.
     pub fn range(&self, w: &[f64]) -> (f64, f64) {
         let dot = |v: &[f64]| -> f64 { v.iter().zip(w).map(|(v, w)| v * w).sum() };
         let weight: f64 = w.iter().map(|w| w.abs()).sum();

@@ -17,7 +17,7 @@ pub const FORMAT: &str = "carry-certificate-4";
 /// … and the one before it, of sigmoid units and addition alone, which holds neither a cell nor a
 /// machine.
 const ADDITION_FORMAT: &str = "carry-certificate-3";
-/// With so many steps there are fewer than the 10⁵ generators of [`SLACK`].
+/// With so many steps there are fewer than the 2·10⁵ generators of [`SLACK`].
 const MOST_STEPS: usize = 12;
 /// So many sequences are taken from a piece at most.
 const MOST_SEQUENCES: usize = 1 << 24;
@@ -161,8 +161,8 @@ pub(crate) struct Place<'a> {
     pub node: &'a Node,
     pub states: Vec<usize>,
     pub symbols: Vec<usize>,
-    /// The least and the largest hidden state that there is.
-    domain: (f64, f64),
+    /// `[N]`, of each number of a state the least and the largest that there is.
+    domain: Vec<(f64, f64)>,
 }
 
 impl<'a> Place<'a> {
@@ -198,14 +198,14 @@ impl<'a> Place<'a> {
             states.push(state);
             symbols.push(symbol);
         }
-        let square = |axes: &Vec<Vec<f64>>| {
-            axes.len() == hidden && axes.iter().all(|row| row.len() == hidden)
-        };
+        let size = cell.state_size(hidden);
+        let square =
+            |axes: &Vec<Vec<f64>>| axes.len() == size && axes.iter().all(|row| row.len() == size);
         let fits = |piece: &Piece| {
             [Some(&piece.low), Some(&piece.high), piece.slopes.as_ref()]
                 .into_iter()
                 .flatten()
-                .all(|values| values.len() == hidden)
+                .all(|values| values.len() == size)
         };
         if !node.pieces.iter().all(fits) || !node.axes.as_ref().is_none_or(square) {
             return Err(format!("is not of a network of {hidden} hidden units"));
@@ -226,17 +226,17 @@ impl<'a> Place<'a> {
         if !node.pieces.is_sorted_by(|a, b| a.low[0] <= b.low[0]) {
             return Err("has pieces that are not in order".to_owned());
         }
-        Ok(Self { node, states, symbols, domain: cell.domain() })
+        Ok(Self { node, states, symbols, domain: cell.domain(hidden) })
     }
 }
 
 impl Place<'_> {
     /// An abstract state that holds a piece of the node.
     pub(crate) fn state(&self, piece: &Piece) -> AbstractState {
-        let hidden = piece.low.len();
+        let size = piece.low.len();
         let middle: Vec<f64> =
             piece.low.iter().zip(&piece.high).map(|(low, high)| 0.5 * (low + high)).collect();
-        let radius: Vec<f64> = (0..hidden)
+        let radius: Vec<f64> = (0..size)
             .map(|i| {
                 (piece.high[i] - middle[i]).next_up().max((middle[i] - piece.low[i]).next_up())
             })
@@ -260,22 +260,20 @@ impl Place<'_> {
         // h = Aᵀ·(A·h) + (I − Aᵀ·A)·h, whatever A is, with h in the domain. Of A·h the first
         // value is in its bounds, and any other is that times its slope and what is in its
         // bounds.
-        let (least, most) = self.domain;
-        let largest = most.max(-least);
-        let mut center = vec![0.0; hidden];
-        let mut own = vec![0.0_f64; hidden];
-        let mut generators = vec![vec![0.0; hidden]; hidden];
-        for j in 0..hidden {
-            let magnitude: f64 =
-                (0..hidden).map(|i| axis(i, j).abs() * (1.0 + slope(i).abs())).sum();
+        let mut center = vec![0.0; size];
+        let mut own = vec![0.0_f64; size];
+        let mut generators = vec![vec![0.0; size]; size];
+        for j in 0..size {
+            let magnitude: f64 = (0..size).map(|i| axis(i, j).abs() * (1.0 + slope(i).abs())).sum();
             own[j] = SLACK * (1.0 + magnitude);
-            for i in 0..hidden {
+            for i in 0..size {
                 center[j] += axis(i, j) * (middle[i] + slope(i) * middle[0]);
                 generators[i][j] += axis(i, j) * radius[i];
                 generators[0][j] += axis(i, j) * slope(i) * radius[0];
             }
-            for k in 0..hidden {
-                let product: f64 = (0..hidden).map(|i| axis(i, j) * axis(i, k)).sum();
+            for (k, &(least, most)) in self.domain.iter().enumerate() {
+                let largest = most.max(-least);
+                let product: f64 = (0..size).map(|i| axis(i, j) * axis(i, k)).sum();
                 let identity = if j == k { 1.0 } else { 0.0 };
                 let rest = (identity - product).abs() + SLACK * (1.0 + magnitude);
                 own[j] = (own[j] + largest * rest).next_up();
@@ -285,25 +283,42 @@ impl Place<'_> {
             center,
             generators,
             own,
-            low: vec![least; hidden],
-            high: vec![most; hidden],
+            low: self.domain.iter().map(|&(least, _)| least).collect(),
+            high: self.domain.iter().map(|&(_, most)| most).collect(),
         }
+    }
+
+    /// How many matrices the node has along whose rows its pieces have bounds, other than the
+    /// identity.
+    pub(crate) fn matrices(&self) -> usize {
+        let sloped = self.node.pieces.iter().filter(|piece| piece.slopes.is_some()).count();
+        sloped + usize::from(self.node.axes.is_some())
     }
 
     /// Does the node's abstract state hold all of `state`, which is within the domain?
     pub(crate) fn holds(&self, state: &AbstractState) -> bool {
+        let size = state.center.len();
         let (least, most) = self.range(None, 0, state);
+        // The ranges along the rows of A are those of every piece without slopes.
+        let mut shared: Option<Vec<(f64, f64)>> = None;
         // up to where pieces hold all of it
         let mut reached = least;
         for piece in &self.node.pieces {
             if piece.high[0] < least || piece.low[0] > most {
                 continue;
             }
-            let holds = |i: usize| {
-                let (least, most) = self.range(piece.slopes.as_deref(), i, state);
+            let has = |i: usize, (least, most): (f64, f64)| {
                 piece.low[i] <= least && most <= piece.high[i]
             };
-            if piece.low[0] > reached || !(1..piece.low.len()).all(holds) {
+            let inside = match &piece.slopes {
+                Some(slopes) => (1..size).all(|i| has(i, self.range(Some(slopes), i, state))),
+                None => {
+                    let range = |i| self.range(None, i, state);
+                    let ranges = shared.get_or_insert_with(|| (1..size).map(range).collect());
+                    (1..size).zip(&*ranges).all(|(i, &range)| has(i, range))
+                }
+            };
+            if piece.low[0] > reached || !inside {
                 return false;
             }
             reached = reached.max(piece.high[0]);
@@ -313,15 +328,14 @@ impl Place<'_> {
 
     /// The range of `(aᵢ − sᵢ·a₀)·h` over an abstract state.
     fn range(&self, slopes: Option<&[f64]>, i: usize, state: &AbstractState) -> (f64, f64) {
-        let hidden = state.center.len();
-        let unit = |i: usize| (0..hidden).map(|j| if i == j { 1.0 } else { 0.0 }).collect();
+        let size = state.center.len();
+        let unit = |i: usize| (0..size).map(|j| if i == j { 1.0 } else { 0.0 }).collect();
         let axis =
             |i: usize| self.node.axes.as_ref().map_or_else(|| unit(i), |axes| axes[i].clone());
         let Some(slopes) = slopes else {
-            let (least, most) = state.range(&axis(i));
-            return match self.node.axes {
-                Some(_) => (least, most),
-                None => (least.max(state.low[i]), most.min(state.high[i])),
+            return match &self.node.axes {
+                Some(axes) => state.range(&axes[i]),
+                None => state.number(i),
             };
         };
         let (mut row, first): (Vec<f64>, Vec<f64>) = (axis(i), axis(0));
@@ -347,7 +361,7 @@ mod tests {
     }
 
     fn place(node: &Node) -> Place<'_> {
-        Place { node, states: vec![0], symbols: vec![], domain: (0.0, 1.0) }
+        Place { node, states: vec![0], symbols: vec![], domain: vec![(0.0, 1.0); 2] }
     }
 
     fn is_in(node: &Node, h: [f64; 2]) -> bool {

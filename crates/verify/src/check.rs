@@ -18,6 +18,12 @@ use std::collections::{BTreeSet, HashMap};
 /// of the products with the common factor.
 const DECISION: f64 = 1.0 / 65_536.0;
 
+/// A unit's bounds take as long as so many multiplications.
+const UNIT: usize = 256;
+
+/// No more multiplications are made than this, some minutes of them.
+const MOST: u64 = 1 << 40;
+
 /// What was proved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verified {
@@ -42,6 +48,8 @@ pub struct Verified {
     /// The least distance from 0 of the sum before an output's sigmoid, on the right side, or by
     /// which the right one of the sums before a softmax is above all others.
     pub margin: f64,
+    /// Of an LSTM: no |c| in any run is larger.
+    pub cell_bound: Option<f64>,
 }
 
 impl Verified {
@@ -56,9 +64,11 @@ impl Verified {
                  right."
             );
         }
-        let units = self.cell.units();
-        let network =
-            format!("this Elman network of {hidden} {units} units {with_or_without} biases");
+        let mut network = format!("this {} {with_or_without} biases", self.cell.network(hidden));
+        if let Some(bound) = self.cell_bound {
+            let bound = (100.0 * bound).ceil() / 100.0;
+            network += &format!(", whose cell states stay between −{bound:.2} and {bound:.2}");
+        }
         if self.machine.is_addition() {
             return format!(
                 "Proved: {network}, run digit by digit in f32, adds any two whole numbers of any \
@@ -86,7 +96,7 @@ impl Verified {
 /// # Errors
 /// If it does not, with what fails, and where.
 pub fn check(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> {
-    let work = Work::new(model, certificate);
+    let bytes = model.len() + certificate.len();
     let certificate = Certificate::read(model, certificate)?;
     let machine = certificate.machine();
     let network = Network::read(model, certificate.cell(), &machine)?;
@@ -108,18 +118,24 @@ pub fn check(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> {
         lengths: places.values().map(|place| place.symbols.len()).collect(),
         steps,
         margin: f64::MAX,
-        work,
+        cell_bound: 0.0,
+        work: Work::new(bytes, network.hidden(), MOST),
     };
+    let size = network.state_size();
     for node in &certificate.nodes {
         let place = &places[&*node.key];
+        let states = &mut place.states.clone();
+        let symbols = &mut place.symbols.clone();
         for piece in &node.pieces {
+            let cubes = if node.axes.is_none() && piece.slopes.is_none() { 0 } else { 2 };
+            walk.work
+                .spend(cubes * size, size * size)
+                .map_err(|reason| Error::Unproved { key: node.key.clone(), reason })?;
             let state = place.state(piece);
             if !state.is_bounded() {
                 let reason = format!("has an abstract state that reaches beyond {REACH}");
                 return Err(Error::Node { key: node.key.clone(), reason });
             }
-            let states = &mut place.states.clone();
-            let symbols = &mut place.symbols.clone();
             walk.from(&state, steps, states, symbols)
                 .map_err(|reason| Error::Unproved { key: node.key.clone(), reason })?;
         }
@@ -133,6 +149,7 @@ pub fn check(model: &[u8], certificate: &[u8]) -> Result<Verified, Error> {
         steps,
         boxes: certificate.nodes.iter().all(|node| node.axes.is_none()),
         margin: walk.margin,
+        cell_bound: (certificate.cell() == Cell::Lstm).then_some(walk.cell_bound),
         cell: certificate.cell(),
         machine,
     })
@@ -147,6 +164,8 @@ struct Walk<'a> {
     lengths: BTreeSet<usize>,
     steps: usize,
     margin: f64,
+    /// The largest |c| of an LSTM so far.
+    cell_bound: f64,
     work: Work,
 }
 
@@ -160,15 +179,18 @@ impl Walk<'_> {
         states: &mut Vec<usize>,
         symbols: &mut Vec<usize>,
     ) -> Result<(), String> {
-        let hidden = self.network.hidden();
-        self.work.spend(state.generators.len() + 2 * hidden, hidden * hidden)?;
+        self.work.spend(2 * state.generators.len() + 4, self.network.work())?;
         let sums = self.network.sums(state);
+        let (outputs, inputs) = (self.machine.head_outputs(), self.machine.width());
+        let (hidden, gates) = (self.network.hidden(), self.network.cell.gates());
+        let activations = (sums.generators() + UNIT) * (gates * gates + outputs) + gates * inputs;
         for symbol in 0..self.machine.symbols().len() {
             let before = states[states.len() - 1];
             let Some((after, output)) = self.machine.step(before, symbol) else { continue };
+            self.work.spend(activations, hidden)?;
             let next = self.network.activate(&sums, symbol);
-            if !next.is_bounded() {
-                return Err(format!("the states may reach beyond {REACH}"));
+            if !self.network.is_bounded(&next) {
+                return Err(format!("the states may reach beyond {}", self.network.reach()));
             }
             let margin = self.network.margin(&next, output);
             states.push(after);
@@ -183,7 +205,9 @@ impl Walk<'_> {
                 return Err(format!("after {since} {wrong}"));
             }
             self.margin = self.margin.min(margin);
-            self.work.spend(next.generators.len() + hidden, hidden * hidden)?;
+            for (low, high) in next.low.iter().zip(&next.high).skip(self.network.hidden()) {
+                self.cell_bound = self.cell_bound.max(-low).max(*high);
+            }
             match self.arrive(&next, states, symbols) {
                 Ok(()) => {}
                 Err(_) if left > 1 => self.from(&next, left - 1, states, symbols)?,
@@ -198,13 +222,14 @@ impl Walk<'_> {
     /// Is there a node that holds `state`? By the machine's state and the last symbols it is
     /// looked up, for the shortest history first; `start` knows all symbols.
     fn arrive(
-        &self,
+        &mut self,
         state: &AbstractState,
         states: &[usize],
         symbols: &[usize],
     ) -> Result<(), String> {
         let spell = |symbols: &[usize]| self.machine.spell(symbols);
         let lengths = self.lengths.iter().take_while(|known| **known <= symbols.len());
+        self.work.spend(1, lengths.clone().sum::<usize>() + symbols.len())?;
         let mut keys = lengths.map(|&known| {
             let first = states[symbols.len() - known];
             let last = &symbols[symbols.len() - known..];
@@ -214,15 +239,20 @@ impl Walk<'_> {
         let place =
             keys.find_map(|key| self.places.get(&*key)).or_else(|| self.places.get(&*whole));
         let last = || spell(&symbols[symbols.len().saturating_sub(self.steps)..]);
-        match place {
-            Some(place) if place.states.last() != states.last() => Err(format!(
+        let Some(place) = place else { return Err(format!("{} leads to no node", last())) };
+        if place.states.last() != states.last() {
+            return Err(format!(
                 "{} leads to node `{}`, of another state of the machine",
                 last(),
                 place.node.key
-            )),
-            Some(place) if place.holds(state) => Ok(()),
-            Some(place) => Err(format!("{} leads out of node `{}`", last(), place.node.key)),
-            None => Err(format!("{} leads to no node", last())),
+            ));
+        }
+        let size = self.network.state_size();
+        self.work.spend(state.generators.len() + 2, size * (1 + size * place.matrices()))?;
+        if place.holds(state) {
+            Ok(())
+        } else {
+            Err(format!("{} leads out of node `{}`", last(), place.node.key))
         }
     }
 }

@@ -7,6 +7,7 @@ mod certificate;
 mod check;
 mod error;
 mod exact;
+mod gated;
 mod machine;
 mod network;
 mod sigmoid;

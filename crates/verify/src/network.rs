@@ -3,6 +3,7 @@
 use crate::abstract_state::{AbstractState, REACH, SLACK};
 use crate::cell::{Activated, Cell};
 use crate::error::Error;
+use crate::gated::{Row, Unit};
 use crate::machine::Machine;
 use std::collections::HashMap;
 
@@ -12,17 +13,21 @@ pub struct Network {
     pub(crate) hidden: usize,
     pub(crate) bias: bool,
     pub(crate) cell: Cell,
-    /// `[symbols][H]`, what a symbol adds to the sums.
-    inputs: Vec<Vec<f64>>,
-    /// `[H][H]`, row: to unit
+    /// `[symbols][I]`
+    shown: Vec<Vec<f64>>,
+    /// `[G·H][I]`, gate after gate.
+    w_in: Vec<Vec<f64>>,
+    /// `[G·H]`, the biases beside the symbol.
+    b_in: Vec<f64>,
+    /// `[G·H][H]`, row: to a sum
     w_rec: Vec<Vec<f64>>,
-    /// `[H]`
+    /// `[G·H]`, the biases beside the state.
     b: Vec<f64>,
     /// `[O]`
     head: Vec<Output>,
-    /// `[H]`, the most that the terms of a unit's sum may add up to.
+    /// `[G·H]`, the most that the terms of a sum may add up to.
     weight: Vec<f64>,
-    /// `[H]`, how far the f32 sum before an activation, and ours, may be off.
+    /// `[G·H]`, how far the f32 sum before an activation, and ours, may be off.
     error: Vec<f64>,
 }
 
@@ -76,34 +81,31 @@ impl Network {
         let rows = |values: Vec<f64>, width: usize| -> Vec<Vec<f64>> {
             values.chunks_exact(width).map(<[f64]>::to_vec).collect()
         };
-        let by_unit = rows(take("weight_ih_l0", &[hidden, inputs])?, inputs);
-        let w_rec = rows(take("weight_hh_l0", &[hidden, hidden])?, hidden);
+        let sums = cell.gates() * hidden;
+        let by_sum = rows(take("weight_ih_l0", &[sums, inputs])?, inputs);
+        let w_rec = rows(take("weight_hh_l0", &[sums, hidden])?, hidden);
         let w_out = rows(take("head.weight", &[outputs, hidden])?, hidden);
-        let (mut b_in, mut b_rec) = (vec![0.0; hidden], vec![0.0; hidden]);
+        let (mut b_in, mut b_rec) = (vec![0.0; sums], vec![0.0; sums]);
         let mut b_out = vec![0.0; outputs];
         if bias {
-            b_in = take("bias_ih_l0", &[hidden])?;
-            b_rec = take("bias_hh_l0", &[hidden])?;
+            b_in = take("bias_ih_l0", &[sums])?;
+            b_rec = take("bias_hh_l0", &[sums])?;
             b_out = take("head.bias", &[outputs])?;
         }
         if let Some(name) = tensors.keys().next() {
             return Err(format!("has a `{name}`, of which nothing is known"));
         }
-        // I inputs, H states, 2 biases, and some more roundings than there are terms.
+        // I inputs, H states, 2 biases, and some more roundings than there are terms. (A GRU's sum
+        // of states is multiplied by a gate, at most 1, before it is added to that of inputs.)
         let unit = (hidden + inputs + 10) as f64 * (1.0 / 16_777_216.0);
         let gamma = unit / (1.0 - unit);
         let error = |magnitude: f64| (magnitude * (gamma + SLACK) + 2.0_f64.powi(-100)).next_up();
         let sum = |values: &[f64]| -> f64 { values.iter().map(|value| value.abs()).sum() };
         // Symbols are shown as values of at most 1, and no state is larger than this.
-        let (least, most) = cell.domain();
-        let largest = most.max(-least);
-        let weight: Vec<f64> = (0..hidden)
-            .map(|j| sum(&by_unit[j]) + largest * sum(&w_rec[j]) + b_in[j].abs() + b_rec[j].abs())
+        let largest = cell.largest();
+        let weight: Vec<f64> = (0..sums)
+            .map(|j| sum(&by_sum[j]) + largest * sum(&w_rec[j]) + b_in[j].abs() + b_rec[j].abs())
             .collect();
-        let shown = |symbol: &Vec<f64>| -> Vec<f64> {
-            let product = |row: &Vec<f64>| row.iter().zip(symbol).map(|(w, x)| w * x).sum();
-            by_unit.iter().map(product).collect()
-        };
         let head = w_out.into_iter().zip(b_out).map(|(w, b)| Output {
             error: error(largest * sum(&w) + b.abs()),
             w,
@@ -115,9 +117,11 @@ impl Network {
             cell,
             error: weight.iter().map(|&weight| error(weight)).collect(),
             weight,
-            inputs: machine.inputs.iter().map(shown).collect(),
+            shown: machine.inputs.clone(),
+            w_in: by_sum,
+            b_in,
             w_rec,
-            b: b_in.iter().zip(&b_rec).map(|(a, b)| a + b).collect(),
+            b: b_rec,
             head: head.collect(),
         })
     }
@@ -125,6 +129,28 @@ impl Network {
     /// H
     pub fn hidden(&self) -> usize {
         self.hidden
+    }
+
+    /// N, the numbers of a state: h, and of an LSTM then c.
+    pub fn state_size(&self) -> usize {
+        self.cell.state_size(self.hidden)
+    }
+
+    /// The products of a step of an abstract state of so many generators.
+    pub(crate) fn work(&self) -> usize {
+        self.cell.gates() * self.hidden * self.hidden
+    }
+
+    /// The largest number of a state that there is.
+    pub(crate) fn reach(&self) -> f64 {
+        self.cell.domain(1).into_iter().map(|(_, most)| most).fold(0.0, f64::max)
+    }
+
+    /// Is all of `state` within the domain, and [`REACH`]?
+    pub(crate) fn is_bounded(&self, state: &AbstractState) -> bool {
+        let bounds = state.low.iter().zip(&state.high).zip(self.cell.domain(self.hidden));
+        let mut within = bounds.map(|((&low, &high), (least, most))| least <= low && high <= most);
+        state.is_bounded() && within.all(|within| within)
     }
 
     /// Whether the network has biases.
@@ -135,18 +161,18 @@ impl Network {
     /// An enclosure of every state that f32 may make from one of `state`, with one more symbol.
     ///
     /// # Panics
-    /// If `state` is of another number of units.
+    /// If `state` is of another network.
     pub fn step(&self, state: &AbstractState, symbol: usize) -> AbstractState {
-        assert_eq!(state.low.len(), self.hidden, "units of the abstract state");
+        assert_eq!(state.low.len(), self.state_size(), "numbers of the abstract state");
         self.activate(&self.sums(state), symbol)
     }
 
     /// An enclosure of the sum of output `n` that f32 may make from one of `state`.
     ///
     /// # Panics
-    /// If `state` is of another number of units, or there is no such output.
+    /// If `state` is of another network, or there is no such output.
     pub fn output(&self, state: &AbstractState, n: usize) -> (f64, f64) {
-        assert_eq!(state.low.len(), self.hidden, "units of the abstract state");
+        assert_eq!(state.low.len(), self.state_size(), "numbers of the abstract state");
         let Output { w, b, error } = &self.head[n];
         let (least, most) = state.range(w);
         let (least, most) = (least + b, most + b);
@@ -177,25 +203,49 @@ impl Network {
         })
     }
 
-    /// The sums before the activations, without the inputs: an affine image of `state`.
+    /// The sums before the activations, without the inputs: an affine image of `state`. Behind them,
+    /// of a cell with gates, the H numbers of the state that the gates scale: h of a GRU, c of an
+    /// LSTM.
     pub(crate) fn sums(&self, state: &AbstractState) -> Sums {
+        let kept = match self.cell {
+            Cell::Gru => 0..self.hidden,
+            Cell::Lstm => self.hidden..2 * self.hidden,
+            _ => 0..0,
+        };
         let product =
             |v: &[f64], row: &[f64]| -> f64 { v.iter().zip(row).map(|(v, w)| v * w).sum() };
-        let image = |v: &[f64]| self.w_rec.iter().map(|row| product(v, row)).collect::<Vec<f64>>();
+        let image = |v: &[f64]| -> Vec<f64> {
+            let sums = self.w_rec.iter().map(|row| product(v, row));
+            sums.chain(v[kept.clone()].iter().copied()).collect()
+        };
         let mut center = image(&state.center);
         for (center, b) in center.iter_mut().zip(&self.b) {
             *center += b;
         }
         let mut generators: Vec<Vec<f64>> = state.generators.iter().map(|g| image(g)).collect();
         for (k, &own) in state.own.iter().enumerate().filter(|(_, own)| **own != 0.0) {
-            generators.push(self.w_rec.iter().map(|row| own * row[k]).collect());
+            let sums = self.w_rec.iter().map(|row| row.get(k).map_or(0.0, |w| own * w));
+            let kept = kept.clone().map(|n| if n == k { own } else { 0.0 });
+            generators.push(sums.chain(kept).collect());
         }
-        let ranges = self.w_rec.iter().map(|row| state.range(row)).collect();
+        let unit =
+            |n: usize| -> Vec<f64> { (0..=n).map(|k| if k == n { 1.0 } else { 0.0 }).collect() };
+        let sums = self.w_rec.iter().map(|row| state.range(row));
+        let ranges = sums.chain(kept.clone().map(|n| state.range(&unit(n)))).collect();
         Sums { center, generators, ranges }
+    }
+
+    /// What a symbol, and the bias beside it, add to sum j.
+    fn input(&self, symbol: usize, j: usize) -> f64 {
+        let product = self.w_in[j].iter().zip(&self.shown[symbol]).map(|(w, x)| w * x);
+        product.sum::<f64>() + self.b_in[j]
     }
 
     /// The states after those sums and one more symbol.
     pub(crate) fn activate(&self, sums: &Sums, symbol: usize) -> AbstractState {
+        if self.cell.gates() > 1 {
+            return self.apply_gates(sums, symbol);
+        }
         let hidden = self.hidden;
         let mut state = AbstractState {
             center: vec![0.0; hidden],
@@ -205,13 +255,10 @@ impl Network {
             high: vec![0.0; hidden],
         };
         for j in 0..hidden {
-            let input = self.inputs[symbol][j];
+            let input = self.input(symbol, j);
             let (least, most) = sums.ranges[j];
             let low = (least + (input + self.b[j]) - self.error[j]).next_down();
             let high = (most + (input + self.b[j]) + self.error[j]).next_up();
-            // Of an empty abstract state, as only a forged one is, the bounds may be exchanged:
-            // any interval encloses nothing.
-            let (low, high) = (low.min(high), low.max(high));
             // What f32 may make of any sum in [low, high]: λ·z + offset within `own`, where z is
             // within `error` of the affine image.
             let Activated { low, high, slope, offset, spread, ulp } = self.cell.activate(low, high);
@@ -226,12 +273,62 @@ impl Network {
         }
         state
     }
+
+    /// [`Network::activate`] for a cell with gates.
+    fn apply_gates(&self, sums: &Sums, symbol: usize) -> AbstractState {
+        let (hidden, gates, size) = (self.hidden, self.cell.gates(), self.state_size());
+        let mut state = AbstractState {
+            center: vec![0.0; size],
+            generators: vec![vec![0.0; size]; sums.generators.len()],
+            own: vec![0.0; size],
+            low: vec![0.0; size],
+            high: vec![0.0; size],
+        };
+        for j in 0..hidden {
+            let row = |gate: usize| {
+                let index = gate * hidden + j;
+                let (least, most) = sums.ranges[index];
+                let (b, size, error) = match gate < gates {
+                    true => (self.b[index], REACH * self.weight[index], self.error[index]),
+                    false => (0.0, REACH, 0.0),
+                };
+                let range = ((least + b).next_down(), (most + b).next_up());
+                let (center, generators) = (sums.center[index], &*sums.generators);
+                Row { center, index, range, size, error, generators }
+            };
+            let unit = Unit::new((0..=gates).map(row).collect());
+            let inputs: Vec<f64> =
+                (0..gates).map(|gate| self.input(symbol, gate * hidden + j)).collect();
+            for (block, form) in unit.step(self.cell, &inputs).into_iter().enumerate() {
+                let n = block * hidden + j;
+                (state.low[n], state.high[n]) = (form.low, form.high);
+                let along = |values: &[f64]| -> f64 {
+                    let rows = values[j..].iter().step_by(hidden);
+                    form.coefficients.iter().zip(rows).map(|(a, value)| a * value).sum()
+                };
+                state.center[n] = along(&sums.center) + form.offset;
+                for (target, generator) in state.generators.iter_mut().zip(&sums.generators) {
+                    target[n] = along(generator);
+                }
+                // The last term is for the roundings of these lines.
+                state.own[n] = (form.noise + SLACK * (1.0 + unit.size(&form))).next_up();
+            }
+        }
+        state
+    }
 }
 
-/// The affine image of an abstract state, and an enclosure of each unit's part of it without
+/// The affine image of an abstract state, and an enclosure of each sum's part of it without
 /// biases.
 pub(crate) struct Sums {
     center: Vec<f64>,
     generators: Vec<Vec<f64>>,
     ranges: Vec<(f64, f64)>,
+}
+
+impl Sums {
+    /// How many generators the states with these sums have.
+    pub(crate) fn generators(&self) -> usize {
+        self.generators.len()
+    }
 }

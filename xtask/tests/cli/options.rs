@@ -29,7 +29,6 @@ fn an_option_that_would_be_ignored_is_refused_with_the_reason() {
         ("train --seeds 0..2 --tensorboard", &["cannot be used with", "--tensorboard"]),
         ("train --seeds 0..2 --checkpoint-every 1s", &["cannot be used", "--checkpoint-every"]),
         ("train --seeds 0..2 --on-divergence halve-lr", &["cannot be used", "--on-divergence"]),
-        ("train --certifiable --cell gru", &["cannot be used with", "--cell"]),
         ("train --certifiable --layers 2", &["cannot be used with", "--layers"]),
         ("train --momentum 0.5", &["--momentum needs an --optimizer"]),
         ("train --optimizer sgd --beta1 0.5", &["--beta1 needs an --optimizer"]),

@@ -1,20 +1,14 @@
 //! The pass of interval bound propagation: a batch of words on intervals of states, forward and
-//! backward, for an Elman network with a sigmoid or a softmax head. The formulas are in [`super`];
-//! of a softmax, with y the right output,
-//!
-//! ```text
-//! forward   d_k = (c[t]·(w_k − w_y) + b_k − b_y) + r[t]·|w_k − w_y|      the worst, for each k ≠ y
-//!           loss = mean over T of ln (1 + Σ_k e^{d_k})
-//! backward  p_k = e^{d_k} / (1 + Σ e^{d}), over T
-//!           dc += Σ p_k·(w_k − w_y)   dr += Σ p_k·|w_k − w_y|   dw_k = p_k·(c + r·sign(w_k − w_y)) = −dw_y
-//! ```
+//! backward, for an Elman network with a sigmoid or a softmax head. The formulas are in [`super`],
+//! those of the heads in [`weights`](super::weights), of cells with gates in [`gated`].
 
 use super::auxiliary::{Asked, Room};
-use kernels::activation::{sigmoid, sigmoid_into, tanh_into};
+use super::gated;
+use super::weights::{Places, Weights, backward_of_head, worst};
+use kernels::activation::{sigmoid_into, tanh_into};
 use kernels::matmul::gemm;
 use kernels::matrix::{MatMut, MatRef};
 use model::{Cell, Nonlinearity, Parameters};
-use std::ops::Range;
 use train::batch::{Batch, Inputs, Targets};
 use train::metrics::Totals;
 use train::pass::Pass;
@@ -33,6 +27,9 @@ pub(super) fn differentiate(
     let (Inputs::Values(x), Targets::Values(targets)) = (&batch.inputs, &batch.targets) else {
         panic!("a batch of words holds values");
     };
+    if matches!(parameters.config().cell(), Cell::Gru | Cell::Lstm) {
+        return gated::differentiate(pass, parameters, batch, epsilon, asked, gradient);
+    }
     let sizes = Sizes::new(parameters, batch);
     let mut intervals = Intervals::new(sizes, pass.workspace(sizes.workspace()));
     let weights = Weights::new(parameters);
@@ -87,62 +84,6 @@ impl Sizes {
             + 6 * self.step()
             + self.steps * self.batch * self.outputs
             + 2 * self.hidden * self.stride
-    }
-}
-
-/// The weights of a network, by rows of S values.
-struct Weights<'a> {
-    /// `[I, S]`
-    w_in: &'a [f32],
-    /// `[H, S]`
-    w_rec: &'a [f32],
-    /// `[S]` each, of a network with biases.
-    biases: Option<[&'a [f32]; 2]>,
-    /// `[O, S]`
-    w_out: &'a [f32],
-    /// `[O]` and padding; empty without biases.
-    b_out: &'a [f32],
-}
-
-/// Where they lie in an arena.
-struct Places {
-    w_in: Range<usize>,
-    w_rec: Range<usize>,
-    /// Both of the cells' biases, or nothing.
-    biases: Range<usize>,
-    w_out: Range<usize>,
-    /// Empty without biases.
-    b_out: Range<usize>,
-}
-
-impl Places {
-    fn new(parameters: &Parameters) -> Self {
-        let rows = parameters.input_rows();
-        let (tail, head) = (parameters.tail_range(), parameters.head_range());
-        let outputs = parameters.config().outputs();
-        let w_out = head.start..head.start + outputs * rows.stride;
-        Self {
-            w_in: rows.all(),
-            w_rec: rows.all().end..tail.start,
-            biases: tail.start..head.start,
-            b_out: w_out.end..head.end,
-            w_out,
-        }
-    }
-}
-
-impl<'a> Weights<'a> {
-    fn new(parameters: &'a Parameters) -> Self {
-        let (places, arena) = (Places::new(parameters), parameters.arena());
-        let biases = &arena[places.biases];
-        let (input, recurrent) = biases.split_at(biases.len() / 2);
-        Self {
-            w_in: &arena[places.w_in],
-            w_rec: &arena[places.w_rec],
-            biases: (!biases.is_empty()).then_some([input, recurrent]),
-            w_out: &arena[places.w_out],
-            b_out: &arena[places.b_out],
-        }
     }
 }
 
@@ -261,70 +202,10 @@ impl<'a> Intervals<'a> {
                 }
             }
         }
-        let mut totals = if self.sizes.outputs == 1 {
-            self.worst_of_one(weights, targets)
-        } else {
-            self.worst_of_many(weights, targets)
-        };
+        let states = [&self.centers[step..], &self.radii[step..]];
+        let mut totals = worst(weights, (steps, stride, hidden), states, targets, self.d);
         totals.examples = batch as u64;
         totals.loss /= steps as f64;
-        totals
-    }
-
-    /// The loss of a sigmoid, summed over T, and its gradient.
-    fn worst_of_one(&mut self, weights: &Weights<'_>, targets: &[f32]) -> Totals {
-        let Sizes { steps, stride, .. } = self.sizes;
-        let (step, share) = (self.sizes.step(), 1.0 / steps as f32);
-        let b_out = weights.b_out.first().copied().unwrap_or(0.0);
-        let mut totals = Totals::default();
-        let states = self.centers[step..].chunks_exact(stride);
-        let states = states.zip(self.radii[step..].chunks_exact(stride));
-        for ((d, y), (center, radius)) in self.d.iter_mut().zip(targets).zip(states) {
-            let (mut c, mut r) = (b_out, 0.0);
-            for ((center, radius), w) in center.iter().zip(radius).zip(weights.w_out) {
-                c += center * w;
-                r += radius * w.abs();
-            }
-            let right = (2.0 * y - 1.0) * c - r; // s·worst
-            totals.loss += f64::from((-right).max(0.0) + (-right.abs()).exp().ln_1p());
-            *d = -right; // the error is −s·σ(−s·worst)
-        }
-        sigmoid(self.d);
-        for (d, y) in self.d.iter_mut().zip(targets) {
-            totals.error += f64::from(*d);
-            *d *= (1.0 - 2.0 * y) * share;
-        }
-        totals
-    }
-
-    /// The loss of a softmax, summed over T, and its gradient.
-    fn worst_of_many(&mut self, weights: &Weights<'_>, targets: &[f32]) -> Totals {
-        let Sizes { steps, stride, hidden, outputs, .. } = self.sizes;
-        let (step, share) = (self.sizes.step(), 1.0 / steps as f32);
-        let mut totals = Totals::default();
-        let states = self.centers[step..].chunks_exact(stride);
-        let states = states.zip(self.radii[step..].chunks_exact(stride));
-        let rows = self.d.chunks_exact_mut(outputs).zip(targets);
-        for ((d, &y), (center, radius)) in rows.zip(states) {
-            d.fill(0.0);
-            let right = y as usize;
-            let w_right = &weights.w_out[right * stride..][..hidden];
-            let bias = |k: usize| weights.b_out.get(k).copied().unwrap_or(0.0);
-            for (k, d) in d.iter_mut().enumerate().filter(|(k, _)| *k != right) {
-                *d = bias(k) - bias(right);
-                let w = &weights.w_out[k * stride..][..hidden];
-                for j in 0..hidden {
-                    let difference = w[j] - w_right[j];
-                    *d += center[j] * difference + radius[j] * difference.abs();
-                }
-            }
-            let most = d.iter().fold(0.0_f32, |most, d| most.max(*d));
-            let sum: f32 = d.iter().map(|d| (d - most).exp()).sum();
-            totals.loss += f64::from(most + sum.ln());
-            d.iter_mut().for_each(|d| *d = (*d - most).exp() / sum);
-            totals.error += f64::from(1.0 - d[right]);
-            d.iter_mut().for_each(|d| *d *= share);
-        }
         totals
     }
 
@@ -359,36 +240,14 @@ impl<'a> Intervals<'a> {
                 let (dc, dr) = (&mut self.dc[n * stride..], &mut self.dr[n * stride..]);
                 let (low, high) = (&self.low[row * stride..], &self.high[row * stride..]);
                 let (dzc, dzr) = (&mut self.zc[row * stride..], &mut self.dzr[row * stride..]);
-                if outputs == 1 {
-                    let (d, s) = (self.d[row], 2.0 * targets[row] - 1.0);
-                    if let Some(b_out) = b_out.first_mut() {
-                        *b_out += d;
-                    }
-                    for j in 0..hidden {
-                        let w = weights.w_out[j];
-                        w_out[j] += d * center[j] - s * d * radius[j] * w.signum();
-                        dc[j] += d * w;
-                        dr[j] -= s * d * w.abs();
-                    }
-                } else {
-                    let right = targets[row] as usize;
-                    for k in (0..outputs).filter(|&k| k != right) {
-                        let d = self.d[row * outputs + k];
-                        if !b_out.is_empty() {
-                            b_out[k] += d;
-                            b_out[right] -= d;
-                        }
-                        for j in 0..hidden {
-                            let difference =
-                                weights.w_out[k * stride + j] - weights.w_out[right * stride + j];
-                            let dw = d * (center[j] + radius[j] * difference.signum());
-                            w_out[k * stride + j] += dw;
-                            w_out[right * stride + j] -= dw;
-                            dc[j] += d * difference;
-                            dr[j] += d * difference.abs();
-                        }
-                    }
-                }
+                let d = &self.d[row * outputs..][..outputs];
+                backward_of_head(
+                    (weights, stride),
+                    (d, targets[row]),
+                    [center, &radius[..hidden]],
+                    [&mut dc[..hidden], &mut dr[..hidden]],
+                    (w_out, b_out),
+                );
                 // dh times the activation's derivative, by its value h
                 let chain = |dh: f32, h: f32| match nonlinearity {
                     Nonlinearity::Sigmoid => dh * h * (1.0 - h),

@@ -38,17 +38,12 @@ impl MachineIbp {
         Self { epsilon: 0.02, state_weight: 1.0, words }
     }
 
-    /// A whole certifiable training of `hidden` Elman units: as many updates of Adam as of
+    /// A whole certifiable training of `hidden` units: as many updates of Adam as of
     /// [`Ibp::training`], with a cosine schedule.
-    pub fn training(
-        words: Words,
-        nonlinearity: Nonlinearity,
-        hidden: usize,
-        seed: u64,
-    ) -> RunConfig<Self> {
+    pub fn training(words: Words, cell: Cell, hidden: usize, seed: u64) -> RunConfig<Self> {
         RunConfig {
             task: Self::new(words),
-            network: NetworkConfig::new(Cell::Elman(nonlinearity), hidden),
+            network: NetworkConfig::new(cell, hidden),
             optimizer: OptimizerConfig {
                 schedule: Schedule::Cosine { warmup: 0, steps: UPDATES, floor: 0.01 },
                 ..OptimizerConfig::new(Self::LEARNING_RATE, Rule::ADAM)

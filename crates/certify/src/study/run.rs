@@ -67,23 +67,24 @@ pub fn train(kind: Kind, seed: u64) -> Result<Parameters, Error> {
         push_every: 1,
     };
     if let Some(machine) = kind.machine {
-        let nonlinearity = match cell {
-            Cell::Sigmoid => Nonlinearity::Sigmoid,
-            Cell::Tanh => Nonlinearity::Tanh,
-            Cell::Relu => Nonlinearity::Relu,
+        let cell = match cell {
+            Cell::Sigmoid => model::Cell::Elman(Nonlinearity::Sigmoid),
+            Cell::Tanh => model::Cell::Elman(Nonlinearity::Tanh),
+            Cell::Relu => model::Cell::Elman(Nonlinearity::Relu),
+            Cell::Gru => model::Cell::Gru,
+            Cell::Lstm => model::Cell::Lstm,
         };
         let words = |length| Words::new(machine.task(seed), length).map_err(Error::Train);
         return match recipe {
             Recipe::Plain => {
                 let training = words(LENGTH)?.training();
-                let cell = model::Cell::Elman(nonlinearity);
                 let network = NetworkConfig { bias, ..NetworkConfig::new(cell, hidden) };
                 let run = Extent { seed, ..training.run };
                 trained(&RunConfig { network, strategy, run, ..training })
             }
             Recipe::Certifiable => {
                 let words = words(MachineIbp::STEPS)?;
-                let training = MachineIbp::training(words, nonlinearity, hidden, seed);
+                let training = MachineIbp::training(words, cell, hidden, seed);
                 let network = NetworkConfig { bias, ..training.network };
                 trained(&RunConfig { network, strategy, ..training })
             }

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! set       { c + Σ_g e_g·g + Σ_j e_j·own_j·u_j : all e in [−1, 1] } cut with a box
-//! piece     { h in [0, 1]^H : low ≤ R·h ≤ high }     R = A − s·a₀ᵀ
+//! piece     { h in D : low ≤ R·h ≤ high }     R = A − s·a₀ᵀ, D all states there are, N numbers
 //! ```
 
 use super::dyadic::{FINE, WEIGHT, exact, read, read_up, shift, shift_up};
-use super::sigmoid::one;
+use super::sigmoid::Bounds;
 use crate::certificate::{Node, Piece};
 use num_bigint::BigInt;
 use num_bigint::Sign;
@@ -17,15 +17,15 @@ const MOST: f64 = 8.0;
 /// All numbers in 2⁻⁹⁶.
 #[derive(Clone)]
 pub(super) struct Set {
-    /// `[H]`
+    /// `[N]`
     pub center: Vec<BigInt>,
-    /// Rows of `[H]`.
+    /// Rows of `[N]`.
     pub generators: Vec<Vec<BigInt>>,
-    /// `[H]`, the generators along the unit vectors.
+    /// `[N]`, the generators along the unit vectors.
     pub own: Vec<BigInt>,
-    /// `[H]`
+    /// `[N]`
     pub low: Vec<BigInt>,
-    /// `[H]`
+    /// `[N]`
     pub high: Vec<BigInt>,
 }
 
@@ -51,7 +51,8 @@ pub(super) fn magnitude(v: &[BigInt]) -> BigInt {
 
 impl Set {
     /// The range of w·h over the set: exactly that over the zonotope, cut with exactly that
-    /// over the box. In the product of both units.
+    /// over the box. In the product of both units. Of a `w` that is shorter than a state, the numbers
+    /// behind it are left out.
     pub(super) fn range(&self, w: &[BigInt]) -> (BigInt, BigInt) {
         let mut radius: BigInt = self.generators.iter().map(|g| absolute(&dot(g, w))).sum();
         radius += self.own.iter().zip(w).map(|(own, w)| own * absolute(w)).sum::<BigInt>();
@@ -66,29 +67,45 @@ impl Set {
     }
 }
 
+impl Set {
+    /// The range of number i of the state over the set.
+    pub(super) fn unit(&self, i: usize) -> Bounds {
+        let radius = self.generators.iter().map(|g| absolute(&g[i])).sum::<BigInt>() + &self.own[i];
+        let (least, most) = (&self.center[i] - &radius, &self.center[i] + radius);
+        (least.max(self.low[i].clone()), most.min(self.high[i].clone()))
+    }
+}
+
 /// A node's set: the union of its pieces.
-pub(super) struct Region {
-    pieces: Vec<Part>,
+pub(super) struct Region<'a> {
+    node: &'a Node,
+    /// `[N]`
+    domain: &'a [(i32, i32)],
 }
 
 /// A piece.
-pub(super) struct Part {
-    /// R, `[H][H]`, in 2⁻¹⁴⁹, rounded down; without, the identity.
-    rows: Option<Vec<Vec<BigInt>>>,
-    low: Vec<f64>,
-    high: Vec<f64>,
+pub(super) struct Part<'a> {
+    axes: Option<&'a [Vec<f64>]>,
+    piece: &'a Piece,
+    /// `[N]`
+    domain: &'a [(i32, i32)],
 }
 
-impl Region {
-    /// Reads the pieces of `node` for H = `hidden`. The error is the rest of a sentence.
-    pub(super) fn read(node: &Node, hidden: usize) -> Result<Self, String> {
-        let square = |axes: &Vec<Vec<f64>>| {
-            axes.len() == hidden && axes.iter().all(|row| row.len() == hidden)
-        };
+impl<'a> Region<'a> {
+    /// Reads the pieces of `node` for a network of H = `hidden`, whose states are N numbers in
+    /// `domain`. The error is the rest of a sentence.
+    pub(super) fn read(
+        node: &'a Node,
+        hidden: usize,
+        domain: &'a [(i32, i32)],
+    ) -> Result<Self, String> {
+        let size = domain.len();
+        let square =
+            |axes: &Vec<Vec<f64>>| axes.len() == size && axes.iter().all(|row| row.len() == size);
         let lists = |piece: &Piece| {
-            piece.low.len() == hidden
-                && piece.high.len() == hidden
-                && piece.slopes.as_ref().is_none_or(|slopes| slopes.len() == hidden)
+            piece.low.len() == size
+                && piece.high.len() == size
+                && piece.slopes.as_ref().is_none_or(|slopes| slopes.len() == size)
         };
         if !node.axes.as_ref().is_none_or(square) || !node.pieces.iter().all(lists) {
             return Err(format!("is not of a network of {hidden} hidden units"));
@@ -107,52 +124,64 @@ impl Region {
         if node.pieces.windows(2).any(|pair| pair[0].low[0] > pair[1].low[0]) {
             return Err("has pieces that are not in order".to_owned());
         }
-        let shared = rows(node.axes.as_deref(), None);
-        let part = |piece: &Piece| Part {
-            rows: match &piece.slopes {
-                Some(slopes) => rows(node.axes.as_deref(), Some(slopes)),
-                None => shared.clone(),
-            },
-            low: piece.low.clone(),
-            high: piece.high.clone(),
-        };
-        Ok(Self { pieces: node.pieces.iter().map(part).collect() })
+        Ok(Self { node, domain })
     }
 
-    pub(super) fn pieces(&self) -> &[Part] {
-        &self.pieces
+    pub(super) fn pieces(&self) -> impl ExactSizeIterator<Item = Part<'a>> + use<'a> {
+        let (node, domain) = (self.node, self.domain);
+        node.pieces.iter().map(move |piece| Part { axes: node.axes.as_deref(), piece, domain })
+    }
+
+    /// How many matrices R the node has, other than the identity.
+    pub(super) fn matrices(&self) -> usize {
+        let sloped = self.node.pieces.iter().filter(|piece| piece.slopes.is_some()).count();
+        sloped + usize::from(self.node.axes.is_some())
     }
 
     /// Is there a piece, a box, that holds h = 0?
     pub(super) fn has_origin(&self) -> bool {
-        self.pieces.iter().any(|part| {
-            part.rows.is_none()
-                && part.low.iter().all(|&low| low <= 0.0)
-                && part.high.iter().all(|&high| high >= 0.0)
+        self.pieces().any(|part| {
+            part.is_box()
+                && part.piece.low.iter().all(|&low| low <= 0.0)
+                && part.piece.high.iter().all(|&high| high >= 0.0)
         })
     }
 
-    /// Does the union hold all of `set`, which is within [0, 1]^H? Pieces that meet its range
-    /// along a₀, in their order, must cover that range without a gap, and each must hold all
-    /// of the set along the other rows: then each point of it is in one of them.
+    /// Does the union hold all of `set`, which is within D? Pieces that meet its range along
+    /// a₀, in their order, must cover that range without a gap, and each must hold all of the
+    /// set along the other rows: then each point of it is in one of them.
     pub(super) fn holds(&self, set: &Set) -> bool {
         // The first row is a₀ for every piece, as s₀ is 0. Its value is within a unit of that of
         // the rounded row; where one piece ends and the next begins is compared as it stands.
-        let rounded = u32::from(self.pieces.iter().any(|part| part.rows.is_some()));
-        let (least, most) = self.pieces[0].range(set, 0);
+        let rounded = u32::from(self.pieces().any(|part| !part.is_box()));
+        let size = set.low.len();
+        let plain = |i| match self.node.axes.as_deref() {
+            Some(axes) => range(&row(Some(axes), None, size, i), set),
+            None => set.unit(i),
+        };
+        let (least, most) = plain(0);
         if least > most {
             return true; // an empty set
         }
         let (least, most) = (least - rounded, most + rounded);
+        // The ranges along the rows of A are those of every piece without slopes.
+        let mut shared: Option<Vec<Bounds>> = None;
         // up to where pieces hold all of it
         let mut reached: Option<f64> = None;
-        for part in &self.pieces {
-            let (from, to) = (part.low[0], part.high[0]);
+        for part in self.pieces() {
+            let (from, to) = (part.piece.low[0], part.piece.high[0]);
             if read(to, FINE) < least || read_up(from, FINE) > most {
                 continue;
             }
             let gap = reached.map_or_else(|| read_up(from, FINE) > least, |reached| from > reached);
-            if gap || !(1..part.low.len()).all(|i| part.has(set, i)) {
+            let inside = match part.piece.slopes {
+                Some(_) => (1..size).all(|i| part.has(i, &range(&part.row(i), set))),
+                None => {
+                    let ranges = shared.get_or_insert_with(|| (1..size).map(plain).collect());
+                    (1..size).zip(&*ranges).all(|(i, bounds)| part.has(i, bounds))
+                }
+            };
+            if gap || !inside {
                 return false;
             }
             reached = Some(reached.map_or(to, |reached| reached.max(to)));
@@ -161,86 +190,85 @@ impl Region {
     }
 }
 
-impl Part {
-    /// The range of row i of R times h over `set`, in 2⁻⁹⁶, outwards.
-    fn range(&self, set: &Set, i: usize) -> (BigInt, BigInt) {
-        let unit;
-        let row = match &self.rows {
-            Some(rows) => &rows[i],
-            None => {
-                unit = identity(self.low.len(), i);
-                &unit
-            }
-        };
-        let (least, most) = set.range(row);
-        (shift(&least, -WEIGHT), shift_up(&most, -WEIGHT))
+/// The range of a row of R times h over `set`, in 2⁻⁹⁶, outwards.
+fn range(row: &[BigInt], set: &Set) -> Bounds {
+    let (least, most) = set.range(row);
+    (shift(&least, -WEIGHT), shift_up(&most, -WEIGHT))
+}
+
+impl Part<'_> {
+    /// Is R the identity, for want of axes and slopes?
+    pub(super) fn is_box(&self) -> bool {
+        self.axes.is_none() && self.piece.slopes.is_none()
     }
 
-    /// Is row i of R times h within the piece's bounds, all over `set`? Rounding a row moves its
-    /// product with h in [0, 1]^H by less than H·2⁻¹⁴⁹, which is less than 2⁻⁹⁶.
-    fn has(&self, set: &Set, i: usize) -> bool {
-        let rounded = u32::from(self.rows.is_some());
-        let (least, most) = self.range(set, i);
-        read_up(self.low[i], FINE) + rounded <= least && most <= read(self.high[i], FINE) - rounded
+    fn row(&self, i: usize) -> Vec<BigInt> {
+        row(self.axes, self.piece.slopes.as_deref(), self.piece.low.len(), i)
+    }
+
+    /// Are these bounds of row i of R times h within the piece's? Rounding a row moves its product
+    /// with h in D by less than 8·N·2⁻¹⁴⁹, which is less than 2⁻⁹⁶.
+    fn has(&self, i: usize, (least, most): &Bounds) -> bool {
+        let rounded = u32::from(!self.is_box());
+        let (low, high) = (self.piece.low[i], self.piece.high[i]);
+        read_up(low, FINE) + rounded <= *least && *most <= read(high, FINE) - rounded
     }
 
     /// A set that holds the piece.
     ///
     /// Boxes are such sets. Else, with any matrix B, `h = B·(R·h) + (I − B·R)·h`: of R·h the
-    /// bounds are known, and h is in [0, 1]^H. B is nearly the inverse of R; it is computed
-    /// in f64, and nothing depends on how well.
+    /// bounds are known, and h is in D. B is nearly the inverse of R; it is computed in f64,
+    /// and nothing depends on how well.
     pub(super) fn set(&self) -> Set {
-        let hidden = self.low.len();
+        let size = self.piece.low.len();
+        let rounded = u32::from(!self.is_box());
         let outer = |i: usize| {
-            let rounded = u32::from(self.rows.is_some());
-            (read(self.low[i], FINE) - rounded, read_up(self.high[i], FINE) + rounded)
+            let (low, high) = (self.piece.low[i], self.piece.high[i]);
+            (read(low, FINE) - rounded, read_up(high, FINE) + rounded)
         };
-        let bounds: Vec<_> = (0..hidden).map(outer).collect();
+        let bounds: Vec<_> = (0..size).map(outer).collect();
         let middle: Vec<BigInt> = bounds.iter().map(|(low, high)| (low + high) >> 1_u32).collect();
         // The middle is rounded down, so the upper bound is as far from it, or farther.
         let radius: Vec<BigInt> =
             bounds.iter().zip(&middle).map(|((_, high), m)| high - m).collect();
-        let Some(rows) = &self.rows else {
+        if self.is_box() {
             let (low, high) = bounds.into_iter().unzip();
             return Set { center: middle, generators: Vec::new(), own: radius, low, high };
-        };
-        let inverse = nearly_inverse(rows);
+        }
+        let rows: Vec<Vec<BigInt>> = (0..size).map(|i| self.row(i)).collect();
+        let inverse = nearly_inverse(&rows);
         // B·(2⁻¹⁴⁹ units) times 2⁻⁹⁶ units, back in 2⁻⁹⁶, each rounded by less than one.
         let scaled = |j: usize, i: usize, v: &BigInt| shift(&(&inverse[j][i] * v), -WEIGHT);
         let columns: Vec<Vec<BigInt>> =
-            (0..hidden).map(|k| rows.iter().map(|row| row[k].clone()).collect()).collect();
+            (0..size).map(|k| rows.iter().map(|row| row[k].clone()).collect()).collect();
         let rest = |j: usize| -> BigInt {
-            let row = (0..hidden).map(|k| {
+            let row = (0..size).zip(self.domain).map(|(k, &(least, most))| {
                 let identity = BigInt::from(u32::from(j == k)) << (2 * WEIGHT);
-                absolute(&(identity - dot(&inverse[j], &columns[k])))
+                most.max(-least) * absolute(&(identity - dot(&inverse[j], &columns[k])))
             });
             shift_up(&row.sum(), FINE - 2 * WEIGHT)
         };
+        let whole = |n: i32| BigInt::from(n) << FINE;
         Set {
-            center: (0..hidden).map(|j| shift(&dot(&inverse[j], &middle), -WEIGHT)).collect(),
-            generators: (0..hidden)
-                .map(|i| (0..hidden).map(|j| scaled(j, i, &radius[i])).collect())
+            center: (0..size).map(|j| shift(&dot(&inverse[j], &middle), -WEIGHT)).collect(),
+            generators: (0..size)
+                .map(|i| (0..size).map(|j| scaled(j, i, &radius[i])).collect())
                 .collect(),
-            own: (0..hidden).map(|j| rest(j) + hidden + 1_u32).collect(),
-            low: vec![BigInt::ZERO; hidden],
-            high: vec![one(); hidden],
+            own: (0..size).map(|j| rest(j) + size + 1_u32).collect(),
+            low: self.domain.iter().map(|&(least, _)| whole(least)).collect(),
+            high: self.domain.iter().map(|&(_, most)| whole(most)).collect(),
         }
     }
 }
 
-/// Row i of the identity.
-fn identity(hidden: usize, i: usize) -> Vec<BigInt> {
-    (0..hidden).map(|j| BigInt::from(u32::from(i == j)) << WEIGHT).collect()
-}
-
-/// R = A − s·a₀ᵀ, rounded down to 2⁻¹⁴⁹; nothing if it is the identity for want of both.
-fn rows(axes: Option<&[Vec<f64>]>, slopes: Option<&[f64]>) -> Option<Vec<Vec<BigInt>>> {
-    let hidden = axes.map(<[_]>::len).or(slopes.map(<[_]>::len))?;
+/// Row i of R = A − s·a₀ᵀ for N = `size`, rounded down to 2⁻¹⁴⁹; without slopes s = 0, without
+/// axes A is the identity.
+fn row(axes: Option<&[Vec<f64>]>, slopes: Option<&[f64]>, size: usize, i: usize) -> Vec<BigInt> {
     let axis = |i: usize, j: usize| match axes {
         Some(axes) => axes[i][j],
         None => f64::from(u8::from(i == j)),
     };
-    let value = |i: usize, j: usize| {
+    let value = |j: usize| {
         let ((a, e), slope) = (exact(axis(i, j)), slopes.map_or(0.0, |slopes| slopes[i]));
         if slope == 0.0 {
             return shift(&a, e + WEIGHT);
@@ -251,7 +279,7 @@ fn rows(axes: Option<&[Vec<f64>]>, slopes: Option<&[f64]>) -> Option<Vec<Vec<Big
         let difference = (a << (e - unit)) - ((s * first) << (f + g - unit));
         shift(&difference, unit + WEIGHT)
     };
-    Some((0..hidden).map(|i| (0..hidden).map(|j| value(i, j)).collect()).collect())
+    (0..size).map(value).collect()
 }
 
 /// A matrix near the inverse of `rows`, if there is one, in 2⁻¹⁴⁹.
@@ -289,6 +317,7 @@ fn nearly_inverse(rows: &[Vec<BigInt>]) -> Vec<Vec<BigInt>> {
 #[cfg(test)]
 mod tests {
     use super::super::dyadic::approximate;
+    use super::super::sigmoid::one;
     use super::*;
     use proptest::prelude::*;
 
@@ -343,8 +372,13 @@ mod tests {
             node in nodes(),
             points in prop::collection::vec(prop::array::uniform2(0.0..=1.0_f64), 100),
             w in prop::array::uniform2(-2.0..2.0_f64),
+            domain in prop::sample::select(vec![(0, 1), (-1, 1), (0, 8)]),
         ) {
-            let region = Region::read(&node, 2).unwrap();
+            let domains = [domain; 2];
+            let region = Region::read(&node, 2, &domains).unwrap();
+            let (least, most) = (f64::from(domain.0), f64::from(domain.1));
+            let points = points.iter().map(|point| point.map(|x| least + x * (most - least)));
+            let points: Vec<[f64; 2]> = points.collect();
             for (piece, part) in node.pieces.iter().zip(region.pieces()) {
                 let row = w.map(|w| read(w, WEIGHT));
                 let (low, high) = part.set().range(&row);
@@ -370,7 +404,7 @@ mod tests {
                 low: vec![BigInt::ZERO; 2],
                 high: vec![one(); 2],
             };
-            if Region::read(&node, 2).unwrap().holds(&set) {
+            if Region::read(&node, 2, &[(0, 1); 2]).unwrap().holds(&set) {
                 let points = shares.iter().map(|shares| {
                     [0, 1].map(|j| {
                         let along: f64 = generators.iter().zip(shares).map(|(g, e)| g[j] * e).sum();
@@ -413,7 +447,7 @@ mod tests {
             (vec![piece(0.3, 0.6), piece(0.35, 0.4), piece(0.55, 0.7)], true),
         ] {
             let node = node(None, pieces);
-            assert_eq!(Region::read(&node, 2).unwrap().holds(&set), held);
+            assert_eq!(Region::read(&node, 2, &[(0, 1); 2]).unwrap().holds(&set), held);
         }
     }
 }
