@@ -12,8 +12,10 @@ use crate::run::{READING, Reading, reading};
 use crate::runs;
 use crate::train::seed_range;
 use anyhow::bail;
+use certify::ibp::MachineIbp;
 use certify::study::{
-    Kind, Quartiles, Recipe, SIZES, Summary, Trial, TrialsFile, WORKERS, kinds, study,
+    Kind, Quartiles, Recipe, SIZES, Studied, Summary, Trial, TrialsFile, WORKERS, kinds, kinds_of,
+    study,
 };
 use certify::{BUDGET, Counterexample, Machine, Outcome, certify, machine_of, picture};
 use model::Parameters;
@@ -47,6 +49,8 @@ Examples:
   cargo xtask certify --check runs/0001/certificate.json --run runs/0001 --exact
   cargo xtask certify --study --seeds 0..10  how often does it succeed?
   cargo xtask certify --study --hidden 16 --recipe certifiable --biases without
+  cargo xtask certify --study --machine tomita-5,lock --seeds 0..5
+  cargo xtask certify --study --machine all --cell sigmoid,tanh
 
 A study appends every trial to a file (--trials) as it ends. Stopped and started again, it goes
 on from there: trials of the same kind, seed and budget are not repeated. With more seeds or
@@ -76,12 +80,23 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["run", "check"])]
     study: bool,
 
-    /// The seeds of the study [default: 0..100]
+    /// Study networks that learn these machines instead, parted by commas: names as `train machine`
+    /// has them, `random` for another one from each seed, `all` for all of these
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', value_parser = machines,
+          requires = "study", conflicts_with_all = ["biases", "workers"])]
+    machine: Vec<Machines>,
+
+    /// The cells of the networks that learn a machine, parted by commas [default: sigmoid]
+    #[arg(long, value_name = "CELL,CELL", value_delimiter = ',', value_parser = cell,
+          requires = "machine")]
+    cell: Vec<Cell>,
+
+    /// The seeds of the study [default: 0..100, of machines 0..20]
     #[arg(long, value_name = "FROM..TO", value_parser = seed_range, requires = "study",
           allow_hyphen_values = true)]
     seeds: Option<Range<u64>>,
 
-    /// The sizes of the study, parted by commas [default: 2,3,4,8,16]
+    /// The sizes of the study, parted by commas [default: 2,3,4,8,16, of machines 32]
     #[arg(long, value_name = "H,H", value_delimiter = ',', value_parser = studied,
           requires = "study", allow_hyphen_values = true)]
     hidden: Vec<usize>,
@@ -90,7 +105,7 @@ pub struct Args {
     #[arg(long, value_name = "with|without", value_parser = biases, requires = "study")]
     biases: Option<bool>,
 
-    /// Only plain training, or certifiable training
+    /// Only plain training, or certifiable training; of machines certifiable, if nothing is said
     #[arg(long, value_name = "plain|certifiable", value_parser = recipe, requires = "study")]
     recipe: Option<Recipe>,
 
@@ -112,9 +127,41 @@ pub struct Args {
     json: bool,
 }
 
+/// The largest H of a study of machines.
+const MOST_HIDDEN: usize = 128;
+
 fn studied(text: &str) -> Result<usize, String> {
-    let hidden = text.parse().ok().filter(|hidden| SIZES.contains(hidden));
-    hidden.ok_or_else(|| "one of 2, 3, 4, 8, 16 is needed".to_owned())
+    let hidden = text.parse().ok().filter(|hidden| (1..=MOST_HIDDEN).contains(hidden));
+    hidden.ok_or_else(|| format!("one of 2, 3, 4, 8, 16 is needed, of machines 1 to {MOST_HIDDEN}"))
+}
+
+/// What one name of `--machine` stands for.
+#[derive(Clone)]
+struct Machines(Vec<Studied>);
+
+fn machines(text: &str) -> Result<Machines, String> {
+    if text == "all" {
+        return Ok(Machines(Studied::all().collect()));
+    }
+    text.parse().map(|studied| Machines(vec![studied]))
+}
+
+fn cell(text: &str) -> Result<Cell, String> {
+    let found = CELLS.into_iter().find(|&cell| cell_name(cell) == text);
+    found.ok_or_else(|| "one of sigmoid, tanh, relu, gru, lstm is needed".to_owned())
+}
+
+/// The cells of a study.
+const CELLS: [Cell; 5] = [Cell::Sigmoid, Cell::Tanh, Cell::Relu, Cell::Gru, Cell::Lstm];
+
+fn cell_name(cell: Cell) -> &'static str {
+    match cell {
+        Cell::Sigmoid => "sigmoid",
+        Cell::Tanh => "tanh",
+        Cell::Relu => "relu",
+        Cell::Gru => "gru",
+        Cell::Lstm => "lstm",
+    }
 }
 
 fn biases(text: &str) -> Result<bool, String> {
@@ -256,7 +303,7 @@ fn provable(folder: &RunFolder) -> anyhow::Result<Provable> {
     match certify::provable(parameters.config(), &machine) {
         Ok(cell) => Ok(Provable { seed, parameters, cell, machine, adds }),
         Err(reason) => Err(Usage(format!(
-            "only networks of one layer of Elman units can be proved; that of {} {reason}",
+            "only networks of one layer can be proved; that of {} {reason}",
             shown(folder.path())
         ))
         .into()),
@@ -472,15 +519,46 @@ impl Study<'_> {
     }
 }
 
+/// The kinds of networks that are asked for.
+fn asked_kinds(args: &Args) -> anyhow::Result<Vec<Kind>> {
+    if args.machine.is_empty() {
+        if let Some(hidden) = args.hidden.iter().find(|hidden| !SIZES.contains(hidden)) {
+            return Err(Usage(format!(
+                "--hidden {hidden}: the study of addition has networks of 2, 3, 4, 8 and 16 units; \
+                 give one of these, or --machine"
+            ))
+            .into());
+        }
+        let mut kinds = kinds();
+        kinds.retain(|kind| {
+            (args.hidden.is_empty() || args.hidden.contains(&kind.hidden))
+                && args.biases.is_none_or(|bias| bias == kind.bias)
+                && args.recipe.is_none_or(|recipe| recipe == kind.recipe)
+                && args.workers.is_none_or(|workers| workers == kind.workers())
+        });
+        return Ok(kinds);
+    }
+    // A machine, cell or size that is named twice counts once.
+    let mut machines: Vec<Studied> = Vec::new();
+    for &machine in args.machine.iter().flat_map(|machines| &machines.0) {
+        if !machines.contains(&machine) {
+            machines.push(machine);
+        }
+    }
+    let or =
+        |given: &[usize]| if given.is_empty() { vec![MachineIbp::HIDDEN] } else { given.to_vec() };
+    let cells = if args.cell.is_empty() { vec![Cell::Sigmoid] } else { args.cell.clone() };
+    let recipe = args.recipe.unwrap_or(Recipe::Certifiable);
+    let mut seen = HashSet::new();
+    let mut kinds = kinds_of(&machines, &cells, &or(&args.hidden), &[recipe]);
+    kinds.retain(|&kind| seen.insert(kind));
+    Ok(kinds)
+}
+
 fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
-    let seeds = args.seeds.clone().unwrap_or(0..100);
-    let mut kinds = kinds();
-    kinds.retain(|kind| {
-        (args.hidden.is_empty() || args.hidden.contains(&kind.hidden))
-            && args.biases.is_none_or(|bias| bias == kind.bias)
-            && args.recipe.is_none_or(|recipe| recipe == kind.recipe)
-            && args.workers.is_none_or(|workers| workers == kind.workers())
-    });
+    let is_of_machines = !args.machine.is_empty();
+    let seeds = args.seeds.clone().unwrap_or(if is_of_machines { 0..20 } else { 0..100 });
+    let kinds = asked_kinds(args)?;
     let all = || kinds.iter().flat_map(|&kind| seeds.clone().map(move |seed| (kind, seed)));
 
     try_output(&args.picture)?;
@@ -513,7 +591,7 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
                 shown(&args.trials)
             ));
         }
-        line(HEADER);
+        line(header(is_of_machines));
     }
     let mut study_so_far = Study { kinds: &kinds, seeds: count as usize, trials, rows: Vec::new() };
     let print = |rows: &[Summary]| {
@@ -528,7 +606,7 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
             let (file, study_so_far) = &mut *shared.lock().expect("nobody panics with it");
             let appended = file.append(&trial);
             study_so_far.trials.push(trial);
-            progress.say(format!("H = {}, {}", trial.kind.hidden, training(trial.kind)));
+            progress.say(format!("H = {}, {}", trial.kind.hidden, what(trial.kind)));
             progress.add(1);
             print(study_so_far.complete());
             appended
@@ -547,8 +625,14 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
         .iter()
         .map(|row| chart::Share {
             hidden: row.kind.hidden,
-            biases: with_or_without(row.kind.bias),
-            training: training(row.kind),
+            of: match row.kind.machine {
+                Some(machine) => machine.to_string(),
+                None => with_or_without(row.kind.bias).to_owned(),
+            },
+            training: match row.kind.machine {
+                Some(_) => format!("{}, {}", cell_name(row.kind.cell), training(row.kind)),
+                None => training(row.kind),
+            },
             counts: [row.certified, row.refuted, row.unknown],
         })
         .collect();
@@ -556,6 +640,7 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
     let draw = || -> anyhow::Result<()> {
         let svg = chart::shares(
             &format!("How many networks are proved or refuted: {count} seeds each"),
+            if is_of_machines { "machine" } else { "biases" },
             &bars,
         )?;
         write_output(&args.picture, svg.as_bytes())?;
@@ -597,18 +682,34 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// The head of the table; margins, k, nodes and seconds are medians.
-const HEADER: &str = "  H  biases   training                certified  refuted  unknown   margin     \
-                      k   nodes  training s  proof s";
+fn header(is_of_machines: bool) -> String {
+    let first = if is_of_machines { "machine        cell   " } else { "biases " };
+    format!(
+        "  H  {first}  training                certified  refuted  unknown   margin     k   nodes  \
+         training s  proof s"
+    )
+}
+
+/// How networks of a kind are trained, and for which machine.
+fn what(kind: Kind) -> String {
+    match kind.machine {
+        Some(machine) => format!("{machine}, {}, {}", cell_name(kind.cell), training(kind)),
+        None => training(kind),
+    }
+}
 
 /// A row of it.
 fn row(summary: &Summary) -> String {
     let number = |quartiles: Option<Quartiles>, digits: usize| {
         quartiles.map_or("·".to_owned(), |quartiles| format!("{:.digits$}", quartiles.median))
     };
+    let first = match summary.kind.machine {
+        Some(machine) => format!("{machine:<13}  {:<7}", cell_name(summary.kind.cell)),
+        None => format!("{:<7}", with_or_without(summary.kind.bias)),
+    };
     format!(
-        "{:>3}  {:<7}  {:<22}  {:>9}  {:>7}  {:>7}  {:>7}  {:>4}  {:>6}  {:>10}  {:>7}",
+        "{:>3}  {first}  {:<22}  {:>9}  {:>7}  {:>7}  {:>7}  {:>4}  {:>6}  {:>10}  {:>7}",
         summary.kind.hidden,
-        with_or_without(summary.kind.bias),
         training(summary.kind),
         summary.certified,
         summary.refuted,

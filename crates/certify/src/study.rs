@@ -1,11 +1,13 @@
-//! How often networks can be proved right, by size, biases and training.
+//! How often networks can be proved right, by machine, cell, size, biases and training.
 
 mod run;
+mod studied;
 mod summary;
 mod trial;
 mod trials;
 
-pub use run::{SIZES, kinds, study, train};
+pub use run::{SIZES, kinds, kinds_of, study, train};
+pub use studied::Studied;
 pub use summary::{Quartiles, Summary};
 pub use trial::{Ending, Kind, Recipe, Trial, WORKERS};
 pub use trials::{TrialsFile, TrialsFound};

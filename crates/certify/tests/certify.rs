@@ -15,7 +15,7 @@ use train::task::Addition;
 use train::task::adder;
 use verify::{Error, Verified, check};
 
-const LAB_KIND: Kind = Kind { hidden: 16, bias: false, recipe: Recipe::Plain, hogwild: false };
+const LAB_KIND: Kind = Kind::LAB;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../verify/tests/fixtures/certified");
 
@@ -308,7 +308,7 @@ fn a_network_that_fails_is_refuted_by_two_numbers_that_anyone_can_try() {
 
 #[test]
 fn certifiable_training_leads_to_proofs_with_boxes() {
-    let kind = Kind { hidden: 8, bias: true, recipe: Recipe::Certifiable, hogwild: false };
+    let kind = Kind { hidden: 8, bias: true, recipe: Recipe::Certifiable, ..LAB_KIND };
     let trials = Mutex::new(Vec::new());
     let jobs = [(kind, 0), (kind, 1)];
     let keep = |trial| {

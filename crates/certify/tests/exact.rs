@@ -27,7 +27,7 @@ fn judged(
     (hidden, bias, recipe): (usize, bool, Recipe),
     seed: u64,
 ) -> Option<(Result<[Verified; 2], String>, usize, Duration)> {
-    let parameters = train(Kind { hidden, bias, recipe, hogwild: false }, seed).unwrap();
+    let parameters = train(Kind { hidden, bias, recipe, ..Kind::LAB }, seed).unwrap();
     let model = weights::to_bytes(&parameters);
     let outcome = certify(&parameters, &Machine::addition(), &model, BUDGET / 10);
     let Outcome::Certified { certificate, verified } = outcome else { return None };

@@ -9,8 +9,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 pub struct Share {
     /// H; a gap separates it from the next.
     pub hidden: usize,
-    /// With or without.
-    pub biases: &'static str,
+    /// With biases or without, or the machine.
+    pub of: String,
     /// How they are trained.
     pub training: String,
     /// Proved, refuted, unknown.
@@ -21,25 +21,26 @@ pub struct Share {
 const PARTS: [(&str, RGBColor); 3] =
     [("proved", GREEN), ("refuted", ORANGE), ("unknown", LIGHT_GREY)];
 
-// Columns in pixels: H (its right edge), biases, training, the bars, and the three counts (their
+// Columns in pixels: H (its right edge), biases or machine, training, the bars, and the three counts (their
 // right edges), whose heads are also the legend.
 const HIDDEN: i32 = 34;
-const BIASES: i32 = 50;
-const TRAINING: i32 = 116;
-const LEFT: i32 = 268;
+const OF: i32 = 50;
+const TRAINING: i32 = 148;
+const LEFT: i32 = 300;
 const WIDTH: i32 = 400;
-const COUNTS: [i32; 3] = [756, 838, 926];
+const COUNTS: [i32; 3] = [788, 870, 958];
 // Rows.
 const TOP: i32 = 76;
 const STEP: i32 = 22;
 const BAR: i32 = 16;
 const GAP: i32 = 10;
 
-/// A bar for each of `bars`, one below the other, with its counts on the right.
+/// A bar for each of `bars`, one below the other, with its counts on the right; `of` is the head of
+/// [`Share::of`].
 ///
 /// # Errors
 /// If drawing fails.
-pub fn shares(title: &str, bars: &[Share]) -> anyhow::Result<String> {
+pub fn shares(title: &str, of: &str, bars: &[Share]) -> anyhow::Result<String> {
     let mut tops = Vec::new();
     let mut bottom = TOP;
     for (n, bar) in bars.iter().enumerate() {
@@ -49,7 +50,7 @@ pub fn shares(title: &str, bars: &[Share]) -> anyhow::Result<String> {
         tops.push(bottom);
         bottom += STEP;
     }
-    const SHEET: u32 = 954;
+    const SHEET: u32 = 986;
     svg(title, (SHEET, bottom as u32 + 12), |sheet| {
         let aligned =
             |side| ("sans-serif", FONT).into_text_style(sheet).pos(Pos::new(side, VPos::Top));
@@ -60,7 +61,7 @@ pub fn shares(title: &str, bars: &[Share]) -> anyhow::Result<String> {
 
         let head = TOP - 24;
         sheet.draw(&Text::new("H", (HIDDEN, head), to_right.clone()))?;
-        sheet.draw(&Text::new("biases", (BIASES, head), to_left.clone()))?;
+        sheet.draw(&Text::new(of, (OF, head), to_left.clone()))?;
         sheet.draw(&Text::new("training", (TRAINING, head), to_left.clone()))?;
         for percent in [0, 25, 50, 75, 100] {
             let x = LEFT + WIDTH * percent / 100;
@@ -74,7 +75,7 @@ pub fn shares(title: &str, bars: &[Share]) -> anyhow::Result<String> {
         }
         for (bar, top) in bars.iter().zip(tops) {
             sheet.draw(&Text::new(bar.hidden.to_string(), (HIDDEN, top + 2), to_right.clone()))?;
-            sheet.draw(&Text::new(bar.biases, (BIASES, top + 2), to_left.clone()))?;
+            sheet.draw(&Text::new(bar.of.as_str(), (OF, top + 2), to_left.clone()))?;
             sheet.draw(&Text::new(bar.training.as_str(), (TRAINING, top + 2), to_left.clone()))?;
             let total = bar.counts.iter().sum::<usize>().max(1) as f64;
             let x = |count: usize| LEFT + (f64::from(WIDTH) * count as f64 / total).round() as i32;
@@ -99,9 +100,14 @@ mod tests {
 
     #[test]
     fn a_bar_has_a_part_for_each_count_that_is_not_zero() {
-        let share =
-            |hidden, counts| Share { hidden, biases: "with", training: "plain".to_owned(), counts };
-        let svg = shares("ten seeds", &[share(2, [5, 5, 0]), share(16, [0, 0, 1_000])]).unwrap();
+        let share = |hidden, counts| Share {
+            hidden,
+            of: "with".to_owned(),
+            training: "plain".to_owned(),
+            counts,
+        };
+        let svg = shares("ten seeds", "biases", &[share(2, [5, 5, 0]), share(16, [0, 0, 1_000])])
+            .unwrap();
         crate::chart::canvas::tests::assert_in_style(&svg, "ten seeds");
         // The sheet, three in the head, two parts and one.
         assert_eq!(svg.matches("<rect").count(), 1 + 3 + 2 + 1);

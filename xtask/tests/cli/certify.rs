@@ -144,6 +144,46 @@ fn a_study_counts_every_network_once() {
     assert_eq!(lines.len(), 11, "{stdout}");
 }
 
+#[test]
+fn a_study_of_machines_has_a_row_for_each_machine_cell_and_size() {
+    let folder = temporary();
+    let line = "certify --study --machine parity,random-7,parity,random --cell relu,sigmoid \
+                --hidden 1,2 --recipe plain --seeds 0..1 --effort 500";
+    let json = xtask_line(&folder, &format!("{line} --json")).json();
+    let rows = json["rows"].as_array().unwrap();
+    let names = ["parity", "random-7", "random"];
+    let expected: Vec<_> = names
+        .iter()
+        .flat_map(|name| ["elman-relu", "elman-sigmoid"].map(|cell| (*name, cell)))
+        .flat_map(|(name, cell)| [1, 2].map(|hidden| (name, cell, hidden)))
+        .collect();
+    let found: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            // the lab's cell goes without saying
+            let cell = row.get("cell").map_or("elman-sigmoid", |cell| cell.as_str().unwrap());
+            (row["machine"].as_str().unwrap(), cell, row["hidden"].as_u64().unwrap())
+        })
+        .collect();
+    assert_eq!(found, expected);
+    // one unit of these tells no ten states apart
+    let drawn = |row: &&Value| row["machine"] != "parity";
+    assert!(rows.iter().filter(drawn).all(|row| row["refuted"] == 1), "{rows:?}");
+    let svg = fs::read_to_string(folder.path().join("certify-study.svg")).unwrap();
+    assert!(svg.contains("random-7") && svg.contains("relu, plain"), "{svg}");
+
+    // all is there, and one more seed is added
+    let stdout = xtask_line(&folder, line).success();
+    let lines: Vec<_> = stdout.lines().collect();
+    assert_eq!(lines[0], "12 of 12 trials are in certify-study.jsonl already");
+    assert!(lines[1].contains("machine        cell"), "{stdout}");
+    let width = |line: &str| line.chars().count();
+    assert!(lines[1..14].iter().all(|line| width(line) == width(lines[1])), "{stdout}");
+    let more = line.replace("0..1", "0..2").replace("parity,random-7,parity,random", "parity");
+    assert_eq!(xtask_line(&folder, &format!("{more} --json")).json()["rows"][0]["trials"], 2);
+    assert_eq!(trials(&folder, "certify-study.jsonl").len(), 16);
+}
+
 /// The lines of a file of trials.
 fn trials(folder: &TempDir, name: &str) -> Vec<Value> {
     let text = fs::read_to_string(folder.path().join(name)).unwrap();
@@ -257,13 +297,14 @@ fn a_certifiable_training_is_a_job_as_any_other_and_its_folder_tells_the_truth()
 #[test]
 fn a_network_of_another_kind_adds_but_cannot_be_proved() {
     let folder = temporary();
-    for options in ["--cell gru", "--layers 2", "--bidirectional", "--memory output", "--memory 3"]
+    for options in
+        ["--cell gru --layers 2", "--layers 2", "--bidirectional", "--memory output", "--memory 3"]
     {
         let line = format!("train {options} --examples 300 --quiet --out run --force");
         xtask_line(&folder, &line).success();
         let sum = xtask_line(&folder, "add 1 2 --run run --json");
         assert_eq!(json_line(&sum.stdout)["expected"], "3", "{}", sum.stderr);
-        xtask_line(&folder, "certify --run run").refused(2, &["one layer of Elman units"]);
+        xtask_line(&folder, "certify --run run").refused(2, &["networks of one layer"]);
     }
 }
 
@@ -276,10 +317,12 @@ fn options_that_do_not_go_together_are_refused() {
         ("certify --study --seeds 3..1", ["--seeds", "0..100"]),
         ("certify --study --hidden 7", ["--hidden", "2, 3, 4, 8, 16"]),
         ("certify --study --biases both", ["--biases", "with or without"]),
+        ("certify --study --hidden 129", ["--hidden", "of machines 1 to 128"]),
+        ("certify --study --machine tomita-8", ["--machine", "give one of addition, "]),
+        ("certify --study --machine parity --cell cell", ["--cell", "sigmoid, tanh"]),
         ("certify --study --recipe good", ["--recipe", "plain or certifiable"]),
         ("certify --study --workers 3", ["--workers", "1 or 2"]),
         ("certify --trials t.jsonl", ["--study", "required"]),
-        ("train --certifiable --cell gru", ["--certifiable", "cannot be used with"]),
         ("train --certifiable --layers 2", ["--certifiable", "cannot be used with"]),
         ("train --certifiable --threads 2", ["--threads", "--strategy"]),
         ("train --certifiable --push-every 2", ["--push-every", "--strategy"]),

@@ -501,7 +501,6 @@ fn values_that_make_no_sense_are_refused_by_name_and_make_no_folder() {
         ("--warm-up 5", &["--warm-up needs --schedule cosine"]),
         ("--schedule cosine --warm-up 10000", &["warm-up of 10000", "fewer steps than all"]),
         ("--schedule cosine --floor 2", &["floor of 2 makes no sense", "0 to 1"]),
-        ("--certifiable --cell gru", &["--certifiable", "--cell", "cannot be used"]),
         ("--threads 2", &["--threads", "would be ignored", "--strategy"]),
         ("--push-every 2 --strategy serial", &["--push-every", "would be ignored", "--strategy"]),
         ("--push-every 2 --strategy synchronous", &["--push-every", "would be ignored"]),

@@ -15,6 +15,7 @@
 //! The backward pass is the chain rule from the last line up; which end of a gate was taken is seen
 //! again from the values that were kept.
 
+use super::auxiliary::{Asked, Room};
 use super::weights::{Places, Weights, backward_of_head, worst};
 use kernels::activation::{sigmoid_into, tanh_into};
 use kernels::matmul::gemm;
@@ -35,6 +36,7 @@ pub(super) fn differentiate(
     parameters: &Parameters,
     batch: &Batch,
     epsilon: f32,
+    asked: Option<&Asked<'_>>,
     gradient: &mut Parameters,
 ) -> Totals {
     let (Inputs::Values(x), Targets::Values(targets)) = (&batch.inputs, &batch.targets) else {
@@ -44,7 +46,7 @@ pub(super) fn differentiate(
     let mut intervals = Intervals::new(sizes, pass.workspace(sizes.workspace()));
     let weights = Weights::new(parameters);
     let totals = intervals.forward(&weights, x, targets, epsilon);
-    intervals.backward(&weights, x, targets, gradient);
+    intervals.backward(&weights, x, targets, asked, gradient);
     totals
 }
 
@@ -292,6 +294,7 @@ impl<'a> Intervals<'a> {
         weights: &Weights<'_>,
         x: &[f32],
         targets: &[f32],
+        asked: Option<&Asked<'_>>,
         gradient: &mut Parameters,
     ) {
         let Sizes { steps, batch, hidden, stride, gates, inputs, outputs, .. } = self.sizes;
@@ -300,7 +303,16 @@ impl<'a> Intervals<'a> {
         arena[places.w_out.start..places.b_out.end].fill(0.0);
         let (w_out, b_out) =
             arena[places.w_out.start..places.b_out.end].split_at_mut(outputs * stride);
+        let mut room = Room::default();
         for t in (0..steps).rev() {
+            if let Some(asked) = asked {
+                let states = &asked.states[t * batch..(t + 1) * batch];
+                let now = (t + 1) * batch * stride..(t + 2) * batch * stride;
+                let of = self.h.each_ref().map(|part| &part[now.clone()]);
+                let [dc, dr] = &mut self.dh;
+                let share = asked.weight / steps as f32;
+                asked.step(of, states, share, [dc, dr], &mut room);
+            }
             for n in 0..batch {
                 let row = t * batch + n;
                 let state = (row + batch) * stride;
@@ -586,7 +598,7 @@ mod tests {
             let mut output = || generator.random_range(0..outputs.max(2)) as f32;
             targets.iter_mut().for_each(|y| *y = output());
             gradient.arena_mut().fill(f32::NAN); // written over, whatever was there
-            let totals = differentiate(&mut pass, &parameters, &batch, 0.05, &mut gradient);
+            let totals = differentiate(&mut pass, &parameters, &batch, 0.05, None, &mut gradient);
             let mut values = std::collections::BTreeSet::new();
             model.tensors().iter().for_each(|tensor| values.extend(tensor.indices()));
             let mut padding = (0..gradient.arena().len()).filter(|n| !values.contains(n));

@@ -1,12 +1,13 @@
 //! Any machine, learned on intervals.
 
+use super::auxiliary::{Asked, Codes};
 use super::{Ibp, epsilon_at, intervals};
 use model::{Cell, Head, Nonlinearity, Parameters};
 use serde::{Deserialize, Serialize};
 use train::batch::Batch;
 use train::config::{Extent, NetworkConfig, RunConfig, StrategyConfig};
 use train::metrics::Totals;
-use train::optimizer::{OptimizerConfig, Rule};
+use train::optimizer::{OptimizerConfig, Rule, Schedule};
 use train::pass::Pass;
 use train::task::machine::{Words, WordsRight};
 use train::task::{Progress, Source, Task};
@@ -17,30 +18,36 @@ use train::task::{Progress, Source, Task};
 pub struct MachineIbp {
     /// ε at the end, reached between 20 % and 70 % of the examples.
     epsilon: f32,
+    /// What it counts that the states tell the machine's state, beside the outputs; 0 in the
+    /// configurations of before there was that.
+    #[serde(default)]
+    state_weight: f32,
     words: Words,
 }
 
 impl MachineIbp {
     /// T of a training, where nothing else is asked.
-    pub const STEPS: usize = 16;
+    pub const STEPS: usize = 12;
+    /// H, where nothing else is asked.
+    pub const HIDDEN: usize = 32;
+    /// The learning rate of Adam.
+    pub const LEARNING_RATE: f32 = 0.02;
 
     /// These words.
     pub fn new(words: Words) -> Self {
-        Self { epsilon: 0.05, words }
+        Self { epsilon: 0.02, state_weight: 1.0, words }
     }
 
-    /// A whole certifiable training of `hidden` Elman units: as many updates of Adam as of
-    /// [`Ibp::training`].
-    pub fn training(
-        words: Words,
-        nonlinearity: Nonlinearity,
-        hidden: usize,
-        seed: u64,
-    ) -> RunConfig<Self> {
+    /// A whole certifiable training of `hidden` units: as many updates of Adam as of
+    /// [`Ibp::training`], with a cosine schedule.
+    pub fn training(words: Words, cell: Cell, hidden: usize, seed: u64) -> RunConfig<Self> {
         RunConfig {
             task: Self::new(words),
-            network: NetworkConfig::new(Cell::Elman(nonlinearity), hidden),
-            optimizer: OptimizerConfig::new(Ibp::LEARNING_RATE, Rule::ADAM),
+            network: NetworkConfig::new(cell, hidden),
+            optimizer: OptimizerConfig {
+                schedule: Schedule::Cosine { warmup: 0, steps: UPDATES, floor: 0.01 },
+                ..OptimizerConfig::new(Self::LEARNING_RATE, Rule::ADAM)
+            },
             strategy: StrategyConfig::SERIAL,
             run: Extent::new(Ibp::EXAMPLES, Ibp::BATCH, seed),
         }
@@ -51,6 +58,9 @@ impl MachineIbp {
         &self.words
     }
 }
+
+/// Updates of a training.
+const UPDATES: u64 = Ibp::EXAMPLES / Ibp::BATCH as u64;
 
 impl Task for MachineIbp {
     const NAME: &'static str = "machine-ibp";
@@ -84,7 +94,19 @@ impl Task for MachineIbp {
         gradient: &mut Parameters,
     ) -> Totals {
         let epsilon = epsilon_at(self.epsilon, progress);
-        intervals::differentiate(pass, parameters, batch, epsilon, gradient)
+        let (config, rows) = (parameters.config(), parameters.input_rows());
+        if self.state_weight == 0.0 {
+            return intervals::differentiate(pass, parameters, batch, epsilon, None, gradient);
+        }
+        let middle = match config.cell() {
+            Cell::Elman(Nonlinearity::Sigmoid) => 0.5,
+            _ => 0.0,
+        };
+        let states = self.words.machine().states().len();
+        let codes = Codes::new(states, (config.hidden(), rows.stride), middle);
+        let states = self.words.states(batch);
+        let asked = Asked { codes: &codes, states: &states, weight: self.state_weight };
+        intervals::differentiate(pass, parameters, batch, epsilon, Some(&asked), gradient)
     }
 
     fn describe(&self) -> serde_json::Value {

@@ -1,18 +1,20 @@
 //! Trains and examines the networks of a study.
 
 use crate::error::Error;
-use crate::ibp::Ibp;
+use crate::ibp::{Ibp, MachineIbp};
 use crate::prove::certify;
+use crate::study::studied::Studied;
 use crate::study::trial::{Ending, Kind, Recipe, Trial};
-use model::{Parameters, weights};
+use model::{Nonlinearity, Parameters, weights};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 use train::config::{Extent, NetworkConfig, RunConfig, Strategy, StrategyConfig};
-use train::task::{Addition, Task};
+use train::task::machine::LENGTH;
+use train::task::{Addition, Task, Words};
 use train::trainer::Trainer;
-use verify::Machine;
+use verify::Cell;
 
 /// H of the study.
 pub const SIZES: [usize; 5] = [2, 3, 4, 8, 16];
@@ -25,7 +27,28 @@ pub fn kinds() -> Vec<Kind> {
     for hidden in SIZES {
         for bias in both {
             for recipe in [Recipe::Plain, Recipe::Certifiable] {
-                kinds.extend(both.map(|hogwild| Kind { hidden, bias, recipe, hogwild }));
+                let of = |hogwild| Kind { hidden, bias, recipe, hogwild, ..Kind::LAB };
+                kinds.extend(both.map(of));
+            }
+        }
+    }
+    kinds
+}
+
+/// The kinds of a study of `machines`: by machine, cell, H and recipe, all with biases and serial.
+pub fn kinds_of(
+    machines: &[Studied],
+    cells: &[Cell],
+    sizes: &[usize],
+    recipes: &[Recipe],
+) -> Vec<Kind> {
+    let mut kinds = Vec::new();
+    for &machine in machines {
+        for &cell in cells {
+            for &hidden in sizes {
+                let machine = Some(machine);
+                let of = |&recipe| Kind { hidden, bias: true, recipe, machine, cell, ..Kind::LAB };
+                kinds.extend(recipes.iter().map(of));
             }
         }
     }
@@ -37,12 +60,36 @@ pub fn kinds() -> Vec<Kind> {
 /// # Errors
 /// If the kind makes no sense, or the training diverges.
 pub fn train(kind: Kind, seed: u64) -> Result<Parameters, Error> {
-    let Kind { hidden, bias, recipe, hogwild } = kind;
+    let Kind { hidden, bias, recipe, hogwild, cell, .. } = kind;
     let strategy = StrategyConfig {
         name: if hogwild { Strategy::Hogwild } else { Strategy::Serial },
         threads: kind.workers(),
         push_every: 1,
     };
+    if let Some(machine) = kind.machine {
+        let cell = match cell {
+            Cell::Sigmoid => model::Cell::Elman(Nonlinearity::Sigmoid),
+            Cell::Tanh => model::Cell::Elman(Nonlinearity::Tanh),
+            Cell::Relu => model::Cell::Elman(Nonlinearity::Relu),
+            Cell::Gru => model::Cell::Gru,
+            Cell::Lstm => model::Cell::Lstm,
+        };
+        let words = |length| Words::new(machine.task(seed), length).map_err(Error::Train);
+        return match recipe {
+            Recipe::Plain => {
+                let training = words(LENGTH)?.training();
+                let network = NetworkConfig { bias, ..NetworkConfig::new(cell, hidden) };
+                let run = Extent { seed, ..training.run };
+                trained(&RunConfig { network, strategy, run, ..training })
+            }
+            Recipe::Certifiable => {
+                let words = words(MachineIbp::STEPS)?;
+                let training = MachineIbp::training(words, cell, hidden, seed);
+                let network = NetworkConfig { bias, ..training.network };
+                trained(&RunConfig { network, strategy, ..training })
+            }
+        };
+    }
     match recipe {
         Recipe::Plain => {
             let lab = Addition::lab();
@@ -111,7 +158,7 @@ pub fn study(
 }
 
 fn trial(kind: Kind, seed: u64, budget: u64) -> Result<Trial, Error> {
-    let machine = Machine::addition();
+    let machine = kind.machine(seed);
     let start = Instant::now();
     let parameters = train(kind, seed)?;
     let training_seconds = start.elapsed().as_secs_f64();

@@ -21,11 +21,11 @@ pub struct Summary {
     pub unknown: usize,
     /// Of those proved: the least distance of an output's sum from 0.
     pub margin: Option<Quartiles>,
-    /// Of those proved: the pairs of digits in the longest history.
+    /// Of those proved: the symbols in the longest history.
     pub k: Option<Quartiles>,
     /// Of those proved: the nodes of the certificate.
     pub nodes: Option<Quartiles>,
-    /// Of those refuted: the binary digits of the longer operand.
+    /// Of those refuted: the binary digits of the longer operand, or the symbols of the word.
     pub bits: Option<Quartiles>,
     /// Seconds of training.
     pub training_seconds: Option<Quartiles>,

@@ -1,14 +1,16 @@
 //! One network of a study: what it is, and what became of it.
 
 use crate::prove::Outcome;
+use crate::study::studied::Studied;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use verify::Machine;
+use verify::{Cell, Machine};
 
 /// How a network is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Recipe {
-    /// 10,000 examples of plain SGD, as in the lab.
+    /// 10,000 examples of plain SGD, as in the lab; of a machine that is named, as
+    /// [`train::task::Words::training`] has it.
     Plain,
     /// Interval bound propagation; see [`crate::ibp`].
     Certifiable,
@@ -27,12 +29,41 @@ pub struct Kind {
     /// in files, the number of workers.
     #[serde(rename = "workers", serialize_with = "to_workers", deserialize_with = "from_workers")]
     pub hogwild: bool,
+    /// What they learn; without, to add, as in the lab.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Studied>,
+    /// Their cell.
+    #[serde(default = "lab_cell", skip_serializing_if = "is_lab_cell")]
+    pub cell: Cell,
+}
+
+fn lab_cell() -> Cell {
+    Kind::LAB.cell
+}
+
+fn is_lab_cell(cell: &Cell) -> bool {
+    *cell == lab_cell()
 }
 
 /// The workers of a Hogwild! training.
 pub const WORKERS: usize = 2;
 
 impl Kind {
+    /// The lab's networks.
+    pub const LAB: Self = Self {
+        hidden: 16,
+        bias: false,
+        recipe: Recipe::Plain,
+        hogwild: false,
+        machine: None,
+        cell: Cell::Sigmoid,
+    };
+
+    /// What a network of `seed` learns.
+    pub fn machine(&self, seed: u64) -> Machine {
+        self.machine.map_or_else(Machine::addition, |machine| machine.machine(seed))
+    }
+
     /// How many workers train it.
     pub fn workers(&self) -> usize {
         if self.hogwild { WORKERS } else { 1 }
@@ -75,13 +106,13 @@ pub struct Trial {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "lowercase")]
 pub enum Ending {
-    /// It adds any two numbers of any length. The fields are those of [`Verified`].
+    /// It does as its machine on every word of any length. The fields are those of [`Verified`].
     ///
     /// [`Verified`]: verify::Verified
     Certified {
         /// The least distance of an output's sum from 0.
         margin: f64,
-        /// The pairs of digits in the longest history of a node.
+        /// The symbols in the longest history of a node.
         k: usize,
         /// How many nodes the certificate has.
         nodes: usize,
@@ -92,9 +123,10 @@ pub enum Ending {
     },
     /// It does not.
     Counterexample {
-        /// The binary digits of the longer of the two operands.
+        /// The binary digits of the longer of the two operands; of another machine than addition,
+        /// the symbols of the word.
         bits: u64,
-        /// All sums of operands of up to so many digits have all these digits right.
+        /// All words of up to so many symbols have all answers right.
         right_up_to: usize,
     },
     /// Neither was found.
