@@ -25,6 +25,7 @@
 //! Source of the bounds: S. Gowal et al., On the Effectiveness of Interval Bound
 //! Propagation for Training Verifiably Robust Models, 2018.
 
+mod auxiliary;
 mod gated;
 mod intervals;
 mod machine;
@@ -175,7 +176,8 @@ impl Task for Ibp {
         progress: Progress,
         gradient: &mut Parameters,
     ) -> Totals {
-        intervals::differentiate(pass, parameters, batch, self.epsilon_at(progress), gradient)
+        let epsilon = self.epsilon_at(progress);
+        intervals::differentiate(pass, parameters, batch, epsilon, None, gradient)
     }
 
     fn evaluate(&self, parameters: &Parameters, seed: u64) -> Sums {

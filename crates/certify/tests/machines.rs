@@ -65,8 +65,8 @@ legal = { "0" = ["("], "2" = [")"] }
 "#;
 
 /// Of these seeds a training for a proof, as the build for AVX-512 makes it, ends in a network that
-/// can be proved. Other builds end in other networks, so the three are kept in
-/// `tests/fixtures/machines`.
+/// can be proved, by the recipe of then, which did not ask the states for the machine's. Other builds
+/// end in other networks, so the three are kept in `tests/fixtures/machines`.
 const SEEDS: [(&str, &str, Nonlinearity, u64); 3] = [
     ("parity", PARITY_FILE, Nonlinearity::Sigmoid, 0),
     ("modulo-3", MODULO_3_FILE, Nonlinearity::Tanh, 1),

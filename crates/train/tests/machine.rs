@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::collections::BTreeSet;
+use train::batch::Batch;
 use train::config::{RunConfig, task_name};
 use train::strategy::Serial;
 use train::task::machine::{Definition, Machine, MachineError, Words};
@@ -397,5 +398,23 @@ fn words_of_no_or_too_many_symbols_are_refused() {
     for length in [0, 65_537] {
         let error = Words::new(built_in("parity"), length).unwrap_err().to_string();
         assert!(error.contains(&length.to_string()) && error.contains("1 to 65536"), "{error}");
+    }
+}
+
+#[test]
+fn the_states_of_a_batch_are_those_that_its_words_lead_to() {
+    for name in Machine::BUILT_IN {
+        let words = Words::new(built_in(name), 9).unwrap();
+        let drawn: Vec<_> = (0..5).map(|seed| words.drawn(9, seed)).collect();
+        let mut batch = Batch::default();
+        words.encode(&drawn, &mut batch);
+        let states = words.states(&batch);
+        for (n, word) in drawn.iter().enumerate() {
+            let mut state = 0;
+            for (t, &symbol) in word.iter().enumerate() {
+                state = words.machine().step(state, symbol).unwrap().0;
+                assert_eq!(states[t * drawn.len() + n] as usize, state, "{name} {word:?}");
+            }
+        }
     }
 }

@@ -257,7 +257,8 @@ fn a_certifiable_training_is_a_job_as_any_other_and_its_folder_tells_the_truth()
 #[test]
 fn a_network_of_another_kind_adds_but_cannot_be_proved() {
     let folder = temporary();
-    for options in ["--cell gru --layers 2", "--layers 2", "--bidirectional", "--memory output", "--memory 3"]
+    for options in
+        ["--cell gru --layers 2", "--layers 2", "--bidirectional", "--memory output", "--memory 3"]
     {
         let line = format!("train {options} --examples 300 --quiet --out run --force");
         xtask_line(&folder, &line).success();

@@ -2,6 +2,7 @@
 //! backward, for an Elman network with a sigmoid or a softmax head. The formulas are in [`super`],
 //! those of the heads in [`weights`](super::weights), of cells with gates in [`gated`].
 
+use super::auxiliary::{Asked, Room};
 use super::gated;
 use super::weights::{Places, Weights, backward_of_head, worst};
 use kernels::activation::{sigmoid_into, tanh_into};
@@ -12,26 +13,28 @@ use train::batch::{Batch, Inputs, Targets};
 use train::metrics::Totals;
 use train::pass::Pass;
 
-/// The gradient of the worst output's loss over `batch`, summed, to `gradient`; the error is the
+/// The gradient of the worst output's loss over `batch`, and of what the states are asked besides,
+/// summed, to `gradient`. The loss that is returned is that of the outputs alone; the error is the
 /// sum over T of what the worst output is off.
 pub(super) fn differentiate(
     pass: &mut Pass,
     parameters: &Parameters,
     batch: &Batch,
     epsilon: f32,
+    asked: Option<&Asked<'_>>,
     gradient: &mut Parameters,
 ) -> Totals {
     let (Inputs::Values(x), Targets::Values(targets)) = (&batch.inputs, &batch.targets) else {
         panic!("a batch of words holds values");
     };
     if matches!(parameters.config().cell(), Cell::Gru | Cell::Lstm) {
-        return gated::differentiate(pass, parameters, batch, epsilon, gradient);
+        return gated::differentiate(pass, parameters, batch, epsilon, asked, gradient);
     }
     let sizes = Sizes::new(parameters, batch);
     let mut intervals = Intervals::new(sizes, pass.workspace(sizes.workspace()));
     let weights = Weights::new(parameters);
     let totals = intervals.forward(&weights, x, targets, epsilon);
-    intervals.backward(&weights, x, targets, gradient);
+    intervals.backward(&weights, x, targets, asked, gradient);
     totals
 }
 
@@ -212,6 +215,7 @@ impl<'a> Intervals<'a> {
         weights: &Weights<'_>,
         x: &[f32],
         targets: &[f32],
+        asked: Option<&Asked<'_>>,
         gradient: &mut Parameters,
     ) {
         let Sizes { steps, batch, hidden, stride, inputs, outputs, nonlinearity } = self.sizes;
@@ -220,7 +224,15 @@ impl<'a> Intervals<'a> {
         arena[places.w_out.start..places.b_out.end].fill(0.0);
         let (w_out, b_out) =
             arena[places.w_out.start..places.b_out.end].split_at_mut(outputs * stride);
+        let mut room = Room::default();
         for t in (0..steps).rev() {
+            if let Some(asked) = asked {
+                let states = &asked.states[t * batch..(t + 1) * batch];
+                let now = (t + 1) * step..(t + 2) * step;
+                let of = [&self.centers[now.clone()], &self.radii[now]];
+                let into = [&mut *self.dc, &mut *self.dr];
+                asked.step(of, states, asked.weight / steps as f32, into, &mut room);
+            }
             for n in 0..batch {
                 let row = t * batch + n;
                 let state = (row + batch) * stride;
@@ -284,13 +296,21 @@ impl<'a> Intervals<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::auxiliary::{self, Codes};
     use super::*;
     use model::{Architecture, Config, Head, HeadActivation, HeadSteps};
     use rand::{RngExt, SeedableRng};
     use rand_xoshiro::Xoshiro256PlusPlus;
 
-    /// The forward pass again, in f64 and plain loops, on the arena `w`.
-    fn loss(places: &Places, sizes: Sizes, batch: &Batch, w: &[f64], epsilon: f64) -> f64 {
+    /// The forward pass again, in f64 and plain loops, on the arena `w`: the loss of the outputs, and
+    /// of what the states are asked.
+    fn losses(
+        (places, sizes): (&Places, Sizes),
+        batch: &Batch,
+        asked: &Asked<'_>,
+        w: &[f64],
+        epsilon: f64,
+    ) -> [f64; 2] {
         let Sizes { steps, batch: count, hidden, stride, inputs, outputs, nonlinearity } = sizes;
         let (Inputs::Values(x), Targets::Values(targets)) = (&batch.inputs, &batch.targets) else {
             panic!("values")
@@ -309,7 +329,7 @@ mod tests {
             let both = places.biases.clone().step_by(stride);
             both.map(|start| w[start + j]).sum::<f64>()
         };
-        let mut loss = 0.0;
+        let [mut loss, mut states] = [0.0; 2];
         for n in 0..count {
             let (mut c, mut r) = (vec![0.0; hidden], vec![0.0; hidden]);
             for t in 0..steps {
@@ -346,9 +366,10 @@ mod tests {
                 };
                 let others = (0..outputs.max(2)).filter(|&k| k != right);
                 loss += others.map(|k| worst(k).exp()).sum::<f64>().ln_1p();
+                states += auxiliary::reference(asked.codes, &c, &r, asked.states[row] as usize);
             }
         }
-        loss / steps as f64
+        [loss, f64::from(asked.weight) * states].map(|loss| loss / steps as f64)
     }
 
     #[test]
@@ -377,37 +398,45 @@ mod tests {
             let mut parameters = Parameters::uniform(model, &mut generator);
             let scale = if nonlinearity == Nonlinearity::Relu { 0.5 } else { 2.0 };
             parameters.arena_mut().iter_mut().for_each(|w| *w *= scale);
-            let mut gradient = Parameters::zeros(model);
             let mut pass = Pass::new(model, generator.clone());
             let mut batch = Batch::default();
             let (x, targets) = batch.values((4, 3), inputs, 1);
             x.iter_mut().for_each(|x| *x = generator.random_range(-1.0..=1.0));
             let mut output = || generator.random_range(0..outputs.max(2)) as f32;
             targets.iter_mut().for_each(|y| *y = output());
-            gradient.arena_mut().fill(f32::NAN); // written over, whatever was there
-            let totals = differentiate(&mut pass, &parameters, &batch, 0.05, &mut gradient);
-            let mut values = std::collections::BTreeSet::new();
-            model.tensors().iter().for_each(|tensor| values.extend(tensor.indices()));
-            let mut padding = (0..gradient.arena().len()).filter(|n| !values.contains(n));
-            assert!(padding.all(|n| gradient.arena()[n] == 0.0), "{hidden} units");
-
             let (places, sizes) = (Places::new(&parameters), Sizes::new(&parameters, &batch));
-            let wide: Vec<f64> = parameters.arena().iter().map(|&w| f64::from(w)).collect();
+            let codes = Codes::new(3, (hidden, sizes.stride), 0.5);
+            let states: Vec<u32> = (0..4 * 3).map(|_| generator.random_range(0..3)).collect();
+            let question = Asked { codes: &codes, states: &states, weight: 0.7 };
             let epsilon = f64::from(0.05_f32);
-            let expected = loss(&places, sizes, &batch, &wide, epsilon);
-            assert!((totals.loss - expected).abs() < 2e-6 * expected, "{totals:?} {expected}");
-            let largest = gradient.arena().iter().fold(0.0_f32, |most, g| most.max(g.abs()));
-            for index in model.tensors().iter().flat_map(|tensor| tensor.indices()) {
-                let at = |by: f64| {
-                    let mut wide = wide.clone();
-                    wide[index] += by;
-                    loss(&places, sizes, &batch, &wide, epsilon)
-                };
-                let expected = (at(1e-5) - at(-1e-5)) / 2e-5;
-                let found = f64::from(gradient.arena()[index]);
-                let off = (found - expected).abs();
-                let name = format!("{hidden} {nonlinearity:?} {outputs}, {index}");
-                assert!(off < 2e-5 * f64::from(largest), "{name}: {found} {expected}");
+            let wide: Vec<f64> = parameters.arena().iter().map(|&w| f64::from(w)).collect();
+            for asked in [None, Some(&question)] {
+                let mut gradient = Parameters::zeros(model);
+                gradient.arena_mut().fill(f32::NAN); // written over, whatever was there
+                let (pass, gradient) = (&mut pass, &mut gradient);
+                let totals = differentiate(pass, &parameters, &batch, 0.05, asked, gradient);
+                let mut values = std::collections::BTreeSet::new();
+                model.tensors().iter().for_each(|tensor| values.extend(tensor.indices()));
+                let mut padding = (0..gradient.arena().len()).filter(|n| !values.contains(n));
+                assert!(padding.all(|n| gradient.arena()[n] == 0.0), "{hidden} units");
+
+                let losses = |w: &[f64]| losses((&places, sizes), &batch, &question, w, epsilon);
+                let expected = losses(&wide)[0];
+                assert!((totals.loss - expected).abs() < 2e-6 * expected, "{totals:?} {expected}");
+                let largest = gradient.arena().iter().fold(0.0_f32, |most, g| most.max(g.abs()));
+                for index in model.tensors().iter().flat_map(|tensor| tensor.indices()) {
+                    let at = |by: f64| {
+                        let mut wide = wide.clone();
+                        wide[index] += by;
+                        let [outputs, states] = losses(&wide);
+                        if asked.is_some() { outputs + states } else { outputs }
+                    };
+                    let expected = (at(1e-5) - at(-1e-5)) / 2e-5;
+                    let found = f64::from(gradient.arena()[index]);
+                    let off = (found - expected).abs();
+                    let name = format!("{hidden} {nonlinearity:?} {outputs}, {index}");
+                    assert!(off < 2e-5 * f64::from(largest), "{name}: {found} {expected}");
+                }
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Any machine, learned on intervals.
 
+use super::auxiliary::{Asked, Codes};
 use super::{Ibp, epsilon_at, intervals};
+use kernels::recurrent::ROW;
 use model::{Cell, Head, Nonlinearity, Parameters};
 use serde::{Deserialize, Serialize};
 use train::batch::Batch;
@@ -17,16 +19,24 @@ use train::task::{Progress, Source, Task};
 pub struct MachineIbp {
     /// ε at the end, reached between 20 % and 70 % of the examples.
     epsilon: f32,
+    /// What it counts that the states tell the machine's state, beside the outputs; 0 in the
+    /// configurations of before there was that.
+    #[serde(default)]
+    state_weight: f32,
     words: Words,
 }
 
 impl MachineIbp {
     /// T of a training, where nothing else is asked.
-    pub const STEPS: usize = 16;
+    pub const STEPS: usize = 12;
+    /// H, where nothing else is asked.
+    pub const HIDDEN: usize = 32;
+    /// The learning rate of Adam.
+    pub const LEARNING_RATE: f32 = 0.02;
 
     /// These words.
     pub fn new(words: Words) -> Self {
-        Self { epsilon: 0.05, words }
+        Self { epsilon: 0.02, state_weight: 1.0, words }
     }
 
     /// A whole certifiable training of `hidden` Elman units: as many updates of Adam as of
@@ -40,7 +50,7 @@ impl MachineIbp {
         RunConfig {
             task: Self::new(words),
             network: NetworkConfig::new(Cell::Elman(nonlinearity), hidden),
-            optimizer: OptimizerConfig::new(Ibp::LEARNING_RATE, Rule::ADAM),
+            optimizer: OptimizerConfig::new(Self::LEARNING_RATE, Rule::ADAM),
             strategy: StrategyConfig::SERIAL,
             run: Extent::new(Ibp::EXAMPLES, Ibp::BATCH, seed),
         }
@@ -84,7 +94,20 @@ impl Task for MachineIbp {
         gradient: &mut Parameters,
     ) -> Totals {
         let epsilon = epsilon_at(self.epsilon, progress);
-        intervals::differentiate(pass, parameters, batch, epsilon, gradient)
+        let config = parameters.config();
+        if self.state_weight == 0.0 {
+            return intervals::differentiate(pass, parameters, batch, epsilon, None, gradient);
+        }
+        let middle = match config.cell() {
+            Cell::Elman(Nonlinearity::Sigmoid) => 0.5,
+            _ => 0.0,
+        };
+        let states = self.words.machine().states().len();
+        let sizes = (config.hidden(), config.hidden().next_multiple_of(ROW));
+        let codes = Codes::new(states, sizes, middle);
+        let states = self.words.states(batch);
+        let asked = Asked { codes: &codes, states: &states, weight: self.state_weight };
+        intervals::differentiate(pass, parameters, batch, epsilon, Some(&asked), gradient)
     }
 
     fn describe(&self) -> serde_json::Value {

@@ -13,7 +13,7 @@
 use super::score::{WordsRight, evaluate};
 use super::{Definition, Machine, below};
 use crate::Error;
-use crate::batch::{Batch, Targets};
+use crate::batch::{Batch, Inputs, Targets};
 use crate::config::{Extent, NetworkConfig, RunConfig, StrategyConfig};
 use crate::metrics::Totals;
 use crate::optimizer::{Moments, OptimizerConfig, Rule, Schedule};
@@ -162,6 +162,25 @@ impl Words {
                 state = to;
             }
         }
+    }
+
+    /// The machine's states after each symbol of `batch`, `[T, B]`.
+    ///
+    /// # Panics
+    /// If it holds other words than [`Words::encode`] writes.
+    pub fn states(&self, batch: &Batch) -> Vec<u32> {
+        let machine = &*self.machine;
+        let Inputs::Values(x) = &batch.inputs else {
+            panic!("a batch of words holds values");
+        };
+        let shown: Vec<&[f32]> = (0..machine.inputs().len()).map(|n| machine.values(n)).collect();
+        let mut states = vec![0_u32; batch.steps * batch.count];
+        for (row, x) in x.chunks_exact(shown[0].len()).enumerate() {
+            let symbol = shown.iter().position(|values| *values == x).expect("a symbol");
+            let before = row.checked_sub(batch.count).map_or(0, |before| states[before] as usize);
+            states[row] = machine.step(before, symbol).expect("it can come").0 as u32;
+        }
+        states
     }
 
     /// The output that a row of the network's outputs `[O]` says.
