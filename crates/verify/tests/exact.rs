@@ -7,8 +7,13 @@ const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/cert
 
 #[test]
 fn exact_arithmetic_agrees_on_the_committed_certificates() {
-    for name in ["two-units-with-biases", "three-units-without-biases", "four-units-without-biases"]
-    {
+    for name in [
+        "two-units-with-biases",
+        "three-units-without-biases",
+        "four-units-without-biases",
+        "gru-of-four-units",
+        "lstm-of-four-units",
+    ] {
         let read = |end: &str| std::fs::read(Path::new(FIXTURES).join(name).with_extension(end));
         let (model, certificate) = (read("safetensors").unwrap(), read("json").unwrap());
         let rounded = check(&model, &certificate).unwrap();

@@ -34,3 +34,19 @@ fn a_certificate_is_refused_for_any_other_network() {
     let error = verify::check(&changed, &certificate);
     assert!(matches!(error, Err(verify::Error::OtherNetwork { .. })), "{error:?}");
 }
+
+#[test]
+fn the_sentence_names_the_cell_and_the_bound_of_an_lstms_cell_states() {
+    let checked = |name: &str| {
+        let read = |end: &str| std::fs::read(Path::new(FIXTURES).join(name.to_owned() + end));
+        verify::check(&read(".safetensors").unwrap(), &read(".json").unwrap()).unwrap()
+    };
+    let gru = checked("gru-of-four-units");
+    assert_eq!((gru.cell, gru.cell_bound), (verify::Cell::Gru, None));
+    assert!(gru.statement().contains("this GRU of 4 units with biases, run digit by digit"));
+    let lstm = checked("lstm-of-four-units");
+    assert!(lstm.cell_bound.is_some_and(|bound| 2.0 < bound && bound < 2.03));
+    let sentence = lstm.statement();
+    assert!(sentence.contains("this LSTM of 4 units with biases, whose cell states stay between"));
+    assert!(sentence.contains("−2.03 and 2.03"), "{sentence}");
+}

@@ -12,6 +12,10 @@
 //! then   c = (high + low)/2   r = (high − low)/2 + ε      of an LSTM's cell, too
 //! ```
 //!
+//! An LSTM's cell is a sum that nothing bounds where f is 1, and a proof has to bound it. So
+//! `FORGET/2 · mean over T of Σ max(0, F − ¾)²` is added to the loss, F the upper bound of f: with
+//! f up to ¾, no |c| is above 4.
+//!
 //! The backward pass is the chain rule from the last line up; which end of a gate was taken is seen
 //! again from the values that were kept.
 
@@ -25,6 +29,10 @@ use train::batch::{Batch, Inputs, Targets};
 use train::metrics::Totals;
 use train::pass::Pass;
 
+/// What it counts that a forget gate is above …
+const FORGET: f32 = 20.0;
+/// … this.
+const KEPT: f32 = 0.75;
 /// Units whose gates are neighbours in a row.
 const GROUP: usize = 16;
 type Group = [f32; GROUP];
@@ -309,9 +317,8 @@ impl<'a> Intervals<'a> {
                 let states = &asked.states[t * batch..(t + 1) * batch];
                 let now = (t + 1) * batch * stride..(t + 2) * batch * stride;
                 let of = self.h.each_ref().map(|part| &part[now.clone()]);
-                let [dc, dr] = &mut self.dh;
-                let share = asked.weight / steps as f32;
-                asked.step(of, states, share, [dc, dr], &mut room);
+                let into = self.dh.each_mut().map(|part| &mut **part);
+                asked.step(of, states, asked.weight / steps as f32, into, &mut room);
             }
             for n in 0..batch {
                 let row = t * batch + n;
@@ -360,7 +367,7 @@ impl<'a> Intervals<'a> {
     /// From the gradient of the state after row `row`, which is sequence `n` of a step, to that of
     /// its sums; what is left in `dh` and `dc` is of the state before, but for its sums.
     fn backward_row(&mut self, row: usize, n: usize) {
-        let Sizes { stride, gates, cell, .. } = self.sizes;
+        let Sizes { steps, stride, gates, cell, .. } = self.sizes;
         let (now, at, count) = (row * stride, n * stride, gates / stride);
         for first in (0..stride).step_by(GROUP) {
             let place = row * gates + first * count;
@@ -415,6 +422,7 @@ impl<'a> Intervals<'a> {
                         let [dc_center, dc_radius] =
                             self.dc.each_mut().map(|part| &mut part[at + first + l]);
                         let mut dc = dends([*dc_center, *dc_radius]);
+                        dgates[1][1] = FORGET / steps as f32 * (f[1] - KEPT).max(0.0);
                         for end in 0..2 {
                             let tanh = self.tanh[end][now + first + l];
                             let taken = usize::from((tanh >= 0.0) != (end == 0));
@@ -481,6 +489,7 @@ fn put(to: &mut Two<'_>, (start, count, epsilon): (usize, usize, f32), [low, hig
 
 #[cfg(test)]
 mod tests {
+    use super::super::auxiliary::{self, Codes};
     use super::*;
     use model::{Architecture, Config, Head, HeadActivation, HeadSteps};
     use rand::{RngExt, SeedableRng};
@@ -496,14 +505,21 @@ mod tests {
         [ends.into_iter().fold(f64::MAX, f64::min), ends.into_iter().fold(f64::MIN, f64::max)]
     }
 
-    /// The forward pass again, in f64, from PyTorch's tensors in `w`, by all ends of all products.
-    fn loss(sizes: Sizes, batch: &Batch, w: &HashMap<String, Vec<f64>>, epsilon: f64) -> f64 {
+    /// The forward pass again, in f64, from PyTorch's tensors in `w`, by all ends of all products: the
+    /// loss of the outputs, of what the states are asked, and of forget gates.
+    fn losses(
+        sizes: Sizes,
+        batch: &Batch,
+        asked: &Asked<'_>,
+        w: &HashMap<String, Vec<f64>>,
+        epsilon: f64,
+    ) -> [f64; 3] {
         let Sizes { steps, batch: count, hidden, inputs, outputs, cell, .. } = sizes;
         let (Inputs::Values(x), Targets::Values(targets)) = (&batch.inputs, &batch.targets) else {
             panic!("values")
         };
         let bias = |name: &str, n: usize| w.get(name).map_or(0.0, |b| b[n]);
-        let mut loss = 0.0;
+        let [mut loss, mut states, mut kept] = [0.0; 3];
         for n in 0..count {
             let mut h = vec![[0.0; 2]; hidden];
             let mut c = h.clone();
@@ -524,7 +540,7 @@ mod tests {
                     })
                 };
                 let plus = |[a, b]: [f64; 2], [c, d]: [f64; 2]| [a + c, b + d];
-                let next: Vec<[[f64; 2]; 2]> = (0..hidden)
+                let next: Vec<[[f64; 2]; 3]> = (0..hidden)
                     .map(|j| {
                         let sum = |gate: usize| {
                             let sum = gate * hidden + j;
@@ -536,16 +552,18 @@ mod tests {
                             let n = plus([of_x(2 * hidden + j); 2], inner).map(f64::tanh);
                             let mean = |end: usize| z.map(|z| n[end] + z * (h[j][end] - n[end]));
                             let ([a, b], [c, d]) = (mean(0), mean(1));
-                            return [widened([a.min(b), c.max(d)]), [0.0; 2]];
+                            return [widened([a.min(b), c.max(d)]), [0.0; 2], [0.0; 2]];
                         }
                         let [i, f, o] = [0, 1, 3].map(|gate| sum(gate).map(sigmoid));
                         let after = plus(product(f, c[j]), product(i, sum(2).map(f64::tanh)));
                         let state = product(o, after.map(f64::tanh));
-                        [widened(state), widened(after)]
+                        [widened(state), widened(after), f]
                     })
                     .collect();
                 h = next.iter().map(|next| next[0]).collect();
                 c = next.iter().map(|next| next[1]).collect();
+                let over = |next: &[[f64; 2]; 3]| (next[2][1] - f64::from(KEPT)).max(0.0).powi(2);
+                kept += 0.5 * f64::from(FORGET) * next.iter().map(over).sum::<f64>();
                 let right = targets[row] as usize;
                 // of a sigmoid, the other output is −w and −b, half of each
                 let of = |k: usize, j: usize| match outputs {
@@ -565,9 +583,14 @@ mod tests {
                 };
                 let others = (0..outputs.max(2)).filter(|&k| k != right);
                 loss += others.map(|k| worst(k).exp()).sum::<f64>().ln_1p();
+                let of = |sign: f64| -> Vec<f64> {
+                    h.iter().map(|[low, high]| 0.5 * (high + sign * low)).collect()
+                };
+                let (c, r) = (of(1.0), of(-1.0));
+                states += auxiliary::reference(asked.codes, &c, &r, asked.states[row] as usize);
             }
         }
-        loss / steps as f64
+        [loss, f64::from(asked.weight) * states, kept].map(|loss| loss / steps as f64)
     }
 
     #[test]
@@ -597,13 +620,6 @@ mod tests {
             x.iter_mut().for_each(|x| *x = generator.random_range(-1.0..=1.0));
             let mut output = || generator.random_range(0..outputs.max(2)) as f32;
             targets.iter_mut().for_each(|y| *y = output());
-            gradient.arena_mut().fill(f32::NAN); // written over, whatever was there
-            let totals = differentiate(&mut pass, &parameters, &batch, 0.05, None, &mut gradient);
-            let mut values = std::collections::BTreeSet::new();
-            model.tensors().iter().for_each(|tensor| values.extend(tensor.indices()));
-            let mut padding = (0..gradient.arena().len()).filter(|n| !values.contains(n));
-            assert!(padding.all(|n| gradient.arena()[n] == 0.0), "{hidden} units");
-
             let sizes = Sizes::new(&parameters, &batch);
             let wide: HashMap<String, Vec<f64>> = model
                 .tensors()
@@ -613,22 +629,36 @@ mod tests {
                     (tensor.name().to_owned(), values.collect())
                 })
                 .collect();
+            let codes = Codes::new(3, (hidden, sizes.stride), 0.0);
+            let states: Vec<u32> = (0..4 * 3).map(|_| generator.random_range(0..3)).collect();
+            let question = Asked { codes: &codes, states: &states, weight: 0.7 };
             let epsilon = f64::from(0.05_f32);
-            let expected = loss(sizes, &batch, &wide, epsilon);
-            assert!((totals.loss - expected).abs() < 2e-6 * expected, "{totals:?} {expected}");
-            let largest = gradient.arena().iter().fold(0.0_f32, |most, g| most.max(g.abs()));
-            for tensor in model.tensors() {
-                for (n, index) in tensor.indices().enumerate() {
-                    let at = |by: f64| {
-                        let mut wide = wide.clone();
-                        wide.get_mut(tensor.name()).unwrap()[n] += by;
-                        loss(sizes, &batch, &wide, epsilon)
-                    };
-                    let expected = (at(1e-5) - at(-1e-5)) / 2e-5;
-                    let found = f64::from(gradient.arena()[index]);
-                    let off = (found - expected).abs();
-                    let name = format!("{cell:?} {hidden} {outputs}, {} {n}", tensor.name());
-                    assert!(off < 5e-5 * f64::from(largest), "{name}: {found} {expected}");
+            for asked in [None, Some(&question)] {
+                gradient.arena_mut().fill(f32::NAN); // written over, whatever was there
+                let into = &mut gradient;
+                let totals = differentiate(&mut pass, &parameters, &batch, 0.05, asked, into);
+                let mut values = std::collections::BTreeSet::new();
+                model.tensors().iter().for_each(|tensor| values.extend(tensor.indices()));
+                let mut padding = (0..gradient.arena().len()).filter(|n| !values.contains(n));
+                assert!(padding.all(|n| gradient.arena()[n] == 0.0), "{hidden} units");
+                let losses = |w: &_| losses(sizes, &batch, &question, w, epsilon);
+                let expected = losses(&wide)[0];
+                assert!((totals.loss - expected).abs() < 2e-6 * expected, "{totals:?} {expected}");
+                let largest = gradient.arena().iter().fold(0.0_f32, |most, g| most.max(g.abs()));
+                for tensor in model.tensors() {
+                    for (n, index) in tensor.indices().enumerate() {
+                        let at = |by: f64| {
+                            let mut wide = wide.clone();
+                            wide.get_mut(tensor.name()).unwrap()[n] += by;
+                            let [outputs, states, kept] = losses(&wide);
+                            outputs + kept + if asked.is_some() { states } else { 0.0 }
+                        };
+                        let expected = (at(1e-5) - at(-1e-5)) / 2e-5;
+                        let found = f64::from(gradient.arena()[index]);
+                        let off = (found - expected).abs();
+                        let name = format!("{cell:?} {hidden} {outputs}, {} {n}", tensor.name());
+                        assert!(off < 5e-5 * f64::from(largest), "{name}: {found} {expected}");
+                    }
                 }
             }
         }

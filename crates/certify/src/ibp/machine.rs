@@ -2,6 +2,7 @@
 
 use super::auxiliary::{Asked, Codes};
 use super::{Ibp, epsilon_at, intervals};
+use kernels::recurrent::ROW;
 use model::{Cell, Head, Nonlinearity, Parameters};
 use serde::{Deserialize, Serialize};
 use train::batch::Batch;
@@ -94,7 +95,7 @@ impl Task for MachineIbp {
         gradient: &mut Parameters,
     ) -> Totals {
         let epsilon = epsilon_at(self.epsilon, progress);
-        let (config, rows) = (parameters.config(), parameters.input_rows());
+        let config = parameters.config();
         if self.state_weight == 0.0 {
             return intervals::differentiate(pass, parameters, batch, epsilon, None, gradient);
         }
@@ -103,7 +104,8 @@ impl Task for MachineIbp {
             _ => 0.0,
         };
         let states = self.words.machine().states().len();
-        let codes = Codes::new(states, (config.hidden(), rows.stride), middle);
+        let sizes = (config.hidden(), config.hidden().next_multiple_of(ROW));
+        let codes = Codes::new(states, sizes, middle);
         let states = self.words.states(batch);
         let asked = Asked { codes: &codes, states: &states, weight: self.state_weight };
         intervals::differentiate(pass, parameters, batch, epsilon, Some(&asked), gradient)
