@@ -8,6 +8,7 @@ mod certify;
 mod chart;
 mod children;
 mod ci;
+mod cluster;
 mod dist;
 mod evaluate;
 mod forecast;
@@ -53,6 +54,7 @@ enum Command {
     Replay(replay::Args),
     Plot(plot::Args),
     Lab(lab::Args),
+    Cluster(cluster::Args),
     Bench(bench::Args),
     Race(race::Args),
     Fuzz(fuzz::Args),
@@ -100,6 +102,7 @@ fn start() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Plot(args) => plot::run(args),
         Command::Lab(args) => lab::run(args),
+        Command::Cluster(args) => cluster::run(&args),
         Command::Bench(args) => bench::run(args),
         Command::Race(args) => race::run(args),
         Command::Fuzz(args) => fuzz::run(args),
