@@ -222,12 +222,15 @@ fn predict(
         }
     }
     let mut all = Vec::new();
+    // One worker is what every way is with N = 1: where each line begins.
+    let one = simulated.iter().find(|one| one.way.workers == 1);
+    let one = one.and_then(|one| Some((1.0, one.examples?)));
     for (strategy, push_every) in kinds {
         let is_it =
             |one: &&Simulated| (one.way.strategy, one.way.push_every) == (strategy, push_every);
         let of_kind: Vec<_> = simulated.iter().filter(is_it).collect();
         let points = of_kind.iter().filter_map(|one| Some((one.way.workers as f64, one.examples?)));
-        let points: Vec<(f64, f64)> = points.collect();
+        let points: Vec<(f64, f64)> = one.into_iter().chain(points).collect();
         let failed = of_kind.iter().filter(|one| one.examples.is_none());
         let failed = failed.map(|one| one.way.workers).min().unwrap_or(usize::MAX);
         for ranks in RANKS.into_iter().filter(|&ranks| ranks < failed) {
@@ -357,7 +360,7 @@ mod tests {
     #[test]
     fn what_was_simulated_is_taken_and_what_was_not_lies_on_its_line() {
         let all = [
-            simulated(Strategy::Serial, 1, Some(1e3)),
+            simulated(Strategy::Serial, 1, Some(1_100.0)),
             simulated(Strategy::Averaging, 2, Some(1_200.0)),
             simulated(Strategy::Averaging, 4, Some(1_400.0)),
         ];
