@@ -22,6 +22,7 @@ pub mod simulation;
 pub mod snapshots;
 pub mod state;
 pub mod statistics;
+pub mod store;
 pub mod strategy;
 pub mod study;
 pub mod task;
