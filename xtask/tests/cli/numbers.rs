@@ -177,6 +177,7 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("add", &["--run"]),
     ("certify", &["--run", "--check", "--biases", "--recipe", "--trials", "--picture"]),
     ("lab", &["[STUDY]...", "--out"]),
+    ("cluster", &["--hosts", "<COMMAND>..."]),
     ("replay", &["<FILE>"]),
     ("plot", &["<RUN>...", "--out"]),
     ("page", &["[RUN]", "--out"]),
