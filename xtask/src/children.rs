@@ -97,6 +97,30 @@ impl Running {
             }
         }
     }
+
+    /// How it ended. If this program is asked to end before, it is, too, and has `time` for that:
+    /// it may have work to keep.
+    ///
+    /// # Errors
+    /// If it cannot be asked how it ended.
+    pub fn wait_for_last_words(mut self, time: Duration) -> anyhow::Result<ExitStatus> {
+        let mut asked: Option<Instant> = None;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                self.is_over = true;
+                return Ok(status);
+            }
+            match asked {
+                None if interrupt::asked() => {
+                    group::ask(&self.child);
+                    asked = Some(Instant::now());
+                }
+                Some(asked) if asked.elapsed() >= time => return Err(Stopped.into()),
+                _ => {}
+            }
+            sleep(LOOK);
+        }
+    }
 }
 
 impl Drop for Running {
@@ -110,7 +134,12 @@ impl Drop for Running {
 #[cfg(unix)]
 mod group {
     use super::{Child, GRACE, Instant, LOOK, sleep};
-    use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+    use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
+
+    /// Asks `child` to end; that it cannot be asked says that it is over.
+    pub fn ask(child: &Child) {
+        let _ = kill_process(Pid::from_child(child), Signal::TERM);
+    }
 
     /// Asks the group of `child` to end, and ends what has not after a while. Nothing can be done
     /// about an error: there is nobody left, or nobody that may be ended.
@@ -134,6 +163,8 @@ mod group {
 #[cfg(not(unix))]
 mod group {
     use super::Child;
+
+    pub fn ask(_child: &Child) {}
 
     pub fn end(child: &mut Child) {
         let _ = child.kill();

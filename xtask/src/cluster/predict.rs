@@ -1,14 +1,16 @@
 //! `cargo xtask cluster --predict`: time to a loss on many ranks, from what one machine can tell.
 
 use super::picture::{Line, Plot, draw};
-use super::{Args, ping};
+use super::ping;
 use crate::interrupt;
+use crate::numbers::whole;
 use crate::output::{Progress, line, thousands, warn};
 use crate::paths::shown;
 use anyhow::Context;
 use model::Parameters;
 use serde::Serialize;
 use serde_json::json;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -65,6 +67,60 @@ struct Network {
     predictions: Vec<Prediction>,
 }
 
+/// What is to be predicted.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Predict; nothing is started anywhere else
+    #[arg(long, conflicts_with_all = ["ranks", "hosts", "command"])]
+    pub predict: bool,
+
+    /// Learn this text with an LSTM and Adam [default: add 8 bits, as the lab does]
+    #[arg(long, requires = "predict", value_name = "FILE")]
+    text: Option<PathBuf>,
+
+    /// H, the hidden units [default: addition 16, text 256]
+    #[arg(long, requires = "predict", value_parser = whole::<usize>(1..=u64::MAX), allow_negative_numbers = true)]
+    hidden: Option<usize>,
+
+    /// The loss to fall below, on examples that nobody trains on [default: addition 0.3, text 2]
+    #[arg(long, requires = "predict", value_parser = loss, allow_negative_numbers = true)]
+    loss: Option<f64>,
+
+    /// Give a training up after so many examples of all its workers [default: addition 500000, text
+    /// as `train text`]
+    #[arg(long, requires = "predict", value_parser = whole::<u64>(1..=u64::MAX), allow_negative_numbers = true)]
+    examples: Option<u64>,
+
+    /// The numbers of workers to simulate, parted by commas, 2 to 256 each
+    #[arg(long, requires = "predict", value_name = "N,N", value_delimiter = ',',
+          default_value = "2,4,8,16,32,64,128,256", value_parser = whole::<usize>(2..=256),
+          allow_negative_numbers = true)]
+    workers: Vec<usize>,
+
+    /// K, the examples of a worker between two averages, parted by commas
+    #[arg(long, requires = "predict", value_name = "K,K", value_delimiter = ',', default_value = "1,16,256",
+          value_parser = whole::<u64>(1..=1_000_000_000), allow_negative_numbers = true)]
+    push_every: Vec<u64>,
+
+    /// Simulate with each of so many seeds; the median counts
+    #[arg(long, requires = "predict", default_value_t = 3, value_parser = whole::<u64>(1..=1_000),
+          allow_negative_numbers = true)]
+    seeds: u64,
+
+    /// The picture
+    #[arg(long, requires = "predict", value_name = "FILE", default_value = "cluster.svg")]
+    out: PathBuf,
+
+    /// Print a JSON object as the last line, and nothing else
+    #[arg(long, requires = "predict")]
+    json: bool,
+}
+
+fn loss(text: &str) -> Result<f64, String> {
+    let loss = text.parse().ok().filter(|&loss: &f64| loss > 0.0 && loss.is_finite());
+    loss.ok_or_else(|| "a finite number above 0 is needed, such as 0.3".to_owned())
+}
+
 /// What was measured and what follows from it.
 #[derive(Debug, Serialize)]
 struct Report {
@@ -83,6 +139,7 @@ struct Report {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    interrupt::watch()?;
     try_output(&args.out)?;
     match &args.text {
         None => {

@@ -213,7 +213,7 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("add", &["--run"]),
     ("certify", &["--run", "--check", "--biases", "--recipe", "--trials", "--picture"]),
     ("lab", &["[STUDY]...", "--out"]),
-    ("cluster", &["--text", "--out"]),
+    ("cluster", &["--hosts", "<COMMAND>...", "--text", "--out"]),
     ("replay", &["<FILE>"]),
     ("plot", &["<RUN>...", "--out"]),
     ("page", &["[RUN]", "--out"]),
