@@ -148,6 +148,15 @@ pub enum Error {
         reason: String,
     },
 
+    /// Another rank of the job has failed.
+    #[error("rank {rank}: {reason}")]
+    Rank {
+        /// Which.
+        rank: usize,
+        /// What it says.
+        reason: String,
+    },
+
     /// What a task was asked makes no sense with its data.
     #[error("{0}")]
     Task(String),

@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod comparison;
 pub mod config;
 pub mod data_file;
+pub mod dealer;
 mod error;
 pub mod job;
 pub mod memory;
