@@ -98,8 +98,13 @@ fn start() -> ExitCode {
 }
 
 /// Can several ranks of an MPI job do it together?
-fn is_for_ranks(_command: &Command) -> bool {
-    false
+fn is_for_ranks(command: &Command) -> bool {
+    match command {
+        Command::Train(args) => args.is_study(),
+        Command::Certify(args) => args.is_study(),
+        Command::Lab(_) => true,
+        _ => false,
+    }
 }
 
 /// How long its ranks wait for each other.

@@ -86,6 +86,20 @@ enum TaskArgs {
     Machine(Box<machine::MachineArgs>),
 }
 
+impl Args {
+    /// Is it many trainings, which several ranks share?
+    pub fn is_study(&self) -> bool {
+        let common = match &self.task {
+            None => &self.addition.common,
+            Some(TaskArgs::Addition(args)) => &args.common,
+            Some(TaskArgs::Text(args)) => &args.common,
+            Some(TaskArgs::Series(args)) => &args.common,
+            Some(TaskArgs::Machine(args)) => &args.common,
+        };
+        common.seeds.is_some()
+    }
+}
+
 /// Runs the command: one line a task, here and for a run that is gone on with.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     interrupt::watch()?;

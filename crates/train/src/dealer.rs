@@ -71,26 +71,28 @@ impl Portions {
 }
 
 /// The trials that nobody has, and why there are no more.
-struct Left<'a, J, E> {
-    jobs: &'a [J],
+struct Left<I, E> {
+    jobs: I,
     next: usize,
+    count: usize,
     failed: Option<E>,
 }
 
-impl<J: Clone, E> Left<'_, J, E> {
-    fn len(&self) -> usize {
-        self.jobs.len() - self.next
+impl<I: Iterator, E> Left<I, E> {
+    fn take(&mut self, count: usize) -> Vec<(usize, I::Item)> {
+        let count = count.min(self.len());
+        let given: Vec<_> = (self.next..).zip(self.jobs.by_ref().take(count)).collect();
+        self.next += given.len();
+        given
     }
 
-    fn take(&mut self, count: usize) -> Vec<(usize, J)> {
-        let first = self.next;
-        self.next += count.min(self.len());
-        (first..self.next).map(|number| (number, self.jobs[number].clone())).collect()
+    fn len(&self) -> usize {
+        self.count - self.next
     }
 
     /// Nothing more is given out.
     fn end(&mut self) {
-        self.next = self.jobs.len();
+        self.count = self.next;
     }
 
     fn fail(&mut self, error: E) {
@@ -100,9 +102,9 @@ impl<J: Clone, E> Left<'_, J, E> {
 }
 
 /// Ends the giving out if its thread panics.
-struct EndOnPanic<'a, 'j, J: Clone, E>(&'a Mutex<Left<'j, J, E>>);
+struct EndOnPanic<'a, I: Iterator, E>(&'a Mutex<Left<I, E>>);
 
-impl<J: Clone, E> Drop for EndOnPanic<'_, '_, J, E> {
+impl<I: Iterator, E> Drop for EndOnPanic<'_, I, E> {
     fn drop(&mut self) {
         if thread::panicking() {
             lock(self.0).end();
@@ -110,7 +112,8 @@ impl<J: Clone, E> Drop for EndOnPanic<'_, '_, J, E> {
     }
 }
 
-/// As rank 0: has each of `jobs` made once, by this rank and the others, which [`follow`]. `ended` is
+/// As rank 0: has each of `jobs`, of which there are `count`, made once, by this rank and the others,
+/// which [`follow`]. `ended` is
 /// told the number of each and what came of it, in any order. After an error, and once `is_stopped`
 /// says so, no trial is begun; `work` that was begun may end without a result then.
 ///
@@ -121,19 +124,19 @@ impl<J: Clone, E> Drop for EndOnPanic<'_, '_, J, E> {
 /// If `work` does, or this is another rank than 0.
 pub fn lead<J, R, E>(
     transport: &dyn Transport,
-    jobs: &[J],
+    (jobs, count): (impl Iterator<Item = J> + Send, usize),
     is_stopped: impl Fn() -> bool + Sync,
     work: impl Fn(&J) -> Result<Option<R>, E> + Sync,
     ended: impl FnMut(usize, R) -> Result<(), E> + Send,
 ) -> Result<(), E>
 where
-    J: Serialize + Clone + Sync + Send,
+    J: Serialize,
     R: DeserializeOwned + Send,
     E: From<Error> + Send,
 {
     assert_eq!(transport.rank(), 0, "rank 0 leads");
     let threads = threads(transport);
-    let left = Mutex::new(Left { jobs, next: 0, failed: None });
+    let left = Mutex::new(Left { jobs, next: 0, count, failed: None });
     let ended = Mutex::new(ended);
     let take = |count: &dyn Fn(usize) -> usize| {
         let mut left = lock(&left);
@@ -286,10 +289,17 @@ mod tests {
                     follow(&transport, is_stopped, |job: &u64| work(rank, job));
                 });
             }
-            lead(&first, jobs, is_stopped, |job| work(0, job), |number, result| {
-                assert_eq!(results[number].replace(result), None, "made once");
-                Ok(())
-            })
+            let all = (jobs.iter().copied(), jobs.len());
+            lead(
+                &first,
+                all,
+                is_stopped,
+                |job| work(0, job),
+                |number, result| {
+                    assert_eq!(results[number].replace(result), None, "made once");
+                    Ok(())
+                },
+            )
         });
         (results, led)
     }
@@ -334,7 +344,8 @@ mod tests {
                 Ok(Some(0))
             });
             let text = led.unwrap_err().to_string();
-            let expected = if bad == 0 { "bad luck".into() } else { format!("rank {bad}: bad luck") };
+            let expected =
+                if bad == 0 { "bad luck".into() } else { format!("rank {bad}: bad luck") };
             assert_eq!(text, expected);
             assert!(begun.into_inner() < 5_000);
         }

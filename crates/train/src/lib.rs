@@ -18,6 +18,7 @@ pub mod parallel;
 pub mod pass;
 pub mod rates;
 pub mod run_folder;
+pub mod seeds_file;
 pub mod shared;
 pub mod simulation;
 pub mod snapshots;

@@ -544,7 +544,7 @@ impl Task for Text {
 }
 
 /// How well a network tells the next symbol.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TextScore {
     /// On the validation part, in nats a symbol.
     pub valid_loss: f64,
@@ -552,18 +552,6 @@ pub struct TextScore {
     pub baseline_nats: f64,
     /// What a symbol is.
     pub unit: Unit,
-}
-
-impl Serialize for TextScore {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let &Self { valid_loss, baseline_nats, .. } = self;
-        let all = json!({
-            "valid_loss": valid_loss,
-            "valid_bits": valid_loss / LN_2,
-            "baseline_nats": baseline_nats,
-        });
-        all.serialize(serializer)
-    }
 }
 
 impl Display for TextScore {
@@ -604,6 +592,14 @@ impl Score for TextScore {
             "{perfect} of {count} seeds are better than {ORDER}-grams ({:.4} nats)",
             self.baseline_nats
         )
+    }
+
+    fn describe(&self) -> serde_json::Value {
+        json!({
+            "valid_loss": self.valid_loss,
+            "valid_bits": self.valid_loss / LN_2,
+            "baseline_nats": self.baseline_nats,
+        })
     }
 }
 
