@@ -50,7 +50,7 @@ pub struct Args {
     command: Vec<OsString>,
 
     #[command(flatten)]
-    predict: predict::Args,
+    predict: predict::PredictArgs,
 }
 
 /// The commands that know what to do with several ranks.

@@ -69,7 +69,7 @@ struct Network {
 
 /// What is to be predicted.
 #[derive(clap::Args)]
-pub struct Args {
+pub struct PredictArgs {
     /// Predict; nothing is started anywhere else
     #[arg(long, conflicts_with_all = ["ranks", "hosts", "command"])]
     pub predict: bool,
@@ -138,7 +138,7 @@ struct Report {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
     interrupt::watch()?;
     try_output(&args.out)?;
     match &args.text {
@@ -160,7 +160,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn run_task<T: Task + 'static>(
-    args: &Args,
+    args: &PredictArgs,
     mut config: RunConfig<T>,
     default_loss: f64,
     loss: impl Fn(&Parameters) -> f64 + Send + Sync + 'static,

@@ -194,6 +194,7 @@ const OTHERS: &[(&str, &[&str])] = &[
             "--strategy",
             "--cell",
             "--out",
+            "--trials",
             "--resume",
             "--on-divergence",
             "--optimizer",
