@@ -94,6 +94,19 @@ pub enum Error {
         source: Box<Error>,
     },
 
+    /// Ranks cannot train so.
+    #[error("{0}")]
+    Ranks(String),
+
+    /// Another rank failed.
+    #[error("rank {rank}: {reason}")]
+    OfRank {
+        /// Which one.
+        rank: usize,
+        /// How.
+        reason: String,
+    },
+
     /// A state is of another network than the configuration beside it.
     #[error("the state holds {found} parameters, its configuration asks for {expected}")]
     State {

@@ -9,6 +9,8 @@ pub mod comparison;
 pub mod config;
 pub mod data_file;
 mod error;
+mod exchange;
+pub mod followers;
 pub mod job;
 pub mod memory;
 pub mod metrics;
