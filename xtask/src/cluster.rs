@@ -1,5 +1,9 @@
 //! `cargo xtask cluster`: a command on several processes, which `mpirun` starts, on this machine or
-//! on several.
+//! on several; and what that would gain on machines that are not here.
+
+mod picture;
+mod ping;
+mod predict;
 
 use crate::bench::workspace::root;
 use crate::children;
@@ -24,20 +28,29 @@ use std::time::Duration;
 Examples:
   cargo xtask cluster -n 2 -- train text book.txt --strategy averaging --threads 1
   cargo xtask cluster -n 16 --hosts hosts -- train --seeds 0..100000
-  cargo xtask cluster -n 2 -- train --resume runs/0001")]
+  cargo xtask cluster -n 2 -- train --resume runs/0001
+  cargo xtask cluster --predict                          the lab, to a loss of 0.3
+  cargo xtask cluster --predict --text book.txt --loss 2 --workers 2,4,8 --push-every 32,320
+
+--predict starts nothing: from the examples that N simulated workers need to a loss, the time of an
+example, and what a message costs over TCP on the loopback follows the time to the loss on 2 to 1,024
+ranks, over the loopback and three networks that are only assumed, and which strategy and K to take.")]
 pub struct Args {
     /// The ranks
     #[arg(short = 'n', long, value_name = "RANKS", value_parser = whole::<u32>(1..=65_536),
-          allow_negative_numbers = true)]
-    ranks: u32,
+          allow_negative_numbers = true, required_unless_present = "predict")]
+    ranks: Option<u32>,
 
     /// The machines, a line each: a name, and `slots=16` for one that takes 16 ranks
     #[arg(long, value_name = "FILE")]
     hosts: Option<PathBuf>,
 
     /// The command and its options, behind `--`
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required_unless_present = "predict", value_name = "COMMAND")]
     command: Vec<OsString>,
+
+    #[command(flatten)]
+    predict: predict::PredictArgs,
 }
 
 /// The commands that know what to do with several ranks.
@@ -52,6 +65,9 @@ const GRACE: &str = "2";
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Some(ranks) = args.ranks.filter(|_| !args.predict.predict) else {
+        return predict::run(&args.predict);
+    };
     let name = args.command[0].to_str().unwrap_or_default();
     if !COMMANDS.contains(&name) {
         let known = COMMANDS.join(", ");
@@ -69,7 +85,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let launcher = launcher()?;
     let program = build(root()?)?;
     let mut command = Command::new("mpirun");
-    let ranks = args.ranks.to_string();
+    let ranks = ranks.to_string();
     match launcher {
         Launcher::OpenMpi => {
             command.args(["--oversubscribe", "--bind-to", "none", "-n", &ranks]);

@@ -99,7 +99,11 @@ fn start() -> ExitCode {
 
 /// Can several ranks of an MPI job do it together?
 fn is_for_ranks(command: &Command) -> bool {
-    matches!(command, Command::Train(args) if args.is_one())
+    match command {
+        Command::Train(_) | Command::Lab(_) => true,
+        Command::Certify(args) => args.is_study(),
+        _ => false,
+    }
 }
 
 /// How long its ranks wait for each other.

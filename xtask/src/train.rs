@@ -102,9 +102,9 @@ impl Args {
         }
     }
 
-    /// Is it one training, and not one for each of many seeds?
-    pub fn is_one(&self) -> bool {
-        self.common().seeds.is_none()
+    /// Is it many trainings, which several ranks share, and not one?
+    fn is_study(&self) -> bool {
+        self.common().seeds.is_some()
     }
 
     /// How long other ranks are waited for.
@@ -113,10 +113,11 @@ impl Args {
     }
 }
 
-/// Runs the command: on rank 0, if there are several; the others follow it.
+/// Runs the command: on rank 0, if there are several; the others follow it. Many trainings are dealt
+/// out instead.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     interrupt::watch()?;
-    let Some(transport) = ranks::transport().filter(|_| args.common().seeds.is_none()) else {
+    let Some(transport) = ranks::transport().filter(|_| !args.is_study()) else {
         return lead(args);
     };
     if transport.rank() > 0 {

@@ -5,7 +5,7 @@ mod summary;
 mod trial;
 mod trials;
 
-pub use run::{SIZES, kinds, study, train};
+pub use run::{SIZES, follow_study, kinds, lead_study, study, train};
 pub use summary::{Quartiles, Summary};
 pub use trial::{Ending, Kind, Recipe, Trial, WORKERS};
 pub use trials::{TrialsFile, TrialsFound};

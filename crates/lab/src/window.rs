@@ -11,7 +11,7 @@ use crate::trials::{by_kind, each};
 use model::{Memory, Parameters};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use train::config::{Extent, NetworkConfig, RanksConfig, RunConfig, StrategyConfig};
 use train::optimizer::{OptimizerConfig, Rule};
 use train::task::{Addition, Pair};
@@ -80,6 +80,7 @@ impl Sees {
 }
 
 /// What is kept of one network.
+#[derive(Serialize, Deserialize)]
 enum Found {
     /// Right digits at each position, and right sums, of all sums of [`BITS`] digits.
     Positions([u64; BITS as usize], u64),

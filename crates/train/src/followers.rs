@@ -183,7 +183,7 @@ pub(crate) fn begin<T: Task>(
     });
     let answers: Vec<_> = answers.collect(); // of all, before the first counts
     let refused = answers.into_iter().find_map(|(rank, reason)| Some((rank, reason?)));
-    refused.map_or(Ok(()), |(rank, reason)| Err(Error::OfRank { rank, reason }))
+    refused.map_or(Ok(()), |(rank, reason)| Err(Error::Rank { rank, reason }))
 }
 
 /// Has all followers train.

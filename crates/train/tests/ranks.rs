@@ -225,7 +225,7 @@ fn a_rank_that_cannot_begin_is_named_and_the_others_go_on() {
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, "another text").unwrap();
         let error = Trainer::across(Some(Arc::clone(&transport)), &config).unwrap_err();
-        let Error::OfRank { rank: 1, reason } = &error else { panic!("{error}") };
+        let Error::Rank { rank: 1, reason } = &error else { panic!("{error}") };
         assert!(reason.contains("text.txt has changed since"), "{reason}");
         std::fs::remove_file(&path).unwrap();
         let error = Trainer::across(Some(Arc::clone(&transport)), &config).unwrap_err();

@@ -108,6 +108,11 @@ pub struct Common {
           conflicts_with_all = ["seed", "out", "force", "checkpoint_every", "on_divergence"])]
     pub seeds: Option<Range<u64>>,
 
+    /// Append what became of each seed to this file, and go on from what is in it: the seeds in it
+    /// are not trained again
+    #[arg(long, value_name = "FILE", requires = "seeds")]
+    pub trials: Option<PathBuf>,
+
     /// Folder for the run [default: the next number under runs/]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -17,7 +17,7 @@ use train::atomic_file::write_whole;
 use train::config::StrategyConfig;
 use train::job::{Advance, Job};
 use train::metrics::Metrics;
-use train::task::Task;
+use train::task::{Score, Task};
 
 /// Lines of losses that are shown at most.
 const MOST_ROWS: u64 = 20;
@@ -229,7 +229,7 @@ pub fn one<T: Task>(
             });
             extend(&mut object, &numbers);
         }
-        extend(&mut object, &json!(score));
+        extend(&mut object, &score.describe());
         extend(&mut object, &(ending.numbers)(&config.task, examples as f64 / seconds));
         if let Err(error) = &kept {
             extend(&mut object, &json!({ "error": format!("{error:#}") }));
