@@ -98,12 +98,13 @@ impl Running {
         }
     }
 
-    /// How it ended. If this program is asked to end before, it is, too, and has `time` for that:
-    /// it may have work to keep.
+    /// How a job ended, which takes SIGUSR1 for its processes. If this program is asked to end
+    /// before, these are, too, and have `time` for that: there may be work to keep. Asked again, this
+    /// program ends at once, and the job when its processes do.
     ///
     /// # Errors
-    /// If it cannot be asked how it ended.
-    pub fn wait_for_last_words(mut self, time: Duration) -> anyhow::Result<ExitStatus> {
+    /// [`Stopped`] if they take longer; then they are ended.
+    pub fn wait_for_job(mut self, time: Duration) -> anyhow::Result<ExitStatus> {
         let mut asked: Option<Instant> = None;
         loop {
             if let Some(status) = self.child.try_wait()? {
@@ -136,9 +137,9 @@ mod group {
     use super::{Child, GRACE, Instant, LOOK, sleep};
     use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
-    /// Asks `child` to end; that it cannot be asked says that it is over.
+    /// Asks the processes of the job `child` to end; that it cannot be asked says that it is over.
     pub fn ask(child: &Child) {
-        let _ = kill_process(Pid::from_child(child), Signal::TERM);
+        let _ = kill_process(Pid::from_child(child), Signal::USR1);
     }
 
     /// Asks the group of `child` to end, and ends what has not after a while. Nothing can be done

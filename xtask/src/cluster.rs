@@ -56,9 +56,12 @@ pub struct Args {
 /// The commands that know what to do with several ranks.
 const COMMANDS: [&str; 3] = ["train", "certify", "lab"];
 
-/// What ranks have for their last words after a signal, before `mpirun` ends them; and `mpirun`,
-/// before this command does.
-const LAST_WORDS: Duration = Duration::from_secs(20);
+/// What ranks have for a last checkpoint after Ctrl-C.
+const LAST_WORDS: Duration = Duration::from_secs(60);
+
+/// What `mpirun` gives them, where another is killed or it gets the signal itself, in seconds; it
+/// waits twice for so long.
+const GRACE: &str = "2";
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -86,8 +89,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match launcher {
         Launcher::OpenMpi => {
             command.args(["--oversubscribe", "--bind-to", "none", "-n", &ranks]);
-            command.args(["--mca", "odls_base_sigkill_timeout"]);
-            command.arg((LAST_WORDS.as_secs() - 5).to_string());
+            command.args(["--mca", "odls_base_sigkill_timeout", GRACE]);
             if let Some(hosts) = &args.hosts {
                 command.arg("--hostfile").arg(hosts);
             }
@@ -107,9 +109,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let words = [command.get_program()].into_iter().chain(command.get_args());
     let words: Vec<_> = words.map(|word| paths::quoted(Path::new(word))).collect();
     line(words.join(" "));
-    let status = children::start(&mut command)
-        .context("cannot start mpirun")?
-        .wait_for_last_words(LAST_WORDS)?;
+    let status =
+        children::start(&mut command).context("cannot start mpirun")?.wait_for_job(LAST_WORDS)?;
     Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }
 

@@ -100,16 +100,18 @@ fn start() -> ExitCode {
 /// Can several ranks of an MPI job do it together?
 fn is_for_ranks(command: &Command) -> bool {
     match command {
-        Command::Train(args) => args.is_study(),
+        Command::Train(_) | Command::Lab(_) => true,
         Command::Certify(args) => args.is_study(),
-        Command::Lab(_) => true,
         _ => false,
     }
 }
 
 /// How long its ranks wait for each other.
-fn stall(_command: &Command) -> Duration {
-    ranks::STALL
+fn stall(command: &Command) -> Duration {
+    match command {
+        Command::Train(args) => args.stall(),
+        _ => ranks::STALL,
+    }
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -219,7 +221,7 @@ impl std::error::Error for Usage {}
 fn is_usage(error: &anyhow::Error) -> bool {
     use ::train::Error::{
         Batch, Bits, Finished, LearningRate, Memory, Model, NoCheckpoint, NotEmpty, Optimizer,
-        PushEvery, Task, Threads,
+        PushEvery, Ranks, Task, Threads,
     };
     use model::Error as Network;
     let is_named = matches!(
@@ -234,6 +236,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
                 | Finished(_)
                 | Optimizer { .. }
                 | PushEvery
+                | Ranks(_)
                 | Task(_)
                 | Threads(_)
                 | Model(

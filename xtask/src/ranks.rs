@@ -111,7 +111,7 @@ mod job {
         if !Mpi::is_started() {
             return Ok(());
         }
-        interrupt::watch()?;
+        interrupt::watch_as_rank()?;
         let watch = Watch { stall, is_asked: interrupt::asked, lost: super::tell };
         let mpi = Arc::new(Mpi::start(watch).context("MPI was started before")?);
         *MPI.lock().expect("nobody panics with it") = Some(Arc::clone(&mpi));
@@ -124,6 +124,15 @@ mod job {
             crate::output::tell(format!("error: {who}:"));
             before(info);
         }));
+        let begun = check(&mpi, may);
+        if begun.is_err() && mpi.rank() > 0 {
+            thread::sleep(Duration::from_secs(5)); // rank 0 tells it, and ends the job
+        }
+        begun
+    }
+
+    /// Is it a command for several ranks, and the same program on the same CPUs on all of them?
+    fn check(mpi: &Mpi, may: bool) -> anyhow::Result<()> {
         if !may {
             let reason = "this command is for one process; start it without mpirun";
             return Err(Usage(reason.to_owned()).into());
@@ -133,12 +142,9 @@ mod job {
         let program = if itself.exists() { itself } else { &program };
         let program =
             fs::read(program).with_context(|| format!("cannot read {}", paths::shown(program)))?;
-        let same = compare(&*mpi, "program (xtask)", &Sha256::digest(&program).into());
-        let same = same.and_then(|()| compare(&*mpi, "CPU", &Sha256::digest(cpu()).into()));
-        if same.is_err() && mpi.rank() > 0 {
-            thread::sleep(Duration::from_secs(5)); // rank 0 tells it, and ends the job
-        }
-        Ok(same?)
+        compare(mpi, "program (xtask)", &Sha256::digest(&program).into())?;
+        compare(mpi, "CPU", &Sha256::digest(cpu()).into())?;
+        Ok(())
     }
 
     /// What a CPU has that the C library or the kernels may choose their arithmetic by.

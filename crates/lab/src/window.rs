@@ -12,7 +12,7 @@ use model::{Memory, Parameters};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
-use train::config::{Extent, NetworkConfig, RunConfig, StrategyConfig};
+use train::config::{Extent, NetworkConfig, RanksConfig, RunConfig, StrategyConfig};
 use train::optimizer::{OptimizerConfig, Rule};
 use train::task::{Addition, Pair};
 
@@ -108,6 +108,7 @@ fn train(sees: Sees, digits: u32, seed: u64) -> Option<Parameters> {
             optimizer: OptimizerConfig::new(0.01, Rule::ADAM),
             strategy,
             run: Extent::new(200_000, 32, seed),
+            ranks: RanksConfig::ALONE,
         }),
         Sees::LastDigits | Sees::OneDigitAndState => {
             let memory =
@@ -118,6 +119,7 @@ fn train(sees: Sees, digits: u32, seed: u64) -> Option<Parameters> {
                 optimizer: OptimizerConfig::new(0.03, Rule::ADAM),
                 strategy,
                 run: Extent::new(64_000, 32, seed),
+                ranks: RanksConfig::ALONE,
             })
         }
     }

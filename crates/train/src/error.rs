@@ -94,6 +94,10 @@ pub enum Error {
         source: Box<Error>,
     },
 
+    /// Ranks cannot train so.
+    #[error("{0}")]
+    Ranks(String),
+
     /// A state is of another network than the configuration beside it.
     #[error("the state holds {found} parameters, its configuration asks for {expected}")]
     State {

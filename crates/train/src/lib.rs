@@ -10,6 +10,8 @@ pub mod config;
 pub mod data_file;
 pub mod dealer;
 mod error;
+mod exchange;
+pub mod followers;
 pub mod job;
 pub mod memory;
 pub mod metrics;

@@ -53,6 +53,12 @@ pub fn one<T: Task>(
             ));
         }
     }
+    if let (Some((before, now)), false) = (job.dealt_anew(), args.quiet) {
+        warn(format!(
+            "note: it goes on with {now} rank{} after {before}: as good, but not in the same bits",
+            if now == 1 { "" } else { "s" }
+        ));
+    }
     if matches!(args.strategy, Some(Choice::Auto)) {
         say(format!("Fastest for these sizes, as measured: {}", workers(&config)));
     }
@@ -206,6 +212,7 @@ pub fn one<T: Task>(
                 "strategy": name,
                 "threads": threads,
                 "push_every": push_every,
+                "ranks": config.ranks.count,
                 "optimizer": config.optimizer.rule.name(),
                 "seconds": seconds,
                 "ns_per_example": ns_per_example,

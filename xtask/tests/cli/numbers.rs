@@ -139,6 +139,13 @@ const NUMBERS: &[(&str, &str, &[&str], &str)] = &[
         "certify --json --study --seeds 0..1 --recipe plain --hidden 2 --workers {}",
     ),
     ("lab", "--seed", &[], "lab memory --quick --json --out report --seed {}"),
+    ("cluster", "--ranks", &["65536", "65537"], "cluster --ranks {} -- train"),
+    (
+        "train",
+        "--stall",
+        &["1s", "0.1s", "0s", "1000000s", "1e300s", "nans", "infs", "-1s"],
+        "train --stall {}",
+    ),
     ("replay", "--tolerance", &[], "replay trace.json --json --tolerance {}"),
     ("fuzz", "--seconds", &[], "fuzz weights --seconds {}"),
     ("bench peers", "--examples", &["1000000", "1000001"], "bench peers --examples {}"),
@@ -192,6 +199,8 @@ const OTHERS: &[(&str, &[&str])] = &[
         &[
             "--init",
             "--strategy",
+            "--outer",
+            "--compress",
             "--cell",
             "--out",
             "--trials",
@@ -382,6 +391,7 @@ fn fault(command: &str, ended: &Ended) -> Option<&'static str> {
         }
         Some(0) => None,
         Some(1) if command.starts_with("train") => (!says("diverged")).then_some("it failed"),
+        Some(1) if command == "cluster" => (!says("no MPI is installed")).then_some("it failed"),
         Some(1) if command.starts_with("bench") || command == "fuzz" => {
             (!says("measures nothing")).then_some("it failed")
         }

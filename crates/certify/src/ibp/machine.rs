@@ -4,7 +4,7 @@ use super::{Ibp, epsilon_at, intervals};
 use model::{Cell, Head, Nonlinearity, Parameters};
 use serde::{Deserialize, Serialize};
 use train::batch::Batch;
-use train::config::{Extent, NetworkConfig, RunConfig, StrategyConfig};
+use train::config::{Extent, NetworkConfig, RanksConfig, RunConfig, StrategyConfig};
 use train::metrics::Totals;
 use train::optimizer::{OptimizerConfig, Rule};
 use train::pass::Pass;
@@ -43,6 +43,7 @@ impl MachineIbp {
             optimizer: OptimizerConfig::new(Ibp::LEARNING_RATE, Rule::ADAM),
             strategy: StrategyConfig::SERIAL,
             run: Extent::new(Ibp::EXAMPLES, Ibp::BATCH, seed),
+            ranks: RanksConfig::ALONE,
         }
     }
 

@@ -26,7 +26,7 @@ pub use vocabulary::{Encoded, Seen, UNKNOWN, Unit, Vocabulary};
 use super::{Score, Source, Task};
 use crate::Error;
 use crate::batch::{Batch, Targets};
-use crate::config::{Extent, NetworkConfig, RunConfig, Strategy, StrategyConfig};
+use crate::config::{Extent, NetworkConfig, RanksConfig, RunConfig, Strategy, StrategyConfig};
 use crate::data_file::{DataFile, length};
 use crate::metrics::Totals;
 use crate::optimizer::{Clip, Moments, OptimizerConfig, Rule, Schedule};
@@ -240,6 +240,7 @@ impl Text {
             },
             strategy: StrategyConfig { name, threads, push_every: 1 },
             run: Extent::new(examples, BATCH, 0),
+            ranks: RanksConfig::ALONE,
         }
     }
 

@@ -44,6 +44,9 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// So long the others are waited for after a signal, beside twice the longest wait of before.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// … and so long at most.
+const MOST_GRACE: Duration = Duration::from_secs(15);
+
 /// When a rank does not wait any longer, and whom it tells.
 #[derive(Clone, Copy)]
 pub struct Watch {
@@ -154,7 +157,7 @@ impl Mpi {
             return;
         }
         let since = *wait.asked.get_or_insert_with(Instant::now);
-        if since.elapsed() >= GRACE + 2 * *lock(&self.longest) {
+        if since.elapsed() >= (GRACE + 2 * *lock(&self.longest)).min(MOST_GRACE) {
             self.lose("asked to end, it waited for the other ranks in vain");
         }
     }
