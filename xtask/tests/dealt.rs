@@ -155,6 +155,8 @@ fn a_rank_that_is_killed_ends_the_study_and_the_same_command_goes_on() {
     assert_eq!(found(folder.path(), 2, &line), one);
     // Nothing is left to do, and it is told again.
     assert_eq!(found(folder.path(), 1, &line), one);
+    let lines = fs::read_to_string(&file).unwrap().lines().count();
+    assert_eq!(lines, 60, "each seed was kept once, whatever the ranks");
 }
 
 #[test]

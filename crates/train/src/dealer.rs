@@ -4,6 +4,7 @@
 //! ```text
 //! rank 0    its own threads take one trial at a time; it answers whoever asks
 //! others    each thread: what came of the last trials → rank 0; the next ones ← rank 0; none: the end
+//!           then they wait until rank 0 has all: a rank that has left gives no sign of life
 //! ```
 //!
 //! A trial may be so short that asking for it costs as much as making it. So a thread is given as
@@ -112,6 +113,15 @@ impl<I: Iterator, E> Drop for EndOnPanic<'_, I, E> {
     }
 }
 
+/// Lets the other ranks go, at the end of [`lead`], whatever that is.
+struct Farewell<'a>(&'a dyn Transport);
+
+impl Drop for Farewell<'_> {
+    fn drop(&mut self) {
+        (1..self.0.ranks()).for_each(|rank| self.0.send_bytes(rank, &[]));
+    }
+}
+
 /// As rank 0: has each of `jobs`, of which there are `count`, made once, by this rank and the others,
 /// which [`follow`]. `ended` is
 /// told the number of each and what came of it, in any order. After an error, and once `is_stopped`
@@ -136,6 +146,7 @@ where
 {
     assert_eq!(transport.rank(), 0, "rank 0 leads");
     let threads = threads(transport);
+    let _farewell = Farewell(transport);
     let left = Mutex::new(Left { jobs, next: 0, count, failed: None });
     let ended = Mutex::new(ended);
     let take = |count: &dyn Fn(usize) -> usize| {
@@ -233,6 +244,7 @@ pub fn follow<J, R, E>(
     thread::scope(|scope| {
         (0..threads).for_each(|_| drop(scope.spawn(own)));
     });
+    transport.receive_bytes(Some(0));
 }
 
 /// The threads of each rank: all ranks tell each other their machines, whose cores those that are

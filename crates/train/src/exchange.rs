@@ -350,8 +350,9 @@ mod tests {
                 };
                 (0..rounds).map(round).collect()
             };
-            let all =
-                Threads::new(ranks).into_iter().map(|transport| scope.spawn(|| run(transport)));
+            let all = Threads::new(ranks)
+                .into_iter()
+                .map(|transport| scope.spawn(move || run(transport)));
             let all: Vec<_> = all.collect();
             all.into_iter().map(|thread| thread.join().unwrap()).collect()
         })

@@ -151,7 +151,9 @@ mod tests {
         file.append(&all[0]).unwrap();
         drop(file);
         config.run.examples = 500;
-        config.run.seed = 77; // which is none of the configuration
+        // Which are none of the configuration.
+        config.run.seed = 77;
+        config.ranks.count = 3;
         let whole = fs::read_to_string(&path).unwrap();
         fs::write(&path, format!("{whole}{}", &whole[..40])).unwrap();
         let (file, found) = SeedsFile::open(&path, &config).unwrap();

@@ -2,7 +2,7 @@
 //! dealt out over ranks.
 
 use crate::Error;
-use crate::config::{Extent, RunConfig, StrategyConfig};
+use crate::config::{Extent, RanksConfig, RunConfig, StrategyConfig};
 use crate::dealer::{follow, lead};
 use crate::metrics::Totals;
 use crate::strategy::Serial;
@@ -67,11 +67,12 @@ pub fn train_seeds_over<T: Task>(
     lead(transport, (seeds, count), &is_stopped, train, |_, result| ended(result))
 }
 
-/// By which trainings of the same are known, whatever their seed and the cores of the machine.
+/// By which trainings of the same are known, whatever their seed, the cores of the machine, and the
+/// ranks.
 pub(crate) fn digest<T: Task>(config: &RunConfig<T>) -> [u8; 32] {
     let run = Extent { seed: 0, ..config.run };
-    let strategy = StrategyConfig::SERIAL;
-    Sha256::digest(RunConfig { run, strategy, ..config.clone() }.to_toml()).into()
+    let (strategy, ranks) = (StrategyConfig::SERIAL, RanksConfig::default());
+    Sha256::digest(RunConfig { run, strategy, ranks, ..config.clone() }.to_toml()).into()
 }
 
 /// Trains `config` with `seed`; nothing comes of it once `is_stopped` says so.

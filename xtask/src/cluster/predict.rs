@@ -5,7 +5,7 @@ use super::ping;
 use crate::interrupt;
 use crate::numbers::whole;
 use crate::output::{Progress, line, thousands, warn};
-use crate::paths::shown;
+use crate::paths::{quoted, shown};
 use anyhow::Context;
 use model::Parameters;
 use serde::Serialize;
@@ -135,6 +135,8 @@ struct Report {
     /// Of one rank; none if it did not reach the loss.
     seconds_of_one: Option<f64>,
     networks: Vec<Network>,
+    /// The command that tries what is predicted for the most ranks that were simulated.
+    check: Option<String>,
 }
 
 /// Runs the command.
@@ -146,7 +148,8 @@ pub fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
             let mut config = Addition::lab();
             config.run.examples = args.examples.unwrap_or(500_000);
             let held_out = HeldOut::new(config.task.clone(), HELD_OUT);
-            run_task(args, config, 0.3, move |parameters: &Parameters| held_out.loss(parameters))
+            let loss = move |parameters: &Parameters| held_out.loss(parameters);
+            run_task(args, "train", config, 0.3, loss)
         }
         Some(path) => {
             let text = Text::open(std::slice::from_ref(path), Reading::default())?;
@@ -154,13 +157,16 @@ pub fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
             // A schedule counts updates, of which N workers make others.
             config.optimizer.schedule = Schedule::Constant;
             config.run.examples = args.examples.unwrap_or(config.run.examples);
-            run_task(args, config, 2.0, move |parameters: &Parameters| text.validate(parameters))
+            let train = format!("train text {} --schedule constant", quoted(path));
+            let loss = move |parameters: &Parameters| text.validate(parameters);
+            run_task(args, &train, config, 2.0, loss)
         }
     }
 }
 
 fn run_task<T: Task + 'static>(
     args: &PredictArgs,
+    train: &str,
     mut config: RunConfig<T>,
     default_loss: f64,
     loss: impl Fn(&Parameters) -> f64 + Send + Sync + 'static,
@@ -179,7 +185,7 @@ fn run_task<T: Task + 'static>(
     // One rate of one worker, up to three of more.
     let trainings = args.seeds * (3 * ways.len() as u64 - 2);
     let report = interrupt::unless_asked({
-        let is_quiet = args.json;
+        let (is_quiet, train) = (args.json, train.to_owned());
         move || -> anyhow::Result<Report> {
             // First what is measured by the clock, while nothing else runs.
             let link = Link::fit(&ping::loopback()?).context("the loopback took no time at all")?;
@@ -202,6 +208,9 @@ fn run_task<T: Task + 'static>(
                 link,
                 predictions: predict(&simulated, link, seconds_per_example, bytes),
             });
+            let networks: Vec<_> = networks.collect();
+            let train = format!("{train} --hidden {}", config.network.hidden);
+            let check = check(&networks[0], &simulated, &train, config.run.batch);
             let of_one = simulated.iter().find(|one| one.way.workers == 1);
             let of_one = of_one.and_then(|one| one.examples);
             Ok(Report {
@@ -212,7 +221,8 @@ fn run_task<T: Task + 'static>(
                 parameters,
                 seconds_per_example,
                 seconds_of_one: of_one.map(|examples| examples * seconds_per_example),
-                networks: networks.collect(),
+                networks,
+                check,
                 simulated,
             })
         }
@@ -314,6 +324,25 @@ fn predict(
     all
 }
 
+/// The line that trains on a cluster in the best way at the most ranks that were simulated, for as
+/// many examples as that is to take. Its metrics.jsonl tells the seconds.
+fn check(network: &Network, simulated: &[Simulated], train: &str, batch: usize) -> Option<String> {
+    let known = network.predictions.iter().filter(|one| !one.is_extrapolated);
+    let ranks = known.map(|one| one.ranks).max()?;
+    let &Prediction { strategy, push_every, examples, .. } = best(network, ranks)?;
+    let way = Way { strategy, workers: ranks, push_every };
+    let rate = simulated.iter().find(|one| one.way == way)?.learning_rate?;
+    let meets = match strategy {
+        Strategy::Synchronous => format!("--batch {}", batch * ranks),
+        _ => format!("--batch {batch} --push-every {push_every}"),
+    };
+    Some(format!(
+        "cargo xtask cluster -n {ranks} --hosts HOSTS -- {train} --strategy {} {meets} --lr {rate} \
+         --examples {examples:.0}",
+        strategy.name()
+    ))
+}
+
 /// The way that is there first, at so many ranks.
 fn best(network: &Network, ranks: usize) -> Option<&Prediction> {
     let at = network.predictions.iter().filter(|one| one.ranks == ranks);
@@ -371,6 +400,10 @@ fn show(report: &Report) {
                 "   none   of the ways reached the loss; give more --examples, or a higher --loss",
             );
         }
+    }
+    if let Some(check) = &report.check {
+        line("");
+        line(format!("On a real cluster: {check}"));
     }
 }
 
@@ -443,6 +476,29 @@ mod tests {
         // Of one point there is no line.
         assert_eq!(ranks, [(synchronous, 2), (synchronous, 4), (averaging, 2)]);
         assert!(predict(&[], Link::new(1e9, 1.0), 1.0, 1.0).is_empty());
+    }
+
+    #[test]
+    fn the_command_that_checks_it_is_the_best_of_the_most_ranks_that_were_simulated() {
+        let all = [
+            simulated(Strategy::Serial, 1, Some(1e3)),
+            simulated(Strategy::Averaging, 4, Some(1_400.0)),
+            simulated(Strategy::Averaging, 8, Some(1_600.0)),
+            simulated(Strategy::Synchronous, 8, Some(1_500.0)),
+        ];
+        let link = Link { latency: 0.0, per_byte: 0.0 };
+        let network = |all: &[Simulated]| Network {
+            name: "near".to_owned(),
+            link,
+            predictions: predict(all, link, 1e-3, 100.0),
+        };
+        let line = check(&network(&all), &all, "train --hidden 16", 2).unwrap();
+        let expected = "cargo xtask cluster -n 8 --hosts HOSTS -- train --hidden 16 --strategy \
+                        synchronous --batch 16 --lr 0.1 --examples 1500";
+        assert_eq!(line, expected);
+        let line = check(&network(&all[..3]), &all, "train", 2).unwrap();
+        assert!(line.contains("--strategy averaging --batch 2 --push-every 4"), "{line}");
+        assert_eq!(check(&network(&all[..1]), &all, "train", 2), None);
     }
 
     #[test]
