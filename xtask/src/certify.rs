@@ -4,18 +4,18 @@
 use crate::Usage;
 use crate::add::{ADDING, Adding, adding};
 use crate::chart;
-use crate::interrupt;
 use crate::numbers::whole;
 use crate::output::{Progress, line, thousands, warn};
 use crate::paths::{quoted, shown};
 use crate::run::{READING, Reading, reading};
 use crate::runs;
 use crate::train::seed_range;
+use crate::{interrupt, ranks};
 use anyhow::bail;
 use certify::ibp::MachineIbp;
 use certify::study::{
-    Kind, Quartiles, Recipe, SIZES, Studied, Summary, Trial, TrialsFile, WORKERS, kinds, kinds_of,
-    study,
+    Kind, Quartiles, Recipe, SIZES, Studied, Summary, Trial, TrialsFile, WORKERS, follow_study,
+    kinds, kinds_of, lead_study, study,
 };
 use certify::{BUDGET, Counterexample, Machine, Outcome, certify, machine_of, picture};
 use model::Parameters;
@@ -555,7 +555,20 @@ fn asked_kinds(args: &Args) -> anyhow::Result<Vec<Kind>> {
     Ok(kinds)
 }
 
+impl Args {
+    /// Is it many networks, which several ranks share?
+    pub fn is_study(&self) -> bool {
+        self.study
+    }
+}
+
 fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
+    let ranks = ranks::transport().filter(|transport| transport.ranks() > 1);
+    if let Some(transport) = ranks.as_ref().filter(|transport| transport.rank() > 0) {
+        // Rank 0 has the files, and says everything.
+        follow_study(&**transport, args.budget, interrupt::asked);
+        return Ok(if interrupt::asked() { interrupt::exit_code() } else { ExitCode::SUCCESS });
+    }
     let is_of_machines = !args.machine.is_empty();
     let seeds = args.seeds.clone().unwrap_or(if is_of_machines { 0..20 } else { 0..100 });
     let kinds = asked_kinds(args)?;
@@ -601,16 +614,18 @@ fn run_study(args: &Args) -> anyhow::Result<ExitCode> {
     };
     print(study_so_far.complete());
     let shared = Mutex::new((file, study_so_far));
-    let studied = interrupt::while_saying_that_it_stops(|| {
-        study(&jobs, args.budget, interrupt::asked, |trial| {
-            let (file, study_so_far) = &mut *shared.lock().expect("nobody panics with it");
-            let appended = file.append(&trial);
-            study_so_far.trials.push(trial);
-            progress.say(format!("H = {}, {}", trial.kind.hidden, what(trial.kind)));
-            progress.add(1);
-            print(study_so_far.complete());
-            appended
-        })
+    let ended = |trial: Trial| {
+        let (file, study_so_far) = &mut *shared.lock().expect("nobody panics with it");
+        let appended = file.append(&trial);
+        study_so_far.trials.push(trial);
+        progress.say(format!("H = {}, {}", trial.kind.hidden, what(trial.kind)));
+        progress.add(1);
+        print(study_so_far.complete());
+        appended
+    };
+    let studied = interrupt::while_saying_that_it_stops(|| match &ranks {
+        None => study(&jobs, args.budget, interrupt::asked, ended),
+        Some(transport) => lead_study(&**transport, &jobs, args.budget, interrupt::asked, ended),
     });
     progress.finish();
     let (_, mut study_so_far) = shared.into_inner().expect("nobody panics with it");

@@ -97,6 +97,31 @@ impl Running {
             }
         }
     }
+
+    /// How a job ended, which takes SIGUSR1 for its processes. If this program is asked to end
+    /// before, these are, too, and have `time` for that: there may be work to keep. Asked again, this
+    /// program ends at once, and the job when its processes do.
+    ///
+    /// # Errors
+    /// [`Stopped`] if they take longer; then they are ended.
+    pub fn wait_for_job(mut self, time: Duration) -> anyhow::Result<ExitStatus> {
+        let mut asked: Option<Instant> = None;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                self.is_over = true;
+                return Ok(status);
+            }
+            match asked {
+                None if interrupt::asked() => {
+                    group::ask(&self.child);
+                    asked = Some(Instant::now());
+                }
+                Some(asked) if asked.elapsed() >= time => return Err(Stopped.into()),
+                _ => {}
+            }
+            sleep(LOOK);
+        }
+    }
 }
 
 impl Drop for Running {
@@ -110,7 +135,12 @@ impl Drop for Running {
 #[cfg(unix)]
 mod group {
     use super::{Child, GRACE, Instant, LOOK, sleep};
-    use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+    use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
+
+    /// Asks the processes of the job `child` to end; that it cannot be asked says that it is over.
+    pub fn ask(child: &Child) {
+        let _ = kill_process(Pid::from_child(child), Signal::USR1);
+    }
 
     /// Asks the group of `child` to end, and ends what has not after a while. Nothing can be done
     /// about an error: there is nobody left, or nobody that may be ended.
@@ -134,6 +164,8 @@ mod group {
 #[cfg(not(unix))]
 mod group {
     use super::Child;
+
+    pub fn ask(_child: &Child) {}
 
     pub fn end(child: &mut Child) {
         let _ = child.kill();

@@ -54,8 +54,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         path: file.clone(),
         reason: format!("is no text: {error}"),
     })?;
-    let mut symbols = Symbols::with_room(vocabulary.len(), encoded.symbols.len());
-    encoded.symbols.iter().for_each(|&symbol| symbols.push(symbol));
+    let symbols = Symbols::new(vocabulary.len(), &encoded.symbols);
     if symbols.len() < 2 {
         let reason =
             format!("has {} symbols that the network knows; at least 2 are needed", symbols.len());

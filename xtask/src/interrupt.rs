@@ -23,11 +23,22 @@ static ASKED: AtomicI32 = AtomicI32::new(0);
 
 /// From now on the first signal is only noted. Called again, it does nothing more.
 pub fn watch() -> anyhow::Result<()> {
+    note(false)
+}
+
+/// [`watch`] as a rank, which is asked by SIGUSR1, too: `mpirun` passes that on, while it answers
+/// Ctrl-C by ending all ranks a second later.
+#[cfg_attr(not(feature = "mpi"), expect(dead_code, reason = "without MPI there are no ranks"))]
+pub fn watch_as_rank() -> anyhow::Result<()> {
+    note(true)
+}
+
+fn note(is_rank: bool) -> anyhow::Result<()> {
     static WATCHED: OnceLock<()> = OnceLock::new();
     if WATCHED.set(()).is_err() {
         return Ok(());
     }
-    let mut signals = signals::listen()?;
+    let mut signals = signals::listen(is_rank)?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let mut first: Option<Instant> = None;
         loop {
@@ -124,7 +135,7 @@ pub fn say_waiting(what: &str) {
 
 #[cfg(unix)]
 mod signals {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
     use signal_hook::iterator::Signals;
     use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
@@ -133,11 +144,12 @@ mod signals {
 
     pub struct Listener(Signals);
 
-    pub fn listen() -> std::io::Result<Listener> {
+    pub fn listen(is_rank: bool) -> std::io::Result<Listener> {
         // Who catches it is told of a file that grows beyond a limit by whoever writes it.
         signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
-        let all =
-            if is_hang_up_ignored() { &[SIGINT, SIGTERM][..] } else { &[SIGINT, SIGTERM, SIGHUP] };
+        let mut all = vec![SIGINT, SIGTERM];
+        all.extend((!is_hang_up_ignored()).then_some(SIGHUP));
+        all.extend(is_rank.then_some(SIGUSR1));
         Signals::new(all).map(Listener)
     }
 
@@ -168,7 +180,7 @@ mod signals {
 
     pub struct Listener(Arc<AtomicBool>);
 
-    pub fn listen() -> std::io::Result<Listener> {
+    pub fn listen(_is_rank: bool) -> std::io::Result<Listener> {
         let flag = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(SIGINT, Arc::clone(&flag))?;
         Ok(Listener(flag))

@@ -4,11 +4,11 @@ mod pictures;
 mod report;
 mod tables;
 
-use crate::interrupt;
 use crate::numbers::whole;
 use crate::output::{Progress, line, thousands, warn};
 use crate::page::open;
 use crate::paths::shown;
+use crate::{interrupt, ranks};
 use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use lab::{Settings, Study, Watch, proof};
@@ -24,6 +24,7 @@ use train::atomic_file::{try_output, write_output};
 use train::job::{Every, Job, OnDivergence, Options};
 use train::run_folder::RunFolder;
 use train::task::Addition;
+use train::transport::Transport;
 
 /// Answer the lab's questions by pictures, made from hundreds of trained networks
 ///
@@ -88,9 +89,17 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     interrupt::watch()?;
     let start = Instant::now();
     let settings = Settings { seed: args.seed, quick: args.quick };
+    let ranks = ranks::transport().filter(|transport| transport.ranks() > 1);
     // Each once, in the order of the report.
     let is_asked = |study: &Study| args.studies.is_empty() || args.studies.contains(study);
     let studies: Vec<Study> = Study::ALL.into_iter().filter(is_asked).collect();
+    if let Some(transport) = ranks.as_ref().filter(|transport| transport.rank() > 0) {
+        // Rank 0 has the folder, and says everything.
+        let ranks = Some(&**transport);
+        let watch = Watch { done: &|| (), is_stopped: &interrupt::asked, ranks };
+        studies.iter().for_each(|study| drop(study.run(&settings, watch)));
+        return Ok(if interrupt::asked() { interrupt::exit_code() } else { ExitCode::SUCCESS });
+    }
     let out = args.out.clone().unwrap_or_else(|| {
         let chosen = studies.iter().map(|study| format!("-{}", study.name()));
         if args.studies.is_empty() {
@@ -102,7 +111,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     try_folder(&out, &studies)?;
 
     let network = network(&settings)?;
-    let told = make(&args, &settings, &studies)?;
+    let told = make(&args, &settings, &studies, ranks.as_deref())?;
     let is_whole = told.len() == studies.len()
         && told.iter().all(|Told { networks: (done, asked), .. }| done == asked);
 
@@ -162,9 +171,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes the studies one after the other, each on all cores, until the program is asked to end. One
+/// Makes the studies one after the other, each on all cores and ranks, until the program is asked to end. One
 /// that has no network by then is left out.
-fn make(args: &Args, settings: &Settings, studies: &[Study]) -> anyhow::Result<Vec<Told>> {
+fn make(
+    args: &Args,
+    settings: &Settings,
+    studies: &[Study],
+    ranks: Option<&dyn Transport>,
+) -> anyhow::Result<Vec<Told>> {
     let all: usize = studies.iter().map(|study| study.networks(settings)).sum();
     let progress = if args.json { Progress::none() } else { Progress::new(all as u64, "networks") };
     let mut all_told = Vec::new();
@@ -177,10 +191,10 @@ fn make(args: &Args, settings: &Settings, studies: &[Study]) -> anyhow::Result<V
                 progress.add(1);
             };
             let findings =
-                study.run(settings, Watch { done: &done, is_stopped: &interrupt::asked });
+                study.run(settings, Watch { done: &done, is_stopped: &interrupt::asked, ranks });
             let networks = (count.into_inner(), study.networks(settings));
             if networks.0 == 0 {
-                break;
+                continue; // as all ranks do
             }
             if !args.json {
                 progress.line(format!("{} {}", study.question(), findings.sentence()));

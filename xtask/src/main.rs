@@ -8,6 +8,7 @@ mod certify;
 mod chart;
 mod children;
 mod ci;
+mod cluster;
 mod dist;
 mod evaluate;
 mod forecast;
@@ -20,6 +21,7 @@ mod page;
 mod paths;
 mod plot;
 mod race;
+mod ranks;
 mod replay;
 mod run;
 mod runs;
@@ -31,6 +33,7 @@ mod train;
 use clap::error::ContextValue;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Recurrent neural networks on the CPU, trained as fast as the machine allows.
 #[derive(Parser)]
@@ -53,6 +56,7 @@ enum Command {
     Replay(replay::Args),
     Plot(plot::Args),
     Lab(lab::Args),
+    Cluster(cluster::Args),
     Bench(bench::Args),
     Race(race::Args),
     Fuzz(fuzz::Args),
@@ -72,13 +76,51 @@ fn main() -> ExitCode {
 fn start() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
+        Err(_) if ranks::is_silent() => return ExitCode::from(2),
         Err(answer) => return show(&printable(answer)),
     };
+    let result = match ranks::begin(stall(&cli.command), is_for_ranks(&cli.command)) {
+        Ok(()) => run(cli.command),
+        Err(error) => Err(error),
+    };
+    let is_well = result.is_ok();
+    let code = result.unwrap_or_else(|error| {
+        if interrupt::is_stopped(&error) {
+            output::warn("stopped");
+            return interrupt::exit_code();
+        }
+        let text = format!("{error:#}");
+        let lines: Vec<_> = text.lines().map(paths::printable).collect();
+        ranks::tell(&lines.join("\n"));
+        ExitCode::from(if is_usage(&error) { 2 } else { 1 })
+    });
+    output::exit_code(ranks::end(code, is_well))
+}
+
+/// Can several ranks of an MPI job do it together?
+fn is_for_ranks(command: &Command) -> bool {
+    match command {
+        Command::Train(_) | Command::Lab(_) => true,
+        Command::Certify(args) => args.is_study(),
+        _ => false,
+    }
+}
+
+/// How long its ranks wait for each other.
+fn stall(command: &Command) -> Duration {
+    match command {
+        Command::Train(args) => args.stall(),
+        _ => ranks::STALL,
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
     if let Some(advice) = kernels::cpu::advice() {
         output::warn(format!("note: {advice}"));
     }
-    let result = match cli.command {
+    match command {
         Command::Bench(_)
+        | Command::Cluster(_)
         | Command::Race(_)
         | Command::Fuzz(_)
         | Command::Sanitize(_)
@@ -100,23 +142,14 @@ fn start() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Plot(args) => plot::run(args),
         Command::Lab(args) => lab::run(args),
+        Command::Cluster(args) => cluster::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Race(args) => race::run(args),
         Command::Fuzz(args) => fuzz::run(args),
         Command::Sanitize(args) => sanitize::run(args),
         Command::Ci(args) => ci::run(args),
         Command::Dist(args) => dist::run(args),
-    };
-    output::exit_code(result.unwrap_or_else(|error| {
-        if interrupt::is_stopped(&error) {
-            output::warn("stopped");
-            return interrupt::exit_code();
-        }
-        let text = format!("{error:#}");
-        let lines: Vec<_> = text.lines().map(paths::printable).collect();
-        output::warn(format!("error: {}", lines.join("\n")));
-        ExitCode::from(if is_usage(&error) { 2 } else { 1 })
-    }))
+    }
 }
 
 /// `answer` with the control characters of a command line escaped: nothing that a terminal obeys.
@@ -188,7 +221,7 @@ impl std::error::Error for Usage {}
 fn is_usage(error: &anyhow::Error) -> bool {
     use ::train::Error::{
         Batch, Bits, Finished, LearningRate, Memory, Model, NoCheckpoint, NotEmpty, Optimizer,
-        PushEvery, Task, Threads,
+        PushEvery, Ranks, Task, Threads,
     };
     use model::Error as Network;
     let is_named = matches!(
@@ -203,6 +236,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
                 | Finished(_)
                 | Optimizer { .. }
                 | PushEvery
+                | Ranks(_)
                 | Task(_)
                 | Threads(_)
                 | Model(

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 pub use train::text::thousands;
@@ -19,6 +19,14 @@ const OPEN: u8 = 0;
 const CLOSED: u8 = 1;
 /// It cannot be written, as on a full disk.
 const FAILED: u8 = 2;
+
+/// Whether another process says everything.
+static IS_SILENT: AtomicBool = AtomicBool::new(false);
+
+/// From now on nothing is printed but by [`tell`]: another process says everything else.
+pub fn be_silent() {
+    IS_SILENT.store(true, Ordering::Relaxed);
+}
 
 /// How people start this program, in all that is printed here.
 const OWN_NAME: &str = "cargo xtask";
@@ -41,7 +49,7 @@ fn named(text: &str) -> Cow<'_, str> {
 
 /// Prints a line, if standard output can still be written.
 pub fn line(text: impl AsRef<str>) {
-    if STDOUT.load(Ordering::Relaxed) != OPEN {
+    if STDOUT.load(Ordering::Relaxed) != OPEN || IS_SILENT.load(Ordering::Relaxed) {
         return;
     }
     let mut stdout = std::io::stdout().lock();
@@ -74,6 +82,13 @@ pub fn raw(bytes: &[u8]) -> bool {
 
 /// Prints a line on standard error, if that can be written.
 pub fn warn(text: impl AsRef<str>) {
+    if !IS_SILENT.load(Ordering::Relaxed) {
+        tell(text);
+    }
+}
+
+/// [`warn`] of a process that is silent otherwise.
+pub fn tell(text: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr(), "{}", named(text.as_ref()));
 }
 

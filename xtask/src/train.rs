@@ -1,7 +1,7 @@
 //! `cargo xtask train`: trains a network, shows how it goes, keeps it in a run folder.
 //!
 //! A task has one file here, with its options and its defaults, and a line in each of the two
-//! matches of [`run`]; all else serves any task.
+//! matches of [`lead`], and in [`follow`]; all else serves any task.
 
 mod addition;
 mod common;
@@ -16,7 +16,7 @@ mod start;
 mod text;
 mod workers;
 
-use crate::interrupt;
+use crate::{interrupt, ranks};
 use anyhow::bail;
 use certify::ibp::{Ibp, MachineIbp};
 use clap::Subcommand;
@@ -25,8 +25,12 @@ pub use optimizer::learning_rate;
 use start::resume;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use train::followers::{self, Next};
 use train::run_folder::RunFolder;
 use train::task::{Addition, Series, Task, Text, Words};
+use train::transport::Transport;
 
 /// Train a network: to add binary numbers, as a finite-state machine, on your own text or series
 ///
@@ -70,7 +74,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR",
           conflicts_with_all = ["bits", "cell", "hidden", "layers", "bidirectional", "dropout",
                                 "memory", "bias", "examples", "optimizing", "batch", "seed", "seeds", "strategy",
-                                "threads", "push_every", "patience", "init", "snapshots", "certifiable", "out",
+                                "threads", "push_every", "outer", "compress", "patience", "init", "snapshots", "certifiable", "out",
                                 "force"])]
     resume: Option<PathBuf>,
 
@@ -86,9 +90,64 @@ enum TaskArgs {
     Machine(Box<machine::MachineArgs>),
 }
 
-/// Runs the command: one line a task, here and for a run that is gone on with.
+impl Args {
+    /// What all tasks can be asked.
+    fn common(&self) -> &common::Common {
+        match &self.task {
+            None => &self.addition.common,
+            Some(TaskArgs::Addition(args)) => &args.common,
+            Some(TaskArgs::Text(args)) => &args.common,
+            Some(TaskArgs::Series(args)) => &args.common,
+            Some(TaskArgs::Machine(args)) => &args.common,
+        }
+    }
+
+    /// Is it many trainings, which several ranks share, and not one?
+    fn is_study(&self) -> bool {
+        self.common().seeds.is_some()
+    }
+
+    /// How long other ranks are waited for.
+    pub fn stall(&self) -> Duration {
+        self.common().stall
+    }
+}
+
+/// Runs the command: on rank 0, if there are several; the others follow it. Many trainings are dealt
+/// out instead.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     interrupt::watch()?;
+    let Some(transport) = ranks::transport().filter(|_| !args.is_study()) else {
+        return lead(args);
+    };
+    if transport.rank() > 0 {
+        follow(&transport)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let code = lead(args)?;
+    followers::end(&*transport);
+    Ok(code)
+}
+
+/// Trains as rank 0 says: one line a task.
+fn follow(transport: &Arc<dyn Transport>) -> anyhow::Result<()> {
+    let mut next = followers::first(&**transport);
+    while let Next::Begin(begin) = next {
+        next = match begin.task_name()?.as_str() {
+            Addition::NAME => followers::follow::<Addition>(transport, *begin),
+            Ibp::NAME => followers::follow::<Ibp>(transport, *begin),
+            Text::NAME => followers::follow::<Text>(transport, *begin),
+            Series::NAME => followers::follow::<Series>(transport, *begin),
+            Words::NAME => followers::follow::<Words>(transport, *begin),
+            MachineIbp::NAME => followers::follow::<MachineIbp>(transport, *begin),
+            name => bail!("rank 0 trains the task {name}, which this program has not"),
+        };
+    }
+    Ok(())
+}
+
+/// One line a task, here and for a run that is gone on with.
+fn lead(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.resume {
         let common = &args.addition.common;
         let folder = RunFolder::unfinished(path)?;

@@ -360,7 +360,7 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 /// Where the part of a checkpoint that its checksum is of begins.
-const TITLE: usize = "carry checkpoint 5\n".len();
+const TITLE: usize = "carry checkpoint 6\n".len();
 
 #[test]
 fn checkpoints() {

@@ -38,7 +38,7 @@ use model::{Head, Parameters};
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
 use train::batch::Batch;
-use train::config::{Extent, NetworkConfig, RunConfig, StrategyConfig};
+use train::config::{Extent, NetworkConfig, RanksConfig, RunConfig, StrategyConfig};
 use train::metrics::Totals;
 use train::optimizer::{OptimizerConfig, Rule};
 use train::pass::Pass;
@@ -103,6 +103,7 @@ impl Ibp {
             optimizer: OptimizerConfig::new(Self::LEARNING_RATE, Rule::ADAM),
             strategy: StrategyConfig::SERIAL,
             run: Extent::new(Self::EXAMPLES, Self::BATCH, seed),
+            ranks: RanksConfig::ALONE,
         }
     }
 

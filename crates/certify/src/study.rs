@@ -6,7 +6,7 @@ mod summary;
 mod trial;
 mod trials;
 
-pub use run::{SIZES, kinds, kinds_of, study, train};
+pub use run::{SIZES, follow_study, kinds, kinds_of, lead_study, study, train};
 pub use studied::Studied;
 pub use summary::{Quartiles, Summary};
 pub use trial::{Ending, Kind, Recipe, Trial, WORKERS};

@@ -56,9 +56,10 @@ pub(crate) fn networks(settings: &Settings) -> usize {
 
 /// Examples until all sums are right.
 fn examples_until_right(steps: usize, seed: u64) -> Option<u64> {
-    let RunConfig { task, network, optimizer, strategy, run } =
+    let RunConfig { task, network, optimizer, strategy, run, ranks } =
         Recipe::Lab.config(NetworkConfig::lab(HIDDEN), seed);
-    let config = RunConfig { task: Truncated::new(task, steps), network, optimizer, strategy, run };
+    let config =
+        RunConfig { task: Truncated::new(task, steps), network, optimizer, strategy, run, ranks };
     let mut serial = Serial::new(&config).expect("a study's configuration makes sense");
     (EVERY..=MOST).step_by(EVERY as usize).find(|_| {
         serial.train(EVERY);

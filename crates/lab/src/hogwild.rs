@@ -8,7 +8,7 @@ use crate::recipe::{BITS, Recipe, adds_all};
 use crate::settings::{Settings, Watch};
 use crate::share::Share;
 use crate::trials::each;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use train::config::{NetworkConfig, RunConfig, Strategy, StrategyConfig};
 use train::statistics::{median, quantile};
 use train::task::Addition;
@@ -47,6 +47,7 @@ pub struct Outcomes {
 }
 
 /// What is left of one training.
+#[derive(Serialize, Deserialize)]
 struct Outcome {
     loss: f64,
     examples: Option<u64>,
@@ -112,7 +113,8 @@ pub fn hogwild(settings: &Settings, watch: Watch<'_>) -> Strategies {
             each(seeds, watch, one).into_iter().flatten().collect()
         } else {
             // Their workers have threads of their own.
-            let alone = (0..seeds).take_while(|_| !(watch.is_stopped)());
+            let count = if watch.is_helper() { 0 } else { seeds };
+            let alone = (0..count).take_while(|_| !(watch.is_stopped)());
             alone.map(one).inspect(|_| (watch.done)()).collect()
         };
         Outcomes {

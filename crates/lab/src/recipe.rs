@@ -4,7 +4,7 @@
 use model::{Network, Parameters};
 use serde::Serialize;
 use train::batch::{Batch, Inputs};
-use train::config::{Extent, NetworkConfig, RunConfig, StrategyConfig};
+use train::config::{Extent, NetworkConfig, RanksConfig, RunConfig, StrategyConfig};
 use train::optimizer::{OptimizerConfig, Rule};
 use train::strategy::Serial;
 use train::task::{Addition, Pair, Task};
@@ -38,7 +38,8 @@ impl Recipe {
     pub fn config(self, network: NetworkConfig, seed: u64) -> RunConfig<Addition> {
         let task = Addition::new(BITS).expect("1 to 64 bits");
         let (optimizer, run) = self.schedule(seed);
-        RunConfig { task, network, optimizer, strategy: StrategyConfig::SERIAL, run }
+        let (strategy, ranks) = (StrategyConfig::SERIAL, RanksConfig::ALONE);
+        RunConfig { task, network, optimizer, strategy, run, ranks }
     }
 
     /// How parameters follow gradients, on how many examples.

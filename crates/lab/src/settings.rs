@@ -1,6 +1,7 @@
 //! What a study is asked, and how it tells how far it has come.
 
 use serde::Serialize;
+use train::transport::Transport;
 
 /// How much is tried, and from which seed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -24,18 +25,29 @@ impl Settings {
     }
 }
 
-/// Who watches a study: told of each network that is done, asked whether to stop. From any thread.
+/// Who watches a study: told of each network that is done, asked whether to stop, from any thread;
+/// and who helps.
 #[derive(Clone, Copy)]
 pub struct Watch<'a> {
     /// One more network is done.
     pub done: &'a (dyn Fn() + Sync),
     /// Should no other be begun?
     pub is_stopped: &'a (dyn Fn() -> bool + Sync),
+    /// The ranks that share the networks, all of which make the same studies. Rank 0 alone finds
+    /// something, and is told.
+    pub ranks: Option<&'a dyn Transport>,
 }
 
 impl Watch<'static> {
     /// Nobody: it is not told, and never stops.
-    pub const NOBODY: Self = Self { done: &|| (), is_stopped: &|| false };
+    pub const NOBODY: Self = Self { done: &|| (), is_stopped: &|| false, ranks: None };
+}
+
+impl Watch<'_> {
+    /// Is it on another rank that something is found?
+    pub(crate) fn is_helper(&self) -> bool {
+        self.ranks.is_some_and(|transport| transport.rank() > 0)
+    }
 }
 
 impl std::fmt::Debug for Watch<'_> {

@@ -8,7 +8,7 @@ use crate::trials::each;
 use certify::ibp::Ibp;
 use certify::{Certificate, Machine, Outcome, Picture, certify, picture};
 use model::{Network, Parameters, weights};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use train::config::NetworkConfig;
 
 /// Pairs of digits in a history.
@@ -31,7 +31,7 @@ pub struct States {
 }
 
 /// The states of one network, along two axes.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Families {
     /// After each history of [`PAIRS`] pairs, by the carry behind it.
     pub states: [Vec<[f64; 2]>; 2],

@@ -93,9 +93,9 @@ pub fn units(settings: &Settings, watch: Watch<'_>) -> Units {
         let network = NetworkConfig { bias, ..NetworkConfig::lab(hidden) };
         let config = recipe.config(network, settings.seed_of(seed as u64));
         let network = if bias {
-            let RunConfig { task, network, optimizer, strategy, run } = config;
+            let RunConfig { task, network, optimizer, strategy, run, ranks } = config;
             let task = Biased { addition: task };
-            trained(&RunConfig { task, network, optimizer, strategy, run })
+            trained(&RunConfig { task, network, optimizer, strategy, run, ranks })
         } else {
             trained(&config)
         };

@@ -11,8 +11,8 @@ use crate::trials::{by_kind, each};
 use model::{Memory, Parameters};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use serde::Serialize;
-use train::config::{Extent, NetworkConfig, RunConfig, StrategyConfig};
+use serde::{Deserialize, Serialize};
+use train::config::{Extent, NetworkConfig, RanksConfig, RunConfig, StrategyConfig};
 use train::optimizer::{OptimizerConfig, Rule};
 use train::task::{Addition, Pair};
 
@@ -80,6 +80,7 @@ impl Sees {
 }
 
 /// What is kept of one network.
+#[derive(Serialize, Deserialize)]
 enum Found {
     /// Right digits at each position, and right sums, of all sums of [`BITS`] digits.
     Positions([u64; BITS as usize], u64),
@@ -107,6 +108,7 @@ fn train(sees: Sees, digits: u32, seed: u64) -> Option<Parameters> {
             optimizer: OptimizerConfig::new(0.01, Rule::ADAM),
             strategy,
             run: Extent::new(200_000, 32, seed),
+            ranks: RanksConfig::ALONE,
         }),
         Sees::LastDigits | Sees::OneDigitAndState => {
             let memory =
@@ -117,6 +119,7 @@ fn train(sees: Sees, digits: u32, seed: u64) -> Option<Parameters> {
                 optimizer: OptimizerConfig::new(0.03, Rule::ADAM),
                 strategy,
                 run: Extent::new(64_000, 32, seed),
+                ranks: RanksConfig::ALONE,
             })
         }
     }

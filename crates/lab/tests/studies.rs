@@ -60,7 +60,8 @@ fn a_study_that_is_stopped_tells_what_is_done_and_begins_no_more() {
         // the first trial of these takes a second
         let most = if study == Study::States { 1 } else { 6 };
         let is_stopped = || done.load(Ordering::Relaxed) >= most;
-        let findings = study.run(&QUICK, Watch { done: &tell, is_stopped: &is_stopped });
+        let findings =
+            study.run(&QUICK, Watch { done: &tell, is_stopped: &is_stopped, ranks: None });
         let done = done.into_inner();
         assert!((most..most + 40).contains(&done), "{study:?}: {done}");
         assert!(done < study.networks(&QUICK), "{study:?}");
@@ -73,7 +74,7 @@ fn a_study_that_is_stopped_tells_what_is_done_and_begins_no_more() {
 #[test]
 fn a_study_that_never_began_tells_nothing_and_panics_nowhere() {
     for study in Study::ALL {
-        let watch = Watch { done: &|| unreachable!(), is_stopped: &|| true };
+        let watch = Watch { done: &|| unreachable!(), is_stopped: &|| true, ranks: None };
         let findings = study.run(&QUICK, watch);
         assert!(findings.sentence().ends_with('.'), "{study:?}");
     }
@@ -86,7 +87,7 @@ fn the_watch_is_told_of_every_network() {
         let tell = || {
             done.fetch_add(1, Ordering::Relaxed);
         };
-        study.run(&QUICK, Watch { done: &tell, is_stopped: &|| false });
+        study.run(&QUICK, Watch { done: &tell, is_stopped: &|| false, ranks: None });
         assert_eq!(done.into_inner(), study.networks(&QUICK), "{study:?}");
     }
 }

@@ -6,8 +6,10 @@
 //! sum over P ranks        the less of
 //!   recursive doubling    ⌈log₂ P⌉ · (α + n·β)
 //!   Rabenseifner          2·⌈log₂ P⌉·α + 2·(P − 1)/P · n·β
-//! training, E examples    E/P · c + E/(P·K) · sum                  c: seconds an example
+//! training, E examples    ⌈E/(P·K)⌉ · (K·c + sum)                  c: seconds an example
 //! ```
+//!
+//! A training is whole rounds: nobody has the loss before the first meeting.
 //!
 //! What is left out: the adding itself, the waiting for the slowest, links that several ranks
 //! share, and that communication may overlap with computing. The first three make a cluster slower
@@ -92,9 +94,10 @@ pub struct Work {
 impl Work {
     /// Seconds on so many ranks, which meet over `link`.
     pub fn seconds(self, ranks: usize, link: Link) -> f64 {
-        let of_rank = self.examples / ranks.max(1) as f64;
-        let meetings = of_rank / self.push_every.max(1) as f64;
-        of_rank * self.seconds_per_example + meetings * link.sum(ranks, self.bytes)
+        let every = self.push_every.max(1) as f64;
+        // Medians of examples lie beside whole rounds by what a sum of floats rounds.
+        let rounds = (self.examples / (ranks.max(1) as f64 * every) - 1e-9).ceil().max(1.0);
+        rounds * (every * self.seconds_per_example + link.sum(ranks, self.bytes))
     }
 }
 
@@ -199,6 +202,9 @@ mod tests {
         assert!(near(work.seconds(2, link), 0.5 + 500.0 * 1e-3));
         let rare = Work { push_every: 1_000, ..work };
         assert!(near(rare.seconds(2, link), 0.5 + 5.0 * 1e-3));
+        // Six ranks need two rounds, and a thousand cannot need less than one.
+        assert!(near(rare.seconds(6, link), 2.0 * (0.1 + 3.0 * 1e-3)));
+        assert!(near(rare.seconds(1_000, link), 0.1 + 10.0 * 1e-3));
     }
 
     #[test]

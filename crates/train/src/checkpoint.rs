@@ -2,7 +2,7 @@
 //! whole or refused.
 //!
 //! ```text
-//! carry checkpoint 5\n      what it is, and the version of what follows
+//! carry checkpoint 6\n      what it is, and the version of what follows
 //! SHA-256 of the rest       32 bytes
 //! the rest                  Checkpoint, in the format of the crate postcard
 //! ```
@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::Path;
 
-const TITLE: &[u8] = b"carry checkpoint 5\n";
+const TITLE: &[u8] = b"carry checkpoint 6\n";
 const DIGEST: usize = 32;
 
 /// Everything that a training needs to go on as if it had never stopped.
@@ -79,6 +79,11 @@ impl Checkpoint {
         let most = if config.strategy.name == Strategy::Serial { 1 } else { MOST_THREADS };
         if workers.is_empty() || workers.len() > most {
             return refuse(format!("holds {} workers where 1 to {most} can be", workers.len()));
+        }
+        let found = self.state.arena.len();
+        let is_short = |all: &Vec<f32>| !all.is_empty() && all.len() != found;
+        if is_short(&self.state.outer) || self.state.residuals.len() > workers.len() {
+            return refuse("holds what travelled between ranks of another network".to_owned());
         }
         let counts = workers.iter().flat_map(|worker| [worker.examples, worker.steps]);
         if let Some(count) = counts.chain([self.examples]).find(|&count| count > all) {

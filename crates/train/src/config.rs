@@ -49,6 +49,9 @@ pub struct RunConfig<T> {
     pub strategy: StrategyConfig,
     /// On how many examples, from which seed.
     pub run: Extent,
+    /// On how many ranks, and what they send to each other.
+    #[serde(default, skip_serializing_if = "RanksConfig::is_alone")]
+    pub ranks: RanksConfig,
 }
 
 /// A network for a task, which knows the inputs and the outputs itself.
@@ -198,6 +201,58 @@ impl StrategyConfig {
     pub const SERIAL: Self = Self { name: Strategy::Serial, threads: 1, push_every: 1 };
 }
 
+/// The ranks of a training: the table `[ranks]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RanksConfig {
+    /// R, the processes; the workers of [`StrategyConfig`] are those of all of them.
+    #[serde(default = "one")]
+    pub count: usize,
+    /// What becomes of an average.
+    #[serde(default)]
+    pub outer: OuterRule,
+    /// How values travel between ranks.
+    #[serde(default)]
+    pub compress: Compress,
+}
+
+impl RanksConfig {
+    /// One process.
+    pub const ALONE: Self = Self { count: 1, outer: OuterRule::Sgd, compress: Compress::None };
+
+    fn is_alone(&self) -> bool {
+        *self == Self::ALONE
+    }
+}
+
+impl Default for RanksConfig {
+    fn default() -> Self {
+        Self::ALONE
+    }
+}
+
+/// What becomes of an average, by the strategy `averaging`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OuterRule {
+    /// It is taken: local SGD.
+    #[default]
+    Sgd,
+    /// It is the direction of a step with Nesterov's momentum: DiLoCo.
+    Nesterov,
+}
+
+/// How values travel between ranks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compress {
+    /// As they are.
+    #[default]
+    None,
+    /// As bf16, half of that; what rounding takes away comes with the next.
+    Bf16,
+}
+
 /// The extent of a training: the table `[run]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -253,6 +308,31 @@ impl<T: Task> RunConfig<T> {
         };
         let least = INTERVAL.max(self.run.examples.div_ceil(most));
         least.checked_next_multiple_of(self.round()).unwrap_or(least)
+    }
+
+    /// How many workers a training of so many goes on with on so many `ranks`: if that can be, as
+    /// many, which keeps the bits of synchronous training; else as many on each rank as before.
+    ///
+    /// # Errors
+    /// If ranks cannot train by its strategy.
+    pub(crate) fn workers_on(&self, ranks: usize, workers: usize) -> Result<usize, Error> {
+        let of_rank = (workers / self.ranks.count.max(1)).max(1);
+        let stays = match self.strategy.name {
+            Strategy::Synchronous => workers.is_multiple_of(ranks),
+            // One process averages its workers; of several, each has one replica.
+            Strategy::Averaging => of_rank == 1 && ranks == 1 || workers == ranks,
+            Strategy::Serial | Strategy::Hogwild => ranks == 1,
+        };
+        let workers = if stays { workers } else { of_rank.saturating_mul(ranks) };
+        if workers > MOST_THREADS { Err(Error::Threads(workers)) } else { Ok(workers) }
+    }
+
+    /// With as many workers on `ranks` ranks: are these all that meet, each by itself?
+    pub(crate) fn meets_by_workers(&self, ranks: usize, workers: usize) -> bool {
+        match self.strategy.name {
+            Strategy::Averaging => ranks == 1 || workers == ranks,
+            _ => true,
+        }
     }
 
     /// Examples that are worth a call of a training: enough that every worker of Hogwild! has some,

@@ -1,11 +1,12 @@
-//! Files of data that people train on: read whole, and known again by their digest.
+//! Files of data that people train on: read whole or piece by piece, and known again by their digest.
 
 use crate::Error;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::ffi::OsString;
 use std::fmt::Write;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf, absolute};
 
 /// A file as it was when a training began.
@@ -25,20 +26,12 @@ impl DataFile {
     /// # Errors
     /// If it cannot be read, is no regular file, or is empty.
     pub fn read(path: &Path) -> Result<(Self, Vec<u8>), Error> {
-        let data = |reason: &str| Err(Error::Data { path: path.into(), reason: reason.into() });
-        let metadata = fs::metadata(path).map_err(Error::file("read", path))?;
-        if metadata.is_dir() {
-            return data("is a folder; name the files in it that are meant");
-        }
-        if !metadata.is_file() {
-            return data("is no regular file; write what it gives to a file first");
-        }
-        let bytes = fs::read(path).map_err(Error::file("read", path))?;
-        if bytes.is_empty() {
-            return data("is empty; name a file with something in it");
-        }
-        let path = absolute(path).map_err(Error::file("find", path))?;
-        Ok((Self { path, sha256: digest(&bytes) }, bytes))
+        let mut bytes = Vec::with_capacity(length(path)? as usize);
+        let file = Self::each(path, PIECE, |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok((file, bytes))
     }
 
     /// Reads it again.
@@ -47,20 +40,106 @@ impl DataFile {
     /// As [`DataFile::read`], or if it is another than it was.
     pub fn read_again(&self) -> Result<Vec<u8>, Error> {
         let (now, bytes) = Self::read(&self.path)?;
-        if now.sha256 != self.sha256 {
-            let reason = format!(
-                "has changed since the training began: its SHA-256 digest is {}, and was {}; put \
-                 back the file of then, or train anew",
-                now.sha256, self.sha256
-            );
-            return Err(Error::Data { path: self.path.clone(), reason });
-        }
+        self.must_be(&now)?;
         Ok(bytes)
+    }
+
+    /// Calls `see` with the bytes of the file `path`, in pieces of at most `piece`, so that no more
+    /// of it is in memory.
+    ///
+    /// # Errors
+    /// As [`DataFile::read`], or what `see` says.
+    pub fn each(
+        path: &Path,
+        piece: usize,
+        mut see: impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
+        length(path)?;
+        let mut file = File::open(path).map_err(Error::file("read", path))?;
+        let (mut digest, mut buffer) = (Sha256::new(), vec![0; piece.max(1)]);
+        let mut is_empty = true;
+        loop {
+            let count = match file.read(&mut buffer) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                read => read.map_err(Error::file("read", path))?,
+            };
+            if count == 0 {
+                break;
+            }
+            is_empty = false;
+            digest.update(&buffer[..count]);
+            see(&buffer[..count])?;
+        }
+        if is_empty {
+            return Err(empty(path));
+        }
+        let path = absolute(path).map_err(Error::file("find", path))?;
+        Ok(Self { path, sha256: hexadecimal(&digest.finalize()) })
+    }
+
+    /// [`DataFile::each`] of the file as it was.
+    ///
+    /// # Errors
+    /// As [`DataFile::each`], or if it is another than it was, which is known at its end.
+    pub fn each_again(
+        &self,
+        piece: usize,
+        see: impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut kept = None;
+        let mut see = see;
+        // A file that has changed says so, and not what is wrong with its new content.
+        let now = Self::each(&self.path, piece, |bytes| {
+            if kept.is_none() {
+                kept = see(bytes).err();
+            }
+            Ok(())
+        })?;
+        self.must_be(&now)?;
+        kept.map_or(Ok(()), Err)
+    }
+
+    fn must_be(&self, now: &Self) -> Result<(), Error> {
+        if now.sha256 == self.sha256 {
+            return Ok(());
+        }
+        let reason = format!(
+            "has changed since the training began: its SHA-256 digest is {}, and was {}; put back \
+             the file of then, or train anew",
+            now.sha256, self.sha256
+        );
+        Err(Error::Data { path: self.path.clone(), reason })
     }
 }
 
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+/// Bytes that are read at a time.
+pub(crate) const PIECE: usize = 1 << 16;
+
+/// The bytes of the file `path`.
+///
+/// # Errors
+/// As [`DataFile::read`].
+pub fn length(path: &Path) -> Result<u64, Error> {
+    let data = |reason: &str| Err(Error::Data { path: path.into(), reason: reason.into() });
+    let metadata = fs::metadata(path).map_err(Error::file("read", path))?;
+    if metadata.is_dir() {
+        return data("is a folder; name the files in it that are meant");
+    }
+    if !metadata.is_file() {
+        return data("is no regular file; write what it gives to a file first");
+    }
+    if metadata.len() == 0 {
+        return Err(empty(path));
+    }
+    Ok(metadata.len())
+}
+
+fn empty(path: &Path) -> Error {
+    Error::Data { path: path.into(), reason: "is empty; name a file with something in it".into() }
+}
+
+fn hexadecimal(digest: &[u8]) -> String {
+    digest.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}"); // a String takes all
         text
     })
@@ -124,6 +203,33 @@ mod tests {
         fs::write(&path, "abd").unwrap();
         let text = file.read_again().unwrap_err().to_string();
         assert!(text.contains("a text.txt has changed") && text.contains(expected), "{text}");
+    }
+
+    #[test]
+    fn a_file_in_pieces_is_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a text.txt");
+        let bytes: Vec<u8> = (0..=255).cycle().take(1_000).collect();
+        fs::write(&path, &bytes).unwrap();
+        let (file, _) = DataFile::read(&path).unwrap();
+        for piece in [1, 7, 999, 1_000, 5_000] {
+            let mut all = Vec::new();
+            let mut see = |bytes: &[u8]| {
+                assert!((1..=piece).contains(&bytes.len()));
+                all.extend_from_slice(bytes);
+                Ok(())
+            };
+            assert_eq!(DataFile::each(&path, piece, &mut see).unwrap(), file);
+            assert_eq!(all, bytes);
+            // What `see` says is told, unless the file has changed.
+            let refuse = |_: &[u8]| Err(Error::Task("bad bytes".to_owned()));
+            let text = file.each_again(piece, refuse).unwrap_err().to_string();
+            assert_eq!(text, "bad bytes");
+        }
+        fs::write(&path, &bytes[1..]).unwrap();
+        let refuse = |_: &[u8]| Err(Error::Task("bad bytes".to_owned()));
+        let text = file.each_again(7, refuse).unwrap_err().to_string();
+        assert!(text.contains("has changed since"), "{text}");
     }
 
     #[test]

@@ -94,6 +94,10 @@ pub enum Error {
         source: Box<Error>,
     },
 
+    /// Ranks cannot train so.
+    #[error("{0}")]
+    Ranks(String),
+
     /// A state is of another network than the configuration beside it.
     #[error("the state holds {found} parameters, its configuration asks for {expected}")]
     State {
@@ -145,6 +149,15 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What is wrong with it and what helps, as the rest of a sentence.
+        reason: String,
+    },
+
+    /// Another rank of the job has failed.
+    #[error("rank {rank}: {reason}")]
+    Rank {
+        /// Which.
+        rank: usize,
+        /// What it says.
         reason: String,
     },
 

@@ -18,12 +18,15 @@ use crate::memory;
 use crate::metrics::{Metrics, MetricsFile, Totals};
 use crate::run_folder::{RunFolder, RunLock};
 use crate::snapshots::{MOST_SNAPSHOTS, Snapshots};
+use crate::state::State;
 use crate::task::Task;
 use crate::tensorboard::EventFile;
 use crate::trainer::Trainer;
+use crate::transport::Transport;
 use crate::validation::Validation;
 use model::Parameters;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// One [`Job::advance`] takes about so long, if an update does not take longer.
@@ -103,6 +106,8 @@ pub struct Job<T> {
     snapshots: Snapshots,
     /// Why those of before are not among them.
     lost_snapshots: Option<Error>,
+    /// The ranks of before and those of now, where they matter to the bits.
+    dealt_anew: Option<(usize, usize)>,
     /// Examples that take about [`CHUNK`].
     chunk: u64,
     /// The last state known to be good.
@@ -123,6 +128,27 @@ impl<T: Task> Job<T> {
     pub fn start(config: RunConfig<T>, folder: RunFolder, options: Options) -> Result<Self, Error> {
         memory::check(memory::job_bytes(&config, options.snapshots)?)?;
         let trainer = Trainer::new(&config)?;
+        Self::start_with(config, trainer, folder, options)
+    }
+
+    /// [`Job::start_from`], or [`Job::start`] where there are no weights to start from, with all
+    /// ranks of `transport`: see [`Trainer::across`].
+    ///
+    /// # Errors
+    /// As those, and as [`Trainer::across`].
+    pub fn start_across(
+        transport: Option<Arc<dyn Transport>>,
+        config: RunConfig<T>,
+        first: Option<&Parameters>,
+        folder: RunFolder,
+        options: Options,
+    ) -> Result<Self, Error> {
+        memory::check(memory::job_bytes(&config, options.snapshots)?)?;
+        let mut state = State::new(&config, config.strategy.threads)?;
+        if let Some(first) = first {
+            state.arena = first.arena().to_vec();
+        }
+        let trainer = Trainer::across_from_state(transport, &config, state)?;
         Self::start_with(config, trainer, folder, options)
     }
 
@@ -174,19 +200,44 @@ impl<T: Task> Job<T> {
     /// If there is none, it cannot be used or needs more memory than there is, or another process
     /// trains in the folder.
     pub fn resume(folder: RunFolder, options: Options) -> Result<Self, Error> {
+        Self::resume_across(None, folder, options)
+    }
+
+    /// [`Job::resume`] with all ranks of `transport`, or with one where there is none. If these are
+    /// not as many as before, it may go on with other bits: see [`Job::dealt_anew`].
+    ///
+    /// # Errors
+    /// As [`Job::resume`] and [`Trainer::across`].
+    pub fn resume_across(
+        transport: Option<Arc<dyn Transport>>,
+        folder: RunFolder,
+        options: Options,
+    ) -> Result<Self, Error> {
         let lock = folder.lock()?;
-        let at = folder.checkpoint()?;
+        let mut at = folder.checkpoint()?;
         let mut config: RunConfig<T> = at.config(&folder.checkpoint_path())?;
         config.task.prepare()?;
         at.check(&config, &folder.checkpoint_path())?;
+        let asked = at.config.clone();
+        let (before, workers) = (config.ranks.count, at.state.workers.len());
+        let ranks = transport.as_ref().map_or(1, |transport| transport.ranks());
+        if ranks != before {
+            let workers = config.workers_on(ranks, workers)?;
+            at.state = at.state.dealt_to(workers);
+            (config.ranks.count, config.strategy.threads) = (ranks, workers);
+            at.config = config.to_toml();
+        }
+        let by_workers = |ranks| config.meets_by_workers(ranks, workers);
+        let has_same_bits = ranks == before
+            || at.state.workers.len() == workers && by_workers(before) && by_workers(ranks);
         let mut needed = config.clone();
         needed.strategy.threads = at.state.workers.len();
         memory::check(memory::job_bytes(&needed, at.snapshots)?)?;
-        let trainer = Trainer::from_state(&config, at.state.clone())?;
+        let trainer = Trainer::across_from_state(transport, &config, at.state.clone())?;
         let mut snapshots = Snapshots::new(&config, at.snapshots);
         let mut lost = None;
         if at.snapshots > 0 {
-            match folder.unfinished_snapshots(&at.config, trainer.parameters().config()) {
+            match folder.unfinished_snapshots(&asked, trainer.parameters().config()) {
                 Ok(taken) => snapshots = snapshots.with_taken(taken),
                 Err(error) => lost = Some(error),
             }
@@ -194,6 +245,7 @@ impl<T: Task> Job<T> {
         snapshots.go_back_to(at.examples);
         let mut job = Self::new(config, trainer, at, snapshots, folder, lock, options)?;
         job.lost_snapshots = lost;
+        job.dealt_anew = (!has_same_bits).then_some((before, ranks));
         Ok(job)
     }
 
@@ -218,6 +270,7 @@ impl<T: Task> Job<T> {
             events,
             snapshots,
             lost_snapshots: None,
+            dealt_anew: None,
             chunk: 1,
             good: at.clone(),
             halvings: 0,
@@ -247,7 +300,9 @@ impl<T: Task> Job<T> {
             Every::Seconds(_) => u64::MAX,
         };
         let left = config.run.examples - self.at.examples;
-        let in_interval = (config.interval() - self.at.interval.examples).min(left);
+        // Of one that was resumed with others ranks it may be over already.
+        let in_interval = config.interval().saturating_sub(self.at.interval.examples);
+        let in_interval = if in_interval == 0 { round } else { in_interval }.min(left);
         let due = due.min(self.snapshots.left(self.at.examples));
         examples = examples.min(whole(due.max(1))).min(in_interval);
 
@@ -339,7 +394,7 @@ impl<T: Task> Job<T> {
         let examples = self.at.examples;
         self.good.state.learning_rate = learning_rate;
         self.at = self.good.clone();
-        self.trainer = Trainer::from_state(&self.config, self.at.state.clone())?;
+        self.trainer = self.trainer.at(&self.config, self.at.state.clone())?;
         (self.metrics_file, self.metrics) = self.folder.metrics_up_to(self.at.metrics_bytes)?;
         self.saved_examples = self.at.examples;
         self.snapshots.go_back_to(self.at.examples);
@@ -428,6 +483,12 @@ impl<T: Task> Job<T> {
     /// broken. It goes on with those from now on.
     pub fn lost_snapshots(&mut self) -> Option<Error> {
         self.lost_snapshots.take()
+    }
+
+    /// The ranks of before and those of now, of a job that was resumed with others and so goes on
+    /// with other bits.
+    pub fn dealt_anew(&self) -> Option<(usize, usize)> {
+        self.dealt_anew
     }
 
     /// The metrics of all intervals so far.

@@ -1,14 +1,15 @@
 //! How much memory a training takes, and how much there is: asked before it begins, for a process
 //! that runs out of memory is ended without a word.
 //!
-//! With P values of the arena of parameters, m moments of the optimizer, N workers, and c copies
+//! On several ranks N are the workers of one, but in a job those of all. With P values of the arena of parameters, m moments of the optimizer, N workers, and c copies
 //! of the weights that a network makes ready for its passes:
 //!
 //! ```text
 //! parameters        P
 //! each worker       (1 + m + c)·P          its gradient, its moments, its network
 //! Hogwild!          (1 + 2N)·P             the shared ones, and two for each replica
-//! averaging         N·P                    the replicas
+//! averaging         N·P                    the replicas; (2 + 2N)·P with several ranks and N > 1
+//! ranks, synchronous (1 + m)·P              the sum, and worker 0's moments
 //! a job             4·(1 + m·N)·P          three states of a training, and the bytes of one
 //! its snapshots     2·n·P                  n of them, and the bytes of their file
 //! activations       T·B·(I + 4·O + k·L·D·S) for each worker
@@ -31,7 +32,7 @@ use std::path::Path;
 /// If the network of `config` makes no sense.
 pub fn job_bytes<T: Task>(config: &RunConfig<T>, snapshots: u32) -> Result<u64, Error> {
     let sizes = Sizes::new(config)?;
-    let states = 4.0 * (1.0 + sizes.moments * sizes.workers) * sizes.parameters;
+    let states = 4.0 * (1.0 + sizes.moments * sizes.all_workers) * sizes.parameters;
     let snapshots = 2.0 * f64::from(snapshots) * sizes.parameters;
     Ok(bytes(sizes.trainer() + states + snapshots))
 }
@@ -81,6 +82,9 @@ fn bytes(values: f64) -> u64 {
 struct Sizes {
     strategy: Strategy,
     workers: f64,
+    /// Those of all ranks, whose states rank 0 holds.
+    all_workers: f64,
+    ranks: f64,
     /// P
     parameters: f64,
     /// m
@@ -96,6 +100,7 @@ impl Sizes {
         let model = config.network.config(&config.task)?;
         let strategy = config.strategy.name;
         let workers = if strategy == Strategy::Serial { 1 } else { config.strategy.threads.max(1) };
+        let ranks = config.ranks.count.clamp(1, workers);
         let batch = (config.run.batch as u64).min(config.run.examples) as usize;
         let batch = match strategy {
             Strategy::Synchronous => batch.div_ceil(workers),
@@ -116,7 +121,9 @@ impl Sizes {
         let width = model.layer_inputs(0) as f64 + 4.0 * model.outputs() as f64 + kept * units;
         Ok(Self {
             strategy,
-            workers: workers as f64,
+            workers: (workers / ranks) as f64,
+            all_workers: workers as f64,
+            ranks: ranks as f64,
             parameters: model.arena_len() as f64,
             moments: config.optimizer.rule.moments() as f64,
             // Few sequences need W_recᵀ or W_in ready one way alone; many need all of them both ways.
@@ -127,10 +134,14 @@ impl Sizes {
 
     /// Values of a [`crate::trainer::Trainer`].
     fn trainer(&self) -> f64 {
-        let Self { strategy, workers, parameters, moments, copies, activations } = *self;
+        let Self { strategy, workers, ranks, parameters, moments, copies, activations, .. } = *self;
         let shared = match strategy {
+            // The sum; worker 0's moments on another rank.
+            Strategy::Synchronous if ranks > 1.0 => 1.0 + moments,
             Strategy::Serial | Strategy::Synchronous => 0.0,
             Strategy::Hogwild => 1.0 + 2.0 * workers,
+            // Hogwild! within, from a replica on.
+            Strategy::Averaging if ranks > 1.0 && workers > 1.0 => 2.0 + 2.0 * workers,
             Strategy::Averaging => workers,
         };
         let of_workers = workers * ((1.0 + moments + copies) * parameters + activations);

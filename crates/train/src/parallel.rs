@@ -73,7 +73,7 @@ pub(crate) fn pool(threads: usize) -> Result<ThreadPool, Error> {
 
 /// The sequences of each share of a batch of `count` (B): no more shares than have work, and one
 /// at least.
-fn deal(count: usize, threads: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
+pub(crate) fn deal(count: usize, threads: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
     let size = count.div_ceil(threads).max(1);
     let active = count.div_ceil(size).max(1);
     (0..active).map(move |n| n * size..((n + 1) * size).min(count))
@@ -88,7 +88,19 @@ pub(crate) fn each_share<L: Send>(
     work: impl Fn(&mut Share, &Batch) -> L + Sync,
 ) -> Vec<L> {
     let ranges: Vec<_> = deal(batch.count, shares.len()).collect();
-    if ranges.len() == 1 {
+    each_of(pool, shares, ranges, batch, work)
+}
+
+/// [`each_share`] of those shares of `batch` that are dealt to `shares`: `ranges`, which may be
+/// fewer.
+pub(crate) fn each_of<L: Send>(
+    pool: &ThreadPool,
+    shares: &mut [&mut Share],
+    ranges: Vec<Range<usize>>,
+    batch: &Batch,
+    work: impl Fn(&mut Share, &Batch) -> L + Sync,
+) -> Vec<L> {
+    if ranges.len() == 1 && ranges[0] == (0..batch.count) {
         return vec![work(shares[0], batch)]; // nothing to wake a thread for
     }
     let run = |(share, range): (&mut &mut Share, Range<usize>)| {

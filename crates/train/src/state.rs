@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::config::{FirstWeights, RunConfig};
+pub use crate::exchange::Residuals;
 use crate::pass::PassState;
 use crate::task::Task;
 use model::Parameters;
@@ -19,6 +20,10 @@ pub struct State {
     pub learning_rate: f32,
     /// What each worker has of its own.
     pub workers: Vec<WorkerState>,
+    /// The velocity of the optimizer of averages, if it has one.
+    pub outer: Vec<f32>,
+    /// What rounding took away on each rank, if it did.
+    pub residuals: Vec<Residuals>,
 }
 
 /// What a worker has of its own.
@@ -74,7 +79,34 @@ impl State {
             arena: parameters.arena().to_vec(),
             learning_rate: config.optimizer.learning_rate,
             workers: (0..workers).map(worker).collect(),
+            outer: Vec::new(),
+            residuals: Vec::new(),
         })
+    }
+
+    /// The same for another number of workers, 1 at least. Those that are new draw examples that
+    /// nobody has drawn: from the generator of another, as many `jump()`s further as there were
+    /// workers. They all count the same examples, or one more.
+    pub fn dealt_to(mut self, workers: usize) -> Self {
+        let (before, examples) = (self.workers.len(), self.examples());
+        if workers == before {
+            return self;
+        }
+        self.residuals.clear();
+        for n in before..workers {
+            let mut new = self.workers[n - before].clone();
+            (0..before).for_each(|_| new.generator.jump());
+            if let Some(masks) = &mut new.pass.masks {
+                (0..before).for_each(|_| masks.jump());
+            }
+            self.workers.push(new);
+        }
+        self.workers.truncate(workers);
+        let count = workers as u64;
+        for (n, worker) in (0..).zip(&mut self.workers) {
+            worker.examples = examples / count + u64::from(n < examples % count);
+        }
+        self
     }
 
     /// Examples that all workers together have trained on.

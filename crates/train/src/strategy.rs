@@ -22,6 +22,8 @@
 pub(crate) mod averaging;
 mod choice;
 pub(crate) mod hogwild;
+pub(crate) mod outer;
+pub(crate) mod ranks;
 pub(crate) mod serial;
 pub(crate) mod synchronous;
 

@@ -143,7 +143,9 @@ pub trait Task: Clone + Debug + PartialEq + Send + Sync + Serialize + Deserializ
 }
 
 /// What an evaluation found: in a sentence, and by its fields for programs.
-pub trait Score: Clone + Debug + Display + Send + Serialize {
+///
+/// It travels between ranks, and into files, whole.
+pub trait Score: Clone + Debug + Display + Send + Serialize + DeserializeOwned {
     /// Is nothing left to learn?
     fn is_perfect(&self) -> bool;
 
@@ -158,6 +160,11 @@ pub trait Score: Clone + Debug + Display + Send + Serialize {
 
     /// Of `count` networks `perfect` are perfect, in a sentence without its end.
     fn summary(&self, perfect: usize, count: usize) -> String;
+
+    /// As an object for programs.
+    fn describe(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("plain data")
+    }
 }
 
 /// Where a worker's examples come from.

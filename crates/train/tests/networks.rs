@@ -6,7 +6,7 @@ mod tasks;
 use model::{Cell, Memory, Nonlinearity, Parameters};
 use std::fs;
 use tasks::{Average, Refrain};
-use train::config::{Extent, NetworkConfig, RunConfig, Strategy, StrategyConfig};
+use train::config::{Extent, NetworkConfig, RanksConfig, RunConfig, Strategy, StrategyConfig};
 use train::job::{Every, Job, OnDivergence, Options};
 use train::optimizer::{Clip, OptimizerConfig, Rule, Schedule};
 use train::run_folder::RunFolder;
@@ -62,6 +62,7 @@ fn config<T: Task>(task: T, network: NetworkConfig) -> RunConfig<T> {
         },
         strategy: StrategyConfig::SERIAL,
         run: Extent::new(3_000, 6, 7),
+        ranks: RanksConfig::ALONE,
     }
 }
 

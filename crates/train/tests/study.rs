@@ -7,13 +7,18 @@ use std::ops::Range;
 use std::sync::Mutex;
 use train::metrics::Totals;
 use train::strategy::Serial;
-use train::study::{SeedResult, train_seeds};
+use train::study::{SeedResult, train_seeds, train_seeds_over};
 use train::task::{Score, Sums, Task};
+use train::transport::Threads;
 
 /// The results of all `seeds`, in their order.
 fn all(lab: &Lab, seeds: Range<u64>) -> Vec<SeedResult<Sums>> {
     let results = Mutex::new(Vec::new());
-    train_seeds(&lab.config(), seeds, |result| results.lock().unwrap().push(result)).unwrap();
+    train_seeds(&lab.config(), seeds, |result| {
+        results.lock().unwrap().push(result);
+        Ok(())
+    })
+    .unwrap();
     let mut results = results.into_inner().unwrap();
     results.sort_by_key(|result| result.seed);
     results
@@ -62,7 +67,58 @@ fn the_labs_recipe_succeeds_with_at_least_93_seeds_of_100() {
 fn one_seed_that_diverges_fails_the_study() {
     let config =
         Lab { bits: 64, hidden: 64, examples: 500, learning_rate: 3.4e38, ..Lab::default() };
-    let text = train_seeds(&config.config(), 0..4, |_| ()).unwrap_err().to_string();
+    let text = train_seeds(&config.config(), 0..4, |_| Ok(())).unwrap_err().to_string();
     assert!(text.contains("diverged: after 500 examples"), "{text}");
     assert!(text.starts_with("seed "), "{text}");
+}
+
+#[test]
+fn seeds_dealt_out_over_ranks_come_to_the_bits_of_one_process() {
+    for config in [
+        Lab { examples: 1_700, ..Lab::default() },
+        Lab { examples: 600, batch: 64, bits: 4, ..Lab::default() },
+    ] {
+        let expected = all(&config, 5..40);
+        for ranks in [2, 3] {
+            let mut results = Vec::new();
+            let mut transports = Threads::new(ranks).into_iter();
+            let first = transports.next().unwrap();
+            std::thread::scope(|scope| {
+                for transport in transports {
+                    let config = config.config();
+                    scope.spawn(move || {
+                        let told = |_: SeedResult<Sums>| panic!("rank 0 alone is told");
+                        train_seeds_over(&transport, &config, (0..0, 0), || false, told).unwrap();
+                    });
+                }
+                let told = |result| {
+                    results.push(result);
+                    Ok(())
+                };
+                train_seeds_over(&first, &config.config(), (5..40, 35), || false, told).unwrap();
+            });
+            results.sort_by_key(|result| result.seed);
+            let bits = |all: &[SeedResult<Sums>]| -> Vec<_> {
+                all.iter().map(|one| (one.seed, one.loss.to_bits(), one.score)).collect()
+            };
+            assert_eq!(bits(&results), bits(&expected), "{config:?}");
+        }
+    }
+}
+
+#[test]
+fn ranks_with_other_data_are_told_apart_before_anything_is_trained() {
+    let mut transports = Threads::new(2).into_iter();
+    let (first, second) = (transports.next().unwrap(), transports.next().unwrap());
+    let run = |transport: Threads, bits| {
+        let config = Lab { bits, ..Lab::default() }.config();
+        let ended = |_: SeedResult<Sums>| panic!("nothing is trained");
+        train_seeds_over(&transport, &config, (1..2, 1), || false, ended).unwrap_err().to_string()
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(move || run(second, 4));
+        let text = run(first, 8);
+        assert!(text.contains("of rank 1 is not that of rank 0"), "{text}");
+        assert_eq!(other.join().unwrap(), text);
+    });
 }

@@ -327,7 +327,11 @@ fn a_training_that_gets_no_better_ends_early_with_its_best() {
 
     // Each of many seeds, too.
     let ended = std::sync::Mutex::new(Vec::new());
-    train::study::train_seeds(&config, 3..4, |result| ended.lock().unwrap().push(result)).unwrap();
+    train::study::train_seeds(&config, 3..4, |result| {
+        ended.lock().unwrap().push(result);
+        Ok(())
+    })
+    .unwrap();
     let ended = ended.into_inner().unwrap();
     assert_eq!((ended[0].examples, ended[0].score.figure().1), (job.examples(), best));
 }

@@ -416,7 +416,7 @@ mod tests {
 
     #[test]
     fn every_study_has_its_pictures_even_of_no_network() {
-        let watch = Watch { done: &|| (), is_stopped: &|| true };
+        let watch = Watch { done: &|| (), is_stopped: &|| true, ranks: None };
         for study in Study::ALL {
             let pictures = pictures(&study.run(&Settings::default(), watch)).unwrap();
             let found: Vec<&str> = pictures.iter().map(|picture| picture.name).collect();

@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn what_was_stopped_is_said_and_every_text_is_escaped() {
         let settings = Settings { seed: 5, quick: true };
-        let watch = Watch { done: &|| (), is_stopped: &|| true };
+        let watch = Watch { done: &|| (), is_stopped: &|| true, ranks: None };
         let told = |study: Study| Told {
             findings: study.run(&settings, watch),
             networks: (3, 1_000),

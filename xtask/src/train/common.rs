@@ -8,7 +8,8 @@ use clap::ValueEnum;
 use model::{Cell, Memory, Nonlinearity};
 use std::ops::Range;
 use std::path::PathBuf;
-use train::config::{MOST_BATCH, MOST_THREADS, NetworkConfig, Strategy};
+use std::time::Duration;
+use train::config::{Compress, MOST_BATCH, MOST_THREADS, NetworkConfig, OuterRule, Strategy};
 use train::job::{Every, OnDivergence, Options};
 use train::snapshots::MOST_SNAPSHOTS;
 
@@ -34,7 +35,8 @@ pub struct Common {
     #[arg(long, value_parser = strategy_or_auto, conflicts_with = "seeds")]
     pub strategy: Option<Choice>,
 
-    /// N, the workers of a strategy that is not serial [default: the cores there are]
+    /// N, the workers of a strategy that is not serial, on each rank [default: the cores there are;
+    /// where several ranks train, 1]
     #[arg(long, value_parser = threads, conflicts_with = "seeds", allow_negative_numbers = true)]
     pub threads: Option<usize>,
 
@@ -43,6 +45,21 @@ pub struct Common {
     #[arg(long, value_parser = whole::<u64>(1..=u64::MAX), conflicts_with = "seeds",
           allow_negative_numbers = true)]
     pub push_every: Option<u64>,
+
+    /// What becomes of an average: sgd takes it, nesterov goes on from it with momentum (DiLoCo); for
+    /// averaging
+    #[arg(long, value_enum, default_value = "sgd", conflicts_with = "seeds")]
+    pub outer: OuterName,
+
+    /// How values travel between ranks: as they are, or as bf16, half of that, and what rounding
+    /// takes away comes with the next
+    #[arg(long, value_enum, default_value = "none", conflicts_with = "seeds")]
+    pub compress: CompressName,
+
+    /// How long other ranks are waited for before the job ends
+    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = stall,
+          allow_hyphen_values = true)]
+    pub stall: Duration,
 
     /// The number that all randomness comes from; the same seed gives the same bits, but for
     /// hogwild
@@ -91,6 +108,11 @@ pub struct Common {
           conflicts_with_all = ["seed", "out", "force", "checkpoint_every", "on_divergence"])]
     pub seeds: Option<Range<u64>>,
 
+    /// Append what became of each seed to this file, and go on from what is in it: the seeds in it
+    /// are not trained again
+    #[arg(long, value_name = "FILE", requires = "seeds")]
+    pub trials: Option<PathBuf>,
+
     /// Folder for the run [default: the next number under runs/]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -128,6 +150,36 @@ pub struct Common {
 
     #[command(flatten)]
     pub optimizer: OptimizerArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum OuterName {
+    Sgd,
+    Nesterov,
+}
+
+impl From<OuterName> for OuterRule {
+    fn from(name: OuterName) -> Self {
+        match name {
+            OuterName::Sgd => Self::Sgd,
+            OuterName::Nesterov => Self::Nesterov,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum CompressName {
+    None,
+    Bf16,
+}
+
+impl From<CompressName> for Compress {
+    fn from(name: CompressName) -> Self {
+        match name {
+            CompressName::None => Self::None,
+            CompressName::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -208,6 +260,17 @@ fn every(text: &str) -> Result<Every, String> {
     every
         .filter(valid)
         .ok_or_else(|| "seconds such as 30s, or examples such as 5000, are needed".into())
+}
+
+fn stall(text: &str) -> Result<Duration, String> {
+    let seconds = text.strip_suffix('s').and_then(|seconds| seconds.parse::<f64>().ok());
+    let most = 1e6; // nobody waits for longer, and more is no time any more
+    seconds
+        .filter(|&seconds| (0.1..=most).contains(&seconds))
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| {
+            format!("seconds such as 60s, at least 0.1s and at most {most}s, are needed")
+        })
 }
 
 fn positive(text: &str) -> Result<usize, String> {

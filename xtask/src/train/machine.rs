@@ -69,7 +69,7 @@ pub struct MachineArgs {
     certifiable: bool,
 
     #[command(flatten)]
-    common: Common,
+    pub common: Common,
 }
 
 /// What to do with a network that does as a machine does …

@@ -2,16 +2,20 @@
 
 use super::common::Common;
 use super::json::{described, extend, of_error};
-use crate::interrupt;
 use crate::output::{Progress, line, thousands, warn};
+use crate::paths::shown;
+use crate::{interrupt, ranks};
 use anyhow::Context;
+use rayon::prelude::*;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use train::config::RunConfig;
+use train::seeds_file::SeedsFile;
 use train::statistics::{median, quantile};
-use train::study::{SeedResult, train_seeds};
+use train::study::{SeedResult, train_seeds, train_seeds_over};
 use train::task::{Score, Task};
 
 /// Trains each of `seeds`; says what ended, also where one fails or all are stopped.
@@ -20,23 +24,66 @@ pub fn many<T: Task + 'static>(
     config: &RunConfig<T>,
     seeds: Range<u64>,
 ) -> anyhow::Result<ExitCode> {
+    let ranks = ranks::transport().filter(|transport| transport.ranks() > 1);
+    if let Some(transport) = ranks.as_ref().filter(|transport| transport.rank() > 0) {
+        // Rank 0 has the file, and says everything.
+        train_seeds_over(&**transport, config, (0..0, 0), interrupt::asked, |_| Ok(()))?;
+        return Ok(if interrupt::asked() { interrupt::exit_code() } else { ExitCode::SUCCESS });
+    }
     let count = seeds.end - seeds.start;
-    let progress =
-        Arc::new(if args.quiet { Progress::none() } else { Progress::new(count, "seeds") });
-    let results = Arc::new(Mutex::new(Vec::new()));
-    let ended = interrupt::unless_asked({
-        let (config, progress, results) = (config.clone(), progress.clone(), results.clone());
-        move || {
-            train_seeds(&config, seeds, |result| {
-                progress.add(1);
-                results.lock().expect("nobody panics with it").push(result);
-            })
+    let (mut file, mut found) = match &args.trials {
+        Some(path) => {
+            let (file, found) = SeedsFile::open(path, config)?;
+            (Some(file), found)
         }
-    })?;
+        None => (None, Vec::new()),
+    };
+    found.retain(|result| seeds.contains(&result.seed));
+    let done: HashSet<u64> = found.iter().map(|result| result.seed).collect();
+    let left = usize::try_from(count).unwrap_or(usize::MAX) - done.len();
+    let mut progress = if args.quiet { Progress::none() } else { Progress::new(count, "seeds") };
+    progress.begin_at(done.len() as u64);
+    if let (Some(path), false, false) = (&args.trials, args.quiet, done.is_empty()) {
+        let (done, all) = (thousands(done.len() as u64), thousands(count));
+        line(format!("{done} of {all} seeds are in {} already", shown(path)));
+    }
+    let progress = Arc::new(progress);
+    let results = Arc::new(Mutex::new(found));
+    let mut keep = {
+        let (progress, results) = (progress.clone(), results.clone());
+        move |result: SeedResult<T::Score>| {
+            progress.add(1);
+            let kept = file.as_mut().map_or(Ok(()), |file| file.append(&result));
+            results.lock().expect("nobody panics with it").push(result);
+            kept
+        }
+    };
+    let ended = match ranks {
+        None => interrupt::unless_asked({
+            let config = config.clone();
+            move || {
+                let keep = Mutex::new(keep);
+                let seeds = seeds.into_par_iter().filter(|seed| !done.contains(seed));
+                train_seeds(&config, seeds, |result| {
+                    (keep.lock().expect("nobody panics with it"))(result)
+                })
+            }
+        })?,
+        Some(transport) => {
+            let led = interrupt::while_saying_that_it_stops(|| {
+                let seeds = seeds.filter(|seed| !done.contains(seed));
+                let seeds = (seeds, left);
+                train_seeds_over(&*transport, config, seeds, interrupt::asked, &mut keep)
+            });
+            if led.is_ok() && interrupt::asked() { None } else { Some(led) }
+        }
+    };
     progress.finish();
     let ended = match ended {
         // Bad sizes or numbers: no training was begun.
-        Some(Err(error)) if !matches!(error, train::Error::Seed { .. }) => {
+        Some(Err(error))
+            if !matches!(error, train::Error::Seed { .. } | train::Error::Rank { .. }) =>
+        {
             return Err(error).context("training the seeds");
         }
         ended => ended,
@@ -58,7 +105,8 @@ pub fn many<T: Task + 'static>(
     match ended {
         None => {
             let (ended, all) = (thousands(results.len() as u64), thousands(count));
-            warn(format!("stopped when {ended} of {all} seeds had ended"));
+            let go_on = if args.trials.is_some() { "; the same command goes on" } else { "" };
+            warn(format!("stopped when {ended} of {all} seeds had ended{go_on}"));
             Ok(interrupt::exit_code())
         }
         Some(result) => {
@@ -130,7 +178,7 @@ fn of_seeds<T: Task>(config: &RunConfig<T>, count: u64, results: &[SeedResult<T:
         if config.task.validate_every().is_some() {
             row["updates"] = examples.div_ceil(config.run.batch as u64).into();
         }
-        extend(&mut row, &json!(score));
+        extend(&mut row, &score.describe());
         row
     };
     let mut object = described(config);

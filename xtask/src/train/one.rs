@@ -17,7 +17,7 @@ use train::atomic_file::write_whole;
 use train::config::StrategyConfig;
 use train::job::{Advance, Job};
 use train::metrics::Metrics;
-use train::task::Task;
+use train::task::{Score, Task};
 
 /// Lines of losses that are shown at most.
 const MOST_ROWS: u64 = 20;
@@ -52,6 +52,12 @@ pub fn one<T: Task>(
                 "warning: {why:#}; the snapshots of before are lost, those from now on are kept"
             ));
         }
+    }
+    if let (Some((before, now)), false) = (job.dealt_anew(), args.quiet) {
+        warn(format!(
+            "note: it goes on with {now} rank{} after {before}: as good, but not in the same bits",
+            if now == 1 { "" } else { "s" }
+        ));
     }
     if matches!(args.strategy, Some(Choice::Auto)) {
         say(format!("Fastest for these sizes, as measured: {}", workers(&config)));
@@ -206,6 +212,7 @@ pub fn one<T: Task>(
                 "strategy": name,
                 "threads": threads,
                 "push_every": push_every,
+                "ranks": config.ranks.count,
                 "optimizer": config.optimizer.rule.name(),
                 "seconds": seconds,
                 "ns_per_example": ns_per_example,
@@ -222,7 +229,7 @@ pub fn one<T: Task>(
             });
             extend(&mut object, &numbers);
         }
-        extend(&mut object, &json!(score));
+        extend(&mut object, &score.describe());
         extend(&mut object, &(ending.numbers)(&config.task, examples as f64 / seconds));
         if let Err(error) = &kept {
             extend(&mut object, &json!({ "error": format!("{error:#}") }));

@@ -112,7 +112,7 @@ pub struct SeriesArgs {
     decimal: Option<char>,
 
     #[command(flatten)]
-    common: Common,
+    pub common: Common,
 }
 
 fn shares(text: &str) -> Result<[f64; 3], String> {

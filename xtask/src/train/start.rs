@@ -4,8 +4,8 @@ use super::common::Common;
 use super::ending::Ending;
 use super::many::many;
 use super::one::one;
-use super::workers::{choose_strategy, refuse_workers};
-use crate::{Usage, runs};
+use super::workers::{choose_ranks, choose_strategy, refuse_outer, refuse_workers};
+use crate::{Usage, ranks, runs};
 use anyhow::Context;
 use model::{Config, Parameters, weights};
 use std::fs;
@@ -42,6 +42,7 @@ pub fn start<T: Task + 'static>(
     }
     let network = args.network(defaults.network);
     let mut config = RunConfig { network, optimizer, run, ..defaults };
+    config.ranks = choose_ranks(args)?;
     if let Some(seeds) = &args.seeds {
         refuse_workers(args, "one worker trains each seed")?;
         config.strategy = train::config::StrategyConfig::SERIAL;
@@ -51,6 +52,7 @@ pub fn start<T: Task + 'static>(
         return many(args, &config, seeds.clone());
     }
     config.strategy = choose_strategy(args, &config)?;
+    refuse_outer(&config)?;
     let options = args.options(affordable(ending.snapshots, &config)?);
     memory::check(memory::job_bytes(&config, options.snapshots)?)?;
     let first = match &args.init {
@@ -60,15 +62,13 @@ pub fn start<T: Task + 'static>(
         }
         None => None,
     };
-    Trainer::new(&config)?; // before the folder: bad sizes make none
+    let transport = ranks::transport();
+    Trainer::across(transport.clone(), &config)?; // before the folder: bad sizes make none
     let folder = match &args.out {
         Some(path) => RunFolder::create(path, args.force)?,
         None => RunFolder::create_next(&runs::folder(!args.quiet))?,
     };
-    let job = match first {
-        Some(first) => Job::start_from(config, &first, folder, options)?,
-        None => Job::start(config, folder, options)?,
-    };
+    let job = Job::start_across(transport, config, first.as_ref(), folder, options)?;
     one(args, job, &ending, args.out.as_deref())
 }
 
@@ -98,5 +98,6 @@ pub fn resume<T: Task>(
     ending: Ending<T>,
 ) -> anyhow::Result<ExitCode> {
     let path = folder.path().to_owned();
-    one(args, Job::resume(folder, args.options(0))?, &ending, Some(&path))
+    let job = Job::resume_across(ranks::transport(), folder, args.options(0))?;
+    one(args, job, &ending, Some(&path))
 }

@@ -66,7 +66,7 @@ pub struct TextArgs {
     embedding: Option<usize>,
 
     #[command(flatten)]
-    common: Common,
+    pub common: Common,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]

@@ -137,7 +137,7 @@ fn help_names_every_command() {
     let help = xtask_line(&temporary(), "help").success();
     for name in [
         "train", "forecast", "add", "page", "certify", "replay", "plot", "bench", "race", "fuzz",
-        "ci",
+        "ci", "cluster",
     ] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(name)), "{help}");
     }

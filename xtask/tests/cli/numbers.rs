@@ -139,9 +139,52 @@ const NUMBERS: &[(&str, &str, &[&str], &str)] = &[
         "certify --json --study --seeds 0..1 --recipe plain --hidden 2 --workers {}",
     ),
     ("lab", "--seed", &[], "lab memory --quick --json --out report --seed {}"),
+    ("cluster", "--ranks", &["65536", "65537"], "cluster --ranks {} -- train"),
+    (
+        "train",
+        "--stall",
+        &["1s", "0.1s", "0s", "1000000s", "1e300s", "nans", "infs", "-1s"],
+        "train --stall {}",
+    ),
     ("replay", "--tolerance", &[], "replay trace.json --json --tolerance {}"),
     ("fuzz", "--seconds", &[], "fuzz weights --seconds {}"),
     ("bench peers", "--examples", &["1000000", "1000001"], "bench peers --examples {}"),
+    (
+        "cluster",
+        "--hidden",
+        &[],
+        "cluster --predict --json --seeds 1 --workers 2 --push-every 16 --examples 20 --hidden {}",
+    ),
+    (
+        "cluster",
+        "--loss",
+        &[],
+        "cluster --predict --json --seeds 1 --workers 2 --push-every 16 --examples 200 --loss {}",
+    ),
+    (
+        "cluster",
+        "--examples",
+        &[],
+        "cluster --predict --json --seeds 1 --workers 2 --push-every 16 --loss 1000 --examples {}",
+    ),
+    (
+        "cluster",
+        "--workers",
+        &["256", "257", "2,1"],
+        "cluster --predict --json --seeds 1 --push-every 16 --examples 200 --workers {}",
+    ),
+    (
+        "cluster",
+        "--push-every",
+        &["1000000000", "1000000001", "16,0"],
+        "cluster --predict --json --seeds 1 --workers 2 --examples 200 --push-every {}",
+    ),
+    (
+        "cluster",
+        "--seeds",
+        &["1000", "1001"],
+        "cluster --predict --json --workers 2 --push-every 16 --examples 20 --seeds {}",
+    ),
     ("bench hogwild", "--threads", &["1024", "1,1025"], "bench hogwild --threads {}"),
     ("bench hogwild", "--push-every", &["1,0"], "bench hogwild --push-every {}"),
     ("bench hogwild", "--rate", &["0.1,0"], "bench hogwild --rate {}"),
@@ -156,8 +199,11 @@ const OTHERS: &[(&str, &[&str])] = &[
         &[
             "--init",
             "--strategy",
+            "--outer",
+            "--compress",
             "--cell",
             "--out",
+            "--trials",
             "--resume",
             "--on-divergence",
             "--optimizer",
@@ -189,6 +235,7 @@ const OTHERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("lab", &["[STUDY]...", "--out"]),
+    ("cluster", &["--hosts", "<COMMAND>...", "--text", "--out"]),
     ("replay", &["<FILE>"]),
     ("plot", &["<RUN>...", "--out"]),
     ("page", &["[RUN]", "--out"]),
@@ -356,6 +403,7 @@ fn fault(command: &str, ended: &Ended) -> Option<&'static str> {
         }
         Some(0) => None,
         Some(1) if command.starts_with("train") => (!says("diverged")).then_some("it failed"),
+        Some(1) if command == "cluster" => (!says("no MPI is installed")).then_some("it failed"),
         Some(1) if command.starts_with("bench") || command == "fuzz" => {
             (!says("measures nothing")).then_some("it failed")
         }

@@ -6,7 +6,7 @@ use kernels::recurrent::ROW;
 use model::{Cell, Head, Nonlinearity, Parameters};
 use serde::{Deserialize, Serialize};
 use train::batch::Batch;
-use train::config::{Extent, NetworkConfig, RunConfig, StrategyConfig};
+use train::config::{Extent, NetworkConfig, RanksConfig, RunConfig, StrategyConfig};
 use train::metrics::Totals;
 use train::optimizer::{OptimizerConfig, Rule, Schedule};
 use train::pass::Pass;
@@ -51,6 +51,7 @@ impl MachineIbp {
             },
             strategy: StrategyConfig::SERIAL,
             run: Extent::new(Ibp::EXAMPLES, Ibp::BATCH, seed),
+            ranks: RanksConfig::ALONE,
         }
     }
 

@@ -11,9 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 use train::config::{Extent, NetworkConfig, RunConfig, Strategy, StrategyConfig};
+use train::dealer::{follow, lead};
 use train::task::machine::LENGTH;
 use train::task::{Addition, Task, Words};
 use train::trainer::Trainer;
+use train::transport::Transport;
 use verify::Cell;
 
 /// H of the study.
@@ -155,6 +157,36 @@ pub fn study(
         });
         results.fold(Ok(()), Result::and)
     })
+}
+
+/// [`study`] dealt out over ranks, as rank 0: see [`train::dealer`]. The others [`follow_study`].
+///
+/// # Errors
+/// As [`study`], also of the other ranks.
+pub fn lead_study(
+    transport: &dyn Transport,
+    jobs: &[(Kind, u64)],
+    budget: u64,
+    is_stopped: impl Fn() -> bool + Sync,
+    ended: impl Fn(Trial) -> Result<(), Error> + Sync,
+) -> Result<(), Error> {
+    let all = (jobs.iter().copied(), jobs.len());
+    lead(transport, all, is_stopped, as_text(budget), |_, trial: String| {
+        ended(serde_json::from_str(&trial).expect("a trial as text"))
+    })
+}
+
+/// As another rank than 0: trains and examines what rank 0 gives out.
+pub fn follow_study(transport: &dyn Transport, budget: u64, is_stopped: impl Fn() -> bool + Sync) {
+    follow(transport, is_stopped, as_text(budget));
+}
+
+/// Trials travel as they stand in their file.
+fn as_text(budget: u64) -> impl Fn(&(Kind, u64)) -> Result<Option<String>, Error> + Sync {
+    move |&(kind, seed)| {
+        let trial = trial(kind, seed, budget)?;
+        Ok(Some(serde_json::to_string(&trial).expect("numbers and names")))
+    }
 }
 
 fn trial(kind: Kind, seed: u64, budget: u64) -> Result<Trial, Error> {

@@ -1,7 +1,7 @@
 //! `config.toml` as it was before it had tables: one flat list, of the one task and network that
 //! there were then.
 
-use crate::config::{Extent, NetworkConfig, RunConfig, Strategy, StrategyConfig};
+use crate::config::{Extent, NetworkConfig, RanksConfig, RunConfig, Strategy, StrategyConfig};
 use crate::optimizer::{Clip, OptimizerConfig, Rule, Schedule};
 use crate::task::Task;
 use serde::Deserialize;
@@ -62,6 +62,7 @@ impl OldConfig {
             optimizer: OptimizerConfig { learning_rate, rule, clip, schedule },
             strategy: StrategyConfig { name, threads, push_every },
             run: Extent::new(examples, batch, seed),
+            ranks: RanksConfig::ALONE,
         })
     }
 }

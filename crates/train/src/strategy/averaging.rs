@@ -11,11 +11,14 @@
 //! give the same bits. A round in which a worker had no example does not count its replica.
 //! Optimizer state belongs to a worker and is not averaged.
 //!
+//! The average may be the direction of a second optimizer instead: see [`super::outer`].
+//!
 //! An average of N replicas has made the way of one: per example it learns up to N times
 //! more slowly than updates that add up, unless the learning rate makes up for it.
 //!
 //! Source: Stich, *Local SGD Converges Fast and Communicates Little*, 2019.
 
+use super::outer::Outer;
 use super::serial;
 use crate::metrics::Totals;
 use crate::task::Task;
@@ -31,11 +34,12 @@ pub(crate) struct Averaging {
     replicas: Vec<Parameters>,
     /// K, whole batches.
     every: u64,
+    pub outer: Option<Outer>,
 }
 
 impl Averaging {
-    pub fn new(parameters: &Parameters, workers: usize, every: u64) -> Self {
-        Self { replicas: vec![parameters.clone(); workers], every }
+    pub fn new(parameters: &Parameters, workers: usize, every: u64, outer: Option<Outer>) -> Self {
+        Self { replicas: vec![parameters.clone(); workers], every, outer }
     }
 
     /// `examples` examples by all workers together; ends with an average, in `parameters`.
@@ -59,7 +63,13 @@ impl Averaging {
                     replica.arena_mut().copy_from_slice(parameters.arena());
                     *part = serial::train(worker, replica, batch, share, |_, _| ());
                 });
+                if let Some(outer) = &mut self.outer {
+                    outer.keep(parameters.arena());
+                }
                 average(&self.replicas, &shares, parameters);
+                if let Some(outer) = &mut self.outer {
+                    outer.step(parameters.arena_mut());
+                }
                 totals += parts.iter().copied().sum();
                 watch(totals.examples, parameters);
             }
@@ -70,7 +80,7 @@ impl Averaging {
 
 /// How many examples each worker has in a round with `left` to go: whole batches, as evenly
 /// as they can be dealt, at most `every`; the last batch holds what is left.
-fn shares(left: u64, every: u64, batch: u64, workers: usize) -> Vec<u64> {
+pub(crate) fn shares(left: u64, every: u64, batch: u64, workers: usize) -> Vec<u64> {
     let workers = workers as u64;
     let round = left.min(every.saturating_mul(workers));
     let batches = round.div_ceil(batch);
@@ -85,14 +95,18 @@ fn shares(left: u64, every: u64, batch: u64, workers: usize) -> Vec<u64> {
         .collect()
 }
 
+/// What a replica counts that was trained on `share` of `total` examples.
+pub(crate) fn weight(share: u64, total: u64) -> f32 {
+    (share as f64 / total as f64) as f32
+}
+
 /// The average of `replicas`, weighted by `shares`. Of one alone it is a copy.
 fn average(replicas: &[Parameters], shares: &[u64], average: &mut Parameters) {
     let total: u64 = shares.iter().sum();
-    let weight = |share: u64| (share as f64 / total as f64) as f32;
     average.arena_mut().copy_from_slice(replicas[0].arena());
-    scale(weight(shares[0]), average.arena_mut());
+    scale(weight(shares[0], total), average.arena_mut());
     for (replica, &share) in replicas.iter().zip(shares).skip(1).filter(|(_, share)| **share > 0) {
-        axpy(weight(share), replica.arena(), average.arena_mut());
+        axpy(weight(share, total), replica.arena(), average.arena_mut());
     }
 }
 

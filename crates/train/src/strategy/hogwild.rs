@@ -108,6 +108,11 @@ impl Hogwild {
         }
     }
 
+    /// The workers go on from `parameters`, which others have changed.
+    pub fn put(&mut self, parameters: &Parameters) {
+        self.shared = Shared::new(parameters.arena());
+    }
+
     /// `examples` examples by all workers together; leaves in `parameters` what came of it.
     pub fn train<T: Task>(
         &mut self,

@@ -12,7 +12,7 @@ pub use sums::Sums;
 use super::{Source, Task};
 use crate::Error;
 use crate::batch::{Batch, Inputs, Targets};
-use crate::config::{Extent, NetworkConfig, RunConfig, StrategyConfig};
+use crate::config::{Extent, NetworkConfig, RanksConfig, RunConfig, StrategyConfig};
 use crate::metrics::Totals;
 use crate::optimizer::{OptimizerConfig, Rule};
 use model::{Head, HeadActivation, HeadSteps, Parameters, loss};
@@ -86,6 +86,7 @@ impl Addition {
             optimizer: OptimizerConfig::new(0.1, Rule::SGD),
             strategy: StrategyConfig::SERIAL,
             run: Extent::new(10_000, 1, 0),
+            ranks: RanksConfig::ALONE,
         })
     }
 

@@ -27,7 +27,7 @@ pub use table::{Column, Format, Said, Table};
 use super::{Source, Task};
 use crate::Error;
 use crate::batch::{Batch, Inputs, Targets};
-use crate::config::{Extent, NetworkConfig, RunConfig, StrategyConfig};
+use crate::config::{Extent, NetworkConfig, RanksConfig, RunConfig, StrategyConfig};
 use crate::data_file::DataFile;
 use crate::metrics::Totals;
 use crate::optimizer::{Clip, Moments, OptimizerConfig, Rule, Schedule};
@@ -500,6 +500,7 @@ impl Series {
                 patience: Some(PATIENCE),
                 ..Extent::new(updates * BATCH as u64, BATCH, 0)
             },
+            ranks: RanksConfig::ALONE,
         }
     }
 

@@ -14,24 +14,27 @@
 
 mod corpus;
 mod ngram;
+mod pieces;
 mod sampler;
 mod vocabulary;
 
 pub use corpus::{Corpus, Symbols};
 pub use ngram::{NGrams, ORDER};
 pub use sampler::Sampler;
-pub use vocabulary::{Encoded, UNKNOWN, Unit, Vocabulary};
+pub use vocabulary::{Encoded, Seen, UNKNOWN, Unit, Vocabulary};
 
 use super::{Score, Source, Task};
 use crate::Error;
 use crate::batch::{Batch, Targets};
-use crate::config::{Extent, NetworkConfig, RunConfig, Strategy, StrategyConfig};
-use crate::data_file::DataFile;
+use crate::config::{Extent, NetworkConfig, RanksConfig, RunConfig, Strategy, StrategyConfig};
+use crate::data_file::{DataFile, length};
 use crate::metrics::Totals;
 use crate::optimizer::{Clip, Moments, OptimizerConfig, Rule, Schedule};
 use crate::text::thousands;
+use corpus::GrowingSymbols;
 use model::loss::{Terms, softmax_cross_entropy};
 use model::{Cell, Head, HeadActivation, HeadSteps, Network, Parameters, Sequences, State};
+use pieces::{Cut, Pieces, Room, Utf8};
 use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -98,7 +101,8 @@ impl PartialEq for Text {
 }
 
 impl Text {
-    /// Reads the text in `paths`, one behind the other.
+    /// Reads the text in `paths`, one behind the other. Symbols that are too many for memory are
+    /// kept in a temporary file: see [`crate::store`].
     ///
     /// # Errors
     /// If a file cannot be read, is empty, or is not of `reading.unit`; if the text is too short
@@ -118,6 +122,15 @@ impl Text {
         reading: Reading,
         knows: Option<Vocabulary>,
     ) -> Result<Self, Error> {
+        Self::read(paths, reading, knows, Room::USUAL)
+    }
+
+    fn read(
+        paths: &[PathBuf],
+        reading: Reading,
+        knows: Option<Vocabulary>,
+        room: Room,
+    ) -> Result<Self, Error> {
         let Reading { unit, vocabulary, chunk, valid } = reading;
         if let Some(known) = knows.as_ref().map(Vocabulary::unit).filter(|&known| known != unit) {
             let (known, unit) = (known.name(), unit.name());
@@ -134,31 +147,35 @@ impl Text {
         if chunk == 0 || vocabulary == 0 || paths.is_empty() {
             return Err(Error::Task("a text needs a file, a chunk and a vocabulary".to_owned()));
         }
-        let (mut files, mut bytes) = (Vec::new(), Vec::new());
-        for path in paths {
-            let (file, more) = DataFile::read(path)?;
-            if unit != Unit::Byte
-                && let Err(error) = Vocabulary::of(Unit::Char, &more, 0)
-            {
-                return Err(Error::Data {
-                    path: path.clone(),
-                    reason: format!("is no text: {error}"),
-                });
-            }
-            files.push(file);
-            if bytes.is_empty() { bytes = more } else { bytes.extend(more) }
-        }
-        let cut = cut(&bytes, valid, unit);
-        let known = if unit == Unit::Word { &bytes[..cut] } else { &bytes[..] };
-        let vocabulary = match knows {
-            Some(knows) => knows,
-            None => Vocabulary::of(unit, known, vocabulary)?,
+        let mut cut = Cut::new(unit, total(paths)?, valid);
+        let mut seen = Seen::new(if knows.is_some() { Unit::Byte } else { unit });
+        // The first byte, and whether another one came.
+        let (mut first, mut is_one) = (None, true);
+        let mut see = |start: u64, piece: &[u8]| {
+            let first = *first.get_or_insert(piece.first().copied().unwrap_or(0));
+            is_one &= piece.iter().all(|&byte| byte == first);
+            seen.see(if unit == Unit::Word { cut.parts(start, piece).0 } else { piece })
         };
-        let corpus = corpus(&vocabulary, &bytes, cut)?;
+        let (mut files, mut pieces) = (Vec::new(), Pieces::new(unit));
+        for path in paths {
+            let mut utf8 = Utf8::default();
+            let no_text =
+                |error| Error::Data { path: path.clone(), reason: format!("is no text: {error}") };
+            files.push(DataFile::each(path, room.piece, |bytes| {
+                if unit != Unit::Byte {
+                    utf8.see(bytes).map_err(no_text)?;
+                }
+                pieces.push(bytes, &mut see)
+            })?);
+            utf8.end().map_err(no_text)?;
+        }
+        pieces.end(&mut see)?;
+        let vocabulary = knows.unwrap_or_else(|| seen.vocabulary(vocabulary));
+        let corpus = corpus(&files, &vocabulary, valid, room)?;
         let place = || paths[0].display();
         let is_one = match unit {
             Unit::Char => vocabulary.len() < 2,
-            Unit::Byte => bytes.iter().all(|&byte| byte == bytes[0]),
+            Unit::Byte => is_one,
             Unit::Word => vocabulary.len() <= 2 && corpus.unknown == 0,
         };
         if is_one && !corpus.train.is_empty() {
@@ -170,7 +187,6 @@ impl Text {
                 vocabulary.decode(&[corpus.train.at(0)])
             )));
         }
-        drop(bytes);
         let (train, held) = (corpus.train.len(), corpus.valid.len());
         if train <= chunk || held < 2 {
             return Err(Error::Task(format!(
@@ -224,6 +240,7 @@ impl Text {
             },
             strategy: StrategyConfig { name, threads, push_every: 1 },
             run: Extent::new(examples, BATCH, 0),
+            ranks: RanksConfig::ALONE,
         }
     }
 
@@ -332,12 +349,18 @@ impl Streams {
         let pass = (PASS_OUTPUTS / (count * config.outputs())).clamp(1, PASS_STEPS);
         for first in (0..self.steps).step_by(pass) {
             let steps = pass.min(self.steps - first);
-            symbols.clear();
-            classes.clear();
-            for t in first..first + steps {
-                let places = range.clone().map(|n| n * self.apart + t);
-                symbols.extend(places.clone().map(|place| text.at(place)));
-                classes.extend(places.map(|place| text.at(place + 1)));
+            symbols.resize(steps * count, 0);
+            classes.resize(steps * count, 0);
+            for (k, n) in range.clone().enumerate() {
+                let place = n * self.apart + first;
+                text.each(place..place + steps + 1, |t, symbol| {
+                    if t < steps {
+                        symbols[t * count + k] = symbol;
+                    }
+                    if t > 0 {
+                        classes[(t - 1) * count + k] = symbol;
+                    }
+                });
             }
             let sequences = Sequences::of_symbols(config, &symbols, steps, count)
                 .and_then(|sequences| sequences.starting_from(&state))
@@ -353,33 +376,44 @@ impl Streams {
     }
 }
 
-/// Where `bytes` are cut so that about the share `valid` lies behind: between two characters, and
-/// of words between two of them.
-fn cut(bytes: &[u8], valid: f64, unit: Unit) -> usize {
-    let cut = (bytes.len() as f64 * (1.0 - valid)) as usize;
-    let is_between = |&place: &usize| match unit {
-        Unit::Byte => true,
-        Unit::Char => bytes.get(place).is_none_or(|byte| byte & 0xc0 != 0x80),
-        Unit::Word => bytes.get(place).is_none_or(u8::is_ascii_whitespace),
-    };
-    (cut..=bytes.len()).find(is_between).unwrap_or(bytes.len())
+/// The bytes of all `paths` together.
+fn total(paths: &[PathBuf]) -> Result<u64, Error> {
+    paths.iter().map(|path| length(path)).sum()
 }
 
-/// The two parts of `bytes`, which are cut at `cut`.
-fn corpus(vocabulary: &Vocabulary, bytes: &[u8], cut: usize) -> Result<Corpus, Error> {
-    let unknown_word = (vocabulary.unit() == Unit::Word).then_some(0);
+/// The two parts of `files`, as they were when their text was made a task.
+fn corpus(
+    files: &[DataFile],
+    vocabulary: &Vocabulary,
+    valid: f64,
+    room: Room,
+) -> Result<Corpus, Error> {
+    let unit = vocabulary.unit();
+    let unknown_word = (unit == Unit::Word).then_some(0);
     let mut unknown = 0;
-    let mut part = |bytes: &[u8]| -> Result<Symbols, Error> {
-        let mut symbols = Symbols::with_room(vocabulary.len(), bytes.len());
-        vocabulary.each(bytes, |number, _| {
-            unknown += u64::from(number.is_none());
-            number.or(unknown_word).into_iter().for_each(|symbol| symbols.push(symbol));
-        })?;
-        symbols.shrink();
-        Ok(symbols)
+    let mut parts = [(); 2].map(|()| GrowingSymbols::new(vocabulary.len(), room.symbols));
+    let paths: Vec<_> = files.iter().map(|file| file.path.clone()).collect();
+    let mut cut = Cut::new(unit, total(&paths)?, valid);
+    let mut symbols = Vec::new();
+    let mut see = |start: u64, piece: &[u8]| {
+        let (train, valid) = cut.parts(start, piece);
+        for (part, bytes) in parts.iter_mut().zip([train, valid]) {
+            symbols.clear();
+            vocabulary.each(bytes, |number, _| {
+                unknown += u64::from(number.is_none());
+                symbols.extend(number.or(unknown_word));
+            })?;
+            part.extend(&symbols)?;
+        }
+        Ok(())
     };
-    let (train, valid) = (part(&bytes[..cut])?, part(&bytes[cut..])?);
-    Ok(Corpus { train, valid, unknown })
+    let mut pieces = Pieces::new(unit);
+    for file in files {
+        file.each_again(room.piece, |bytes| pieces.push(bytes, &mut see))?;
+    }
+    pieces.end(&mut see)?;
+    let [train, valid] = parts;
+    Ok(Corpus { train: train.finish()?, valid: valid.finish()?, unknown })
 }
 
 impl Task for Text {
@@ -397,12 +431,8 @@ impl Task for Text {
     }
 
     fn prepare(&mut self) -> Result<(), Error> {
-        let mut bytes = Vec::new();
-        for file in &self.files {
-            bytes.extend(file.read_again()?);
-        }
-        let cut = cut(&bytes, self.valid, self.vocabulary.unit());
-        self.corpus = Some(Arc::new(corpus(&self.vocabulary, &bytes, cut)?));
+        let corpus = corpus(&self.files, &self.vocabulary, self.valid, Room::USUAL)?;
+        self.corpus = Some(Arc::new(corpus));
         Ok(())
     }
 
@@ -431,15 +461,18 @@ impl Task for Text {
         let (symbols, classes) = batch.symbols((steps, count));
         for n in 0..count {
             let begin = (first + n) as u128 * len as u128 / streams as u128;
-            let mut place = ((begin + done) % len as u128) as usize;
-            let mut symbol = text.at(place);
-            for row in 0..steps {
-                place = if place + 1 == len { 0 } else { place + 1 };
-                let next = text.at(place);
-                symbols[row * count + n] = symbol;
-                classes[row * count + n] = next;
-                symbol = next;
-            }
+            let place = ((begin + done) % len as u128) as usize;
+            let mut set = |t: usize, symbol: u32| {
+                if t < steps {
+                    symbols[t * count + n] = symbol;
+                }
+                if t > 0 {
+                    classes[(t - 1) * count + n] = symbol;
+                }
+            };
+            let to_end = (steps + 1).min(len - place);
+            text.each(place..place + to_end, &mut set);
+            text.each(0..steps + 1 - to_end, |t, symbol| set(to_end + t, symbol));
         }
         batch.is_carried = true;
         batch.target_steps = HeadSteps::Every;
@@ -512,7 +545,7 @@ impl Task for Text {
 }
 
 /// How well a network tells the next symbol.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TextScore {
     /// On the validation part, in nats a symbol.
     pub valid_loss: f64,
@@ -520,18 +553,6 @@ pub struct TextScore {
     pub baseline_nats: f64,
     /// What a symbol is.
     pub unit: Unit,
-}
-
-impl Serialize for TextScore {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let &Self { valid_loss, baseline_nats, .. } = self;
-        let all = json!({
-            "valid_loss": valid_loss,
-            "valid_bits": valid_loss / LN_2,
-            "baseline_nats": baseline_nats,
-        });
-        all.serialize(serializer)
-    }
 }
 
 impl Display for TextScore {
@@ -572,5 +593,84 @@ impl Score for TextScore {
             "{perfect} of {count} seeds are better than {ORDER}-grams ({:.4} nats)",
             self.baseline_nats
         )
+    }
+
+    fn describe(&self) -> serde_json::Value {
+        json!({
+            "valid_loss": self.valid_loss,
+            "valid_bits": self.valid_loss / LN_2,
+            "baseline_nats": self.baseline_nats,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Progress;
+    use super::*;
+    use crate::batch::Inputs;
+    use crate::store::Store;
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand_xoshiro::Xoshiro256PlusPlus;
+    use std::fs;
+
+    /// All pieces small, all symbols in a file.
+    const NARROW: Room = Room { piece: 5, symbols: 0 };
+
+    fn reading(unit: Unit) -> Reading {
+        Reading { unit, vocabulary: 6, chunk: 7, valid: 0.3 }
+    }
+
+    fn is_in_a_file(symbols: &Symbols) -> bool {
+        match symbols {
+            Symbols::U8(all) => matches!(all, Store::File(..)),
+            Symbols::U16(all) => matches!(all, Store::File(..)),
+            Symbols::U32(all) => matches!(all, Store::File(..)),
+        }
+    }
+
+    /// What is drawn as the chunk after `done` of them.
+    fn drawn(text: &Text, done: u64) -> (Vec<u32>, Vec<u32>) {
+        let mut generator = Xoshiro256PlusPlus::seed_from_u64(done);
+        let progress = Progress { examples: done * 3, of: 1_000, batch: 3, worker: 1, workers: 2 };
+        let mut batch = Batch::default();
+        text.draw(Source { generator: &mut generator, count: 3, progress }, &mut batch);
+        match (batch.inputs, batch.targets) {
+            (Inputs::Symbols(symbols), Targets::Classes(classes)) => (symbols, classes),
+            _ => panic!("symbols and classes"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_in_a_file_read_piece_by_piece_is_the_text_in_memory(
+            parts in prop::collection::vec("(é|[abc \n€]|😀|the |of ){60,90}", 1..3),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let write = |(n, part): (usize, &String)| {
+                let path = folder.path().join(format!("{n}"));
+                fs::write(&path, part).unwrap();
+                path
+            };
+            let paths: Vec<_> = parts.iter().enumerate().map(write).collect();
+            for unit in [Unit::Char, Unit::Byte, Unit::Word] {
+                let whole = Text::open(&paths, reading(unit)).unwrap();
+                let narrow = Text::read(&paths, reading(unit), None, NARROW).unwrap();
+                prop_assert_eq!(&narrow, &whole);
+                prop_assert_eq!(narrow.corpus(), whole.corpus());
+                prop_assert!(is_in_a_file(&narrow.corpus().train));
+                prop_assert!(!is_in_a_file(&whole.corpus().train));
+                for done in 0..20 {
+                    prop_assert_eq!(drawn(&narrow, done), drawn(&whole, done));
+                }
+                let config = whole.clone().training();
+                let network = NetworkConfig::new(Cell::Gru, 4).config(&config.task).unwrap();
+                let mut generator = Xoshiro256PlusPlus::seed_from_u64(0);
+                let parameters = Parameters::initialised(network, &mut generator);
+                let losses = [&narrow, &whole].map(|text| text.validate(&parameters));
+                prop_assert_eq!(losses[0].to_bits(), losses[1].to_bits());
+            }
+        }
     }
 }

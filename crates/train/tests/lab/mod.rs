@@ -1,6 +1,6 @@
 //! The lab with some of its settings changed, in one flat list.
 
-use train::config::{Extent, NetworkConfig, RunConfig, Strategy, StrategyConfig};
+use train::config::{Extent, NetworkConfig, RanksConfig, RunConfig, Strategy, StrategyConfig};
 use train::optimizer::{Clip, OptimizerConfig, Rule, Schedule};
 use train::task::Addition;
 
@@ -20,6 +20,7 @@ pub struct Lab {
     pub strategy: Strategy,
     pub threads: usize,
     pub push_every: u64,
+    pub ranks: RanksConfig,
 }
 
 impl Default for Lab {
@@ -38,6 +39,7 @@ impl Default for Lab {
             strategy: Strategy::Serial,
             threads: 1,
             push_every: 1,
+            ranks: RanksConfig::ALONE,
         }
     }
 }
@@ -53,6 +55,7 @@ impl Lab {
             optimizer: OptimizerConfig { learning_rate, rule, clip, schedule },
             strategy: StrategyConfig { name, threads, push_every },
             run: Extent::new(examples, batch, seed),
+            ranks: self.ranks,
         }
     }
 }

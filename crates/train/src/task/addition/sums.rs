@@ -7,7 +7,8 @@ use crate::text::thousands;
 use model::{Network, Parameters};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::fmt::{Display, Formatter};
 
 /// Up to this many bits all pairs of operands are tried (262,144 of them at 10).
@@ -16,16 +17,13 @@ pub const EXHAUSTIVE_BITS: u32 = 10;
 pub const SAMPLES: u64 = 10_000;
 
 /// How many sums a network spelled right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sums {
     /// Sums right in every digit.
-    #[serde(rename = "sums_correct")]
     pub correct: u64,
     /// Sums tried.
-    #[serde(rename = "sums_total")]
     pub total: u64,
     /// Whether those were all there are.
-    #[serde(skip)]
     pub exhaustive: bool,
 }
 
@@ -68,6 +66,10 @@ impl Score for Sums {
     fn summary(&self, perfect: usize, count: usize) -> String {
         let tried = if self.exhaustive { "possible" } else { "sampled" };
         format!("{perfect} of {count} seeds add every {tried} sum rightly")
+    }
+
+    fn describe(&self) -> serde_json::Value {
+        json!({ "sums_correct": self.correct, "sums_total": self.total })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::text::thousands;
 use model::{Network, Parameters};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt::{Display, Formatter};
 
 /// All words are tried of the greatest length that has no more words than this …
@@ -24,7 +24,7 @@ pub const LONG_WORDS: usize = 100;
 pub const LONG_STEPS: usize = 1_000;
 
 /// How many words a network answered rightly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WordsRight {
     /// The length of which all words were tried.
     pub words_length: usize,

@@ -14,7 +14,7 @@ use super::score::{WordsRight, evaluate};
 use super::{Definition, Machine, below};
 use crate::Error;
 use crate::batch::{Batch, Inputs, Targets};
-use crate::config::{Extent, NetworkConfig, RunConfig, StrategyConfig};
+use crate::config::{Extent, NetworkConfig, RanksConfig, RunConfig, StrategyConfig};
 use crate::metrics::Totals;
 use crate::optimizer::{Moments, OptimizerConfig, Rule, Schedule};
 use crate::task::{Source, Task};
@@ -97,6 +97,7 @@ impl Words {
             },
             strategy: StrategyConfig::SERIAL,
             run: Extent::new(UPDATES * BATCH as u64, BATCH, 0),
+            ranks: RanksConfig::ALONE,
         }
     }
 

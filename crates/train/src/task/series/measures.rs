@@ -1,9 +1,9 @@
 //! How good forecasts are, and what they are compared with.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Errors of forecasts, in the units of the file.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measures {
     /// The mean absolute error.
     pub mae: f64,

@@ -2,12 +2,12 @@
 
 use super::measures::Measures;
 use crate::task::Score;
-use serde::{Serialize, Serializer};
-use serde_json::{Map, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use std::fmt::{Display, Formatter};
 
 /// What a network on a series came to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum SeriesScore {
     /// Forecasts.
     Forecast {
@@ -30,7 +30,7 @@ pub enum SeriesScore {
 }
 
 /// Which class was taken for which.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Confusion {
     classes: Vec<String>,
     /// The most frequent class of the training part.
@@ -125,32 +125,6 @@ impl Display for SeriesScore {
     }
 }
 
-impl Serialize for SeriesScore {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let object = match self {
-            Self::Forecast { valid, test, baselines, horizon_rmse } => {
-                let baselines: Map<_, _> = baselines
-                    .iter()
-                    .map(|(name, measures)| (name.clone(), json!(measures)))
-                    .collect();
-                json!({
-                    "valid": valid,
-                    "test": test,
-                    "baselines": baselines,
-                    "horizon_rmse": horizon_rmse,
-                })
-            }
-            Self::Classes { valid, test } => json!({
-                "valid": { "accuracy": valid.accuracy() },
-                "test": { "accuracy": test.accuracy() },
-                "baselines": { "most frequent": { "accuracy": test.most_frequent() } },
-                "confusion": test.rows().collect::<Vec<_>>(),
-            }),
-        };
-        object.serialize(serializer)
-    }
-}
-
 impl Score for SeriesScore {
     /// Better than all that needs no network.
     fn is_perfect(&self) -> bool {
@@ -182,6 +156,29 @@ impl Score for SeriesScore {
 
     fn summary(&self, perfect: usize, count: usize) -> String {
         format!("{perfect} of {count} seeds are better than what needs no network")
+    }
+
+    fn describe(&self) -> Value {
+        match self {
+            Self::Forecast { valid, test, baselines, horizon_rmse } => {
+                let baselines: Map<_, _> = baselines
+                    .iter()
+                    .map(|(name, measures)| (name.clone(), json!(measures)))
+                    .collect();
+                json!({
+                    "valid": valid,
+                    "test": test,
+                    "baselines": baselines,
+                    "horizon_rmse": horizon_rmse,
+                })
+            }
+            Self::Classes { valid, test } => json!({
+                "valid": { "accuracy": valid.accuracy() },
+                "test": { "accuracy": test.accuracy() },
+                "baselines": { "most frequent": { "accuracy": test.most_frequent() } },
+                "confusion": test.rows().collect::<Vec<_>>(),
+            }),
+        }
     }
 }
 

@@ -117,24 +117,9 @@ impl Vocabulary {
     /// # Errors
     /// [`Error::Utf8`] for characters and words, if `bytes` are no text in UTF-8.
     pub fn of(unit: Unit, bytes: &[u8], most: usize) -> Result<Self, Error> {
-        Ok(match unit {
-            Unit::Byte => Self::of_bytes(),
-            Unit::Char => {
-                let mut is_there = vec![false; char::MAX as usize + 1];
-                text(bytes)?.chars().for_each(|char| is_there[char as usize] = true);
-                let chars = ('\0'..=char::MAX).filter(|&char| is_there[char as usize]);
-                Self::new(unit, chars.map(String::from).collect())
-            }
-            Unit::Word => {
-                let mut counts = HashMap::<&str, u64>::new();
-                words(text(bytes)?).for_each(|word| *counts.entry(word).or_default() += 1);
-                counts.remove(UNKNOWN);
-                let mut all: Vec<_> = counts.into_iter().collect();
-                all.sort_unstable_by(|(a, n), (b, m)| m.cmp(n).then(a.cmp(b)));
-                let words = all.into_iter().take(most).map(|(word, _)| word);
-                Self::new(unit, iter::once(UNKNOWN).chain(words).map(String::from).collect())
-            }
-        })
+        let mut seen = Seen::new(unit);
+        seen.see(bytes)?;
+        Ok(seen.vocabulary(most))
     }
 
     /// What a symbol is.
@@ -227,6 +212,67 @@ impl Vocabulary {
             before = Some(symbol);
         }
         String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+/// The symbols of a text that comes in pieces, none of which ends within one.
+#[derive(Debug)]
+pub enum Seen {
+    /// Of bytes there are all.
+    Bytes,
+    /// By code point.
+    Chars(Vec<bool>),
+    /// How often.
+    Words(HashMap<String, u64>),
+}
+
+impl Seen {
+    /// None yet.
+    pub fn new(unit: Unit) -> Self {
+        match unit {
+            Unit::Byte => Self::Bytes,
+            Unit::Char => Self::Chars(vec![false; char::MAX as usize + 1]),
+            Unit::Word => Self::Words(HashMap::new()),
+        }
+    }
+
+    /// One more piece.
+    ///
+    /// # Errors
+    /// As [`Vocabulary::of`].
+    pub fn see(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        match self {
+            Self::Bytes => {}
+            Self::Chars(is_there) => {
+                text(bytes)?.chars().for_each(|char| is_there[char as usize] = true);
+            }
+            Self::Words(counts) => {
+                words(text(bytes)?).for_each(|word| match counts.get_mut(word) {
+                    Some(count) => *count += 1,
+                    None => drop(counts.insert(word.to_owned(), 1)),
+                })
+            }
+        }
+        Ok(())
+    }
+
+    /// All of them: see [`Vocabulary::of`].
+    pub fn vocabulary(self, most: usize) -> Vocabulary {
+        match self {
+            Self::Bytes => Vocabulary::of_bytes(),
+            Self::Chars(is_there) => {
+                let chars = ('\0'..=char::MAX).filter(|&char| is_there[char as usize]);
+                Vocabulary::new(Unit::Char, chars.map(String::from).collect())
+            }
+            Self::Words(mut counts) => {
+                counts.remove(UNKNOWN);
+                let mut all: Vec<_> = counts.into_iter().collect();
+                all.sort_unstable_by(|(a, n), (b, m)| m.cmp(n).then(a.cmp(b)));
+                let words = all.into_iter().take(most).map(|(word, _)| word);
+                let words = iter::once(UNKNOWN.to_owned()).chain(words);
+                Vocabulary::new(Unit::Word, words.collect())
+            }
+        }
     }
 }
 
