@@ -1,10 +1,14 @@
-//! One network run by several threads, each on its share of a batch.
+//! One network run by several threads, each on its share of a batch, or of the units.
 //!
 //! ```text
 //! B sequences, N threads: share n is the sequences n·⌈B/N⌉ .. (n + 1)·⌈B/N⌉
 //!     thread n: forward, loss and BPTT of its share, with its own activations
 //!     g ← g₀ + g₁ + … , in this order
 //! ```
+//!
+//! Where a share would be a few sequences of a large network, or none, the threads share the units
+//! of each layer instead ([`model::Units`]), and there is one gradient, to which each writes its
+//! columns.
 //!
 //! So the same batch gives the same bits for the same number of threads, whoever finishes
 //! first; another number differs by the rounding of the sum alone. States that are carried over
@@ -31,6 +35,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::iter::Sum;
 use std::mem;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Values in a block of a gradient: it and its summands fit in L2.
 const BLOCK: usize = 1 << 14;
@@ -71,12 +76,14 @@ pub(crate) fn pool(threads: usize) -> Result<ThreadPool, Error> {
         .map_err(|source| Error::StartThreads { threads, source })
 }
 
-/// The sequences of each share of a batch of `count` (B): no more shares than have work, and one
-/// at least.
-fn deal(count: usize, threads: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
+/// The sequences of each share of a batch: no more shares than have work, and one at least. All
+/// are the first share's, if its pass has the threads share units instead.
+fn deal(first: &Share, batch: &Batch, threads: usize) -> Vec<Range<usize>> {
+    let count = batch.count;
+    let threads = if first.pass.is_shared(batch) { 1 } else { threads };
     let size = count.div_ceil(threads).max(1);
     let active = count.div_ceil(size).max(1);
-    (0..active).map(move |n| n * size..((n + 1) * size).min(count))
+    (0..active).map(|n| n * size..((n + 1) * size).min(count)).collect()
 }
 
 /// Deals `batch` out, and calls `work` with each share and its part of it; the results in their
@@ -87,7 +94,7 @@ pub(crate) fn each_share<L: Send>(
     batch: &Batch,
     work: impl Fn(&mut Share, &Batch) -> L + Sync,
 ) -> Vec<L> {
-    let ranges: Vec<_> = deal(batch.count, shares.len()).collect();
+    let ranges = deal(shares[0], batch, shares.len());
     if ranges.len() == 1 {
         return vec![work(shares[0], batch)]; // nothing to wake a thread for
     }
@@ -146,7 +153,7 @@ pub(crate) fn sum_gradients(pool: &ThreadPool, shares: &mut [&mut Share], active
 #[derive(Debug)]
 pub struct Parallel {
     config: Config,
-    pool: ThreadPool,
+    pool: Arc<ThreadPool>,
     shares: Vec<Share>,
     /// The sequences of each share in the last pass.
     dealt: Vec<Range<usize>>,
@@ -159,22 +166,24 @@ impl Parallel {
     /// # Errors
     /// If there are no threads or too many, or they cannot be started.
     pub fn new(config: Config, threads: usize) -> Result<Self, Error> {
-        let pool = pool(threads)?;
+        let pool = Arc::new(pool(threads)?);
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(0);
         let share = |_| {
             let share = Share::new(config, generator.clone());
             generator.jump();
             share
         };
-        Ok(Self { config, pool, shares: (0..threads).map(share).collect(), dealt: Vec::new() })
+        let mut shares: Vec<_> = (0..threads).map(share).collect();
+        shares[0].pass.share_units(&pool);
+        Ok(Self { config, pool, shares, dealt: Vec::new() })
     }
 
     /// The gradient of a batch, summed over it, in [`Parallel::gradient`]; returns its loss, a
     /// sum over the shares.
     ///
-    /// `loss(batch, outputs, dy)` judges a share, a batch by itself: its outputs `[T, share, O]`
-    /// (`[share, O]` of a head on the last step). It returns their loss and writes the gradient
-    /// to `dy`, in the shape of the outputs.
+    /// `loss(batch, outputs, dy)` judges a share (all of the batch, where units are shared), a
+    /// batch by itself: its outputs `[T, share, O]` (`[share, O]` of a head on the last step). It
+    /// returns their loss and writes the gradient to `dy`, in the shape of the outputs.
     ///
     /// # Errors
     /// If the batch does not fit the network, or an input makes no sense.
@@ -214,7 +223,7 @@ impl Parallel {
         work: impl Fn(&mut Share, &Batch) -> Result<L, model::Error> + Sync,
     ) -> Result<Vec<L>, Error> {
         batch.sequences(self.config, None)?;
-        self.dealt = deal(batch.count, self.shares.len()).collect();
+        self.dealt = deal(&self.shares[0], batch, self.shares.len());
         let mut shares: Vec<_> = self.shares.iter_mut().collect();
         let results = each_share(&self.pool, &mut shares, batch, work);
         Ok(results.into_iter().collect::<Result<_, _>>()?)

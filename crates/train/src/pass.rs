@@ -4,10 +4,13 @@
 //! states that are carried to the next batch, the generator of its dropout masks.
 
 use crate::batch::{Batch, Inputs};
+use crate::together::together;
 use kernels::buffer::Buffer;
-use model::{Config, Error, Network, Parameters, State};
+use model::{Config, Error, Network, Parameters, State, Units};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use rayon::ThreadPool;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A network at work on batches.
 #[derive(Debug)]
@@ -20,6 +23,17 @@ pub struct Pass {
     /// Where dropout masks come from, for a network that has dropout.
     masks: Option<Xoshiro256PlusPlus>,
     workspace: Buffer,
+    /// For batches of few sequences.
+    shared: Option<Shared>,
+    /// Whether the last pass was one of the shared network.
+    is_shared: bool,
+}
+
+/// The same network, its units shared by the threads of a pool.
+#[derive(Debug)]
+struct Shared {
+    units: Units,
+    pool: Arc<ThreadPool>,
 }
 
 /// What a [`Pass`] needs to go on with the same bits.
@@ -48,7 +62,29 @@ impl Pass {
             carried: None,
             masks: (config.dropout() > 0.0).then_some(masks),
             workspace: Buffer::default(),
+            shared: None,
+            is_shared: false,
         }
+    }
+
+    /// From now on the threads of `pool` share the units where [`shares_units`] says so. The pool
+    /// has no other work meanwhile.
+    pub(crate) fn share_units(&mut self, pool: &Arc<ThreadPool>) {
+        let config = self.network.config();
+        self.shared = Units::serves(config).then(|| Shared {
+            units: Units::new(config, pool.current_num_threads()),
+            pool: pool.clone(),
+        });
+    }
+
+    /// Whether all threads share the units for `batch`.
+    pub(crate) fn is_shared(&self, batch: &Batch) -> bool {
+        self.shared.as_ref().is_some_and(|Shared { units, pool }| {
+            let threads = pool.current_num_threads();
+            batch.lengths.is_none()
+                && batch.steps > 0
+                && shares_units(units.config(), threads, batch.count)
+        })
     }
 
     /// The gradient of `loss` over `batch`, summed, in `gradient`; returns what `loss` does.
@@ -69,6 +105,10 @@ impl Pass {
         gradient: &mut Parameters,
         loss: impl FnOnce(&Batch, &[f32], &mut [f32]) -> L,
     ) -> Result<L, Error> {
+        self.is_shared = self.is_shared(batch);
+        if self.is_shared {
+            return self.differentiate_together(parameters, batch, gradient, loss);
+        }
         let outputs = match &batch.inputs {
             // The lab's path: nothing between the task and the kernels.
             Inputs::Values(x)
@@ -93,11 +133,7 @@ impl Pass {
     #[inline(never)]
     fn run(&mut self, parameters: &Parameters, batch: &Batch) -> Result<(), Error> {
         let config = self.network.config();
-        let is_next = |carried: &State| batch.is_carried && carried.batch() == batch.count;
-        let mut start = self.carried.take().filter(is_next);
-        if let Some(start) = &mut start {
-            batch.restarts.iter().for_each(|&sequence| start.clear(sequence));
-        }
+        let start = self.start(batch);
         let sequences = batch.sequences(config, start.as_ref())?;
         match &mut self.masks {
             Some(masks) => self.network.run_training(parameters, &sequences, masks),
@@ -107,18 +143,60 @@ impl Pass {
         Ok(())
     }
 
+    /// [`Pass::differentiate`] by all threads of the pool.
+    #[inline(never)]
+    fn differentiate_together<L>(
+        &mut self,
+        parameters: &Parameters,
+        batch: &Batch,
+        gradient: &mut Parameters,
+        loss: impl FnOnce(&Batch, &[f32], &mut [f32]) -> L,
+    ) -> Result<L, Error> {
+        let start = self.start(batch);
+        let Shared { units, pool } = self.shared.as_mut().expect("what `shares_units` has asked");
+        let sequences = batch.sequences(units.config(), start.as_ref())?;
+        together(pool, units.forward(parameters, &sequences));
+        self.carried = batch.is_carried.then(|| units.state());
+        if self.dy.len() != units.outputs().len() {
+            self.dy.resize(units.outputs().len());
+        }
+        let result = loss(batch, units.outputs(), &mut self.dy);
+        together(pool, units.backward(parameters, batch.inputs.view(), &self.dy, gradient));
+        Ok(result)
+    }
+
+    /// The states that `batch` goes on from, if it does.
+    fn start(&mut self, batch: &Batch) -> Option<State> {
+        let is_next = |carried: &State| batch.is_carried && carried.batch() == batch.count;
+        let mut start = self.carried.take().filter(is_next);
+        if let Some(start) = &mut start {
+            batch.restarts.iter().for_each(|&sequence| start.clear(sequence));
+        }
+        start
+    }
+
     /// The outputs alone; no state is carried, and nothing dropped.
     ///
     /// # Errors
     /// As [`Pass::differentiate`].
     pub fn infer(&mut self, parameters: &Parameters, batch: &Batch) -> Result<&[f32], Error> {
         let sequences = batch.sequences(self.network.config(), None)?;
-        Ok(self.network.infer(parameters, &sequences))
+        self.is_shared = self.is_shared(batch);
+        match &mut self.shared {
+            Some(Shared { units, pool }) if self.is_shared => {
+                together(pool, units.forward(parameters, &sequences));
+                Ok(units.outputs())
+            }
+            _ => Ok(self.network.infer(parameters, &sequences)),
+        }
     }
 
     /// The outputs of the last pass.
     pub fn outputs(&self) -> &[f32] {
-        self.network.outputs()
+        match &self.shared {
+            Some(shared) if self.is_shared => shared.units.outputs(),
+            _ => self.network.outputs(),
+        }
     }
 
     /// The network and the gradient of its outputs, for those who make a pass in parts.
@@ -163,4 +241,25 @@ impl Pass {
         }
         Ok(())
     }
+}
+
+/// Whether `threads` threads share the units of a network for a batch of `count` sequences, instead
+/// of dealing out the sequences.
+///
+/// In each step they wait for each other, for about as long as a thread takes for some ten thousand
+/// multiply-adds. That pays where a thread would have no sequence, or so few that
+/// each weight it reads serves one or two rows.
+pub(crate) fn shares_units(config: Config, threads: usize, count: usize) -> bool {
+    /// Multiply-adds of a row in a step, by each thread.
+    const FEW: usize = 3 << 13;
+    const MANY: usize = 3 << 15;
+    let hidden = config.hidden();
+    let row = config.cell().gates() * hidden * hidden / threads;
+    let least = match count {
+        0 => return false,
+        _ if count < threads => FEW,
+        _ if count <= 3 * threads => MANY,
+        _ => return false,
+    };
+    threads > 1 && row >= least && Units::serves(config)
 }

@@ -7,6 +7,7 @@ use crate::config::{MOST_THREADS, RunConfig, Strategy};
 use crate::memory;
 use crate::metrics::Totals;
 use crate::parallel::pool;
+use crate::pass::shares_units;
 use crate::state::State;
 use crate::strategy::averaging::Averaging;
 use crate::strategy::hogwild::Hogwild;
@@ -15,6 +16,7 @@ use crate::task::Task;
 use crate::worker::Worker;
 use model::Parameters;
 use rayon::ThreadPool;
+use std::sync::Arc;
 
 /// A network in training, by any strategy.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ pub struct Trainer<T> {
 enum Meeting {
     Serial,
     /// With room for a batch that is dealt out.
-    Synchronous(ThreadPool, Batch),
+    Synchronous(Arc<ThreadPool>, Batch),
     Hogwild(ThreadPool, Hogwild),
     Averaging(ThreadPool, Averaging),
 }
@@ -105,7 +107,8 @@ impl<T: Task> Trainer<T> {
         config.task.check(peers, config.run.batch)?;
         // As many draw examples as make steps.
         let new = |(n, worker)| Worker::new(&config, model, worker, (n, peers, peers));
-        let workers: Vec<_> = workers.into_iter().enumerate().map(new).collect::<Result<_, _>>()?;
+        let mut workers: Vec<_> =
+            workers.into_iter().enumerate().map(new).collect::<Result<_, _>>()?;
         let batch = config.run.batch as u64;
         let push_every = config.strategy.push_every.checked_next_multiple_of(batch);
         let push_every = push_every.unwrap_or(u64::MAX / batch * batch);
@@ -114,7 +117,16 @@ impl<T: Task> Trainer<T> {
                 assert!(threads == 1, "{threads} workers of a serial training");
                 Meeting::Serial
             }
-            Strategy::Synchronous => Meeting::Synchronous(pool(on)?, Batch::default()),
+            Strategy::Synchronous => {
+                let deals = Arc::new(pool(on)?);
+                if on == threads {
+                    workers[0].share.pass.share_units(&deals);
+                } else if shares_units(model, threads, 1) {
+                    // Simulated workers have to share as threads would, for the same bits.
+                    workers[0].share.pass.share_units(&Arc::new(pool(threads)?));
+                }
+                Meeting::Synchronous(deals, Batch::default())
+            }
             Strategy::Hogwild => {
                 let early = has_early_sync(&config, model);
                 let hogwild = Hogwild::new(&parameters, threads, push_every, early);
