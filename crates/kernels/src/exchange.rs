@@ -29,16 +29,18 @@
 
 use crate::buffer::LINE;
 use crate::matrix::{MatMut, MatRef};
+use crate::prefetch;
 use crate::relaxed::Line;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 use std::{hint, thread};
 
-/// Looks at a count that is waited for before the core is offered to others: some microseconds.
-const LOOKS: u32 = 1_000;
-/// Offers of the core before sleeping.
-const OFFERS: u32 = 20;
+/// Looks at a count that is waited for before the core is offered to others: a few microseconds,
+/// for where two threads have one core, each of these is waited for in vain in every step.
+const LOOKS: u32 = 200;
+/// Offers of the core before sleeping: many, since one that nobody takes up is soon over.
+const OFFERS: u32 = 200;
 /// How long a thread sleeps at a time.
 const NAP: Duration = Duration::from_micros(50);
 
@@ -122,6 +124,20 @@ impl Seat<'_> {
         self.turn += 1;
         self.taken = 0;
         place.turns.0.store(self.turn, Release);
+    }
+
+    /// Asks for the cache lines of what the others publish in this turn, `values` values each at
+    /// most, without waiting for them: on the way to another core for as long as a step takes to
+    /// compute.
+    #[inline]
+    pub fn prefetch(&self, values: usize) {
+        for other in self.others() {
+            let place = &self.exchange.places[other];
+            prefetch::for_reading(&raw const place.turns);
+            for line in place.slots[(self.turn + 1) % 2].iter().take(values.div_ceil(LINE)) {
+                prefetch::for_reading(&raw const *line);
+            }
+        }
     }
 
     /// Waits until thread `from` has published as many turns as this one, and writes the rows of

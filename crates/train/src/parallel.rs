@@ -25,7 +25,7 @@
 use crate::Error;
 use crate::batch::Batch;
 use crate::config::MOST_THREADS;
-use crate::pass::Pass;
+use crate::pass::{Pass, shares_units};
 use kernels::vector::axpy;
 use model::{Config, Parameters};
 use rand::SeedableRng;
@@ -153,7 +153,7 @@ pub(crate) fn sum_gradients(pool: &ThreadPool, shares: &mut [&mut Share], active
 #[derive(Debug)]
 pub struct Parallel {
     config: Config,
-    pool: Arc<ThreadPool>,
+    pool: ThreadPool,
     shares: Vec<Share>,
     /// The sequences of each share in the last pass.
     dealt: Vec<Range<usize>>,
@@ -166,7 +166,7 @@ impl Parallel {
     /// # Errors
     /// If there are no threads or too many, or they cannot be started.
     pub fn new(config: Config, threads: usize) -> Result<Self, Error> {
-        let pool = Arc::new(pool(threads)?);
+        let pool = pool(threads)?;
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(0);
         let share = |_| {
             let share = Share::new(config, generator.clone());
@@ -174,7 +174,10 @@ impl Parallel {
             share
         };
         let mut shares: Vec<_> = (0..threads).map(share).collect();
-        shares[0].pass.share_units(&pool);
+        if shares_units(config, threads, 1) {
+            // The caller's thread is one of those that share; one more would only look for work.
+            shares[0].pass.share_units(&Arc::new(self::pool(threads - 1)?), threads);
+        }
         Ok(Self { config, pool, shares, dealt: Vec::new() })
     }
 

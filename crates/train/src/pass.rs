@@ -34,6 +34,7 @@ pub struct Pass {
 struct Shared {
     units: Units,
     pool: Arc<ThreadPool>,
+    threads: usize,
 }
 
 /// What a [`Pass`] needs to go on with the same bits.
@@ -67,23 +68,23 @@ impl Pass {
         }
     }
 
-    /// From now on the threads of `pool` share the units where [`shares_units`] says so. The pool
-    /// has no other work meanwhile.
-    pub(crate) fn share_units(&mut self, pool: &Arc<ThreadPool>) {
+    /// From now on `threads` threads share the units where [`shares_units`] says so: this one and
+    /// the others of `pool`, which has no other work meanwhile.
+    pub(crate) fn share_units(&mut self, pool: &Arc<ThreadPool>, threads: usize) {
         let config = self.network.config();
         self.shared = Units::serves(config).then(|| Shared {
-            units: Units::new(config, pool.current_num_threads()),
+            units: Units::new(config, threads),
             pool: pool.clone(),
+            threads,
         });
     }
 
     /// Whether all threads share the units for `batch`.
     pub(crate) fn is_shared(&self, batch: &Batch) -> bool {
-        self.shared.as_ref().is_some_and(|Shared { units, pool }| {
-            let threads = pool.current_num_threads();
+        self.shared.as_ref().is_some_and(|Shared { units, threads, .. }| {
             batch.lengths.is_none()
                 && batch.steps > 0
-                && shares_units(units.config(), threads, batch.count)
+                && shares_units(units.config(), *threads, batch.count)
         })
     }
 
@@ -153,7 +154,8 @@ impl Pass {
         loss: impl FnOnce(&Batch, &[f32], &mut [f32]) -> L,
     ) -> Result<L, Error> {
         let start = self.start(batch);
-        let Shared { units, pool } = self.shared.as_mut().expect("what `shares_units` has asked");
+        let Shared { units, pool, .. } =
+            self.shared.as_mut().expect("what `shares_units` has asked");
         let sequences = batch.sequences(units.config(), start.as_ref())?;
         together(pool, units.forward(parameters, &sequences));
         self.carried = batch.is_carried.then(|| units.state());
@@ -183,7 +185,7 @@ impl Pass {
         let sequences = batch.sequences(self.network.config(), None)?;
         self.is_shared = self.is_shared(batch);
         match &mut self.shared {
-            Some(Shared { units, pool }) if self.is_shared => {
+            Some(Shared { units, pool, .. }) if self.is_shared => {
                 together(pool, units.forward(parameters, &sequences));
                 Ok(units.outputs())
             }
@@ -246,20 +248,19 @@ impl Pass {
 /// Whether `threads` threads share the units of a network for a batch of `count` sequences, instead
 /// of dealing out the sequences.
 ///
-/// In each step they wait for each other, for about as long as a thread takes for some ten thousand
-/// multiply-adds. That pays where a thread would have no sequence, or so few that
-/// each weight it reads serves one or two rows.
+/// In each step they wait for each other, about as long as a thread takes for ten thousand
+/// multiply-adds, half of which is hidden behind its work. That pays where threads would have no
+/// sequence; or up to three each, if a step is longer: then each weight that is read serves one or
+/// two rows, and all rows of the batch where units are shared. From four rows on, shares of
+/// sequences do as well without waiting. `benches/README.md` has the measurements.
 pub(crate) fn shares_units(config: Config, threads: usize, count: usize) -> bool {
-    /// Multiply-adds of a row in a step, by each thread.
-    const FEW: usize = 3 << 13;
-    const MANY: usize = 3 << 15;
-    let hidden = config.hidden();
-    let row = config.cell().gates() * hidden * hidden / threads;
-    let least = match count {
-        0 => return false,
-        _ if count < threads => FEW,
-        _ if count <= 3 * threads => MANY,
-        _ => return false,
-    };
-    threads > 1 && row >= least && Units::serves(config)
+    /// The multiply-adds of a row in a step by each thread, from which sharing one sequence pays.
+    const ONE: usize = 1 << 13;
+    /// And sharing several.
+    const SEVERAL: usize = 3 << 13;
+    if threads < 2 || count == 0 || count > 3 * threads || !Units::serves(config) {
+        return false;
+    }
+    let row = config.cell().gates() * config.hidden() * config.hidden() / threads;
+    row >= if count < threads { ONE } else { SEVERAL }
 }

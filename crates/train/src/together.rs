@@ -11,12 +11,14 @@ use std::hint;
 /// to come back from jobs that have ended together.
 const LOOKS: u32 = 40;
 
-/// Runs `jobs`, no more than `pool` has threads, all at the same time.
+/// Runs `jobs` all at the same time: one here, and the others on threads of `pool`, which has no
+/// other work.
 ///
 /// # Panics
-/// If there are more, or one panics.
+/// If `pool` has too few threads, or one panics.
 pub(crate) fn together(pool: &ThreadPool, jobs: Vec<impl FnOnce() + Send>) {
-    assert!(jobs.len() <= pool.current_num_threads(), "{} jobs at a time", jobs.len());
+    let here = usize::from(pool.current_thread_index().is_none());
+    assert!(jobs.len() <= pool.current_num_threads() + here, "{} jobs at a time", jobs.len());
     let mut jobs = jobs.into_iter();
     let Some(own) = jobs.next() else { return };
     pool.in_place_scope(|scope| {

@@ -120,10 +120,10 @@ impl<T: Task> Trainer<T> {
             Strategy::Synchronous => {
                 let deals = Arc::new(pool(on)?);
                 if on == threads {
-                    workers[0].share.pass.share_units(&deals);
+                    workers[0].share.pass.share_units(&deals, threads);
                 } else if shares_units(model, threads, 1) {
                     // Simulated workers have to share as threads would, for the same bits.
-                    workers[0].share.pass.share_units(&Arc::new(pool(threads)?));
+                    workers[0].share.pass.share_units(&Arc::new(pool(threads)?), threads);
                 }
                 Meeting::Synchronous(deals, Batch::default())
             }

@@ -13,9 +13,9 @@
 //! ```
 //!
 //! For batches too small to be dealt out by sequences: one sequence is shared, too, and each thread
-//! reads only its part of the weights. Two threads meet in each step, at a price that is about that
-//! of a product of a hundred thousand multiply-adds; half of it is hidden behind the product with
-//! the thread's own states, which comes first for that reason.
+//! reads only its part of the weights. The threads meet in each step. What that costs is for the
+//! most part hidden behind the product with the thread's own states, which comes first for that
+//! reason; in the middle of it the thread asks for what the others have published.
 //!
 //! Each value is summed in an order that depends on N, but not on who is first, and each
 //! value of the gradient belongs to one thread: the same N gives the same bits.
@@ -27,7 +27,7 @@
 use super::backward::{add_last_gates, add_rows};
 use super::forward::FEW;
 use super::output;
-use super::product::{self, Ready, Recurrent};
+use super::product::{self, Recurrent};
 use super::segment::{part, part_mut, parts_mut};
 use super::track::Pass;
 use crate::parameters::{Columns, Layer};
@@ -35,7 +35,7 @@ use crate::sequences::Sequences;
 use crate::{Cell, Config, HeadSteps, Inputs, Memory, Parameters, State, size};
 use kernels::buffer::Buffer;
 use kernels::cell::panels::InitialSum;
-use kernels::cell::{GROUP, elman, gru, lstm};
+use kernels::cell::{GROUP, elman, few, gru, lstm};
 use kernels::exchange::{Exchange, Seat};
 use kernels::matmul::{Epilogue, gemm};
 use kernels::matrix::{MatMut, MatRef};
@@ -120,6 +120,8 @@ struct Block {
     /// For more than a few sequences: W_rec `[units, G·W]`, packed, and `[G·units, W]`, transposed.
     w_rec: Recurrent,
     w_rec_t: Recurrent,
+    /// For a few: W_recᵀ `[G·units, W]`.
+    few_t: Buffer,
 }
 
 /// What does not change within a pass.
@@ -198,6 +200,7 @@ impl Units {
         (self.size, self.has_start, self.is_fresh) = ((steps, batch), start.is_some(), true);
         let is_at_last = is_at_last(config);
         let (rows, outputs) = (if is_at_last { batch } else { rows }, config.outputs());
+        let rows = if is_top(config) { 0 } else { rows };
         self.y.resize(rows * outputs);
         let pass = Pass::new(parameters, inputs);
         let has_start = self.has_start;
@@ -212,7 +215,9 @@ impl Units {
             move || {
                 part.begin(walk);
                 (0..config.layers()).for_each(|layer| part.forward(&mut seat, walk, layer));
-                part.output(walk, rows, own);
+                if !rows.is_empty() {
+                    part.output(walk, rows, own);
+                }
                 seat.meet();
             }
         };
@@ -242,7 +247,7 @@ impl Units {
             Inputs::Symbols(symbols) => (1, Some(symbols)),
         };
         for (name, found, expected) in
-            [("x", inputs.len(), steps * batch * width), ("dy", dy.len(), self.y.len())]
+            [("x", inputs.len(), steps * batch * width), ("dy", dy.len(), self.outputs().len())]
         {
             assert!(found == expected, "{name} holds {found} values, the pass had {expected}");
         }
@@ -268,7 +273,12 @@ impl Units {
 
     /// The outputs of the last pass: `[T, B, O]`, or `[B, O]` of a head on the last step.
     pub fn outputs(&self) -> &[f32] {
-        &self.y
+        match self.parts[0].tracks.last() {
+            Some(top) if is_top(self.config) => {
+                &top.h[(self.size.1 * self.config.stride()).min(top.h.len())..]
+            }
+            _ => &self.y,
+        }
     }
 
     /// The states behind the last pass.
@@ -313,6 +323,11 @@ fn check(config: Config, found: Config, name: &str) {
         "the {name} are of another network than this: {}",
         found.differences(config)
     );
+}
+
+/// Whether the outputs are the states of the last layer as they stand.
+fn is_top(config: Config) -> bool {
+    config.head().is_none() && config.hidden() == config.stride()
 }
 
 fn is_at_last(config: Config) -> bool {
@@ -422,9 +437,9 @@ impl Part {
             let (mut before, mut now) =
                 parts_mut(&mut track.h, stride, batch, t * batch, (t + 1) * batch);
             let is_zero = t == 0 && !has_start;
-            // z ← start + h_before·W_rec, the others' states last
+            // z ← z + h_before·W_rec, the others' states last
             let blocks = &track.blocks;
-            let mut sum = |seat: &mut Seat<'_>, z: &mut MatMut<'_>, start: InitialSum<'_>| {
+            let mut sum = |seat: &mut Seat<'_>, z: &mut MatMut<'_>| {
                 for (n, block) in blocks.iter().enumerate() {
                     if n == 1 && t > 0 {
                         take(seat, bounds, &mut before, 1);
@@ -434,38 +449,36 @@ impl Part {
                     }
                     let depth = block.units.end.min(hidden) - block.units.start;
                     let h = before.as_ref().part(0, block.units.start, batch, depth);
-                    let weights: Ready<'_> = if is_many {
-                        block.w_rec.ready()
+                    if is_many {
+                        block.w_rec.ready().multiply(h, row, InitialSum::Old, z.reborrow());
                     } else {
-                        w_rec.part(block.units.start, gates * first, depth, row).into()
-                    };
-                    let start = if n == 0 { start } else { InitialSum::Old };
-                    weights.multiply(h, row, start, z.reborrow());
+                        let w = w_rec.part(block.units.start, gates * first, depth, row);
+                        let ask = || seat.prefetch(batch * width);
+                        add_product(h, w, z.reborrow(), Some(ask).filter(|_| n == 0 && t > 0));
+                    }
                 }
             };
             let mut h = now.reborrow().into_part(0, first, batch, width);
             match cell {
                 Cell::Elman(f) => {
-                    sum(seat, &mut h, InitialSum::Old);
+                    sum(seat, &mut h);
                     elman::forward(f.into(), own, h.reborrow());
                 }
                 Cell::Gru => {
                     let mut zh = part_mut(&mut track.recurrent, t * batch, batch, row);
                     let bias = recurrent_bias.as_deref();
-                    sum(seat, &mut zh, bias.map_or(InitialSum::Zeros, InitialSum::Row));
-                    if is_zero {
-                        zh.reborrow().into_rows().for_each(|zh| match bias {
-                            Some(bias) => zh.copy_from_slice(bias),
-                            None => zh.fill(0.0),
-                        });
-                    }
+                    zh.reborrow().into_rows().for_each(|zh| match bias {
+                        Some(bias) => zh.copy_from_slice(bias),
+                        None => zh.fill(0.0),
+                    });
+                    sum(seat, &mut zh);
                     let zx = part_mut(&mut track.gates, t * batch, batch, row);
                     let h_before = before.as_ref().part(0, first, batch, width);
                     gru::forward(zx, zh.as_ref(), h_before, h.reborrow());
                 }
                 Cell::Lstm => {
                     let mut gates = part_mut(&mut track.gates, t * batch, batch, row);
-                    sum(seat, &mut gates, InitialSum::Old);
+                    sum(seat, &mut gates);
                     let (c_before, c) =
                         parts_mut(&mut track.c, width, batch, t * batch, (t + 1) * batch);
                     lstm::forward(gates, c_before.as_ref(), c, h.reborrow());
@@ -543,10 +556,13 @@ impl Part {
         let (to_below, is_gru) = (layer > 0, cell == Cell::Gru);
         let w_rec = pass.w_rec(layer, 0).part(first, 0, own, gates * stride);
         let is_many = batch > FEW;
-        if is_many {
-            for block in &mut track.blocks {
-                let columns = (gates * block.units.start, gates * block.units.len());
-                block.w_rec_t.assign(w_rec.part(0, columns.0, own, columns.1).t());
+        for block in &mut track.blocks {
+            let columns = (gates * block.units.start, gates * block.units.len());
+            let w_rec = w_rec.part(0, columns.0, own, columns.1);
+            if is_many {
+                block.w_rec_t.assign(w_rec.t());
+            } else {
+                few::transpose(w_rec, &mut block.few_t);
             }
         }
         track.dc.resize(if cell == Cell::Lstm { batch * width } else { 0 });
@@ -635,12 +651,14 @@ impl Part {
                 } else {
                     part(&track.dz, 0, batch, gates * stride).part(0, columns.0, batch, columns.1)
                 };
-                let weights: Ready<'_> = if is_many {
-                    block.w_rec_t.ready()
+                let dh_before = dh_before.reborrow();
+                if is_many {
+                    block.w_rec_t.ready().multiply(dz, own, InitialSum::Old, dh_before);
                 } else {
-                    w_rec.part(0, columns.0, own, columns.1).t().into()
-                };
-                weights.multiply(dz, own, InitialSum::Old, dh_before.reborrow());
+                    let w = MatRef::new(&block.few_t, dz.columns(), width);
+                    let ask = || seat.prefetch(batch * row);
+                    add_product(dz, w, dh_before, Some(ask).filter(|_| n == 0));
+                }
             }
         }
 
@@ -690,6 +708,17 @@ impl Part {
             }
         }
     }
+}
+
+/// `C ← C + A·W` for a few rows; in the middle of it, `ask` asks for what is met next.
+fn add_product(a: MatRef<'_>, w: MatRef<'_>, mut c: MatMut<'_>, ask: Option<impl FnOnce()>) {
+    let Some(ask) = ask else { return few::add_product(a, w, c) };
+    let (rows, depth, columns) = (a.rows(), w.rows(), w.columns());
+    let half = depth / 2;
+    few::add_product(a.part(0, 0, rows, half), w.part(0, 0, half, columns), c.reborrow());
+    ask();
+    let rest = depth - half;
+    few::add_product(a.part(0, half, rows, rest), w.part(half, 0, rest, columns), c);
 }
 
 /// Takes `gates` values of each unit of the others into `all` `[B, gates·S]`.
