@@ -111,8 +111,8 @@ struct Tile {
 unsafe fn tile<const R: usize, const V: usize, const SPLIT: usize>(at: Tile) -> usize {
     let Tile { a, w, c, column, depth } = at;
     let mut sums = [[[Lanes::ZERO; V]; R]; SPLIT];
-    // SAFETY: C has R rows with V vectors from `column` on.
     sums[0] = array::from_fn(|r| {
+        // SAFETY: C has R rows with V vectors from `column` on.
         array::from_fn(|v| unsafe { load(c.at(r).wrapping_add(column + v * LANES)) })
     });
     let add = |sums: &mut [[Lanes; V]; R], k: usize| {
