@@ -105,7 +105,9 @@ impl Sizes {
         let strategy = config.strategy.name;
         let workers = if strategy == Strategy::Serial { 1 } else { config.strategy.threads.max(1) };
         let batch = (config.run.batch as u64).min(config.run.examples) as usize;
-        let is_shared = strategy == Strategy::Synchronous && shares_units(model, workers, batch);
+        let size = (config.task.steps(), batch);
+        let is_shared =
+            strategy == Strategy::Synchronous && shares_units(model, workers, size, true);
         let batch = match strategy {
             Strategy::Synchronous if !is_shared => batch.div_ceil(workers),
             _ => batch,

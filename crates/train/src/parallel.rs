@@ -78,23 +78,24 @@ pub(crate) fn pool(threads: usize) -> Result<ThreadPool, Error> {
 
 /// The sequences of each share of a batch: no more shares than have work, and one at least. All
 /// are the first share's, if its pass has the threads share units instead.
-fn deal(first: &Share, batch: &Batch, threads: usize) -> Vec<Range<usize>> {
+fn deal(first: &Share, batch: &Batch, threads: usize, learns: bool) -> Vec<Range<usize>> {
     let count = batch.count;
-    let threads = if first.pass.is_shared(batch) { 1 } else { threads };
+    let threads = if first.pass.is_shared(batch, learns) { 1 } else { threads };
     let size = count.div_ceil(threads).max(1);
     let active = count.div_ceil(size).max(1);
     (0..active).map(|n| n * size..((n + 1) * size).min(count)).collect()
 }
 
 /// Deals `batch` out, and calls `work` with each share and its part of it; the results in their
-/// order.
+/// order. `learns` as in [`shares_units`].
 pub(crate) fn each_share<L: Send>(
     pool: &ThreadPool,
     shares: &mut [&mut Share],
     batch: &Batch,
+    learns: bool,
     work: impl Fn(&mut Share, &Batch) -> L + Sync,
 ) -> Vec<L> {
-    let ranges = deal(shares[0], batch, shares.len());
+    let ranges = deal(shares[0], batch, shares.len(), learns);
     if ranges.len() == 1 {
         return vec![work(shares[0], batch)]; // nothing to wake a thread for
     }
@@ -174,7 +175,7 @@ impl Parallel {
             share
         };
         let mut shares: Vec<_> = (0..threads).map(share).collect();
-        if shares_units(config, threads, 1) {
+        if shares_units(config, threads, (1, 1), false) {
             // The caller's thread is one of those that share; one more would only look for work.
             shares[0].pass.share_units(&Arc::new(self::pool(threads - 1)?), threads);
         }
@@ -199,7 +200,7 @@ impl Parallel {
         batch: &Batch,
         loss: impl Fn(&Batch, &[f32], &mut [f32]) -> L + Sync,
     ) -> Result<L, Error> {
-        let losses = self.each(batch, |share, own| {
+        let losses = self.each(batch, true, |share, own| {
             share.pass.differentiate(parameters, own, &mut share.gradient, &loss)
         })?;
         let mut shares: Vec<_> = self.shares.iter_mut().collect();
@@ -215,7 +216,7 @@ impl Parallel {
     /// # Panics
     /// As [`Parallel::differentiate`].
     pub fn infer(&mut self, parameters: &Parameters, batch: &Batch) -> Result<(), Error> {
-        self.each(batch, |share, own| share.pass.infer(parameters, own).map(|_| ()))?;
+        self.each(batch, false, |share, own| share.pass.infer(parameters, own).map(|_| ()))?;
         Ok(())
     }
 
@@ -223,12 +224,13 @@ impl Parallel {
     fn each<L: Send>(
         &mut self,
         batch: &Batch,
+        learns: bool,
         work: impl Fn(&mut Share, &Batch) -> Result<L, model::Error> + Sync,
     ) -> Result<Vec<L>, Error> {
         batch.sequences(self.config, None)?;
-        self.dealt = deal(&self.shares[0], batch, self.shares.len());
+        self.dealt = deal(&self.shares[0], batch, self.shares.len(), learns);
         let mut shares: Vec<_> = self.shares.iter_mut().collect();
-        let results = each_share(&self.pool, &mut shares, batch, work);
+        let results = each_share(&self.pool, &mut shares, batch, learns, work);
         Ok(results.into_iter().collect::<Result<_, _>>()?)
     }
 

@@ -79,12 +79,11 @@ impl Pass {
         });
     }
 
-    /// Whether all threads share the units for `batch`.
-    pub(crate) fn is_shared(&self, batch: &Batch) -> bool {
+    /// Whether all threads share the units for `batch`; `learns` as in [`shares_units`].
+    pub(crate) fn is_shared(&self, batch: &Batch, learns: bool) -> bool {
         self.shared.as_ref().is_some_and(|Shared { units, threads, .. }| {
-            batch.lengths.is_none()
-                && batch.steps > 0
-                && shares_units(units.config(), *threads, batch.count)
+            let size = (batch.steps, batch.count);
+            batch.lengths.is_none() && shares_units(units.config(), *threads, size, learns)
         })
     }
 
@@ -106,7 +105,7 @@ impl Pass {
         gradient: &mut Parameters,
         loss: impl FnOnce(&Batch, &[f32], &mut [f32]) -> L,
     ) -> Result<L, Error> {
-        self.is_shared = self.is_shared(batch);
+        self.is_shared = self.is_shared(batch, true);
         if self.is_shared {
             return self.differentiate_together(parameters, batch, gradient, loss);
         }
@@ -183,7 +182,7 @@ impl Pass {
     /// As [`Pass::differentiate`].
     pub fn infer(&mut self, parameters: &Parameters, batch: &Batch) -> Result<&[f32], Error> {
         let sequences = batch.sequences(self.network.config(), None)?;
-        self.is_shared = self.is_shared(batch);
+        self.is_shared = self.is_shared(batch, false);
         match &mut self.shared {
             Some(Shared { units, pool, .. }) if self.is_shared => {
                 together(pool, units.forward(parameters, &sequences));
@@ -245,22 +244,38 @@ impl Pass {
     }
 }
 
-/// Whether `threads` threads share the units of a network for a batch of `count` sequences, instead
-/// of dealing out the sequences.
+/// Whether `threads` threads share the units of a network for a batch of T steps of `count`
+/// sequences, instead of dealing out the sequences; `learns` if the parameters are another's update
+/// in each pass.
 ///
-/// In each step they wait for each other, about as long as a thread takes for ten thousand
+/// In each step the threads wait for each other, about as long as one takes for ten thousand
 /// multiply-adds, half of which is hidden behind its work. That pays where threads would have no
 /// sequence; or up to three each, if a step is longer: then each weight that is read serves one or
 /// two rows, and all rows of the batch where units are shared. From four rows on, shares of
-/// sequences do as well without waiting. `benches/README.md` has the measurements.
-pub(crate) fn shares_units(config: Config, threads: usize, count: usize) -> bool {
+/// sequences do as well without waiting.
+///
+/// Where one thread would do alone, it has all parameters in its cache. If they are updated in each
+/// pass, the others must fetch them, and the one that updates must fetch their gradient: so many
+/// rows make up for that. `benches/README.md` has the measurements.
+pub(crate) fn shares_units(
+    config: Config,
+    threads: usize,
+    (steps, count): (usize, usize),
+    learns: bool,
+) -> bool {
     /// The multiply-adds of a row in a step by each thread, from which sharing one sequence pays.
     const ONE: usize = 1 << 13;
-    /// And sharing several.
+    /// And sharing several, or learning.
     const SEVERAL: usize = 3 << 13;
-    if threads < 2 || count == 0 || count > 3 * threads || !Units::serves(config) {
+    /// The rows of a pass that make up for another's update.
+    const ROWS: usize = 256;
+    if threads < 2 || steps == 0 || count == 0 || count > 3 * threads || !Units::serves(config) {
         return false;
     }
     let row = config.cell().gates() * config.hidden() * config.hidden() / threads;
-    row >= if count < threads { ONE } else { SEVERAL }
+    match (count < threads, learns) {
+        (true, false) => row >= ONE,
+        (true, true) => row >= SEVERAL && steps.saturating_mul(count) >= ROWS,
+        (false, _) => row >= SEVERAL,
+    }
 }

@@ -121,7 +121,7 @@ impl<T: Task> Trainer<T> {
                 let deals = Arc::new(pool(on)?);
                 if on == threads {
                     workers[0].share.pass.share_units(&deals, threads);
-                } else if shares_units(model, threads, 1) {
+                } else if shares_units(model, threads, (usize::MAX, 1), true) {
                     // Simulated workers have to share as threads would, for the same bits.
                     workers[0].share.pass.share_units(&Arc::new(pool(threads)?), threads);
                 }

@@ -157,9 +157,10 @@ fn few_sequences_are_shared_by_units_with_the_same_bits_every_time() {
     {
         let config = shared(cell, hidden);
         let parameters = Parameters::initialised(config, &mut Xoshiro256PlusPlus::seed_from_u64(3));
-        for (threads, count) in [(2, 1), (2, 5), (3, 1), (3, 2)] {
-            let x = values(STEPS * count * 3);
-            let whole = Batch::of_values(&x, STEPS, count);
+        // So few sequences that one thread would do are shared for learning if they are long.
+        for (threads, steps, count) in [(2, 256, 1), (2, STEPS, 5), (3, 260, 1), (3, 128, 2)] {
+            let x = values(steps * count * 3);
+            let whole = Batch::of_values(&x, steps, count);
             let mut parallel = Parallel::new(config, threads).unwrap();
             let mut one = Parallel::new(config, 1).unwrap();
             let differentiate = |parallel: &mut Parallel| {
@@ -214,7 +215,7 @@ fn states_are_carried_over_batches_whose_units_are_shared() {
 fn a_loss_that_panics_between_shared_passes_leaves_the_threads_ready() {
     let config = shared(Cell::Gru, 257);
     let parameters = Parameters::initialised(config, &mut Xoshiro256PlusPlus::seed_from_u64(5));
-    let batch = Batch::of_values(&values(STEPS * 3), STEPS, 1);
+    let batch = Batch::of_values(&values(STEPS * 2 * 3), STEPS, 2);
     let mut parallel = Parallel::new(config, 2).unwrap();
     let mut expected = None;
     for panics in [false, true, false] {

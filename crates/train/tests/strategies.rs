@@ -246,7 +246,7 @@ fn the_same_seed_and_workers_give_the_same_bits_unless_parameters_are_shared() {
 
 #[test]
 fn workers_with_few_examples_of_a_large_network_share_its_units() {
-    for (threads, batch) in [(2, 1), (2, 4), (3, 2)] {
+    for (threads, batch) in [(2, 2), (2, 4), (3, 5)] {
         let base = Addition::recipe(8, 260).unwrap();
         let mut synchronous = base.clone();
         synchronous.network = NetworkConfig::new(Cell::Gru, 260);

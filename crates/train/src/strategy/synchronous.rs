@@ -41,7 +41,7 @@ pub(crate) fn train<T: Task>(
             let (tasks, mut shares): (Vec<_>, Vec<_>) =
                 workers.iter_mut().map(|worker| (&worker.task, &mut worker.share)).unzip();
             let now = &*parameters;
-            let parts = each_share(pool, &mut shares, whole, |share, own| {
+            let parts = each_share(pool, &mut shares, whole, true, |share, own| {
                 let Share { pass, gradient, .. } = share;
                 tasks[0].differentiate(pass, now, own, progress, gradient)
             });
