@@ -109,6 +109,16 @@ impl Right<'_> {
         }
     }
 
+    /// Where the rows of `column` begin: of a view that is not transposed, or of the panel that
+    /// holds the column.
+    #[inline(always)]
+    fn strip_from(&self, column: usize) -> Strip {
+        match self.0 {
+            Source::Plain(b) => Strip::new(b.as_ptr().wrapping_add(column), b.matrix().stride()),
+            Source::Packed { matrix, first, .. } => matrix.strip_from(first + column),
+        }
+    }
+
     /// Columns `first..first + columns`, where `first` is the start of a panel.
     fn columns_from(&self, first: usize, columns: usize) -> Self {
         debug_assert!(first.is_multiple_of(WIDTH * LANES));
@@ -160,16 +170,14 @@ pub fn gemm_fused<'a>(
     check(&a, &b, &c, &epilogue);
     if alpha != 0.0
         && is_small(&c, a.columns())
-        && let Some((strip, is_plain)) = one_strip(&b)
+        && let Some(strip) = one_strip(&b)
     {
         let mut at = Addresses::new(a, &mut c, &epilogue);
         let update = Update { alpha, beta, activation: epilogue.activation };
         // SAFETY: the views hold the values that their sizes name, and `check` saw that the
         // sizes fit together; C is borrowed exclusively.
         unsafe {
-            if is_plain {
-                at.columns = without_edge(&at, &update, || strip);
-            }
+            at.columns = without_edge(&at, &update, |column| b.strip_from(column));
             if at.columns > 0 && !try_single(&at, &update, strip) {
                 some_tiles(&at, &update, strip);
             }
@@ -190,16 +198,14 @@ fn is_small(c: &MatMut<'_>, depth: usize) -> bool {
         && depth * c.columns() <= LARGE
 }
 
-/// B as a single strip, if it can be read as one, and whether that is a plain view.
+/// B as a single strip, if it can be read as one.
 #[inline(always)]
-fn one_strip(b: &Right<'_>) -> Option<(Strip, bool)> {
-    match b.0 {
-        Source::Plain(b) => {
-            (!b.is_transposed()).then(|| (Strip::new(b.as_ptr(), b.matrix().stride()), true))
-        }
-        Source::Packed { matrix, first, columns } => (columns <= WIDTH * LANES)
-            .then(|| (Strip::new(matrix.panel(first), columns.next_multiple_of(LANES)), false)),
-    }
+fn one_strip(b: &Right<'_>) -> Option<Strip> {
+    let is_one = match b.0 {
+        Source::Plain(b) => !b.is_transposed(),
+        Source::Packed { columns, .. } => columns <= WIDTH * LANES,
+    };
+    is_one.then(|| b.strip_from(0))
 }
 
 /// A small product of more than one tile.
@@ -208,7 +214,7 @@ fn one_strip(b: &Right<'_>) -> Option<(Strip, bool)> {
 /// As for [`sweep`], for a B that is one strip.
 #[inline(never)]
 unsafe fn some_tiles(at: &Addresses, update: &Update, b: Strip) {
-    let manner = Manner { width: tile::width(at.rows), edge: false, fetch: false };
+    let manner = Manner { width: tile::width(at.rows), fetch: false };
     let strip = |column: usize, _| Strip::new(b.b.wrapping_add(column), b.step);
     // SAFETY: the addresses are valid, as asked above; since B is one strip, the strip from a
     // column on lies that many values further on, at the same step.
@@ -397,7 +403,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
     fn without_factors(mut self) {
         let product = Addresses { depth: 0, ..self.addresses() };
         let none = Strip::new(ptr::null(), 0);
-        let manner = Manner { width: WIDTH, edge: false, fetch: false };
+        let manner = Manner { width: WIDTH, fetch: false };
         // SAFETY: C is borrowed exclusively and has the sizes named, the bias a value a column
         // (`check`); a depth of zero reads neither A nor B.
         unsafe { sweep(&product, &self.update(), manner, |_, _| none) };
@@ -490,13 +496,25 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
     /// panel has room for a strip of that depth, or is empty if B is read in place.
     #[inline(always)]
     unsafe fn block(&self, at: &Addresses, p: usize, update: &Update, panel: &mut [f32]) {
-        let manner = |width, edge| Manner { width, edge, fetch: true };
+        let manner = |width| Manner { width, fetch: true };
+        let is_transposed = matches!(self.b.0, Source::Plain(b) if b.is_transposed());
+        let mut at = *at;
+        if !is_transposed {
+            let strip = |column| {
+                let whole = self.b.strip_from(column);
+                Strip { b: whole.b.wrapping_add(p * whole.step), ..whole }
+            };
+            // SAFETY: A, C and the bias are valid at these addresses, as asked above; B has a
+            // row for each step of the depth from p on.
+            at.columns = unsafe { without_edge(&at, update, strip) };
+        }
+        let at = &at;
         let is_last = |column: usize, vectors: usize| column + vectors * LANES >= at.columns;
         match self.b.0 {
             Source::Packed { matrix, first, .. } => {
                 let strip = |column: usize, vectors: usize| {
-                    let step = vectors * LANES;
-                    let b = matrix.panel(first + column).wrapping_add(p * step);
+                    let Strip { b, step, .. } = matrix.strip_from(first + column);
+                    let b = b.wrapping_add(p * step);
                     let next = if is_last(column, vectors) {
                         ptr::null()
                     } else {
@@ -506,7 +524,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                 };
                 // SAFETY: A, C and the bias are valid at these addresses, as asked above, and a
                 // packed matrix has all panels of its rows, of which p is one.
-                unsafe { sweep(at, update, manner(WIDTH, false), strip) };
+                unsafe { sweep(at, update, manner(WIDTH), strip) };
             }
             Source::Plain(b) if b.is_transposed() => {
                 let strip = |column: usize, vectors: usize| {
@@ -517,7 +535,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                 };
                 // SAFETY: A, C and the bias are valid at these addresses, as asked above, and
                 // each strip has just been packed.
-                unsafe { sweep(at, update, manner(WIDTH, false), strip) };
+                unsafe { sweep(at, update, manner(WIDTH), strip) };
             }
             Source::Plain(b) => {
                 let step = b.matrix().stride();
@@ -533,7 +551,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                 // SAFETY: A, C and the bias are valid at these addresses, as asked above; B is
                 // a view with rows from p on and these columns, and the panel has room for so
                 // deep a strip of WIDTH vectors or is null.
-                unsafe { sweep(at, update, manner(width, true), strip) };
+                unsafe { sweep(at, update, manner(width), strip) };
             }
         }
     }

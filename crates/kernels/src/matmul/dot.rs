@@ -90,7 +90,7 @@ pub(super) const MAX_EDGE: usize = 8;
 /// into vectors first.
 ///
 /// # Safety
-/// As for [`super::tile::sweep`]; row p of B is at `b + p·step`, and there are
+/// As for [`super::tile::sweep`]; row p of B from `first` on is at `b + p·step`, and there are
 /// [`DEPTH`] rows and [`MAX_EDGE`] columns at most; the step suits [`TailMask::gather`].
 #[inline(never)]
 pub(super) unsafe fn columns(
@@ -107,7 +107,7 @@ pub(super) unsafe fn columns(
     let count = at.columns - first;
     for column in 0..count {
         for p in (0..at.depth).step_by(LANES) {
-            let source = b.wrapping_add(first + column + p * step);
+            let source = b.wrapping_add(column + p * step);
             // SAFETY: B has a row for each of the `depth - p` steps that are left, and the
             // gather takes no more than these; `x` has room for MAX_EDGE columns of DEPTH
             // values, a multiple of LANES.

@@ -13,6 +13,7 @@
 
 use std::cell::RefCell;
 
+use super::addresses::Strip;
 use super::tile::WIDTH;
 use crate::{
     buffer::{Buffer, LINE},
@@ -67,6 +68,14 @@ impl PackedMatrix {
     /// Columns of the matrix that was packed.
     pub fn columns(&self) -> usize {
         self.columns
+    }
+
+    /// The rows of `column` and of those behind it in its vector.
+    #[inline(always)]
+    pub(super) fn strip_from(&self, column: usize) -> Strip {
+        let first = column - column % (WIDTH * LANES);
+        let vectors = (self.columns - first).div_ceil(LANES).min(WIDTH);
+        Strip::new(self.panel(first).wrapping_add(column - first), vectors * LANES)
     }
 
     /// The address of the panel that starts at `column`, a multiple of `WIDTH · LANES`. Its

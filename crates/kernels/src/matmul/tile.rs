@@ -168,8 +168,6 @@ pub(super) unsafe fn try_single(at: &Addresses, update: &Update, strip: Strip) -
 pub(super) struct Manner {
     /// The most vectors of a strip.
     pub width: usize,
-    /// Whether the last few columns may be summed along the depth, see [`without_edge`].
-    pub edge: bool,
     /// Whether C and the next strip of B are far enough away for prefetching to pay.
     pub fetch: bool,
 }
@@ -183,23 +181,23 @@ pub(super) struct Manner {
 /// a part of a product is computed in the same way as the whole.
 ///
 /// # Safety
-/// As for [`sweep`]; `strip` says where B begins.
+/// As for [`sweep`]; `strip` says where the rows of B begin from a column on.
 #[inline(always)]
 pub(super) unsafe fn without_edge(
     at: &Addresses,
     update: &Update,
-    strip: impl FnOnce() -> Strip,
+    strip: impl FnOnce(usize) -> Strip,
 ) -> usize {
     let (edge, depth) = (at.columns % LANES, at.depth);
     let is_few = edge <= dot::MAX_EDGE && 4 * edge * (depth + 48) < 3 * LANES * depth;
     if edge == 0 || !is_few || at.a_step != 1 {
         return at.columns;
     }
-    let Strip { b, step, .. } = strip();
+    let columns = at.columns - edge;
+    let Strip { b, step, .. } = strip(columns);
     if step > MAX_GATHER_STEP {
         return at.columns;
     }
-    let columns = at.columns - edge;
     // SAFETY: the columns from `columns` on are part of a product whose addresses are valid, as
     // asked above; they are MAX_EDGE at most, the step is no more than MAX_GATHER_STEP, and A
     // is not transposed.
@@ -222,15 +220,9 @@ pub(super) unsafe fn sweep(
     manner: Manner,
     mut strip: impl FnMut(usize, usize) -> Strip,
 ) {
-    let &Addresses { rows, columns: _, depth, a, a_row, a_step, c, c_row, bias } = at;
+    let &Addresses { rows, columns, depth, a, a_row, a_step, c, c_row, bias } = at;
     if rows == 0 {
         return;
-    }
-    let mut columns = at.columns;
-    if manner.edge {
-        // SAFETY: the addresses are valid for the product, as asked above, and the strip from
-        // column 0 on begins where B does.
-        columns = unsafe { without_edge(at, update, || strip(0, 1)) };
     }
     let mut place = Place {
         depth,
