@@ -32,6 +32,7 @@
 //! weights (`xᵀ·dz`, `hᵀ·dz`) and the lengths of the sequences belong to the caller.
 
 pub mod elman;
+pub mod few;
 pub mod gru;
 pub mod lstm;
 pub mod panels;

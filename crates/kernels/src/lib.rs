@@ -4,6 +4,7 @@ pub mod activation;
 pub mod buffer;
 pub mod cell;
 pub mod cpu;
+pub mod exchange;
 pub mod lanes;
 pub mod loss;
 pub mod matmul;

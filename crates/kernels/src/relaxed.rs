@@ -33,6 +33,22 @@ impl Line {
         self.0.each_ref().map(|value| f32::from_bits(value.load(Relaxed)))
     }
 
+    /// Writes the values to `target`, each loaded by itself.
+    #[inline]
+    pub fn copy_to(&self, target: &mut [f32; LINE]) {
+        for at in (0..LINE).step_by(LANES) {
+            // SAFETY: the target holds LINE values, of which `at` is one of the whole LANES, and
+            // it is borrowed exclusively.
+            unsafe { lanes::store(target[at..].as_mut_ptr(), self.load_lanes(at)) };
+        }
+    }
+
+    /// Stores `values`, each by itself.
+    #[inline]
+    pub fn store(&self, values: &[f32; LINE]) {
+        self.store_all(cast(*values));
+    }
+
     /// Merges a thread's changes to its copy into the line, and the changes of others into the
     /// copy. `own` is the copy, `seen` what the thread last saw in the line; value by value,
     ///

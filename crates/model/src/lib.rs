@@ -24,7 +24,7 @@ pub use config::Config;
 pub use error::Error;
 pub use inputs::Inputs;
 pub use layout::{InputRows, Role, Tensor};
-pub use network::Network;
+pub use network::{Network, Units};
 pub use parameters::Parameters;
 pub use sequences::Sequences;
 pub use state::State;

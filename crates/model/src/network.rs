@@ -38,6 +38,7 @@ mod plain;
 mod product;
 mod segment;
 mod track;
+mod units;
 mod window;
 
 use crate::sequences::Sequences;
@@ -47,6 +48,7 @@ use layers::Layers;
 use plain::Plain;
 use rand::Rng;
 use track::Keep;
+pub use units::Units;
 
 /// The activations of one network. The parameters are passed in, so that many
 /// workers can run their own `Network` on shared or copied parameters.

@@ -9,14 +9,15 @@ use crate::layout::{self, InputRows, Role, Tensor};
 use crate::used::UsedRows;
 use crate::{Config, Error, Memory, size};
 use kernels::buffer::Buffer;
+use kernels::matrix::MatMut;
 use kernels::recurrent::Weights;
 use rand::{Rng, RngExt};
 use std::ops::Range;
 
-/// The weights and biases (or their gradients) of one network, in rows padded with
-/// zeros: the embedding `[V, I]`, if there is one; for each layer and direction `W_in` `[I_l, G·S]`, `W_rec` `[H, G·S]` (row:
-/// from), `b_in` and `b_rec` `[G·S]`; then the head's `W_out` `[O, D·S]` and `b_out`.
-/// The gates of 16 units stand side by side in such a row.
+/// The weights and biases (or their gradients) of one network, in rows padded with zeros: the
+/// embedding `[V, I]`, if there is one; for each layer and direction `W_in` `[I_l, G·S]`, `W_rec`
+/// `[H, G·S]` (row: from), `b_in` and `b_rec` `[G·S]`; then the head's `W_out` `[O, D·S]` and
+/// `b_out`. The gates of 16 units stand side by side in such a row.
 #[derive(Clone, Debug)]
 pub struct Parameters {
     config: Config,
@@ -45,6 +46,28 @@ pub(crate) struct Embedding<T> {
     /// I
     width: usize,
     rows: InputRows,
+}
+
+/// The columns of all layers that belong to some units, to write.
+#[derive(Debug, Default)]
+pub(crate) struct Columns<'a> {
+    /// A bias is one row; no rows without biases.
+    pub layers: Vec<Layer<MatMut<'a>>>,
+    pub w_out: Option<MatMut<'a>>,
+    /// Of the first units: all of `b_out`, empty without a bias.
+    pub b_out: Option<&'a mut [f32]>,
+}
+
+/// Rows of `row` values cut into blocks of columns of these widths.
+fn split(view: &mut [f32], row: usize, widths: impl Iterator<Item = usize>) -> Vec<MatMut<'_>> {
+    let mut rest = MatMut::new(view, view.len() / row, row);
+    let mut blocks = Vec::new();
+    for width in widths {
+        let (block, behind) = rest.split_at_column(width);
+        blocks.push(block);
+        rest = behind;
+    }
+    blocks
 }
 
 impl<'a> Embedding<&'a [f32]> {
@@ -294,6 +317,45 @@ impl Parameters {
         let (w_rec, rest) = rest.split_at_mut(places.w_rec.len());
         let (b_in, b_rec) = rest.split_at_mut(places.b_in.len());
         Layer { w_in, w_rec, b_in, b_rec }
+    }
+
+    /// The columns of the padded views that belong to the units `units` of each layer, to write,
+    /// behind [`Parameters::begin_gradient`]: for each range of units, which are whole groups of 16
+    /// and follow each other from the first to the last, the columns of W_in, W_rec, b_in and b_rec
+    /// of each layer, and those of `W_out`. For networks of one direction.
+    pub(crate) fn columns_mut(&mut self, units: &[Range<usize>]) -> Vec<Columns<'_>> {
+        let config = self.config;
+        let gates = config.cell().gates();
+        let row = gates * config.stride();
+        let mut parts: Vec<_> = units.iter().map(|_| Columns::default()).collect();
+        let places = layout::embedding(config.architecture());
+        let first = places.map_or(0, |rows| rows.all().end);
+        let mut rest = &mut self.arena[first..];
+        let mut next = |len: usize| {
+            let (view, behind) = std::mem::take(&mut rest).split_at_mut(len);
+            rest = behind;
+            view
+        };
+        for layer in 0..config.layers() {
+            let places = layout::layer(config.architecture(), layer, 0);
+            let [w_in, w_rec, b_in, b_rec] = [places.w_in, places.w_rec, places.b_in, places.b_rec]
+                .map(|range| {
+                    split(next(range.len()), row, units.iter().map(|units| gates * units.len()))
+                });
+            let views = w_in.into_iter().zip(w_rec).zip(b_in).zip(b_rec);
+            for (part, (((w_in, w_rec), b_in), b_rec)) in parts.iter_mut().zip(views) {
+                part.layers.push(Layer { w_in, w_rec, b_in, b_rec });
+            }
+        }
+        if let Some(places) = layout::head(config.architecture()) {
+            let w_out = next(places.w_out.len());
+            let w_out = split(w_out, config.stride(), units.iter().map(ExactSizeIterator::len));
+            for (part, w_out) in parts.iter_mut().zip(w_out) {
+                part.w_out = Some(w_out);
+            }
+            parts[0].b_out = Some(next(places.b_out.len()));
+        }
+        parts
     }
 
     /// Where the rows that a symbol selects lie in the arena: those of the embedding `[V, I]`, or

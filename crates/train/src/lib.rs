@@ -33,6 +33,7 @@ pub mod task;
 pub mod tensorboard;
 pub mod text;
 pub mod time_to_target;
+mod together;
 pub mod trainer;
 pub mod transport;
 pub mod validation;

@@ -1,10 +1,14 @@
-//! One network run by several threads, each on its share of a batch.
+//! One network run by several threads, each on its share of a batch, or of the units.
 //!
 //! ```text
 //! B sequences, N threads: share n is the sequences n·⌈B/N⌉ .. (n + 1)·⌈B/N⌉
 //!     thread n: forward, loss and BPTT of its share, with its own activations
 //!     g ← g₀ + g₁ + … , in this order
 //! ```
+//!
+//! Where a share would be a few sequences of a large network, or none, the threads share the units
+//! of each layer instead ([`model::Units`]), and there is one gradient, to which each writes its
+//! columns.
 //!
 //! So the same batch gives the same bits for the same number of threads, whoever finishes
 //! first; another number differs by the rounding of the sum alone. States that are carried over
@@ -21,7 +25,7 @@
 use crate::Error;
 use crate::batch::Batch;
 use crate::config::MOST_THREADS;
-use crate::pass::Pass;
+use crate::pass::{Pass, shares_units};
 use kernels::vector::axpy;
 use model::{Config, Parameters};
 use rand::SeedableRng;
@@ -31,6 +35,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::iter::Sum;
 use std::mem;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Values in a block of a gradient: it and its summands fit in L2.
 const BLOCK: usize = 1 << 14;
@@ -79,15 +84,23 @@ pub(crate) fn deal(count: usize, threads: usize) -> impl ExactSizeIterator<Item 
     (0..active).map(move |n| n * size..((n + 1) * size).min(count))
 }
 
+/// [`deal`] of a batch. All sequences are the first share's, if its pass has the threads share
+/// units instead.
+fn deal_of(first: &Share, batch: &Batch, threads: usize, learns: bool) -> Vec<Range<usize>> {
+    let threads = if first.pass.is_shared(batch, learns) { 1 } else { threads };
+    deal(batch.count, threads).collect()
+}
+
 /// Deals `batch` out, and calls `work` with each share and its part of it; the results in their
-/// order.
+/// order. `learns` as in [`shares_units`].
 pub(crate) fn each_share<L: Send>(
     pool: &ThreadPool,
     shares: &mut [&mut Share],
     batch: &Batch,
+    learns: bool,
     work: impl Fn(&mut Share, &Batch) -> L + Sync,
 ) -> Vec<L> {
-    let ranges: Vec<_> = deal(batch.count, shares.len()).collect();
+    let ranges = deal_of(shares[0], batch, shares.len(), learns);
     each_of(pool, shares, ranges, batch, work)
 }
 
@@ -178,15 +191,20 @@ impl Parallel {
             generator.jump();
             share
         };
-        Ok(Self { config, pool, shares: (0..threads).map(share).collect(), dealt: Vec::new() })
+        let mut shares: Vec<_> = (0..threads).map(share).collect();
+        if shares_units(config, threads, (1, 1), false) {
+            // The caller's thread is one of those that share; one more would only look for work.
+            shares[0].pass.share_units(&Arc::new(self::pool(threads - 1)?), threads);
+        }
+        Ok(Self { config, pool, shares, dealt: Vec::new() })
     }
 
     /// The gradient of a batch, summed over it, in [`Parallel::gradient`]; returns its loss, a
     /// sum over the shares.
     ///
-    /// `loss(batch, outputs, dy)` judges a share, a batch by itself: its outputs `[T, share, O]`
-    /// (`[share, O]` of a head on the last step). It returns their loss and writes the gradient
-    /// to `dy`, in the shape of the outputs.
+    /// `loss(batch, outputs, dy)` judges a share (all of the batch, where units are shared), a
+    /// batch by itself: its outputs `[T, share, O]` (`[share, O]` of a head on the last step). It
+    /// returns their loss and writes the gradient to `dy`, in the shape of the outputs.
     ///
     /// # Errors
     /// If the batch does not fit the network, or an input makes no sense.
@@ -199,7 +217,7 @@ impl Parallel {
         batch: &Batch,
         loss: impl Fn(&Batch, &[f32], &mut [f32]) -> L + Sync,
     ) -> Result<L, Error> {
-        let losses = self.each(batch, |share, own| {
+        let losses = self.each(batch, true, |share, own| {
             share.pass.differentiate(parameters, own, &mut share.gradient, &loss)
         })?;
         let mut shares: Vec<_> = self.shares.iter_mut().collect();
@@ -215,7 +233,7 @@ impl Parallel {
     /// # Panics
     /// As [`Parallel::differentiate`].
     pub fn infer(&mut self, parameters: &Parameters, batch: &Batch) -> Result<(), Error> {
-        self.each(batch, |share, own| share.pass.infer(parameters, own).map(|_| ()))?;
+        self.each(batch, false, |share, own| share.pass.infer(parameters, own).map(|_| ()))?;
         Ok(())
     }
 
@@ -223,12 +241,13 @@ impl Parallel {
     fn each<L: Send>(
         &mut self,
         batch: &Batch,
+        learns: bool,
         work: impl Fn(&mut Share, &Batch) -> Result<L, model::Error> + Sync,
     ) -> Result<Vec<L>, Error> {
         batch.sequences(self.config, None)?;
-        self.dealt = deal(batch.count, self.shares.len()).collect();
+        self.dealt = deal_of(&self.shares[0], batch, self.shares.len(), learns);
         let mut shares: Vec<_> = self.shares.iter_mut().collect();
-        let results = each_share(&self.pool, &mut shares, batch, work);
+        let results = each_share(&self.pool, &mut shares, batch, learns, work);
         Ok(results.into_iter().collect::<Result<_, _>>()?)
     }
 

@@ -135,3 +135,99 @@ fn what_cannot_run_is_refused_by_its_place_in_the_batch() {
         assert!(text.contains("index 100") && text.contains("inf"), "{text}");
     }
 }
+
+/// Networks so large, and batches so small, that the units are shared.
+fn shared(cell: Cell, hidden: usize) -> Config {
+    let head = Some(Head::linear(2));
+    Config::new(Architecture { head, layers: 2, ..Architecture::new(cell, 3, hidden) }).unwrap()
+}
+
+/// Fails unless `found` is `expected` but for its rounding.
+fn assert_close(name: &str, found: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(found.len(), expected.len(), "{name}");
+    let error: f32 = found.iter().zip(expected).map(|(a, b)| (a - b).powi(2)).sum();
+    let size: f32 = expected.iter().map(|b| b.powi(2)).sum();
+    assert!(error.sqrt() <= tolerance * size.sqrt(), "{name}: {} of {}", error.sqrt(), size.sqrt());
+}
+
+#[test]
+fn few_sequences_are_shared_by_units_with_the_same_bits_every_time() {
+    for (cell, hidden) in
+        [(Cell::Elman(Nonlinearity::Tanh), 450), (Cell::Gru, 257), (Cell::Lstm, 224)]
+    {
+        let config = shared(cell, hidden);
+        let parameters = Parameters::initialised(config, &mut Xoshiro256PlusPlus::seed_from_u64(3));
+        // So few sequences that one thread would do are shared for learning if they are long.
+        for (threads, steps, count) in [(2, 256, 1), (2, STEPS, 5), (3, 260, 1), (3, 128, 2)] {
+            let x = values(steps * count * 3);
+            let whole = Batch::of_values(&x, steps, count);
+            let mut parallel = Parallel::new(config, threads).unwrap();
+            let mut one = Parallel::new(config, 1).unwrap();
+            let differentiate = |parallel: &mut Parallel| {
+                let loss = parallel
+                    .differentiate(&parameters, &whole, |_, outputs, dy| half_square(outputs, dy));
+                (loss.unwrap(), parallel.gradient().arena().to_vec())
+            };
+            let (expected, gradient) = differentiate(&mut one);
+            let mut first = None;
+            for _ in 0..5 {
+                let (loss, found) = differentiate(&mut parallel);
+                assert!((loss - expected).abs() <= 1e-6 * expected, "{threads}");
+                assert_close(&format!("{cell:?}, {threads}, {count}"), &found, &gradient, 1e-5);
+                let found = bits(&found);
+                assert_eq!(*first.get_or_insert_with(|| found.clone()), found, "{threads}");
+            }
+            parallel.infer(&parameters, &whole).unwrap();
+            one.infer(&parameters, &whole).unwrap();
+            let [found, expected] = [&parallel, &one].map(|parallel| {
+                let mut all = parallel.outputs();
+                let (sequences, outputs) = all.next().unwrap();
+                assert!(sequences == (0..count) && all.next().is_none(), "units are shared");
+                outputs.to_vec()
+            });
+            assert_close("outputs", &found, &expected, 1e-5);
+        }
+    }
+}
+
+#[test]
+fn states_are_carried_over_batches_whose_units_are_shared() {
+    let config = shared(Cell::Lstm, 224);
+    let parameters = Parameters::initialised(config, &mut Xoshiro256PlusPlus::seed_from_u64(4));
+    let long = values(3 * STEPS * 2 * 3);
+    let mut gradients = Vec::new();
+    for threads in [1, 2] {
+        let mut parallel = Parallel::new(config, threads).unwrap();
+        for (chunk, x) in long.chunks(STEPS * 2 * 3).enumerate() {
+            let mut batch = Batch::of_values(x, STEPS, 2);
+            batch.is_carried = true;
+            batch.restarts = if chunk == 2 { vec![1] } else { vec![] };
+            let loss = parallel
+                .differentiate(&parameters, &batch, |_, outputs, dy| half_square(outputs, dy));
+            assert!(loss.unwrap() > 0.0);
+        }
+        gradients.push(parallel.gradient().arena().to_vec());
+    }
+    assert_close("the last chunk", &gradients[1], &gradients[0], 1e-5);
+}
+
+#[test]
+fn a_loss_that_panics_between_shared_passes_leaves_the_threads_ready() {
+    let config = shared(Cell::Gru, 257);
+    let parameters = Parameters::initialised(config, &mut Xoshiro256PlusPlus::seed_from_u64(5));
+    let batch = Batch::of_values(&values(STEPS * 2 * 3), STEPS, 2);
+    let mut parallel = Parallel::new(config, 2).unwrap();
+    let mut expected = None;
+    for panics in [false, true, false] {
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            parallel.differentiate(&parameters, &batch, |_, outputs, dy| {
+                assert!(!panics, "a planted panic");
+                half_square(outputs, dy)
+            })
+        }));
+        assert_eq!(result.is_err(), panics);
+        if let Ok(loss) = result {
+            assert_eq!(*expected.get_or_insert(loss.as_ref().copied().unwrap()), loss.unwrap());
+        }
+    }
+}

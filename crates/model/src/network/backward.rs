@@ -183,7 +183,7 @@ pub(super) fn add_rows(rows: MatRef<'_>, sums: &mut [f32]) {
 }
 
 /// [`add_rows`] of the last gate of a GRU, n.
-fn add_last_gates(rows: MatRef<'_>, sums: &mut [f32]) {
+pub(super) fn add_last_gates(rows: MatRef<'_>, sums: &mut [f32]) {
     let last = |row: &'_ [f32], n: usize| -> [f32; GROUP] {
         let (blocks, _) = row.as_chunks::<GROUP>();
         blocks[n]
