@@ -2,9 +2,8 @@
 
 use crate::data::{Origin, SeriesData};
 use model::Parameters;
-use serde_json::json;
-use train::task::Task;
 use train::task::series::{Goal, Series};
+use train::task::{Score, Task};
 
 /// Forecasts that are shown at most, and values of them.
 const ORIGINS: usize = 300;
@@ -15,7 +14,7 @@ const BEFORE: usize = 200;
 
 /// The data of a task that is prepared.
 pub fn of_series(task: &Series, parameters: &Parameters) -> SeriesData {
-    let score = json!(task.evaluate(parameters, 0));
+    let score = task.evaluate(parameters, 0).describe();
     let file = task.file().path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let test = &task.parts().test;
     let origins = task.test_origins();

@@ -16,19 +16,11 @@
 //! ```
 //!
 //! k is what a unit keeps of a step: 2 for an Elman cell (h, and its gradient), 8 for a GRU, 7 for
-//! an LSTM. Synchronous workers share B; or, of few sequences, the units ([`crate::parallel`]):
-//! then each has all states and, above the first layer, the gradients of all G gates,
-//!
-//! ```text
-//! activations       T·B·((I + 4·O)/N + L·S·(1 + (k − 1)/N) + (L − 1)·G·S) for each worker
-//! ```
-//!
-//! Small buffers, stacks and the program itself are not
+//! an LSTM. Synchronous workers share B. Small buffers, stacks and the program itself are not
 //! counted, so a training needs a little more; what is refused would not have fitted.
 
 use crate::Error;
 use crate::config::{RunConfig, Strategy};
-use crate::pass::shares_units;
 use crate::task::Task;
 use model::{Cell, Config};
 use std::fs;
@@ -110,11 +102,8 @@ impl Sizes {
         let workers = if strategy == Strategy::Serial { 1 } else { config.strategy.threads.max(1) };
         let ranks = config.ranks.count.clamp(1, workers);
         let batch = (config.run.batch as u64).min(config.run.examples) as usize;
-        let size = (config.task.steps(), batch);
-        let is_shared =
-            strategy == Strategy::Synchronous && shares_units(model, workers, size, true);
         let batch = match strategy {
-            Strategy::Synchronous if !is_shared => batch.div_ceil(workers),
+            Strategy::Synchronous => batch.div_ceil(workers),
             _ => batch,
         };
         let rows = config.task.steps() as f64 * batch as f64;
@@ -129,14 +118,7 @@ impl Sizes {
         let units = model.layers() as f64
             * model.directions() as f64
             * model.hidden().next_multiple_of(16) as f64;
-        let around = model.layer_inputs(0) as f64 + 4.0 * model.outputs() as f64;
-        let width = if is_shared {
-            let workers = workers as f64;
-            let gates = model.cell().gates() as f64 * (units - units / model.layers() as f64);
-            around / workers + units * (1.0 + (kept - 1.0) / workers) + gates
-        } else {
-            around + kept * units
-        };
+        let width = model.layer_inputs(0) as f64 + 4.0 * model.outputs() as f64 + kept * units;
         Ok(Self {
             strategy,
             workers: (workers / ranks) as f64,
@@ -145,14 +127,7 @@ impl Sizes {
             parameters: model.arena_len() as f64,
             moments: config.optimizer.rule.moments() as f64,
             // Few sequences need W_recᵀ or W_in ready one way alone; many need all of them both ways.
-            // Where units are shared, each thread makes its part of the many ready.
-            copies: match (batch <= FEW, is_shared) {
-                _ if is_lab => 1.0,
-                (true, false) => 1.0,
-                (false, false) => 2.0,
-                (true, true) => 0.0,
-                (false, true) => 2.0 / workers as f64,
-            },
+            copies: if is_lab || batch <= FEW { 1.0 } else { 2.0 },
             activations: rows * width,
         })
     }

@@ -9,7 +9,6 @@ use crate::followers::{self, Part};
 use crate::memory;
 use crate::metrics::Totals;
 use crate::parallel::pool;
-use crate::pass::shares_units;
 use crate::state::{State, WorkerState};
 use crate::strategy::averaging::Averaging;
 use crate::strategy::hogwild::Hogwild;
@@ -38,7 +37,7 @@ pub struct Trainer<T> {
 enum Meeting<T> {
     Serial,
     /// With room for a batch that is dealt out.
-    Synchronous(Arc<ThreadPool>, Batch),
+    Synchronous(ThreadPool, Batch),
     Hogwild(ThreadPool, Hogwild),
     Averaging(ThreadPool, Averaging),
     /// With other ranks.
@@ -109,24 +108,14 @@ impl<T: Task> Trainer<T> {
         config.task.check(peers, config.run.batch)?;
         // As many draw examples as make steps.
         let new = |(n, worker)| Worker::new(&config, model, worker, (n, peers, peers));
-        let mut workers: Vec<_> =
-            workers.into_iter().enumerate().map(new).collect::<Result<_, _>>()?;
+        let workers: Vec<_> = workers.into_iter().enumerate().map(new).collect::<Result<_, _>>()?;
         let push_every = whole_batches(config.strategy.push_every, config.run.batch);
         let meeting = match config.strategy.name {
             Strategy::Serial => {
                 assert!(threads == 1, "{threads} workers of a serial training");
                 Meeting::Serial
             }
-            Strategy::Synchronous => {
-                let deals = Arc::new(pool(on)?);
-                if on == threads {
-                    workers[0].share.pass.share_units(&deals, threads);
-                } else if shares_units(model, threads, (usize::MAX, 1), true) {
-                    // Simulated workers have to share as threads would, for the same bits.
-                    workers[0].share.pass.share_units(&Arc::new(pool(threads)?), threads);
-                }
-                Meeting::Synchronous(deals, Batch::default())
-            }
+            Strategy::Synchronous => Meeting::Synchronous(pool(on)?, Batch::default()),
             Strategy::Hogwild => {
                 let early = has_early_sync(&config, model);
                 let hogwild = Hogwild::new(&parameters, threads, push_every, early);

@@ -129,10 +129,6 @@ fn cases() -> Vec<(&'static str, RunConfig<Addition>, Option<u32>)> {
         config
     };
     let wide = || config(None, 1_500, 1, 1);
-    let deep = |mut config: RunConfig<Addition>| {
-        config.network.layers = 2;
-        config
-    };
     let mut adam = wide();
     adam.optimizer.rule = Rule::ADAM;
     let mut many = wide();
@@ -146,16 +142,6 @@ fn cases() -> Vec<(&'static str, RunConfig<Addition>, Option<u32>)> {
         (
             "synchronous, a large batch",
             by(Strategy::Synchronous, 3, config(Some(Cell::Gru), 64, 32, 1_024)),
-            None,
-        ),
-        (
-            "synchronous, few words whose units are shared",
-            by(Strategy::Synchronous, 3, config(Some(Cell::Lstm), 512, 64, 9)),
-            None,
-        ),
-        (
-            "synchronous, the units of two layers shared",
-            by(Strategy::Synchronous, 2, deep(config(Some(Cell::Gru), 512, 64, 6))),
             None,
         ),
         (

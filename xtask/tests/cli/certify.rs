@@ -315,7 +315,7 @@ fn options_that_do_not_go_together_are_refused() {
         ("certify --study --run x", ["--study", "cannot be used with"]),
         ("certify --seeds 0..2", ["--study", "required"]),
         ("certify --study --seeds 3..1", ["--seeds", "0..100"]),
-        ("certify --study --hidden 7", ["--hidden", "2, 3, 4, 8, 16"]),
+        ("certify --study --hidden 7", ["--hidden", "2, 3, 4, 8 and 16"]),
         ("certify --study --biases both", ["--biases", "with or without"]),
         ("certify --study --hidden 129", ["--hidden", "of machines 1 to 128"]),
         ("certify --study --machine tomita-8", ["--machine", "give one of addition, "]),

@@ -235,7 +235,7 @@ const OTHERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("lab", &["[STUDY]...", "--out"]),
-    ("cluster", &["--hosts", "<COMMAND>...", "--text", "--out"]),
+    ("cluster", &["--hosts", "[COMMAND]...", "--text", "--out"]),
     ("replay", &["<FILE>"]),
     ("plot", &["<RUN>...", "--out"]),
     ("page", &["[RUN]", "--out"]),

@@ -59,6 +59,7 @@ fn a_text_is_learned_and_what_it_says_is_shown() {
             "strategy",
             "threads",
             "push_every",
+            "ranks",
             "optimizer",
             "seconds",
             "ns_per_example",

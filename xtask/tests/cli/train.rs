@@ -22,6 +22,7 @@ fn the_default_job_is_the_lab_and_learns_to_add() {
         "strategy",
         "threads",
         "push_every",
+        "ranks",
         "optimizer",
         "seconds",
         "ns_per_example",

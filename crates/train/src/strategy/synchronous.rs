@@ -6,11 +6,11 @@
 //!     g ← g₀ + g₁ + … , in this order;  step
 //! ```
 //!
-//! The examples are those of the serial strategy, dealt out in rows, and nothing depends on who
-//! finishes first: the same seed and N give the same bits, and those differ from the serial
-//! strategy's by the rounding of the sum alone. A batch with fewer examples than workers leaves
-//! some without work, unless the network is so large that they share its units instead. How the
-//! work is dealt out, and the gradients added, is [`crate::parallel`]'s.
+//! The examples are those of the serial strategy, dealt out in rows, and nothing depends on
+//! who finishes first: the same seed and N give the same bits, and those differ from the
+//! serial strategy's by the rounding of the sum alone. A batch with fewer examples than
+//! workers leaves some without work; with B = 1 there is nothing to share. How the work is dealt
+//! out, and the gradients added, is [`crate::parallel`]'s.
 
 use crate::batch::Batch;
 use crate::metrics::Totals;
