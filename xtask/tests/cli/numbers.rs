@@ -280,7 +280,8 @@ fn listed() -> BTreeSet<(String, String)> {
                 [name] if section == "Arguments:" && indent == 2 => {
                     all.insert((command.clone(), name.to_owned()));
                 }
-                [option, value, ..]
+                // Alone, or behind its short form: `-n, --ranks <RANKS>`.
+                [option, value, ..] | [_, option, value, ..]
                     if indent <= 6 && option.starts_with("--") && value.starts_with('<') =>
                 {
                     all.insert((command.clone(), option.to_owned()));
