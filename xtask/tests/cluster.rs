@@ -40,6 +40,11 @@ mod processes {
     const LONG: &str = "train --quiet --hidden 32 --batch 8 --strategy averaging --push-every 64 \
                         --examples 1000000 --checkpoint-every 10000";
 
+    /// For what happens in the middle: some seconds, also on a machine that does nothing else.
+    fn longer() -> String {
+        LONG.replace("--examples 1000000", "--examples 10000000")
+    }
+
     fn has_mpirun() -> bool {
         let has = Command::new("mpirun").arg("--version").output().is_ok();
         if !has {
@@ -233,7 +238,8 @@ mod processes {
             return;
         }
         let folder = temporary();
-        ranks(folder.path(), 3, &format!("{LONG} --out whole")).wait().success();
+        let line = longer();
+        ranks(folder.path(), 3, &format!("{line} --out whole")).wait().success();
         let whole = model(&folder, "whole");
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(14);
         let (mut kills, mut has_checkpoint) = (0, false);
@@ -241,7 +247,7 @@ mod processes {
             let line = if has_checkpoint {
                 "train --quiet --resume cut --checkpoint-every 10000".to_owned()
             } else {
-                format!("{LONG} --out cut --force")
+                format!("{line} --out cut --force")
             };
             let job = ranks(folder.path(), 3, &line);
             let rank = generator.random_range(0..3);
@@ -274,7 +280,7 @@ mod processes {
             return;
         }
         let folder = temporary();
-        let line = LONG.replace("--checkpoint-every 10000", "--checkpoint-every 1000s");
+        let line = longer().replace("--checkpoint-every 10000", "--checkpoint-every 1000s");
         ranks(folder.path(), 2, &format!("{line} --out whole")).wait().success();
         // The last is what `cargo xtask cluster` sends.
         for name in ["-INT", "-TERM", "-USR1"] {

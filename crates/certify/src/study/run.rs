@@ -170,7 +170,8 @@ pub fn lead_study(
     is_stopped: impl Fn() -> bool + Sync,
     ended: impl Fn(Trial) -> Result<(), Error> + Sync,
 ) -> Result<(), Error> {
-    let all = (jobs.iter().copied(), jobs.len());
+    let text = |job| serde_json::to_string(job).expect("numbers and names");
+    let all = (jobs.iter().map(text), jobs.len());
     lead(transport, all, is_stopped, as_text(budget), |_, trial: String| {
         ended(serde_json::from_str(&trial).expect("a trial as text"))
     })
@@ -181,9 +182,10 @@ pub fn follow_study(transport: &dyn Transport, budget: u64, is_stopped: impl Fn(
     follow(transport, is_stopped, as_text(budget));
 }
 
-/// Trials travel as they stand in their file.
-fn as_text(budget: u64) -> impl Fn(&(Kind, u64)) -> Result<Option<String>, Error> + Sync {
-    move |&(kind, seed)| {
+/// Kinds and trials travel as they stand in their file.
+fn as_text(budget: u64) -> impl Fn(&String) -> Result<Option<String>, Error> + Sync {
+    move |job| {
+        let (kind, seed) = serde_json::from_str(job).expect("a kind and a seed as text");
         let trial = trial(kind, seed, budget)?;
         Ok(Some(serde_json::to_string(&trial).expect("numbers and names")))
     }
