@@ -66,7 +66,9 @@ pub(crate) fn scale_by_power_of_two(x: Lanes, shifted: Lanes) -> Lanes {
         let half = (bits(shifted) >> 1) << 23;
         let rest = (bits(shifted) << 23) - half + IntLanes::splat(127 << 23);
         // NaN plus an integer may be anything: the last addition, of zero, brings NaN back.
-        floats(bits(x) + half).mul_add(floats(rest), shifted - shifted)
+        #[expect(clippy::eq_op)]
+        let zero = shifted - shifted;
+        floats(bits(x) + half).mul_add(floats(rest), zero)
     }
 }
 

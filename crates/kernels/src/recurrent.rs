@@ -346,7 +346,7 @@ unsafe fn scan(pass: Scan, finish: impl Fn(usize, Lanes) -> Lanes + Copy) {
             1..=4 if batch == 1 => scan_turned::<1, 1, 4, 2>(pass, finish, |_, _| {}),
             5..=8 if batch == 1 => scan_turned::<1, 2, 8, 4>(pass, finish, |_, _| {}),
             9..=16 if batch == 1 => {
-                scan_turned::<{ 16 / LANES }, { LANES / 4 }, 16, 4>(pass, finish, |_, _| {})
+                scan_turned::<{ 16 / LANES }, { LANES / 4 }, 16, 4>(pass, finish, |_, _| {});
             }
             17..=20 if is_narrow => scan_rows::<{ 32 / LANES }, 20, 2>(pass, finish),
             21..=24 if is_narrow => scan_rows::<{ 32 / LANES }, 24, 2>(pass, finish),

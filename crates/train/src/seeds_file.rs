@@ -23,6 +23,9 @@ pub struct SeedsFile {
     config: String,
 }
 
+/// What a file holds of trainings on `T`.
+pub type Results<T> = Vec<SeedResult<<T as Task>::Score>>;
+
 impl SeedsFile {
     /// Opens `path`, or makes it; also gives what it holds of trainings of `config`, in its order, a
     /// seed once. A last line without its end, which a study that was killed may leave, is cut off.
@@ -30,10 +33,7 @@ impl SeedsFile {
     /// # Errors
     /// If it cannot be read or written, another study has it open, or a line is no result; then the
     /// file stays as it is.
-    pub fn open<T: Task>(
-        path: &Path,
-        config: &RunConfig<T>,
-    ) -> Result<(Self, Vec<SeedResult<T::Score>>), Error> {
+    pub fn open<T: Task>(path: &Path, config: &RunConfig<T>) -> Result<(Self, Results<T>), Error> {
         let open = || OpenOptions::new().read(true).append(true).create(true).open(path);
         let mut file = open().map_err(Error::file("open", path))?;
         match file.try_lock() {

@@ -147,7 +147,7 @@ pub fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
         None => {
             let mut config = Addition::lab();
             config.run.examples = args.examples.unwrap_or(500_000);
-            let held_out = HeldOut::new(config.task.clone(), HELD_OUT);
+            let held_out = HeldOut::new(config.task, HELD_OUT);
             let loss = move |parameters: &Parameters| held_out.loss(parameters);
             run_task(args, "train", config, 0.3, loss)
         }

@@ -208,6 +208,25 @@ fn transposed_shift<const N: usize, const Q: usize, const U: usize, const S: usi
     }
 }
 
+#[cfg(target_feature = "avx512f")]
+type Register = x86_64::__m512;
+#[cfg(all(target_feature = "avx", not(target_feature = "avx512f")))]
+type Register = x86_64::__m256;
+
+#[cfg(target_feature = "avx")]
+#[inline(always)]
+fn register(x: Lanes) -> Register {
+    // SAFETY: both are the same bytes, floats.
+    unsafe { transmute::<Lanes, Register>(x) }
+}
+
+#[cfg(target_feature = "avx")]
+#[inline(always)]
+fn lanes(x: Register) -> Lanes {
+    // SAFETY: both are the same bytes, floats.
+    unsafe { transmute::<Register, Lanes>(x) }
+}
+
 /// Lane j of `b` where `j & BIT` is set, else of `a`.
 #[inline(always)]
 fn choose<const BIT: usize>(a: Lanes, b: Lanes) -> Lanes {
@@ -222,16 +241,16 @@ fn choose<const BIT: usize>(a: Lanes, b: Lanes) -> Lanes {
         mask
     }
     #[cfg(target_feature = "avx512f")]
-    // SAFETY: the build has AVX-512F; `Lanes` and `__m512` are the same bytes.
+    // SAFETY: the build has AVX-512F.
     unsafe {
         let mask = const { mask(BIT) as u16 };
-        transmute(x86_64::_mm512_mask_blend_ps(mask, transmute(a), transmute(b)))
+        lanes(x86_64::_mm512_mask_blend_ps(mask, register(a), register(b)))
     }
     #[cfg(all(target_feature = "avx", not(target_feature = "avx512f")))]
-    // SAFETY: the build has AVX; `Lanes` and `__m256` are the same bytes.
+    // SAFETY: the build has AVX.
     unsafe {
-        let (a, b) = (transmute(a), transmute(b));
-        transmute(match BIT {
+        let (a, b) = (register(a), register(b));
+        lanes(match BIT {
             1 => x86_64::_mm256_blend_ps::<{ mask(1) }>(a, b),
             2 => x86_64::_mm256_blend_ps::<{ mask(2) }>(a, b),
             _ => x86_64::_mm256_blend_ps::<{ mask(4) }>(a, b),
@@ -247,7 +266,7 @@ fn choose<const BIT: usize>(a: Lanes, b: Lanes) -> Lanes {
 
 /// The order of a shuffle of four that takes place i + BY to place i.
 const fn order(by: usize) -> i32 {
-    ((by % 4) | (by + 1) % 4 << 2 | (by + 2) % 4 << 4 | (by + 3) % 4 << 6) as i32
+    ((by % 4) | (((by + 1) % 4) << 2) | (((by + 2) % 4) << 4) | (((by + 3) % 4) << 6)) as i32
 }
 
 /// Lane r + B of each quad in the place of lane r.
@@ -257,20 +276,20 @@ fn turn<const B: usize>(x: Lanes) -> Lanes {
         return x;
     }
     #[cfg(target_feature = "avx512f")]
-    // SAFETY: the build has AVX-512F; `Lanes` and `__m512` are the same bytes.
+    // SAFETY: the build has AVX-512F.
     unsafe {
-        let x = transmute(x);
-        transmute(match B {
+        let x = register(x);
+        lanes(match B {
             1 => x86_64::_mm512_permute_ps::<{ order(1) }>(x),
             2 => x86_64::_mm512_permute_ps::<{ order(2) }>(x),
             _ => x86_64::_mm512_permute_ps::<{ order(3) }>(x),
         })
     }
     #[cfg(all(target_feature = "avx", not(target_feature = "avx512f")))]
-    // SAFETY: the build has AVX; `Lanes` and `__m256` are the same bytes.
+    // SAFETY: the build has AVX.
     unsafe {
-        let x = transmute(x);
-        transmute(match B {
+        let x = register(x);
+        lanes(match B {
             1 => x86_64::_mm256_permute_ps::<{ order(1) }>(x),
             2 => x86_64::_mm256_permute_ps::<{ order(2) }>(x),
             _ => x86_64::_mm256_permute_ps::<{ order(3) }>(x),
@@ -293,31 +312,33 @@ fn shift<const N: usize, const Q: usize, const S: usize>(x: [Lanes; N]) -> [Lane
     each(|n| {
         let (own, next) = (x[n], x[(n + 1) % N]);
         #[cfg(target_feature = "avx512f")]
-        // SAFETY: the build has AVX-512F; `Lanes`, `__m512` and `__m512i` are the same bytes.
+        // SAFETY: the build has AVX-512F.
         unsafe {
             if Q == 2 {
-                let own = transmute(own);
-                return transmute(x86_64::_mm512_shuffle_f32x4::<0b11_10_00_01>(own, own));
+                let own = register(own);
+                return lanes(x86_64::_mm512_shuffle_f32x4::<0b11_10_00_01>(own, own));
             }
             if N == 1 {
-                let own = transmute(own);
-                return transmute(match S {
+                let own = register(own);
+                return lanes(match S {
                     1 => x86_64::_mm512_shuffle_f32x4::<{ order(1) }>(own, own),
                     2 => x86_64::_mm512_shuffle_f32x4::<{ order(2) }>(own, own),
                     _ => x86_64::_mm512_shuffle_f32x4::<{ order(3) }>(own, own),
                 });
             }
-            let (own, next) = (transmute(own), transmute(next));
-            transmute(match S {
+            let integers = |x: Lanes| x86_64::_mm512_castps_si512(register(x));
+            let (own, next) = (integers(own), integers(next));
+            let turned = match S {
                 1 => x86_64::_mm512_alignr_epi32::<4>(next, own),
                 2 => x86_64::_mm512_alignr_epi32::<8>(next, own),
                 _ => x86_64::_mm512_alignr_epi32::<12>(next, own),
-            })
+            };
+            lanes(x86_64::_mm512_castsi512_ps(turned))
         }
         #[cfg(all(target_feature = "avx", not(target_feature = "avx512f")))]
-        // SAFETY: the build has AVX; `Lanes` and `__m256` are the same bytes.
+        // SAFETY: the build has AVX.
         unsafe {
-            transmute(x86_64::_mm256_permute2f128_ps::<0x21>(transmute(own), transmute(next)))
+            lanes(x86_64::_mm256_permute2f128_ps::<0x21>(register(own), register(next)))
         }
         #[cfg(not(target_feature = "avx"))]
         {

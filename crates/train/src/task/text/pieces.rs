@@ -80,7 +80,7 @@ impl Pieces {
     pub fn push(
         &mut self,
         bytes: &[u8],
-        see: &mut dyn FnMut(u64, &[u8]) -> Result<(), Error>,
+        see: impl FnOnce(u64, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let looked_at = self.rest.len();
         self.rest.extend_from_slice(bytes);
@@ -98,7 +98,7 @@ impl Pieces {
     ///
     /// # Errors
     /// What `see` says.
-    pub fn end(self, see: &mut dyn FnMut(u64, &[u8]) -> Result<(), Error>) -> Result<(), Error> {
+    pub fn end(self, see: impl FnOnce(u64, &[u8]) -> Result<(), Error>) -> Result<(), Error> {
         see(self.start, &self.rest)
     }
 }

@@ -250,7 +250,7 @@ impl Seen {
                 words(text(bytes)?).for_each(|word| match counts.get_mut(word) {
                     Some(count) => *count += 1,
                     None => drop(counts.insert(word.to_owned(), 1)),
-                })
+                });
             }
         }
         Ok(())
