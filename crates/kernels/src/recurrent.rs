@@ -17,7 +17,7 @@
 //! At batch 1 the cost is the latency of that chain, not its arithmetic:
 //!
 //! 1. The lanes run along the hidden units. Up to 16 units the product of a step is made from
-//!    turns of the state in its registers ([`turn`]). A larger state is stored once, and the
+//!    turns of the state in its registers (`turn`). A larger state is stored once, and the
 //!    load port broadcasts each of its values as an operand of a multiply-add.
 //! 2. The sum over H is split over enough accumulators to hide the latency of the
 //!    multiply-add, and `input·U`, which nothing waits for, starts them off.
