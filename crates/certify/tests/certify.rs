@@ -371,9 +371,11 @@ fn state_in(
     network.hidden(pairs.len() - 1, 0).to_vec()
 }
 
-/// Moves the edge of an abstract state just past a state that a real run has there.
+/// Moves the edge of an abstract state just past a state that a real run has there. A run is in the
+/// sets again and again, at most `steps` symbols apart, and need not be after each multiple of them:
+/// then another is drawn.
 fn move_edge(
-    (parameters, _, certificate): &(Parameters, Vec<u8>, Certificate),
+    (parameters, model, certificate): &(Parameters, Vec<u8>, Certificate),
     seed: u64,
 ) -> Certificate {
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
@@ -413,7 +415,12 @@ fn move_edge(
             piece.low[i] = piece.low[i].min(piece.high[i]);
         }
     }
-    assert!(moved > 0, "{}", node.key);
+    if moved == 0 {
+        return move_edge(
+            &(parameters.clone(), model.clone(), certificate.clone()),
+            seed.wrapping_add(1),
+        );
+    }
     forged
 }
 
