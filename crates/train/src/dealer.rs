@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn who_is_stopped_keeps_what_is_done() {
         let is_stopped = AtomicBool::new(false);
-        let done = std::sync::atomic::AtomicUsize::new(0);
+        let done = AtomicUsize::new(0);
         let jobs: Vec<u64> = (0..1_000_000).collect();
         let asked = || is_stopped.load(Ordering::Relaxed);
         let (results, led) = dealt(4, &jobs, &asked, &|_, job| {
