@@ -14,6 +14,7 @@ mod exchange;
 pub mod followers;
 pub mod job;
 pub mod memory;
+mod messages;
 pub mod metrics;
 pub mod optimizer;
 pub mod parallel;

@@ -1,8 +1,9 @@
 //! How much memory a training takes, and how much there is: asked before it begins, for a process
 //! that runs out of memory is ended without a word.
 //!
-//! On several ranks N are the workers of one, but in a job those of all. With P values of the arena of parameters, m moments of the optimizer, N workers, and c copies
-//! of the weights that a network makes ready for its passes:
+//! With P values of the arena of parameters, m moments of the optimizer, N workers, and c copies of
+//! the weights that a network makes ready for its passes (on several ranks N are the workers of one,
+//! but in a job those of all):
 //!
 //! ```text
 //! parameters        P

@@ -5,8 +5,8 @@ use crate::Error;
 use crate::batch::Batch;
 use crate::config::{Compress, MOST_THREADS, RunConfig, Strategy, StrategyConfig};
 use crate::exchange::{Exchange, Residuals};
-use crate::followers::{self, Part};
 use crate::memory;
+use crate::messages::{self, Part};
 use crate::metrics::Totals;
 use crate::parallel::pool;
 use crate::state::{State, WorkerState};
@@ -189,7 +189,7 @@ impl<T: Task> Trainer<T> {
         config.ranks.count = ranks;
         // Before anything is sent: what is wrong here is wrong everywhere.
         let own = Self::member(&config, Part::of(&state, 0, ranks), Arc::clone(&transport))?;
-        followers::begin(&*transport, &config, &state)?;
+        messages::begin(&*transport, &config, &state)?;
         Ok(own)
     }
 
@@ -279,7 +279,7 @@ impl<T: Task> Trainer<T> {
         watch: impl FnMut(u64, &Parameters) + Send,
     ) -> Totals {
         if let Meeting::Ranks(ranks) = &self.meeting {
-            followers::train(&*ranks.transport, examples);
+            messages::train(&*ranks.transport, examples);
         }
         self.train_as_told(examples, watch)
     }
@@ -331,7 +331,7 @@ impl<T: Task> Trainer<T> {
             Meeting::Ranks(ranks) => {
                 let is_compressed = ranks.exchange.is_compressed();
                 residuals.extend(is_compressed.then_some(own));
-                for (others, theirs) in followers::states(&*ranks.transport) {
+                for (others, theirs) in messages::states(&*ranks.transport) {
                     workers.extend(others);
                     residuals.extend(is_compressed.then_some(theirs));
                 }

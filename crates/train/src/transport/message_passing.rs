@@ -15,7 +15,7 @@ use super::Transport;
 use mpi::datatype::Equivalence;
 use mpi::environment::{Universe, processor_name};
 use mpi::point_to_point::Message;
-use mpi::request::scope;
+use mpi::request::{Request, Scope, scope};
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, CommunicatorCollectives, Destination, Source};
 use mpi::{Tag, Threading, initialize_with_threading};
@@ -127,6 +127,15 @@ impl Mpi {
     fn lose(&self, reason: &str) -> ! {
         (self.watch.lost)(reason);
         self.abort(1)
+    }
+
+    /// [`Self::wait_for_all`] until what they make together is there.
+    fn wait_for_request<'s, D: ?Sized, S: Scope<'s>>(&self, request: Request<'s, D, S>) {
+        let mut request = Some(request);
+        self.wait_for_all(|| {
+            request = request.take().and_then(|request| request.test().err());
+            request.is_none()
+        });
     }
 
     /// Asks `is_done` until it says so.
@@ -365,11 +374,7 @@ impl Transport for Mpi {
             let request = world.immediate_all_gather_into(scope, own, all);
             drop(universe);
             meanwhile();
-            let mut request = Some(request);
-            self.wait_for_all(|| {
-                request = request.take().and_then(|request| request.test().err());
-                request.is_none()
-            });
+            self.wait_for_request(request);
         });
     }
 
@@ -384,11 +389,7 @@ impl Transport for Mpi {
             let request = world.immediate_all_to_all_into(scope, own, all);
             drop(universe);
             meanwhile();
-            let mut request = Some(request);
-            self.wait_for_all(|| {
-                request = request.take().and_then(|request| request.test().err());
-                request.is_none()
-            });
+            self.wait_for_request(request);
         });
     }
 
