@@ -19,8 +19,9 @@
 //! 2. The gradients are added block by block, and the blocks shared out: memory bounds
 //!    that, too.
 //!
-//! The strategy `synchronous` is this with an update behind it. For workers that meet less often
-//! there are the others.
+//! The strategy `synchronous` deals out sequences with an update behind it, and shares no units: the
+//! ranks of a job have to come to the same bits. For workers that meet less often there are the
+//! others.
 
 use crate::Error;
 use crate::batch::Batch;
@@ -93,7 +94,7 @@ fn deal_of(first: &Share, batch: &Batch, threads: usize, learns: bool) -> Vec<Ra
 
 /// Deals `batch` out, and calls `work` with each share and its part of it; the results in their
 /// order. `learns` as in [`shares_units`].
-pub(crate) fn each_share<L: Send>(
+fn each_share<L: Send>(
     pool: &ThreadPool,
     shares: &mut [&mut Share],
     batch: &Batch,

@@ -14,7 +14,7 @@
 
 use crate::batch::Batch;
 use crate::metrics::Totals;
-use crate::parallel::{Share, each_share, sum_gradients};
+use crate::parallel::{Share, deal, each_of, sum_gradients};
 use crate::task::{Progress, Task};
 use crate::worker::Worker;
 use model::Parameters;
@@ -41,7 +41,8 @@ pub(crate) fn train<T: Task>(
             let (tasks, mut shares): (Vec<_>, Vec<_>) =
                 workers.iter_mut().map(|worker| (&worker.task, &mut worker.share)).unzip();
             let now = &*parameters;
-            let parts = each_share(pool, &mut shares, whole, true, |share, own| {
+            let ranges = deal(count, shares.len()).collect();
+            let parts = each_of(pool, &mut shares, ranges, whole, |share, own| {
                 let Share { pass, gradient, .. } = share;
                 tasks[0].differentiate(pass, now, own, progress, gradient)
             });
