@@ -1,25 +1,20 @@
 //! `cargo xtask certify`: proves that a trained network adds numbers of any length, or answers as a
 //! machine does.
 
-use crate::Usage;
-use crate::add::{ADDING, Adding, adding};
-use crate::chart;
-use crate::numbers::whole;
+pub mod proof;
+
+use crate::numbers::{seed_range, whole};
 use crate::output::{Progress, line, thousands, warn};
-use crate::paths::{quoted, shown};
-use crate::run::{READING, Reading, reading};
-use crate::runs;
-use crate::train::seed_range;
-use crate::{interrupt, ranks};
+use crate::paths::shown;
+use crate::{Usage, chart, interrupt, ranks, runs};
 use anyhow::bail;
+use certify::BUDGET;
 use certify::ibp::MachineIbp;
 use certify::study::{
     Kind, Quartiles, Recipe, SIZES, Studied, Summary, Trial, TrialsFile, WORKERS, follow_study,
     kinds, kinds_of, lead_study, study,
 };
-use certify::{BUDGET, Counterexample, Machine, Outcome, certify, machine_of, picture};
-use model::Parameters;
-use num_bigint::BigUint;
+use proof::{PROVABLE, Provable, fields, provable, search, show};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::ops::Range;
@@ -29,7 +24,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 use train::atomic_file::{is_standard_output, try_output, write_output};
 use train::run_folder::RunFolder;
-use verify::{Cell, Verified, check, check_exact};
+use verify::{Cell, check, check_exact};
 
 /// Prove that a trained network adds any two numbers of any length, or answers as its machine
 ///
@@ -196,44 +191,6 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The sentence that a certificate proves.
-fn show(verified: &Verified) {
-    line(verified.statement());
-    let symbols = if verified.machine.is_addition() { "pairs of digits" } else { "symbols" };
-    line(format!(
-        "{} nodes, abstract states of {} pieces, histories of up to {} {symbols} (k), {} a time, {}",
-        thousands(verified.nodes as u64),
-        thousands(verified.pieces as u64),
-        verified.history,
-        if verified.steps == 1 {
-            "1 step at".to_owned()
-        } else {
-            format!("up to {} steps at", verified.steps)
-        },
-        if verified.boxes { "plain boxes" } else { "along principal axes" }
-    ));
-    let of = match verified.machine.head_outputs() {
-        1 => "the distance from 0 of a sum before its output's sigmoid",
-        _ => "by which the sum of the right output is above all others",
-    };
-    line(format!("smallest margin {:.4}, {of}", verified.margin));
-}
-
-fn fields(verified: &Verified) -> Value {
-    json!({
-        "outcome": "certified",
-        "statement": verified.statement(),
-        "hidden": verified.hidden,
-        "bias": verified.bias,
-        "nodes": verified.nodes,
-        "cells": verified.pieces,
-        "k": verified.history,
-        "steps": verified.steps,
-        "boxes": verified.boxes,
-        "margin": verified.margin,
-    })
-}
-
 fn run_check(args: &Args, folder: &RunFolder, file: &Path) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
     let Provable { cell, machine, .. } = provable(folder)?; // its configuration and weights fit
@@ -270,203 +227,27 @@ fn run_check(args: &Args, folder: &RunFolder, file: &Path) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-/// The tasks whose networks can be proved.
-const PROVABLE: [&str; 4] = [ADDING[0], ADDING[1], READING[0], READING[1]];
-
-/// A network of which a proof can be looked for.
-struct Provable {
-    seed: u64,
-    parameters: Parameters,
-    cell: Cell,
-    /// What it learned.
-    machine: Machine,
-    /// Whether `add` shows what it does, and not `run`.
-    adds: bool,
-}
-
-fn provable(folder: &RunFolder) -> anyhow::Result<Provable> {
-    let adds = !READING.contains(&&*folder.task_name()?);
-    let (seed, parameters, machine) = if !adds {
-        let Reading { words, seed, parameters } = reading(folder)?;
-        let machine = machine_of(words.machine()).map_err(|reason| {
-            Usage(format!(
-                "the machine {} of {} cannot be proved: {reason}",
-                words.machine().name(),
-                shown(folder.path())
-            ))
-        })?;
-        (seed, parameters, machine)
-    } else {
-        let Adding { seed, parameters, .. } = adding(folder)?;
-        (seed, parameters, Machine::addition())
-    };
-    match certify::provable(parameters.config(), &machine) {
-        Ok(cell) => Ok(Provable { seed, parameters, cell, machine, adds }),
-        Err(reason) => Err(Usage(format!(
-            "only networks of one layer can be proved; that of {} {reason}",
-            shown(folder.path())
-        ))
-        .into()),
-    }
-}
-
 fn run_search(args: &Args, folder: &RunFolder) -> anyhow::Result<ExitCode> {
-    let Provable { seed, parameters, machine, adds, .. } = provable(folder)?;
-    let model = folder.model_bytes()?;
-    let [proof, report] = ["certificate.json", "report.svg"].map(|name| folder.path().join(name));
-    for path in [&proof, &report] {
-        try_output(path)?;
-    }
-    let start = Instant::now();
-    let outcome = interrupt::unless_asked({
-        let (parameters, machine, budget) = (parameters.clone(), machine.clone(), args.budget);
-        move || certify(&parameters, &machine, &model, budget)
-    })?;
-    let seconds = start.elapsed().as_secs_f64();
-    let Some(outcome) = outcome else {
+    let found = search(folder, args.budget)?;
+    if found.is_stopped() {
         if args.json {
-            line(json!({ "outcome": "stopped", "seconds": seconds }).to_string());
+            line(found.fields(&Ok(())).to_string());
         }
-        warn(format!(
-            "stopped after {seconds:.2} s of search: neither a proof nor {} wrongly were found by then",
-            if machine.is_addition() {
-                "two numbers that are added"
-            } else {
-                "a word that is answered"
-            }
-        ));
+        found.warn_of_stop();
         return Ok(interrupt::exit_code());
-    };
-
+    }
     // What was found is said first, whatever becomes of the files.
     if !args.json {
-        show_outcome(&outcome, &machine);
-        if let Outcome::Refuted(found) = &outcome {
-            line(try_it(found, &machine, adds, folder.path()));
-        }
-        line(format!("{seconds:.2} s"));
+        found.show();
     }
-    let certificate = match &outcome {
-        Outcome::Certified { certificate, .. } => Some(certificate),
-        _ => None,
-    };
-    let keep = || -> anyhow::Result<()> {
-        if let Some(certificate) = certificate {
-            write_output(&proof, certificate.to_json().as_bytes())?;
-        }
-        let hidden = parameters.config().hidden();
-        let (title, names) = if machine.is_addition() {
-            let title =
-                format!("{hidden} hidden units, seed {seed}: the states without and with a carry");
-            (title, ["no carry", "carry"].map(str::to_owned).to_vec())
-        } else {
-            let title =
-                format!("{hidden} hidden units, seed {seed}: the states of {:?}", machine.name());
-            (title, machine.states().to_vec())
-        };
-        let svg = chart::families(&title, &names, &picture(&parameters, &machine, certificate))?;
-        write_output(&report, svg.as_bytes())?;
-        Ok(())
-    };
-    let kept = keep();
+    let kept = found.keep();
     if args.json {
-        let mut object = outcome_fields(&outcome, &machine);
-        object["seconds"] = seconds.into();
-        match &kept {
-            Ok(()) => {
-                if certificate.is_some() {
-                    object["certificate"] = proof.display().to_string().into();
-                }
-                object["report"] = report.display().to_string().into();
-            }
-            Err(error) => object["error"] = format!("{error:#}").into(),
-        }
-        line(object.to_string());
-    } else if kept.is_ok() && certificate.is_some() {
-        line(format!("The proof is in {}, a picture in {}", shown(&proof), shown(&report)));
+        line(found.fields(&kept).to_string());
+    } else if kept.is_ok() {
+        found.show_files();
     }
     kept?;
-    Ok(if certificate.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn show_outcome(outcome: &Outcome, machine: &Machine) {
-    match outcome {
-        Outcome::Certified { verified, .. } => show(verified),
-        Outcome::Refuted(found) if !machine.is_addition() => {
-            line(format!(
-                "Refuted: the network answers the last symbol of this word wrongly: {}",
-                found.spell(machine)
-            ));
-            line(format!(
-                "It has {} symbols; all answers to words of up to {} are right.",
-                found.length(machine),
-                found.right_up_to
-            ));
-        }
-        Outcome::Refuted(found) => {
-            let [a, b] = found.operands();
-            line(format!("Refuted: the network adds {} and {} wrongly.", short(&a), short(&b)));
-            line(format!(
-                "They have {} binary digits; the lowest {} of any sum are right.",
-                found.length(machine),
-                found.right_up_to
-            ));
-        }
-        Outcome::Unknown if !machine.is_addition() => {
-            line("Unknown: neither a proof nor a word that is answered wrongly were found.");
-        }
-        Outcome::Unknown => {
-            line("Unknown: neither a proof nor two numbers that are added wrongly were found.");
-        }
-    }
-}
-
-fn outcome_fields(outcome: &Outcome, machine: &Machine) -> Value {
-    match outcome {
-        Outcome::Certified { verified, .. } => fields(verified),
-        Outcome::Refuted(found) if !machine.is_addition() => json!({
-            "outcome": "counterexample",
-            "word": found.spell(machine),
-            "symbols": found.length(machine),
-            "right_up_to": found.right_up_to,
-        }),
-        Outcome::Refuted(found) => {
-            let [a, b] = found.operands();
-            json!({
-                "outcome": "counterexample",
-                "a": a.to_string(),
-                "b": b.to_string(),
-                "bits": found.length(machine),
-                "right_up_to": found.right_up_to,
-            })
-        }
-        Outcome::Unknown => json!({ "outcome": "unknown" }),
-    }
-}
-
-/// A line for a shell that shows the network go wrong.
-fn try_it(found: &Counterexample, machine: &Machine, adds: bool, run: &Path) -> String {
-    let run = quoted(run);
-    if !adds {
-        let word = found.spell(machine);
-        return format!("Try it: cargo xtask run {} --run {run}", quoted(Path::new(&word)));
-    }
-    let [a, b] = found.operands().map(|operand| operand.to_string());
-    if a.len().max(b.len()) <= MOST_ARGUMENT {
-        format!("Try it: cargo xtask add {a} {b} --run {run}")
-    } else {
-        // Linux takes no argument of 128 KiB or more.
-        format!("Try it: printf '%s\\n' {a} {b} | cargo xtask add - - --run {run}")
-    }
-}
-
-/// The longest number that is written as an argument.
-const MOST_ARGUMENT: usize = 100_000;
-
-/// A number, or how long it is.
-fn short(number: &BigUint) -> String {
-    let text = number.to_string();
-    if text.len() <= 40 { text } else { format!("a number of {} digits", text.len()) }
+    Ok(if found.is_proved() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn recipe_name(recipe: Recipe) -> &'static str {

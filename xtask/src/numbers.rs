@@ -1,6 +1,7 @@
 //! Numbers as options take them: with the range in the refusal of what is none.
 
-use std::ops::RangeInclusive;
+use crate::output::thousands;
+use std::ops::{Range, RangeInclusive};
 
 /// For clap: a whole number of `range`, which may end with the largest there is.
 pub fn whole<N: TryFrom<u64>>(
@@ -15,6 +16,23 @@ pub fn whole<N: TryFrom<u64>>(
         let number = Some(number).filter(|number| range.contains(number));
         number.and_then(|number| number.try_into().ok()).ok_or(words)
     }
+}
+
+/// The most seeds of one command: what is known of each is held until the end.
+const MOST_SEEDS: u64 = 100_000;
+
+/// For clap: seeds FROM..TO, TO excluded.
+pub fn seed_range(text: &str) -> Result<Range<u64>, String> {
+    let range = text.split_once("..").and_then(|(from, to)| {
+        let range = from.parse().ok()?..to.parse().ok()?;
+        (!range.is_empty()).then_some(range)
+    });
+    let range =
+        range.ok_or("a range such as 0..100 is needed, the second number above the first")?;
+    if range.end - range.start > MOST_SEEDS {
+        return Err(format!("at most {} seeds at once are possible", thousands(MOST_SEEDS)));
+    }
+    Ok(range)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod machine;
 mod many;
 mod one;
 mod optimizer;
+mod prove;
 mod series;
 mod start;
 mod text;
@@ -20,7 +21,7 @@ use crate::{interrupt, ranks};
 use anyhow::bail;
 use certify::ibp::{Ibp, MachineIbp};
 use clap::Subcommand;
-pub use common::{seed_range, strategy};
+pub use common::strategy;
 pub use optimizer::learning_rate;
 use start::resume;
 use std::path::PathBuf;
@@ -64,6 +65,7 @@ Examples:
   cargo xtask train --examples 1000000000 --out long      Ctrl-C ends it with a checkpoint,
   cargo xtask train --resume long                         and this goes on
   cargo xtask train --certifiable            a network that `cargo xtask certify` can prove
+  cargo xtask train --until-proved 5         the same with its proof, from the next seed if need be
   cargo xtask train --json --quiet           one JSON object for a program to read"
 )]
 pub struct Args {
@@ -74,7 +76,8 @@ pub struct Args {
     #[arg(long, value_name = "DIR",
           conflicts_with_all = ["bits", "cell", "hidden", "layers", "bidirectional", "dropout",
                                 "memory", "bias", "examples", "optimizing", "batch", "seed", "seeds", "strategy",
-                                "threads", "push_every", "outer", "compress", "patience", "init", "snapshots", "certifiable", "out",
+                                "threads", "push_every", "outer", "compress", "patience", "init", "snapshots", "certifiable",
+                                "until_proved", "out",
                                 "force"])]
     resume: Option<PathBuf>,
 

@@ -2,8 +2,7 @@
 //! the run and what is shown of it.
 
 use super::optimizer::OptimizerArgs;
-use crate::numbers::whole;
-use crate::output::thousands;
+use crate::numbers::{seed_range, whole};
 use clap::ValueEnum;
 use model::{Cell, Memory, Nonlinearity};
 use std::ops::Range;
@@ -12,6 +11,9 @@ use std::time::Duration;
 use train::config::{Compress, MOST_BATCH, MOST_THREADS, NetworkConfig, OuterRule, Strategy};
 use train::job::{Every, OnDivergence, Options};
 use train::snapshots::MOST_SNAPSHOTS;
+
+/// The most networks that are trained until one is proved.
+pub const MOST_ATTEMPTS: u64 = 1_000;
 
 /// The options; what is left out is the task's affair.
 #[derive(clap::Args)]
@@ -320,22 +322,6 @@ fn strategy_or_auto(text: &str) -> Result<Choice, String> {
         "auto" => Ok(Choice::Auto),
         _ => strategy(text).map(Choice::Named).map_err(|error| format!("auto, or {error}")),
     }
-}
-
-/// The most seeds of one command: what is known of each is held until the end.
-const MOST_SEEDS: u64 = 100_000;
-
-pub fn seed_range(text: &str) -> Result<Range<u64>, String> {
-    let range = text.split_once("..").and_then(|(from, to)| {
-        let range = from.parse().ok()?..to.parse().ok()?;
-        (!range.is_empty()).then_some(range)
-    });
-    let range =
-        range.ok_or("a range such as 0..100 is needed, the second number above the first")?;
-    if range.end - range.start > MOST_SEEDS {
-        return Err(format!("at most {} seeds at once are possible", thousands(MOST_SEEDS)));
-    }
-    Ok(range)
 }
 
 fn dropout(text: &str) -> Result<f32, String> {

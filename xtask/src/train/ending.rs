@@ -22,6 +22,9 @@ pub struct Ending<T> {
     pub pictures: fn(&T, &Parameters) -> anyhow::Result<Vec<Picture>>,
     /// Snapshots that are kept where nobody says how many, if they take little room.
     pub snapshots: u32,
+    /// So many networks are trained at most, each from the next seed, until one is proved; none, where
+    /// nobody asked for a proof.
+    pub attempts: Option<u64>,
     /// What programs are told besides; the number is of examples a second.
     pub numbers: fn(&T, f64) -> Value,
 }
@@ -37,6 +40,7 @@ impl<T> Ending<T> {
             has_page: true,
             pictures: |_, _| Ok(Vec::new()),
             snapshots: 0,
+            attempts: None,
             numbers: |_, _| json!({}),
         }
     }

@@ -1,6 +1,6 @@
 //! `cargo xtask train machine`: a network that does what a finite-state machine does.
 
-use super::common::Common;
+use super::common::{Common, MOST_ATTEMPTS};
 use super::ending::Ending;
 use super::start::start;
 use crate::Usage;
@@ -53,7 +53,8 @@ Examples:
   cargo xtask train machine random-7 --seeds 0..20
   cargo xtask run 1011                       and this shows what it does with a word
   cargo xtask train machine brackets --certifiable
-  cargo xtask certify                        and this proves it for words of any length")]
+  cargo xtask certify                        and this proves it for words of any length
+  cargo xtask train machine brackets --until-proved 5        both in one")]
 pub struct MachineArgs {
     /// A built-in machine, or a file that ends in .toml
     #[arg(value_name = "NAME|FILE.toml")]
@@ -67,6 +68,14 @@ pub struct MachineArgs {
     /// others then: 32 sigmoid units, 6,000 updates of Adam on 64 words; every --cell
     #[arg(long, conflicts_with_all = ["layers", "bidirectional", "dropout", "memory"])]
     certifiable: bool,
+
+    /// Train for a proof (--certifiable), look for it as `cargo xtask certify` does, and where there
+    /// is none train again from the next seed, so many networks at most; the folder keeps the last.
+    /// Exit code 0 with a proof, 1 without
+    #[arg(long, value_name = "ATTEMPTS", value_parser = whole::<u64>(1..=MOST_ATTEMPTS),
+          allow_negative_numbers = true,
+          conflicts_with_all = ["seeds", "layers", "bidirectional", "dropout", "memory"])]
+    until_proved: Option<u64>,
 
     #[command(flatten)]
     pub common: Common,
@@ -101,7 +110,7 @@ pub fn run(args: &MachineArgs) -> anyhow::Result<ExitCode> {
         return Err(Usage(reason.to_owned()).into());
     }
     let machine = machine(&args.machine)?;
-    if !args.certifiable {
+    if !args.certifiable && args.until_proved.is_none() {
         let words = Words::new(machine, args.length.unwrap_or(LENGTH))?;
         return start(&args.common, words.training(), ENDING);
     }
@@ -112,7 +121,7 @@ pub fn run(args: &MachineArgs) -> anyhow::Result<ExitCode> {
     let words = Words::new(machine, args.length.unwrap_or(MachineIbp::STEPS))?;
     let hidden = args.common.hidden.unwrap_or(MachineIbp::HIDDEN);
     let training = MachineIbp::training(words, cell, hidden, args.common.seed);
-    start(&args.common, training, PROVE)
+    start(&args.common, training, Ending { attempts: args.until_proved, ..PROVE })
 }
 
 /// The machine of that name, or in that file.

@@ -4,6 +4,7 @@ use super::common::{Choice, Common};
 use super::ending::Ending;
 use super::json::{described, extend, of_error};
 use super::optimizer;
+use super::prove::{Attempt, prove};
 use super::workers::workers;
 use crate::chart::{self, Curve};
 use crate::interrupt;
@@ -188,7 +189,9 @@ pub fn one<T: Task>(
     match &kept {
         Ok(()) => {
             say(format!("The run is in {}", shown(path)));
-            say((ending.next)(named.map(quoted).as_deref()));
+            if ending.attempts.is_none() {
+                say((ending.next)(named.map(quoted).as_deref()));
+            }
             let network = &config.network;
             let run = named.map_or(String::new(), |path| format!(" {}", quoted(path)));
             let has_page = network.memory == Memory::State && !network.bidirectional;
@@ -202,6 +205,10 @@ pub fn one<T: Task>(
         )),
         Err(_) => say("Its files could not be written".to_owned()),
     }
+    let attempt = match &kept {
+        Ok(()) if ending.attempts.is_some() => Some(prove(job.folder(), args.quiet)?),
+        _ => None,
+    };
     if args.json {
         let StrategyConfig { name, threads, push_every } = config.strategy;
         let mut object = described(&config);
@@ -234,10 +241,15 @@ pub fn one<T: Task>(
         if let Err(error) = &kept {
             extend(&mut object, &json!({ "error": format!("{error:#}") }));
         }
+        if let Some(attempt) = &attempt {
+            object["proof"] = attempt.fields.clone();
+        }
         line(object.to_string());
     }
     kept?;
-    Ok(ExitCode::SUCCESS)
+    let Some(Attempt { code, kept, .. }) = attempt else { return Ok(ExitCode::SUCCESS) };
+    kept?;
+    Ok(code)
 }
 
 /// Lines of validations that are shown at most.

@@ -5,6 +5,7 @@ use super::ending::Ending;
 use super::many::many;
 use super::one::one;
 use super::workers::{choose_ranks, choose_strategy, refuse_outer, refuse_workers};
+use crate::output::line;
 use crate::{Usage, ranks, runs};
 use anyhow::Context;
 use model::{Config, Parameters, weights};
@@ -64,12 +65,29 @@ pub fn start<T: Task + 'static>(
     };
     let transport = ranks::transport();
     Trainer::across(transport.clone(), &config)?; // before the folder: bad sizes make none
+    if ending.attempts.is_some() && config.ranks.count > 1 {
+        let reason = "--until-proved is of one process: the other ranks would wait for the search";
+        return Err(Usage(reason.to_owned()).into());
+    }
     let folder = match &args.out {
         Some(path) => RunFolder::create(path, args.force)?,
         None => RunFolder::create_next(&runs::folder(!args.quiet))?,
     };
-    let job = Job::start_across(transport, config, first.as_ref(), folder, options)?;
-    one(args, job, &ending, args.out.as_deref())
+    let attempts = ending.attempts.unwrap_or(1);
+    for attempt in 1.. {
+        if ending.attempts.is_some() && !args.quiet {
+            line(format!("Attempt {attempt} of {attempts}, seed {}", config.run.seed));
+        }
+        let (config_now, folder) = (config.clone(), folder.clone());
+        let job =
+            Job::start_across(transport.clone(), config_now, first.as_ref(), folder, options)?;
+        let code = one(args, job, &ending, args.out.as_deref())?;
+        if code != ExitCode::FAILURE || attempt == attempts {
+            return Ok(code);
+        }
+        config.run.seed = config.run.seed.wrapping_add(1);
+    }
+    unreachable!("the last attempt ends it")
 }
 
 /// `snapshots`, or none where so many take more than a few megabytes.

@@ -327,6 +327,10 @@ fn options_that_do_not_go_together_are_refused() {
         ("train --certifiable --threads 2", ["--threads", "--strategy"]),
         ("train --certifiable --push-every 2", ["--push-every", "--strategy"]),
         ("train --resume run --bias", ["--bias", "cannot be used with"]),
+        ("train --resume run --until-proved 2", ["--until-proved", "cannot be used with"]),
+        ("train --until-proved 2 --seeds 0..2", ["--seeds", "cannot be used with"]),
+        ("train machine parity --until-proved 0", ["--until-proved", "1..=1000 is needed"]),
+        ("train machine parity --until-proved 2 --layers 2", ["--layers", "cannot be used with"]),
     ] {
         xtask_line(&folder, arguments).refused(2, &texts);
     }

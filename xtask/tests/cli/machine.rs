@@ -3,6 +3,7 @@
 use crate::{
     Outcome, RUN_FILES, assert_keys, contents, json_line, names, temporary, xtask, xtask_line,
 };
+use serde_json::Value;
 use std::fs;
 use tempfile::TempDir;
 
@@ -196,6 +197,58 @@ fn a_machine_is_trained_for_a_proof_proved_and_reads_words() {
     }
     let json = xtask_line(&folder, "run 110100 --run run --json").json();
     assert_eq!((&json["correct"], &json["machine"]), (&true.into(), &"parity".into()));
+}
+
+/// The same weights: the first attempt is proved, whatever else training would come to.
+#[test]
+fn a_machine_is_trained_until_it_is_proved_and_the_proof_lies_beside_the_run() {
+    let folder = temporary();
+    let weights = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../crates/certify/tests/fixtures/machines/parity.safetensors"
+    );
+    fs::copy(weights, folder.path().join("parity.safetensors")).unwrap();
+    let line = "train machine parity --until-proved 3 --hidden 8 --init parity.safetensors \
+                --examples 128 --lr 1e-9 --seed 5 --out run --json";
+    let shown = xtask_line(&folder, line).success();
+    assert!(shown.contains("Attempt 1 of 3, seed 5\n") && !shown.contains("Attempt 2"), "{shown}");
+    assert!(shown.contains("\nProved: this Elman network of 8 sigmoid units"), "{shown}");
+    let files = "The proof is in run/certificate.json, a picture in run/report.svg";
+    assert!(shown.contains(files) && !shown.contains("Prove it"), "{shown}");
+    let json = json_line(&shown);
+    assert_eq!((&json["seed"], &json["machine"]), (&5.into(), &"parity".into()));
+    assert_eq!(json["proof"]["outcome"], "certified");
+    xtask_line(&folder, "certify --run run --check run/certificate.json").success();
+}
+
+#[test]
+fn a_machine_that_is_not_proved_is_trained_again_from_the_next_seed_and_the_last_run_is_kept() {
+    let folder = temporary();
+    let line =
+        "train machine tomita-5 --until-proved 2 --hidden 4 --examples 64 --seed 7 --out run";
+    let outcome = xtask_line(&folder, &format!("{line} --json --quiet"));
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(1), ""));
+    let attempts: Vec<_> = outcome.stdout.lines().map(json_line).collect();
+    let told = |json: &Value| (json["seed"].clone(), json["proof"]["outcome"].clone());
+    let expected = [7, 8].map(|seed| (seed.into(), "counterexample".into()));
+    assert_eq!(attempts.iter().map(told).collect::<Vec<_>>(), expected);
+    let run = folder.path().join("run");
+    let left = names(&run);
+    assert!(
+        !left.iter().any(|name| name == "checkpoint" || name == "certificate.json"),
+        "{left:?}"
+    );
+    assert!(fs::read_to_string(run.join("config.toml")).unwrap().contains("\nseed = 8\n"));
+
+    // as one would train it by itself
+    let kept = contents(&run)["model.safetensors"].clone();
+    let alone =
+        "train machine tomita-5 --certifiable --hidden 4 --examples 64 --seed 8 --out alone";
+    xtask_line(&folder, &format!("{alone} --quiet")).success();
+    assert!(contents(&folder.path().join("alone"))["model.safetensors"] == kept);
+    let outcome = xtask_line(&folder, &format!("{line} --force"));
+    let said = ["Attempt 1 of 2, seed 7", "Attempt 2 of 2, seed 8", "Refuted: ", "Try it: "];
+    assert!(said.iter().all(|said| outcome.stdout.contains(said)), "{}", outcome.stdout);
 }
 
 #[test]

@@ -90,6 +90,8 @@ const NUMBERS: &[(&str, &str, &[&str], &str)] = &[
     ("train", "--hidden", &[], "train --certifiable --batch 4 --hidden {}"),
     ("train", "--batch", &["65536"], "train --certifiable --batch {}"),
     ("train", "--push-every", &[], "train --certifiable --strategy hogwild --push-every {}"),
+    ("train", "--until-proved", &["1001"], "train --batch 4 --until-proved {}"),
+    ("train", "--until-proved", &["1001"], "train machine --until-proved {}"),
     ("train", "--snapshots", &["1000", "1001", "2"], "train --snapshots {}"),
     ("train", "--snapshots", &["1000"], "train text --snapshots {}"),
     ("train", "--patience", &[], "train text --patience {}"),
@@ -403,6 +405,7 @@ fn fault(command: &str, ended: &Ended) -> Option<&'static str> {
             (stdout.lines().count() != 1 || object.is_err()).then_some("no JSON object")
         }
         Some(0) => None,
+        Some(1) if stdout.contains("\"proof\":{") => (!stderr.is_empty()).then_some("it failed"),
         Some(1) if command.starts_with("train") => (!says("diverged")).then_some("it failed"),
         Some(1) if command == "cluster" => (!says("no MPI is installed")).then_some("it failed"),
         Some(1) if command.starts_with("bench") || command == "fuzz" => {

@@ -1,6 +1,9 @@
 //! The pass of interval bound propagation: a batch of words on intervals of states, forward and
 //! backward, for an Elman network with a sigmoid or a softmax head. The formulas are in [`super`],
 //! those of the heads in [`weights`](super::weights), of cells with gates in [`gated`].
+//!
+//! A ReLU has nothing that bounds it, and a network that grows its states makes ε as small as it
+//! likes. So `1/2 · mean over T of Σ max(0, hi − BOUND)²` is added to the loss.
 
 use super::auxiliary::{Asked, Room};
 use super::gated;
@@ -37,6 +40,9 @@ pub(super) fn differentiate(
     intervals.backward(&weights, x, targets, asked, gradient);
     totals
 }
+
+/// What a ReLU is pressed below.
+const BOUND: f32 = 1.0;
 
 /// The sizes of a pass.
 #[derive(Clone, Copy, Debug)]
@@ -255,9 +261,13 @@ impl<'a> Intervals<'a> {
                     Nonlinearity::Relu if h > 0.0 => dh,
                     Nonlinearity::Relu => 0.0,
                 };
+                let pressed = |high: f32| match nonlinearity {
+                    Nonlinearity::Relu => (high - BOUND).max(0.0) / steps as f32,
+                    _ => 0.0,
+                };
                 for j in 0..hidden {
                     let dlow = chain(0.5 * (dc[j] - dr[j]), low[j]);
-                    let dhigh = chain(0.5 * (dc[j] + dr[j]), high[j]);
+                    let dhigh = chain(0.5 * (dc[j] + dr[j]) + pressed(high[j]), high[j]);
                     (dzc[j], dzr[j]) = (dhigh + dlow, dhigh - dlow);
                 }
             }
@@ -302,15 +312,15 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_xoshiro::Xoshiro256PlusPlus;
 
-    /// The forward pass again, in f64 and plain loops, on the arena `w`: the loss of the outputs, and
-    /// of what the states are asked.
+    /// The forward pass again, in f64 and plain loops, on the arena `w`: the loss of the outputs, of
+    /// what the states are asked, and of what is pressed.
     fn losses(
         (places, sizes): (&Places, Sizes),
         batch: &Batch,
         asked: &Asked<'_>,
         w: &[f64],
         epsilon: f64,
-    ) -> [f64; 2] {
+    ) -> [f64; 3] {
         let Sizes { steps, batch: count, hidden, stride, inputs, outputs, nonlinearity } = sizes;
         let (Inputs::Values(x), Targets::Values(targets)) = (&batch.inputs, &batch.targets) else {
             panic!("values")
@@ -329,7 +339,7 @@ mod tests {
             let both = places.biases.clone().step_by(stride);
             both.map(|start| w[start + j]).sum::<f64>()
         };
-        let [mut loss, mut states] = [0.0; 2];
+        let [mut loss, mut states, mut pressed] = [0.0; 3];
         for n in 0..count {
             let (mut c, mut r) = (vec![0.0; hidden], vec![0.0; hidden]);
             for t in 0..steps {
@@ -347,6 +357,10 @@ mod tests {
                     .collect();
                 c = bounds.iter().map(|(low, high)| 0.5 * (low + high)).collect();
                 r = bounds.iter().map(|(low, high)| 0.5 * (high - low) + epsilon).collect();
+                if nonlinearity == Nonlinearity::Relu {
+                    let over = bounds.iter().map(|(_, high)| (high - f64::from(BOUND)).max(0.0));
+                    pressed += over.map(|over| 0.5 * over * over).sum::<f64>();
+                }
                 let right = targets[row] as usize;
                 // of a sigmoid, the other output is −w and −b, half of each
                 let of = |k: usize, j: usize| match outputs {
@@ -369,12 +383,13 @@ mod tests {
                 states += auxiliary::reference(asked.codes, &c, &r, asked.states[row] as usize);
             }
         }
-        [loss, f64::from(asked.weight) * states].map(|loss| loss / steps as f64)
+        [loss, f64::from(asked.weight) * states, pressed].map(|loss| loss / steps as f64)
     }
 
     #[test]
     fn the_interval_gradient_is_that_of_central_differences() {
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(0);
+        let mut is_pressed = false;
         for (hidden, bias, nonlinearity, inputs, outputs) in [
             (1, true, Nonlinearity::Sigmoid, 2, 1),
             (2, false, Nonlinearity::Sigmoid, 2, 1),
@@ -421,15 +436,16 @@ mod tests {
                 assert!(padding.all(|n| gradient.arena()[n] == 0.0), "{hidden} units");
 
                 let losses = |w: &[f64]| losses((&places, sizes), &batch, &question, w, epsilon);
-                let expected = losses(&wide)[0];
+                let [expected, _, pressed] = losses(&wide);
+                is_pressed |= pressed > 0.0;
                 assert!((totals.loss - expected).abs() < 2e-6 * expected, "{totals:?} {expected}");
                 let largest = gradient.arena().iter().fold(0.0_f32, |most, g| most.max(g.abs()));
                 for index in model.tensors().iter().flat_map(|tensor| tensor.indices()) {
                     let at = |by: f64| {
                         let mut wide = wide.clone();
                         wide[index] += by;
-                        let [outputs, states] = losses(&wide);
-                        if asked.is_some() { outputs + states } else { outputs }
+                        let [outputs, states, pressed] = losses(&wide);
+                        outputs + pressed + if asked.is_some() { states } else { 0.0 }
                     };
                     let expected = (at(1e-5) - at(-1e-5)) / 2e-5;
                     let found = f64::from(gradient.arena()[index]);
@@ -439,5 +455,6 @@ mod tests {
                 }
             }
         }
+        assert!(is_pressed, "of some ReLU");
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use train::batch::Batch;
 use train::config::{Extent, NetworkConfig, RanksConfig, RunConfig, StrategyConfig};
 use train::metrics::Totals;
-use train::optimizer::{OptimizerConfig, Rule, Schedule};
+use train::optimizer::{Clip, OptimizerConfig, Rule, Schedule};
 use train::pass::Pass;
 use train::task::machine::{Words, WordsRight};
 use train::task::{Progress, Source, Task};
@@ -31,8 +31,10 @@ impl MachineIbp {
     pub const STEPS: usize = 12;
     /// H, where nothing else is asked.
     pub const HIDDEN: usize = 32;
-    /// The learning rate of Adam.
+    /// The learning rate of Adam …
     pub const LEARNING_RATE: f32 = 0.02;
+    /// … and of a network of ReLUs, whose gradient is clipped to a length of 1, too.
+    pub const LEARNING_RATE_RELU: f32 = 0.005;
 
     /// These words.
     pub fn new(words: Words) -> Self {
@@ -42,12 +44,18 @@ impl MachineIbp {
     /// A whole certifiable training of `hidden` units: as many updates of Adam as of
     /// [`Ibp::training`], with a cosine schedule.
     pub fn training(words: Words, cell: Cell, hidden: usize, seed: u64) -> RunConfig<Self> {
+        let (learning_rate, clip) = match cell {
+            // A ReLU that a large step makes negative for all words never comes back.
+            Cell::Elman(Nonlinearity::Relu) => (Self::LEARNING_RATE_RELU, Clip::Norm(1.0)),
+            _ => (Self::LEARNING_RATE, Clip::None),
+        };
         RunConfig {
             task: Self::new(words),
             network: NetworkConfig::new(cell, hidden),
             optimizer: OptimizerConfig {
+                clip,
                 schedule: Schedule::Cosine { warmup: 0, steps: UPDATES, floor: 0.01 },
-                ..OptimizerConfig::new(Self::LEARNING_RATE, Rule::ADAM)
+                ..OptimizerConfig::new(learning_rate, Rule::ADAM)
             },
             strategy: StrategyConfig::SERIAL,
             run: Extent::new(Ibp::EXAMPLES, Ibp::BATCH, seed),

@@ -1,0 +1,41 @@
+//! The proof that is looked for behind a training, where one was asked for.
+
+use crate::certify::proof::search;
+use crate::interrupt;
+use certify::BUDGET;
+use serde_json::Value;
+use std::process::ExitCode;
+use train::run_folder::RunFolder;
+
+/// What became of it.
+pub struct Attempt {
+    /// Success with a proof, failure without, and what a shell expects of a program that was stopped.
+    pub code: ExitCode,
+    /// What programs are told.
+    pub fields: Value,
+    /// Whether its files could be written.
+    pub kept: anyhow::Result<()>,
+}
+
+/// Looks for a proof of the network of a finished run, keeps it beside the run, and tells about it
+/// unless `quiet`.
+///
+/// # Errors
+/// If no proof can be looked for, or the folder cannot be read.
+pub fn prove(folder: &RunFolder, quiet: bool) -> anyhow::Result<Attempt> {
+    let found = search(folder, BUDGET)?;
+    if found.is_stopped() {
+        found.warn_of_stop();
+        let fields = found.fields(&Ok(()));
+        return Ok(Attempt { code: interrupt::exit_code(), fields, kept: Ok(()) });
+    }
+    if !quiet {
+        found.show();
+    }
+    let kept = found.keep();
+    if kept.is_ok() && !quiet {
+        found.show_files();
+    }
+    let code = if found.is_proved() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    Ok(Attempt { code, fields: found.fields(&kept), kept })
+}
