@@ -39,16 +39,17 @@ use crate::relaxed::Line;
 use loom::{
     hint,
     sync::atomic::{AtomicBool, AtomicUsize},
-    thread,
+    thread::yield_now,
 };
 #[cfg(loom)]
 use one_value::Line;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::thread;
 use std::time::Duration;
 #[cfg(not(loom))]
-use std::{hint, thread};
+use std::{hint, thread::yield_now};
 
 /// Looks at a count that is waited for before the core is offered to others: a few microseconds,
 /// for where two threads have one core, each of these is waited for in vain in every step. To
@@ -211,7 +212,7 @@ impl Seat<'_> {
     #[cold]
     fn wait_long(&self, looks: u32) {
         assert!(!self.exchange.has_failed.load(Relaxed), "another thread has panicked");
-        if looks - LOOKS < OFFERS { thread::yield_now() } else { std::thread::sleep(NAP) }
+        if looks - LOOKS < OFFERS { yield_now() } else { thread::sleep(NAP) }
     }
 }
 
