@@ -19,15 +19,17 @@
 
 use super::{GROUP, check};
 use crate::buffer::Buffer;
-use crate::lanes::{LANES, Lanes, load, store, tree_sum};
+use crate::lanes::{LANES, Lanes, each, load, store, tree_sum};
 use crate::matrix::{MatMut, MatRef};
 use crate::rows::{Rows, RowsMut};
 use crate::size;
 use crate::transpose::transpose_view;
-use std::array;
 
 /// The most vectors of a tile: four rows of them, and a row of weights, fit into the registers.
 const WIDTH: usize = if cfg!(target_feature = "avx512f") { 4 } else { 2 };
+
+/// The most rows of a tile.
+pub(super) const MOST: usize = 4;
 
 /// `C ← C + A·W` for A `[rows, k]`, W `[k, n]`, C `[rows, n]`; n is a multiple of 16.
 ///
@@ -39,16 +41,28 @@ pub fn add_product(a: MatRef<'_>, w: MatRef<'_>, mut c: MatMut<'_>) {
     check("a", a.rows(), a.columns(), rows, depth);
     check("w", depth, w.columns(), depth, columns);
     assert!(columns.is_multiple_of(GROUP), "{columns} columns are no whole groups");
-    let (a, w, c) = (Rows::of_view(a), Rows::of_view(w), RowsMut::of_view(&mut c));
+    // SAFETY: by the checks above, A and C have `rows` rows of `depth` and of `columns` values, and
+    // W `depth` rows of `columns`, whole groups. C is borrowed exclusively.
+    unsafe {
+        add(Rows::of_view(a), Rows::of_view(w), depth, RowsMut::of_view(&mut c), rows, columns);
+    }
+}
+
+/// [`add_product`], for any number of rows, of which [`MOST`] are taken at a time.
+///
+/// # Safety
+/// A has `rows` rows of `depth` values, W `depth` rows of `columns`, C `rows` rows of `columns`,
+/// which nobody else uses; `columns` are whole vectors.
+#[inline(always)]
+pub(super) unsafe fn add(a: Rows, w: Rows, depth: usize, c: RowsMut, rows: usize, columns: usize) {
     let mut row = 0;
     while row < rows {
-        let count = (rows - row).min(4);
+        let count = (rows - row).min(MOST);
         let mut column = 0;
         while column < columns {
             let at = Tile { a: a.from(row), w, c: c.from(row), column, depth };
-            // SAFETY: by the checks above, A and C have `count` rows from `row` on, of `depth` and
-            // `columns` values, and W `depth` rows of `columns`, of which as many vectors are left
-            // from `column` on. C is borrowed exclusively.
+            // SAFETY: A and C have `count` rows from `row` on, and as many vectors are left from
+            // `column` on.
             column += LANES * unsafe { widest(count, (columns - column) / LANES, at) };
         }
         row += count;
@@ -73,6 +87,7 @@ unsafe fn widest(rows: usize, vectors: usize, at: Tile) -> usize {
             (2, 2..) => tile::<2, { 2 * WIDTH }, 1>(at),
             (2, 1..) => tile::<2, WIDTH, 2>(at),
             (2, _) => tile::<2, 1, 4>(at),
+            (3, 2..) if WIDTH == 4 => tile::<3, { 2 * WIDTH }, 1>(at),
             (3, 1..) => tile::<3, WIDTH, 1>(at),
             (3, _) => tile::<3, 1, 4>(at),
             (_, 1..) => tile::<4, WIDTH, 1>(at),
@@ -111,14 +126,14 @@ struct Tile {
 unsafe fn tile<const R: usize, const V: usize, const SPLIT: usize>(at: Tile) -> usize {
     let Tile { a, w, c, column, depth } = at;
     let mut sums = [[[Lanes::ZERO; V]; R]; SPLIT];
-    sums[0] = array::from_fn(|r| {
+    for (r, sums) in sums[0].iter_mut().enumerate() {
         // SAFETY: C has R rows with V vectors from `column` on.
-        array::from_fn(|v| unsafe { load(c.at(r).wrapping_add(column + v * LANES)) })
-    });
+        *sums = each(|v| unsafe { load(c.at(r).wrapping_add(column + v * LANES)) });
+    }
     let add = |sums: &mut [[Lanes; V]; R], k: usize| {
         // SAFETY: k is below the depth, so W has this row, with V vectors from `column` on.
         let weights: [Lanes; V] =
-            array::from_fn(|v| unsafe { load(w.at(k).wrapping_add(column + v * LANES)) });
+            each(|v| unsafe { load(w.at(k).wrapping_add(column + v * LANES)) });
         for r in 0..R {
             // SAFETY: r is one of R rows of A, which have more than k values.
             let value = Lanes::splat(unsafe { *a.at(r).wrapping_add(k) });
@@ -140,7 +155,7 @@ unsafe fn tile<const R: usize, const V: usize, const SPLIT: usize>(at: Tile) -> 
     }
     for r in 0..R {
         for v in 0..V {
-            let sum = tree_sum(array::from_fn::<_, SPLIT, _>(|s| sums[s][r][v]));
+            let sum = tree_sum(each::<SPLIT>(|s| sums[s][r][v]));
             // SAFETY: C has R rows with V vectors from `column` on, which nobody else uses.
             unsafe { store(c.at(r).wrapping_add(column + v * LANES), sum) };
         }

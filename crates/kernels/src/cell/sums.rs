@@ -13,7 +13,8 @@
 //!    weights, which are read from L2 faster than short ones, and enough sums to hide the
 //!    latency of the multiply-add. Where fewer vectors are left, the sum over k is split
 //!    over `SPLIT` accumulators instead.
-//! 3. Four rows share each load.
+//! 3. Two to four rows share each load. Their sums lie in L1 (`of_few`), but for four rows in 32
+//!    registers.
 //! 4. The gates of a tile are computed after its sums, those of all its vectors together:
 //!    each is a long chain, and the chains overlap.
 //!
@@ -21,9 +22,9 @@
 //!
 //! Not a product of matrices: from about eight rows on, packed weights are faster.
 
-use super::GROUP;
-use crate::lanes::{LANES, Lanes, load, store, tree_sum};
-use crate::rows::Rows;
+use super::{GROUP, few};
+use crate::lanes::{LANES, Lanes, each, load, store, tree_sum};
+use crate::rows::{Rows, RowsMut};
 use std::array;
 
 /// One product: `values` `[rows, depth]` times `weights` `[depth, G·S]`.
@@ -48,7 +49,7 @@ pub(super) fn first_gate<const G: usize>(unit: usize) -> usize {
 pub(super) unsafe fn load_gates<const G: usize>(row: *const f32, unit: usize) -> [Lanes; G] {
     // SAFETY: the row has S > `unit` units, so G blocks of GROUP values from that of `unit` on,
     // and a vector does not leave its block.
-    array::from_fn(|g| unsafe { load(row.add(first_gate::<G>(unit) + g * GROUP)) })
+    each(|g| unsafe { load(row.add(first_gate::<G>(unit) + g * GROUP)) })
 }
 
 /// Stores the gates of a vector of units where [`load_gates`] finds them.
@@ -57,7 +58,7 @@ pub(super) unsafe fn load_gates<const G: usize>(row: *const f32, unit: usize) ->
 /// As [`load_gates`], for writing.
 #[inline(always)]
 pub(super) unsafe fn store_gates<const G: usize>(row: *mut f32, unit: usize, gates: [Lanes; G]) {
-    for (g, gate) in gates.into_iter().enumerate() {
+    for (g, &gate) in gates.iter().enumerate() {
         // SAFETY: the row has S > `unit` units, so G blocks of GROUP values from that of `unit`
         // on, valid for writing, and a vector does not leave its block.
         unsafe { store(row.add(first_gate::<G>(unit) + g * GROUP), gate) };
@@ -90,6 +91,10 @@ pub(super) unsafe fn for_each<const G: usize, const N: usize>(
     mut finish: impl FnMut(usize, usize, [Lanes; G]),
 ) {
     let (start, finish) = (&start, &mut finish);
+    if (2..=SHARING).contains(&rows) {
+        // SAFETY: as asked above, for no more rows than MOST.
+        return unsafe { of_few(rows, units, terms, start, finish) };
+    }
     // SAFETY: `unit` is below `units`, and a column takes 4 vectors only where 4 are left, else
     // one; the terms have all rows and weights that a column reads.
     unsafe {
@@ -104,6 +109,50 @@ pub(super) unsafe fn for_each<const G: usize, const N: usize>(
         }
     }
 }
+
+/// [`for_each`] for up to [`few::MOST`] rows, which share each weight that is loaded: the sums of
+/// some units go to a block in L1, since the registers hold too few rows of all gates of a vector.
+///
+/// # Safety
+/// As [`for_each`].
+#[inline(always)]
+unsafe fn of_few<const G: usize, const N: usize>(
+    rows: usize,
+    units: usize,
+    terms: [Term; N],
+    start: &impl Fn(usize, usize) -> [Lanes; G],
+    finish: &mut impl FnMut(usize, usize, [Lanes; G]),
+) {
+    let mut block = [[0.0_f32; COLUMNS]; few::MOST];
+    let z = RowsMut { start: block.as_mut_ptr().cast(), stride: COLUMNS };
+    let most = const { COLUMNS / G / GROUP * GROUP };
+    for first in (0..units).step_by(most) {
+        let count = most.min(units - first);
+        // SAFETY: `first + unit` is below `units`, and the gates of `count` units fit into a row of
+        // the block; the terms have all rows, and weights for these units.
+        unsafe {
+            for row in 0..rows {
+                for unit in (0..count).step_by(LANES) {
+                    store_gates(z.at(row), unit, start(row, first + unit));
+                }
+            }
+            for Term { values, weights, depth } in terms {
+                let start = weights.start.wrapping_add(first_gate::<G>(first));
+                few::add(values, Rows { start, ..weights }, depth, z, rows, G * count);
+            }
+            for row in 0..rows {
+                for unit in (0..count).step_by(LANES) {
+                    finish(row, first + unit, load_gates(z.at(row), unit));
+                }
+            }
+        }
+    }
+}
+
+/// The most rows for [`of_few`]. With 32 registers, four rows of all gates of a vector fit into them.
+const SHARING: usize = if LANES == 16 { few::MOST - 1 } else { few::MOST };
+/// Columns of the block of [`of_few`].
+const COLUMNS: usize = 128;
 
 /// `start` + the product, for one row and one vector of units.
 ///
