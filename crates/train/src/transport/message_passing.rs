@@ -9,7 +9,7 @@
 //!    life to rank 0, and rank 0 to every rank, from a thread of its own; a rank that waits for one
 //!    whose signs do not come ends the job. Two others than rank 0 send no signs to each other.
 //! 3. MPI's own start waits for all ranks, and cannot be asked how it goes: a thread beside it has the
-//!    same limit, and ends the process.
+//!    same limit, if that is long enough for a start, and ends the process.
 //! 4. Asked to end by a signal, a rank waits for the others a little longer and no more: who was
 //!    killed does not come.
 
@@ -49,6 +49,9 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// … and so long at most.
 const MOST_GRACE: Duration = Duration::from_secs(15);
+
+/// So long MPI may take to start at least.
+const START: Duration = Duration::from_secs(15);
 
 /// When a rank does not wait any longer, and whom it tells.
 #[derive(Clone, Copy)]
@@ -300,8 +303,9 @@ impl Mpi {
 fn end_unless_started(watch: Watch) -> Sender<()> {
     let (started, is_started) = channel();
     let wait = move || {
-        if is_started.recv_timeout(watch.stall) == Err(RecvTimeoutError::Timeout) {
-            let seconds = watch.stall.as_secs_f64();
+        let limit = watch.stall.max(START);
+        if is_started.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            let seconds = limit.as_secs_f64();
             (watch.lost)(&format!(
                 "MPI has not started within {seconds} s: another rank was ended meanwhile, or cannot be \
                  reached; if it only is slow, give a longer --stall"
