@@ -63,6 +63,10 @@ const LAST_WORDS: Duration = Duration::from_secs(60);
 /// waits twice for so long.
 const GRACE: &str = "2";
 
+/// Bytes of a message over TCP that is sent without asking whether it is welcome, which takes there and
+/// back: a block of parameters, and no more, as each rank keeps some dozens of messages of this size.
+const EAGER: &str = "524288";
+
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Some(ranks) = args.ranks.filter(|_| !args.predict.predict) else {
@@ -90,6 +94,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Launcher::OpenMpi => {
             command.args(["--oversubscribe", "--bind-to", "none", "-n", &ranks]);
             command.args(["--mca", "odls_base_sigkill_timeout", GRACE]);
+            for limit in ["btl_tcp_eager_limit", "btl_tcp_rndv_eager_limit"] {
+                command.args(["--mca", limit, EAGER]);
+            }
             if let Some(hosts) = &args.hosts {
                 command.arg("--hostfile").arg(hosts);
             }

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! 1. A rank sends and receives about n values for each of its workers, however many ranks there
-//!    are. Where all values are few, they go to all ranks at once: one meeting instead of two.
+//!    are. Where that is no more if all values go to all ranks at once (two workers in all), or they
+//!    are few, they do: one meeting instead of two, for networks whose messages take their time.
 //! 2. While a block travels, the one before is combined, and the next one packed.
 //! 3. Compressed, values travel as bf16: the upper half of an f32, rounded to even. What rounding
 //!    took away is kept, and added to the next values: of the workers' on the way there, of what
@@ -77,22 +78,31 @@ impl Exchange {
 
     /// Makes all ranks' `values` into one.
     pub fn run(&mut self, transport: &dyn Transport, values: &mut impl Values) {
-        let ranks = transport.ranks();
-        if self.is_compressed {
-            self.blocks::<u16>(transport, values);
-        } else if ranks * self.workers * self.values <= FEW {
-            let mut own = vec![0.0; self.workers * self.values];
-            for (number, out) in own.chunks_exact_mut(self.values).enumerate() {
-                values.pack(number, 0..self.values, out);
-            }
-            let mut all = vec![0.0; ranks * own.len()];
-            transport.all_gather(&own, &mut all);
-            let out = &mut own[..self.values];
-            values.combine(&all.chunks_exact(self.values).collect::<Vec<_>>(), out);
-            values.unpack(0..self.values, out);
-        } else {
-            self.blocks::<f32>(transport, values);
+        let workers = transport.ranks() * self.workers;
+        let is_at_once = workers <= 2 || workers * self.values <= FEW;
+        match (is_at_once, self.is_compressed) {
+            (true, false) => self.at_once::<f32>(transport, values),
+            (true, true) => self.at_once::<u16>(transport, values),
+            (false, false) => self.blocks::<f32>(transport, values),
+            (false, true) => self.blocks::<u16>(transport, values),
         }
+    }
+
+    /// All values to all ranks; each combines them.
+    fn at_once<W: Wire>(&mut self, transport: &dyn Transport, values: &mut impl Values) {
+        let mut packed = vec![W::default(); self.workers * self.values];
+        let mut combined = vec![0.0; self.values];
+        for (number, out) in packed.chunks_exact_mut(self.values).enumerate() {
+            values.pack(number, 0..self.values, &mut combined);
+            let residual = self.residuals.own.get_mut(number).map(|all| &mut all[..]);
+            W::encode(&mut combined, residual, out);
+        }
+        let mut all = vec![W::default(); transport.ranks() * packed.len()];
+        transport.all_gather_bytes(cast_slice(&packed), cast_slice_mut(&mut all));
+        let mut decoded = vec![0.0; W::room(all.len())];
+        let all = W::decode(&all, &mut decoded);
+        values.combine(&all.chunks_exact(self.values).collect::<Vec<_>>(), &mut combined);
+        values.unpack(0..self.values, &combined);
     }
 
     fn blocks<W: Wire>(&mut self, transport: &dyn Transport, values: &mut impl Values) {
@@ -373,7 +383,12 @@ mod tests {
 
     #[test]
     fn what_rounding_takes_away_comes_with_the_next_values() {
-        let (ranks, workers, values, rounds) = (3, 2, BLOCK + 100, 64);
+        for (ranks, workers, values) in [(3, 2, BLOCK + 100), (2, 1, BLOCK + 100), (3, 1, 50)] {
+            comes_with_the_next_values(ranks, workers, values, 64);
+        }
+    }
+
+    fn comes_with_the_next_values(ranks: usize, workers: usize, values: usize, rounds: usize) {
         let all = exchanged(ranks, workers, values, true, rounds);
         assert!(all.iter().all(|found| *found == all[0]), "the same bits on each rank");
         let mut exact = drawn(0, values);

@@ -9,7 +9,7 @@
 //!    life to rank 0, and rank 0 to every rank, from a thread of its own; a rank that waits for one
 //!    whose signs do not come ends the job. Two others than rank 0 send no signs to each other.
 //! 3. MPI's own start waits for all ranks, and cannot be asked how it goes: a thread beside it has the
-//!    same limit, and ends the process.
+//!    same limit, if that is long enough for a start, and ends the process.
 //! 4. Asked to end by a signal, a rank waits for the others a little longer and no more: who was
 //!    killed does not come.
 
@@ -49,6 +49,9 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// … and so long at most.
 const MOST_GRACE: Duration = Duration::from_secs(15);
+
+/// So long MPI may take to start at least.
+const START: Duration = Duration::from_secs(15);
 
 /// When a rank does not wait any longer, and whom it tells.
 #[derive(Clone, Copy)]
@@ -223,7 +226,7 @@ impl Mpi {
     fn receive_part(&self, from: Option<usize>) -> (usize, Vec<u8>) {
         // Who must have been heard of since: of rank 0, all others; of another, rank 0.
         let mut heard = vec![Instant::now(); self.ranks];
-        let mut wait = Wait::new();
+        let mut wait = Wait::for_work();
         loop {
             let (universe, world) = self.world();
             let found = match from {
@@ -300,8 +303,9 @@ impl Mpi {
 fn end_unless_started(watch: Watch) -> Sender<()> {
     let (started, is_started) = channel();
     let wait = move || {
-        if is_started.recv_timeout(watch.stall) == Err(RecvTimeoutError::Timeout) {
-            let seconds = watch.stall.as_secs_f64();
+        let limit = watch.stall.max(START);
+        if is_started.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            let seconds = limit.as_secs_f64();
             (watch.lost)(&format!(
                 "MPI has not started within {seconds} s: another rank was ended meanwhile, or cannot be \
                  reached; if it only is slow, give a longer --stall"
@@ -329,36 +333,51 @@ fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Of the first questions, those between which the clock is not looked at.
+const SELDOM: u32 = 64;
+
 /// One wait: how long it lasts, and how often to ask.
 struct Wait {
     start: Instant,
     /// Since when this process is asked to end.
     asked: Option<Instant>,
     questions: u32,
+    /// The first questions, between which the clock is seldom looked at.
+    quick: u32,
+    /// It is asked without a pause for so long …
+    eager: Duration,
+    /// … and then after pauses of this part of the time so far.
+    part: u32,
 }
 
 impl Wait {
+    /// For others who are about to come, too.
     fn new() -> Self {
-        Self { start: Instant::now(), asked: None, questions: 0 }
+        let (start, eager) = (Instant::now(), Duration::from_millis(2));
+        Self { start, asked: None, questions: 0, quick: SELDOM * SELDOM, eager, part: 64 }
+    }
+
+    /// For others who work, perhaps on this very core: who asks all the time takes it from them.
+    fn for_work() -> Self {
+        Self { quick: SELDOM, eager: Duration::from_micros(100), part: 16, ..Self::new() }
     }
 
     /// Between two questions: others may need the core. Whether it is time to look at clocks and
     /// signals, too.
     fn pause(&mut self) -> bool {
-        /// Questions before the clock is looked at.
-        const QUICK: u32 = 64;
         self.questions += 1;
-        if !self.questions.is_multiple_of(QUICK) && self.questions < QUICK * QUICK {
+        if !self.questions.is_multiple_of(SELDOM) && self.questions < self.quick {
             thread::yield_now();
             return false;
         }
         let lasted = self.start.elapsed();
-        if lasted < Duration::from_millis(2) {
+        if lasted < self.eager {
             thread::yield_now();
             return false;
         }
         // The longer it has lasted, the less a moment matters.
-        thread::sleep((lasted / 64).clamp(Duration::from_micros(50), Duration::from_millis(1)));
+        let pause = lasted / self.part;
+        thread::sleep(pause.clamp(Duration::from_micros(50), Duration::from_millis(1)));
         true
     }
 }

@@ -87,4 +87,5 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 ip netns exec "$name-0" mpirun --hostfile "$work/hosts" -n "$ranks" --map-by node --bind-to none \
     --mca plm_rsh_agent "$agent" --mca orte_keep_fqdn_hostnames 1 \
     --mca btl tcp,self --mca btl_tcp_if_include wire0 --mca oob_tcp_if_include wire0 \
+    --mca btl_tcp_eager_limit 524288 --mca btl_tcp_rndv_eager_limit 524288 \
     --mca pml ob1 --mca rtc ^hwloc --mca mpi_yield_when_idle 1 "$@"
