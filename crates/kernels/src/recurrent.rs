@@ -276,9 +276,20 @@ pub fn backward(
         match sizes.hidden {
             1..=8 if is_turned(sizes) => scan_turned_back(pass, finish, h_rows, gradients.w_rec),
             _ => {
-                scan(pass, finish);
-                let later_dz = dz.from(rows - later);
-                outer_sums(later, earlier_h, later_dz, sizes.hidden, gradients.w_rec);
+                let dw_rec = RowsMut::of_slice(gradients.w_rec, stride);
+                let is_summed = if needs_transposed {
+                    scan(pass, finish);
+                    false
+                } else if LANES == 16 && sizes.hidden <= 16 {
+                    scan_turned::<{ 16 / LANES }, { LANES / 4 }, 16, 4>(pass, finish, |_, _| {});
+                    false
+                } else {
+                    single::scan_back(pass, finish, h_rows, dw_rec)
+                };
+                if !is_summed {
+                    let later_dz = dz.from(rows - later);
+                    outer_sums(later, earlier_h, later_dz, sizes.hidden, gradients.w_rec);
+                }
             }
         }
         outer_sums(rows, x, dz, sizes.hidden, gradients.w_in);
@@ -333,6 +344,16 @@ trait Finish: Copy {
     /// # Safety
     /// `offset` is that of a vector in a row of `state`.
     unsafe fn of(self, offset: usize, sum: Lanes) -> Lanes;
+
+    /// [`Finish::of`] `sum + early`, of which the second has long been there.
+    ///
+    /// # Safety
+    /// As [`Finish::of`].
+    #[inline(always)]
+    unsafe fn of_two(self, offset: usize, sum: Lanes, early: Lanes) -> Lanes {
+        // SAFETY: as asked above.
+        unsafe { self.of(offset, sum + early) }
+    }
 }
 
 /// The state, where each step waits for the one before.
@@ -371,6 +392,14 @@ impl Finish for Gradient {
         let h = unsafe { load(self.h.start.add(offset)) };
         dh * h.mul_neg_add(h, h)
     }
+
+    #[inline(always)]
+    unsafe fn of_two(self, offset: usize, dh: Lanes, early: Lanes) -> Lanes {
+        // SAFETY: as in `of`.
+        let h = unsafe { load(self.h.start.add(offset)) };
+        let derivative = h.mul_neg_add(h, h);
+        dh.mul_add(derivative, early * derivative)
+    }
 }
 
 /// Runs a [`Scan`], in the way that suits the number of hidden units.
@@ -386,10 +415,7 @@ unsafe fn scan(pass: Scan, finish: impl Finish) {
         match hidden {
             1..=4 if batch == 1 => scan_turned::<1, 1, 4, 2>(pass, finish, |_, _| {}),
             5..=8 if batch == 1 => scan_turned::<1, 2, 8, 4>(pass, finish, |_, _| {}),
-            9..=16 if batch == 1 => {
-                scan_turned::<{ 16 / LANES }, { LANES / 4 }, 16, 4>(pass, finish, |_, _| {});
-            }
-            17..=64 if batch == 1 => single::scan(pass, finish),
+            9..=single::MOST if batch == 1 => single::scan_forward(pass, finish),
             _ if batch == 0 => {} // of however many steps
             _ if hidden <= LANES => scan_tiles::<8, 1, 8>(pass, finish),
             _ if hidden <= 2 * LANES => scan_tiles::<4, 2, 4>(pass, finish),
@@ -679,17 +705,21 @@ unsafe fn outer_sums(rows: usize, left: Columns, right: Rows, hidden: usize, sum
     // few, each row is added as soon as it has been computed.
     let split = rows >= 64;
     let to = RowsMut::of_slice(sums, right.stride);
+    let vectors = hidden.div_ceil(LANES);
     // SAFETY: each tile takes no more columns than are left of `left.count`, from the one on
     // where the last ended; the arrays have the shapes asked for above.
     unsafe {
         let mut m = 0;
         while m < left.count {
             m += match left.count - m {
-                16.. if LANES == 16 && hidden <= LANES => {
+                16.. if LANES == 16 && vectors == 1 => {
                     outer_rows::<16, 1, 1>(rows, left, m, right, hidden, to)
                 }
-                8.. if hidden <= LANES => outer_rows::<8, 1, 1>(rows, left, m, right, hidden, to),
+                8.. if vectors == 1 => outer_rows::<8, 1, 1>(rows, left, m, right, hidden, to),
                 8.. if LANES == 16 => outer_rows::<8, 2, 1>(rows, left, m, right, hidden, to),
+                2.. if LANES == 8 && vectors == 4 && !split => {
+                    outer_rows::<2, 4, 1>(rows, left, m, right, hidden, to)
+                }
                 4.. => outer_rows::<4, 2, 1>(rows, left, m, right, hidden, to),
                 2.. if split => outer_rows::<2, 2, 2>(rows, left, m, right, hidden, to),
                 2.. => outer_rows::<2, 2, 1>(rows, left, m, right, hidden, to),
@@ -721,13 +751,19 @@ unsafe fn outer_rows<const M: usize, const V: usize, const SPLIT: usize>(
     // have one, else one; S holds them. Rows m to m + M of `sums` have S values.
     unsafe {
         while column < hidden {
-            if V > 1 && column + (V - 1) * LANES < hidden {
-                outer_tile::<M, V, SPLIT>(rows, left, right, column, hidden, sums);
-                column += V * LANES;
-            } else {
-                outer_tile::<M, 1, SPLIT>(rows, left, right, column, hidden, sums);
-                column += LANES;
-            }
+            column += LANES
+                * match (hidden - column).div_ceil(LANES) {
+                    4 if V == 4 => {
+                        outer_tile::<M, 4, SPLIT>(rows, left, right, column, hidden, sums)
+                    }
+                    3 | 5.. if V > 1 => {
+                        outer_tile::<M, 3, SPLIT>(rows, left, right, column, hidden, sums)
+                    }
+                    2.. if V > 1 => {
+                        outer_tile::<M, 2, SPLIT>(rows, left, right, column, hidden, sums)
+                    }
+                    _ => outer_tile::<M, 1, SPLIT>(rows, left, right, column, hidden, sums),
+                };
         }
         while column < right.stride {
             for k in 0..M {
@@ -751,7 +787,7 @@ unsafe fn outer_tile<const M: usize, const V: usize, const SPLIT: usize>(
     column: usize,
     hidden: usize,
     sums: RowsMut,
-) {
+) -> usize {
     let mut acc = [[[Lanes::ZERO; V]; M]; SPLIT];
     // The last rows first: the backward pass has computed them first.
     let mut n = rows;
@@ -781,6 +817,7 @@ unsafe fn outer_tile<const M: usize, const V: usize, const SPLIT: usize>(
             unsafe { store(sums.at(k).add(column), sum) };
         }
     }
+    V
 }
 
 /// `sums[k] += left[k]·right`, of M values and V vectors.
