@@ -13,7 +13,7 @@
 //!    weights, which are read from L2 faster than short ones, and enough sums to hide the
 //!    latency of the multiply-add. Where fewer vectors are left, the sum over k is split
 //!    over `SPLIT` accumulators instead.
-//! 3. Four rows share each load.
+//! 3. Two, three or four rows share each load.
 //! 4. The gates of a tile are computed after its sums, those of all its vectors together:
 //!    each is a long chain, and the chains overlap.
 //!
@@ -141,19 +141,24 @@ unsafe fn column<const G: usize, const V: usize, const SPLIT: usize, const N: us
     // SAFETY: a tile of R rows begins at a row that has R - 1 behind it, and the vectors from
     // `unit` on are V.
     unsafe {
-        while V * G <= 4 && row + 4 <= rows {
-            tile::<G, V, 4, 1, N>(row, unit, terms, start, finish);
-            row += 4;
-        }
         while row < rows {
-            tile::<G, V, 1, SPLIT, N>(row, unit, terms, start, finish);
-            row += 1;
+            // The sums of a tile and a value fit the registers: of 16 where there are 8 lanes.
+            let most = if LANES == 8 && V == 4 { 3 } else { 4 };
+            let left = rows - row;
+            row += match if left > most && left % most == 1 { 2 } else { left.min(most) } {
+                4 if V * G <= 4 => tile::<G, V, 4, 1, N>(row, unit, terms, start, finish),
+                3 if V * G == 1 => tile::<G, V, 3, 2, N>(row, unit, terms, start, finish),
+                3 if V * G <= 4 => tile::<G, V, 3, 1, N>(row, unit, terms, start, finish),
+                2 if V * G == 1 => tile::<G, V, 2, 4, N>(row, unit, terms, start, finish),
+                2 if V * G <= 4 => tile::<G, V, 2, 1, N>(row, unit, terms, start, finish),
+                _ => tile::<G, V, 1, SPLIT, N>(row, unit, terms, start, finish),
+            };
         }
     }
     V * LANES
 }
 
-/// `R` rows and `V` vectors of units.
+/// `R` rows and `V` vectors of units; returns `R`.
 ///
 /// # Safety
 /// As [`for_each`]; the rows and vectors are within them.
@@ -170,7 +175,7 @@ unsafe fn tile<
     terms: [Term; N],
     start: &impl Fn(usize, usize) -> [Lanes; G],
     finish: &mut impl FnMut(usize, usize, [Lanes; G]),
-) {
+) -> usize {
     let mut sums = [[[[Lanes::ZERO; G]; V]; R]; SPLIT];
     sums[0] = array::from_fn(|r| array::from_fn(|v| start(row + r, unit + v * LANES)));
     for term in terms {
@@ -203,6 +208,7 @@ unsafe fn tile<
             finish(row + r, unit + v * LANES, total);
         }
     }
+    R
 }
 
 /// `sums[r][v][g] += values[r, k]·weights[k, v, g]`
