@@ -16,13 +16,13 @@
 //!
 //! At batch 1 the cost is the latency of that chain, not its arithmetic:
 //!
-//! 1. The lanes run along the hidden units. Up to 16 units the product of a step is made from
-//!    turns of the state in its registers (`turn`). A larger state is stored once, and the
-//!    load port broadcasts each of its values as an operand of a multiply-add.
+//! 1. The lanes run along the hidden units. Up to 8 units the product of a step is made from
+//!    turns of the state in its registers (`turn`); up to 32 its values are spread from there
+//!    (`single`). A larger state is stored once, and the load port broadcasts each value.
 //! 2. The sum over H is split over enough accumulators to hide the latency of the
 //!    multiply-add, and `input·U`, which nothing waits for, starts them off.
-//! 3. If the units fit one vector, the recurrent weights stay in registers for the whole
-//!    sequence; otherwise they are read from L1.
+//! 3. Up to 8 units the recurrent weights stay in registers for the whole sequence; otherwise
+//!    they are operands in L1, in both directions in the order in which they stand.
 //! 4. Work that the chain does not need (the outputs of earlier steps, the products for the
 //!    gradients) follows it in program order, and fills the slots that the chain leaves
 //!    empty while it waits.
@@ -112,7 +112,7 @@ pub struct Weights<T> {
 pub struct Scratch<'a> {
     /// `[T, B, S]`, the gradients before the hidden sigmoid.
     pub dz: &'a mut [f32],
-    /// `[H, S]`, `W_rec` transposed.
+    /// `[H, S]`, `W_rec` transposed, where it has to be.
     pub w_rec_t: &'a mut [f32],
 }
 
@@ -274,13 +274,14 @@ pub fn backward(
     // borrowed exclusively. The rows of `dz` from the second step on are `later`.
     unsafe {
         match sizes.hidden {
-            1..=8 if is_turned(sizes) => scan_turned_back(pass, finish, h_rows, gradients.w_rec),
+            1..=8 if sizes.batch == 1 => scan_turned_back(pass, finish, h_rows, gradients.w_rec),
             _ => {
                 let dw_rec = RowsMut::of_slice(gradients.w_rec, stride);
                 let is_summed = if needs_transposed {
                     scan(pass, finish);
                     false
                 } else if LANES == 16 && sizes.hidden <= 16 {
+                    // One vector, whose diagonals fit the registers.
                     scan_turned::<{ 16 / LANES }, { LANES / 4 }, 16, 4>(pass, finish, |_, _| {});
                     false
                 } else {
@@ -410,7 +411,7 @@ impl Finish for Gradient {
 unsafe fn scan(pass: Scan, finish: impl Finish) {
     let Sizes { batch, hidden, .. } = pass.sizes;
     // SAFETY: the arrays in `pass` have the shapes of `Scan`, as asked above. Where B is 1,
-    // `scan_turned` is taken for H ≤ U ≤ 16, as S is 16 then.
+    // `scan_turned` is taken for H ≤ U ≤ 8, as S is 16 then, and `single` for its 9 to 64 units.
     unsafe {
         match hidden {
             1..=4 if batch == 1 => scan_turned::<1, 1, 4, 2>(pass, finish, |_, _| {}),
@@ -422,11 +423,6 @@ unsafe fn scan(pass: Scan, finish: impl Finish) {
             _ => scan_tiles::<4, 4, 2>(pass, finish),
         }
     }
-}
-
-/// Whether [`scan`] takes [`scan_turned`], which needs no transposed copy of W.
-const fn is_turned(sizes: Sizes) -> bool {
-    sizes.batch == 1 && sizes.hidden <= 16
 }
 
 /// The backward pass of [`scan_turned`] for up to 8 units: the gradient of W_rec is summed

@@ -1,4 +1,4 @@
-//! The time loops of a single sequence of 17 to 64 units, with W in L1.
+//! The time loops of a single sequence of 9 to 64 units, with W in L1.
 //!
 //! Forward the lanes run along the sums, and each unit is spread over a vector:
 //!
@@ -13,7 +13,8 @@
 //! ```
 //!
 //! so that W need not be transposed first, nor `dz` leave its registers. The sums across lanes
-//! ([`dots`]) take two operations a row, on ports that have nothing to multiply.
+//! ([`dots`]) take about three operations a row, most of them on ports that have nothing to
+//! multiply.
 //!
 //! All strides are constants. A last quad of rows that H does not fill is filled up by rows of
 //! zeros: a step has no loop for a remainder.
@@ -40,8 +41,8 @@ pub(super) unsafe fn scan_forward(pass: Scan, finish: impl Finish) {
     // SAFETY: as asked above; H is in N vectors, and where K is said, in K quads.
     unsafe {
         match pass.sizes.hidden {
-            ..=12 => forward_in_registers::<{ 16 / LANES }, 3, { LANES / 2 }>(pass, finish),
-            ..=16 => forward_in_registers::<{ 16 / LANES }, 4, { LANES / 2 }>(pass, finish),
+            ..=12 => forward_in_registers::<{ 16 / LANES }, 3, 4>(pass, finish),
+            ..=16 => forward_in_registers::<{ 16 / LANES }, 4, 4>(pass, finish),
             ..=20 => forward_in_registers::<{ 24 / LANES + LANES / 16 }, 5, 2>(pass, finish),
             ..=24 => forward_in_registers::<{ 24 / LANES + LANES / 16 }, 6, 2>(pass, finish),
             ..=28 => forward_in_registers::<{ 32 / LANES }, 7, 2>(pass, finish),
