@@ -76,6 +76,7 @@ pub(super) fn choose<const BIT: usize>(a: Lanes, b: Lanes) -> Lanes {
 }
 
 /// The order of a shuffle of four that takes place i + BY to place i.
+#[cfg(target_feature = "avx")]
 const fn order(by: usize) -> i32 {
     ((by % 4) | (((by + 1) % 4) << 2) | (((by + 2) % 4) << 4) | (((by + 3) % 4) << 6)) as i32
 }

@@ -42,16 +42,16 @@ pub(super) unsafe fn scan_forward(pass: Scan, finish: impl Finish) {
     unsafe {
         match pass.sizes.hidden {
             ..=12 => forward_in_registers::<{ 16 / LANES }, 3, 4>(pass, finish),
-            ..=16 => forward_in_registers::<{ 16 / LANES }, 4, 4>(pass, finish),
-            ..=20 => forward_in_registers::<{ 24 / LANES + LANES / 16 }, 5, 2>(pass, finish),
-            ..=24 => forward_in_registers::<{ 24 / LANES + LANES / 16 }, 6, 2>(pass, finish),
-            ..=28 => forward_in_registers::<{ 32 / LANES }, 7, 2>(pass, finish),
-            ..=32 => forward_in_registers::<{ 32 / LANES }, 8, 2>(pass, finish),
-            ..=40 if LANES == 8 => forward_in_memory::<5, 3, 2, 2>(pass, finish),
-            ..=48 if LANES == 8 => forward_in_memory::<6, 3, 3, 2>(pass, finish),
-            ..=56 if LANES == 8 => forward_in_memory::<7, 4, 3, 2>(pass, finish),
+            13..=16 => forward_in_registers::<{ 16 / LANES }, 4, 4>(pass, finish),
+            17..=20 => forward_in_registers::<{ 24 / LANES + LANES / 16 }, 5, 2>(pass, finish),
+            21..=24 => forward_in_registers::<{ 24 / LANES + LANES / 16 }, 6, 2>(pass, finish),
+            25..=28 => forward_in_registers::<{ 32 / LANES }, 7, 2>(pass, finish),
+            29..=32 => forward_in_registers::<{ 32 / LANES }, 8, 2>(pass, finish),
+            33..=40 if LANES == 8 => forward_in_memory::<5, 3, 2, 2>(pass, finish),
+            41..=48 if LANES == 8 => forward_in_memory::<6, 3, 3, 2>(pass, finish),
+            49..=56 if LANES == 8 => forward_in_memory::<7, 4, 3, 2>(pass, finish),
             _ if LANES == 8 => forward_in_memory::<8, 4, 4, 2>(pass, finish),
-            ..=48 => forward_in_memory::<3, 2, 1, 4>(pass, finish),
+            33..=48 => forward_in_memory::<3, 2, 1, 4>(pass, finish),
             _ => forward_in_memory::<4, 2, 2, 4>(pass, finish),
         }
     }
@@ -69,20 +69,20 @@ pub(super) unsafe fn scan_back(pass: Scan, finish: impl Finish, h: Rows, dw: Row
     unsafe {
         match pass.sizes.hidden {
             ..=12 => back_in_registers::<{ 16 / LANES }, 3, true>(pass, finish, beside),
-            ..=16 => back_in_registers::<{ 16 / LANES }, 4, true>(pass, finish, beside),
-            ..=20 => {
-                back_in_registers::<{ 24 / LANES + LANES / 16 }, 5, false>(pass, finish, beside)
+            13..=16 => back_in_registers::<{ 16 / LANES }, 4, true>(pass, finish, beside),
+            17..=20 => {
+                back_in_registers::<{ 24 / LANES + LANES / 16 }, 5, false>(pass, finish, beside);
             }
-            ..=24 => {
-                back_in_registers::<{ 24 / LANES + LANES / 16 }, 6, false>(pass, finish, beside)
+            21..=24 => {
+                back_in_registers::<{ 24 / LANES + LANES / 16 }, 6, false>(pass, finish, beside);
             }
-            ..=28 => back_in_registers::<{ 32 / LANES }, 7, false>(pass, finish, beside),
-            ..=32 => back_in_registers::<{ 32 / LANES }, 8, false>(pass, finish, beside),
-            ..=40 if LANES == 8 => back_in_memory::<5>(pass, finish),
-            ..=48 if LANES == 8 => back_in_memory::<6>(pass, finish),
-            ..=56 if LANES == 8 => back_in_memory::<7>(pass, finish),
+            25..=28 => back_in_registers::<{ 32 / LANES }, 7, false>(pass, finish, beside),
+            29..=32 => back_in_registers::<{ 32 / LANES }, 8, false>(pass, finish, beside),
+            33..=40 if LANES == 8 => back_in_memory::<5>(pass, finish),
+            41..=48 if LANES == 8 => back_in_memory::<6>(pass, finish),
+            49..=56 if LANES == 8 => back_in_memory::<7>(pass, finish),
             _ if LANES == 8 => back_in_memory::<8>(pass, finish),
-            ..=48 => back_in_memory::<3>(pass, finish),
+            33..=48 => back_in_memory::<3>(pass, finish),
             _ => back_in_memory::<4>(pass, finish),
         }
     }
@@ -428,6 +428,7 @@ unsafe fn dot<const N: usize>(values: [Lanes; N], row: Option<*const f32>) -> La
     // SAFETY: the row has N vectors.
     let weight = |n: usize| unsafe { load(row.add(n * LANES)) };
     let mut sum = values[0] * weight(0);
+    #[allow(clippy::needless_range_loop)] // iterators would spill the values to memory
     for n in 1..N {
         sum = values[n].mul_add(weight(n), sum);
     }
