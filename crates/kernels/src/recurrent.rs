@@ -16,13 +16,13 @@
 //!
 //! At batch 1 the cost is the latency of that chain, not its arithmetic:
 //!
-//! 1. The lanes run along the hidden units. Up to 16 units the product of a step is made from
-//!    turns of the state in its registers (`turn`). A larger state is stored once, and the
-//!    load port broadcasts each of its values as an operand of a multiply-add.
+//! 1. The lanes run along the hidden units. Up to 8 units the product of a step is made from
+//!    turns of the state in its registers (`turn`); up to 32 its values are spread from there
+//!    (`single`). A larger state is stored once, and the load port broadcasts each value.
 //! 2. The sum over H is split over enough accumulators to hide the latency of the
 //!    multiply-add, and `input·U`, which nothing waits for, starts them off.
-//! 3. If the units fit one vector, the recurrent weights stay in registers for the whole
-//!    sequence; otherwise they are read from L1.
+//! 3. Up to 8 units the recurrent weights stay in registers for the whole sequence; otherwise
+//!    they are operands in L1, in both directions in the order in which they stand.
 //! 4. Work that the chain does not need (the outputs of earlier steps, the products for the
 //!    gradients) follows it in program order, and fills the slots that the chain leaves
 //!    empty while it waits.
@@ -112,7 +112,7 @@ pub struct Weights<T> {
 pub struct Scratch<'a> {
     /// `[T, B, S]`, the gradients before the hidden sigmoid.
     pub dz: &'a mut [f32],
-    /// `[H, S]`, `W_rec` transposed.
+    /// `[H, S]`, `W_rec` transposed, where it has to be.
     pub w_rec_t: &'a mut [f32],
 }
 
@@ -274,11 +274,23 @@ pub fn backward(
     // borrowed exclusively. The rows of `dz` from the second step on are `later`.
     unsafe {
         match sizes.hidden {
-            1..=8 if is_turned(sizes) => scan_turned_back(pass, finish, h_rows, gradients.w_rec),
+            1..=8 if sizes.batch == 1 => scan_turned_back(pass, finish, h_rows, gradients.w_rec),
             _ => {
-                scan(pass, finish);
-                let later_dz = dz.from(rows - later);
-                outer_sums(later, earlier_h, later_dz, sizes.hidden, gradients.w_rec);
+                let dw_rec = RowsMut::of_slice(gradients.w_rec, stride);
+                let is_summed = if needs_transposed {
+                    scan(pass, finish);
+                    false
+                } else if LANES == 16 && sizes.hidden <= 16 {
+                    // One vector, whose diagonals fit the registers.
+                    scan_turned::<{ 16 / LANES }, { LANES / 4 }, 16, 4>(pass, finish, |_, _| {});
+                    false
+                } else {
+                    single::scan_back(pass, finish, h_rows, dw_rec)
+                };
+                if !is_summed {
+                    let later_dz = dz.from(rows - later);
+                    outer_sums(later, earlier_h, later_dz, sizes.hidden, gradients.w_rec);
+                }
             }
         }
         outer_sums(rows, x, dz, sizes.hidden, gradients.w_in);
@@ -333,6 +345,16 @@ trait Finish: Copy {
     /// # Safety
     /// `offset` is that of a vector in a row of `state`.
     unsafe fn of(self, offset: usize, sum: Lanes) -> Lanes;
+
+    /// [`Finish::of`] `sum + early`, of which the second has long been there.
+    ///
+    /// # Safety
+    /// As [`Finish::of`].
+    #[inline(always)]
+    unsafe fn of_two(self, offset: usize, sum: Lanes, early: Lanes) -> Lanes {
+        // SAFETY: as asked above.
+        unsafe { self.of(offset, sum + early) }
+    }
 }
 
 /// The state, where each step waits for the one before.
@@ -371,6 +393,14 @@ impl Finish for Gradient {
         let h = unsafe { load(self.h.start.add(offset)) };
         dh * h.mul_neg_add(h, h)
     }
+
+    #[inline(always)]
+    unsafe fn of_two(self, offset: usize, dh: Lanes, early: Lanes) -> Lanes {
+        // SAFETY: as in `of`.
+        let h = unsafe { load(self.h.start.add(offset)) };
+        let derivative = h.mul_neg_add(h, h);
+        dh.mul_add(derivative, early * derivative)
+    }
 }
 
 /// Runs a [`Scan`], in the way that suits the number of hidden units.
@@ -381,26 +411,18 @@ impl Finish for Gradient {
 unsafe fn scan(pass: Scan, finish: impl Finish) {
     let Sizes { batch, hidden, .. } = pass.sizes;
     // SAFETY: the arrays in `pass` have the shapes of `Scan`, as asked above. Where B is 1,
-    // `scan_turned` is taken for H ≤ U ≤ 16, as S is 16 then.
+    // `scan_turned` is taken for H ≤ U ≤ 8, as S is 16 then, and `single` for its 9 to 64 units.
     unsafe {
         match hidden {
             1..=4 if batch == 1 => scan_turned::<1, 1, 4, 2>(pass, finish, |_, _| {}),
             5..=8 if batch == 1 => scan_turned::<1, 2, 8, 4>(pass, finish, |_, _| {}),
-            9..=16 if batch == 1 => {
-                scan_turned::<{ 16 / LANES }, { LANES / 4 }, 16, 4>(pass, finish, |_, _| {});
-            }
-            17..=64 if batch == 1 => single::scan(pass, finish),
+            9..=single::MOST if batch == 1 => single::scan_forward(pass, finish),
             _ if batch == 0 => {} // of however many steps
             _ if hidden <= LANES => scan_tiles::<8, 1, 8>(pass, finish),
             _ if hidden <= 2 * LANES => scan_tiles::<4, 2, 4>(pass, finish),
             _ => scan_tiles::<4, 4, 2>(pass, finish),
         }
     }
-}
-
-/// Whether [`scan`] takes [`scan_turned`], which needs no transposed copy of W.
-const fn is_turned(sizes: Sizes) -> bool {
-    sizes.batch == 1 && sizes.hidden <= 16
 }
 
 /// The backward pass of [`scan_turned`] for up to 8 units: the gradient of W_rec is summed
@@ -679,17 +701,21 @@ unsafe fn outer_sums(rows: usize, left: Columns, right: Rows, hidden: usize, sum
     // few, each row is added as soon as it has been computed.
     let split = rows >= 64;
     let to = RowsMut::of_slice(sums, right.stride);
+    let vectors = hidden.div_ceil(LANES);
     // SAFETY: each tile takes no more columns than are left of `left.count`, from the one on
     // where the last ended; the arrays have the shapes asked for above.
     unsafe {
         let mut m = 0;
         while m < left.count {
             m += match left.count - m {
-                16.. if LANES == 16 && hidden <= LANES => {
+                16.. if LANES == 16 && vectors == 1 => {
                     outer_rows::<16, 1, 1>(rows, left, m, right, hidden, to)
                 }
-                8.. if hidden <= LANES => outer_rows::<8, 1, 1>(rows, left, m, right, hidden, to),
+                8.. if vectors == 1 => outer_rows::<8, 1, 1>(rows, left, m, right, hidden, to),
                 8.. if LANES == 16 => outer_rows::<8, 2, 1>(rows, left, m, right, hidden, to),
+                2.. if LANES == 8 && vectors == 4 && !split => {
+                    outer_rows::<2, 4, 1>(rows, left, m, right, hidden, to)
+                }
                 4.. => outer_rows::<4, 2, 1>(rows, left, m, right, hidden, to),
                 2.. if split => outer_rows::<2, 2, 2>(rows, left, m, right, hidden, to),
                 2.. => outer_rows::<2, 2, 1>(rows, left, m, right, hidden, to),
@@ -721,13 +747,19 @@ unsafe fn outer_rows<const M: usize, const V: usize, const SPLIT: usize>(
     // have one, else one; S holds them. Rows m to m + M of `sums` have S values.
     unsafe {
         while column < hidden {
-            if V > 1 && column + (V - 1) * LANES < hidden {
-                outer_tile::<M, V, SPLIT>(rows, left, right, column, hidden, sums);
-                column += V * LANES;
-            } else {
-                outer_tile::<M, 1, SPLIT>(rows, left, right, column, hidden, sums);
-                column += LANES;
-            }
+            column += LANES
+                * match (hidden - column).div_ceil(LANES) {
+                    4 if V == 4 => {
+                        outer_tile::<M, 4, SPLIT>(rows, left, right, column, hidden, sums)
+                    }
+                    3 | 5.. if V > 1 => {
+                        outer_tile::<M, 3, SPLIT>(rows, left, right, column, hidden, sums)
+                    }
+                    2.. if V > 1 => {
+                        outer_tile::<M, 2, SPLIT>(rows, left, right, column, hidden, sums)
+                    }
+                    _ => outer_tile::<M, 1, SPLIT>(rows, left, right, column, hidden, sums),
+                };
         }
         while column < right.stride {
             for k in 0..M {
@@ -751,7 +783,7 @@ unsafe fn outer_tile<const M: usize, const V: usize, const SPLIT: usize>(
     column: usize,
     hidden: usize,
     sums: RowsMut,
-) {
+) -> usize {
     let mut acc = [[[Lanes::ZERO; V]; M]; SPLIT];
     // The last rows first: the backward pass has computed them first.
     let mut n = rows;
@@ -781,6 +813,7 @@ unsafe fn outer_tile<const M: usize, const V: usize, const SPLIT: usize>(
             unsafe { store(sums.at(k).add(column), sum) };
         }
     }
+    V
 }
 
 /// `sums[k] += left[k]·right`, of M values and V vectors.

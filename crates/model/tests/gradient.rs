@@ -250,8 +250,10 @@ fn the_lab_agrees_at_every_batch_across_tiles() {
 
 #[test]
 fn the_lab_agrees_over_long_sequences() {
-    for steps in [1, 2, 64, 300] {
-        assert_fast_path(&Trial::even(Config::lab(2, 16, 1).unwrap(), steps, 1));
+    for steps in [1, 2, 3, 64, 300] {
+        for hidden in [4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 65] {
+            assert_fast_path(&Trial::even(Config::lab(2, hidden, 1).unwrap(), steps, 1));
+        }
     }
 }
 
@@ -295,7 +297,7 @@ fn every_hidden_size_across_lanes_and_tiles_agrees() {
             let head = Some(Head::linear(2));
             let architecture = Architecture { head, ..Architecture::new(cell, 3, hidden) };
             let config = Config::new(architecture).unwrap();
-            for batch in [1, 5, 9] {
+            for batch in [1, 2, 3, 5, 9] {
                 assert_fast_path(&Trial::even(config, 3, batch));
             }
         }

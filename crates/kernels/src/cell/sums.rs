@@ -13,8 +13,8 @@
 //!    weights, which are read from L2 faster than short ones, and enough sums to hide the
 //!    latency of the multiply-add. Where fewer vectors are left, the sum over k is split
 //!    over `SPLIT` accumulators instead.
-//! 3. Two to four rows share each load. Their sums lie in L1 (`of_few`), but for four rows in 32
-//!    registers.
+//! 3. Two, three or four rows share each load. With 16 registers, which hold the sums of one row for
+//!    all gates of a vector, those of more rows lie in L1 (`of_few`).
 //! 4. The gates of a tile are computed after its sums, those of all its vectors together:
 //!    each is a long chain, and the chains overlap.
 //!
@@ -91,7 +91,7 @@ pub(super) unsafe fn for_each<const G: usize, const N: usize>(
     mut finish: impl FnMut(usize, usize, [Lanes; G]),
 ) {
     let (start, finish) = (&start, &mut finish);
-    if (2..=SHARING).contains(&rows) {
+    if LANES == 8 && G > 1 && (2..=few::MOST).contains(&rows) {
         // SAFETY: as asked above, for no more rows than MOST.
         return unsafe { of_few(rows, units, terms, start, finish) };
     }
@@ -149,8 +149,6 @@ unsafe fn of_few<const G: usize, const N: usize>(
     }
 }
 
-/// The most rows for [`of_few`]. With 32 registers, four rows of all gates of a vector fit into them.
-const SHARING: usize = if LANES == 16 { few::MOST - 1 } else { few::MOST };
 /// Columns of the block of [`of_few`].
 const COLUMNS: usize = 128;
 
@@ -190,19 +188,24 @@ unsafe fn column<const G: usize, const V: usize, const SPLIT: usize, const N: us
     // SAFETY: a tile of R rows begins at a row that has R - 1 behind it, and the vectors from
     // `unit` on are V.
     unsafe {
-        while V * G <= 4 && row + 4 <= rows {
-            tile::<G, V, 4, 1, N>(row, unit, terms, start, finish);
-            row += 4;
-        }
         while row < rows {
-            tile::<G, V, 1, SPLIT, N>(row, unit, terms, start, finish);
-            row += 1;
+            // The sums of a tile and a value fit the registers: of 16 where there are 8 lanes.
+            let most = if LANES == 8 && V == 4 { 3 } else { 4 };
+            let left = rows - row;
+            row += match if left > most && left % most == 1 { 2 } else { left.min(most) } {
+                4 if V * G <= 4 => tile::<G, V, 4, 1, N>(row, unit, terms, start, finish),
+                3 if V * G == 1 => tile::<G, V, 3, 2, N>(row, unit, terms, start, finish),
+                3 if V * G <= 4 => tile::<G, V, 3, 1, N>(row, unit, terms, start, finish),
+                2 if V * G == 1 => tile::<G, V, 2, 4, N>(row, unit, terms, start, finish),
+                2 if V * G <= 4 => tile::<G, V, 2, 1, N>(row, unit, terms, start, finish),
+                _ => tile::<G, V, 1, SPLIT, N>(row, unit, terms, start, finish),
+            };
         }
     }
     V * LANES
 }
 
-/// `R` rows and `V` vectors of units.
+/// `R` rows and `V` vectors of units; returns `R`.
 ///
 /// # Safety
 /// As [`for_each`]; the rows and vectors are within them.
@@ -219,7 +222,7 @@ unsafe fn tile<
     terms: [Term; N],
     start: &impl Fn(usize, usize) -> [Lanes; G],
     finish: &mut impl FnMut(usize, usize, [Lanes; G]),
-) {
+) -> usize {
     let mut sums = [[[[Lanes::ZERO; G]; V]; R]; SPLIT];
     sums[0] = array::from_fn(|r| array::from_fn(|v| start(row + r, unit + v * LANES)));
     for term in terms {
@@ -252,6 +255,7 @@ unsafe fn tile<
             finish(row + r, unit + v * LANES, total);
         }
     }
+    R
 }
 
 /// `sums[r][v][g] += values[r, k]·weights[k, v, g]`

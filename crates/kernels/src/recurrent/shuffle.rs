@@ -3,6 +3,8 @@
 //! The lanes of a vector are quads of four, 128 bits each. A shuffle within the quads takes a cycle,
 //! one that crosses them several.
 
+#[cfg(all(target_feature = "avx", not(target_feature = "avx512f")))]
+use crate::lanes::in_register;
 use crate::lanes::{LANES, Lanes, each};
 #[cfg(target_feature = "avx")]
 use std::arch::x86_64;
@@ -74,6 +76,7 @@ pub(super) fn choose<const BIT: usize>(a: Lanes, b: Lanes) -> Lanes {
 }
 
 /// The order of a shuffle of four that takes place i + BY to place i.
+#[cfg(target_feature = "avx")]
 const fn order(by: usize) -> i32 {
     ((by % 4) | (((by + 1) % 4) << 2) | (((by + 2) % 4) << 4) | (((by + 3) % 4) << 6)) as i32
 }
@@ -235,12 +238,10 @@ fn crossed<const BIT: usize>(low: Lanes, high: Lanes) -> Lanes {
     // SAFETY: the build has AVX-512F.
     unsafe {
         if BIT == 2 {
-            return lanes(transmute::<x86_64::__m512d, Register>(x86_64::_mm512_shuffle_pd::<
-                0b0101_0101,
-            >(
-                transmute::<Lanes, x86_64::__m512d>(low),
-                transmute::<Lanes, x86_64::__m512d>(high),
-            )));
+            let (low, high) = (register(low), register(high));
+            let (low, high) = (x86_64::_mm512_castps_pd(low), x86_64::_mm512_castps_pd(high));
+            let crossed = x86_64::_mm512_shuffle_pd::<0b0101_0101>(low, high);
+            return lanes(x86_64::_mm512_castpd_ps(crossed));
         }
         let x = register(choose::<BIT>(high, low));
         lanes(match BIT {
@@ -254,13 +255,14 @@ fn crossed<const BIT: usize>(low: Lanes, high: Lanes) -> Lanes {
     unsafe {
         match BIT {
             1 => {
-                lanes(x86_64::_mm256_permute_ps::<0b10_11_00_01>(register(choose::<1>(high, low))))
+                let x = register(choose::<1>(high, low));
+                // Held, or the compiler would make a horizontal addition of it, which takes longer.
+                in_register(lanes(x86_64::_mm256_permute_ps::<0b10_11_00_01>(x)))
             }
             2 => {
-                lanes(transmute::<x86_64::__m256d, Register>(x86_64::_mm256_shuffle_pd::<0b0101>(
-                    transmute::<Lanes, x86_64::__m256d>(low),
-                    transmute::<Lanes, x86_64::__m256d>(high),
-                )))
+                let (low, high) = (register(low), register(high));
+                let (low, high) = (x86_64::_mm256_castps_pd(low), x86_64::_mm256_castps_pd(high));
+                lanes(x86_64::_mm256_castpd_ps(x86_64::_mm256_shuffle_pd::<0b0101>(low, high)))
             }
             _ => lanes(x86_64::_mm256_permute2f128_ps::<0x21>(register(low), register(high))),
         }

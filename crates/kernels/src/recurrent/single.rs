@@ -1,4 +1,4 @@
-//! The time loops of a single sequence of 17 to 64 units, with W in L1.
+//! The time loops of a single sequence of 9 to 64 units, with W in L1.
 //!
 //! Forward the lanes run along the sums, and each unit is spread over a vector:
 //!
@@ -13,7 +13,8 @@
 //! ```
 //!
 //! so that W need not be transposed first, nor `dz` leave its registers. The sums across lanes
-//! ([`dots`]) take two operations a row, on ports that have nothing to multiply.
+//! ([`dots`]) take about three operations a row, most of them on ports that have nothing to
+//! multiply.
 //!
 //! All strides are constants. A last quad of rows that H does not fill is filled up by rows of
 //! zeros: a step has no loop for a remainder.
@@ -22,6 +23,7 @@ use super::shuffle::{QUAD, QUADS, halves, spread_lane, spread_quad};
 use super::{Finish, ROW, Scan};
 use crate::lanes::{LANES, Lanes, each, in_register, load, store, tree_sum};
 use crate::rows::{Rows, RowsMut};
+use crate::tail_mask::first_lanes;
 use std::array;
 
 /// The most units of these loops.
@@ -30,39 +32,106 @@ pub(super) const MOST: usize = 64;
 /// A row of W that is not there.
 static ZEROS: [f32; MOST] = [0.0; MOST];
 
-/// Runs `pass` in either direction.
+/// Runs `pass` forward.
 ///
 /// # Safety
-/// As [`super::scan`]; B is 1, and H is 17 to [`MOST`].
+/// As [`super::scan`]; B is 1, and H is 9 to [`MOST`].
 #[inline(always)]
-pub(super) unsafe fn scan(pass: Scan, finish: impl Finish) {
+pub(super) unsafe fn scan_forward(pass: Scan, finish: impl Finish) {
     // SAFETY: as asked above; H is in N vectors, and where K is said, in K quads.
     unsafe {
-        match (pass.backwards, pass.sizes.hidden) {
-            (false, ..=20) => {
-                forward_in_registers::<{ 24 / LANES + LANES / 16 }, 5, 2>(pass, finish)
+        match pass.sizes.hidden {
+            ..=12 => forward_in_registers::<{ 16 / LANES }, 3, 4>(pass, finish),
+            13..=16 => forward_in_registers::<{ 16 / LANES }, 4, 4>(pass, finish),
+            17..=20 => forward_in_registers::<{ 24 / LANES + LANES / 16 }, 5, 2>(pass, finish),
+            21..=24 => forward_in_registers::<{ 24 / LANES + LANES / 16 }, 6, 2>(pass, finish),
+            25..=28 => forward_in_registers::<{ 32 / LANES }, 7, 2>(pass, finish),
+            29..=32 => forward_in_registers::<{ 32 / LANES }, 8, 2>(pass, finish),
+            33..=40 if LANES == 8 => forward_in_memory::<5, 3, 2, 2>(pass, finish),
+            41..=48 if LANES == 8 => forward_in_memory::<6, 3, 3, 2>(pass, finish),
+            49..=56 if LANES == 8 => forward_in_memory::<7, 4, 3, 2>(pass, finish),
+            _ if LANES == 8 => forward_in_memory::<8, 4, 4, 2>(pass, finish),
+            33..=48 => forward_in_memory::<3, 2, 1, 4>(pass, finish),
+            _ => forward_in_memory::<4, 2, 2, 4>(pass, finish),
+        }
+    }
+}
+
+/// Runs `pass` back, and beside it, while the chain waits, sums the gradient of W; `h` are the
+/// states of the forward pass. Says whether it has summed it.
+///
+/// # Safety
+/// As [`scan_forward`]; `h` has T rows of S values, and `dw` H rows of S values.
+#[inline(always)]
+pub(super) unsafe fn scan_back(pass: Scan, finish: impl Finish, h: Rows, dw: RowsMut) -> bool {
+    let beside = Beside { h, dw };
+    // SAFETY: as asked above; H is in N vectors, and where K is said, in K quads.
+    unsafe {
+        match pass.sizes.hidden {
+            ..=12 => back_in_registers::<{ 16 / LANES }, 3, true>(pass, finish, beside),
+            13..=16 => back_in_registers::<{ 16 / LANES }, 4, true>(pass, finish, beside),
+            17..=20 => {
+                back_in_registers::<{ 24 / LANES + LANES / 16 }, 5, false>(pass, finish, beside);
             }
-            (false, ..=24) => {
-                forward_in_registers::<{ 24 / LANES + LANES / 16 }, 6, 2>(pass, finish)
+            21..=24 => {
+                back_in_registers::<{ 24 / LANES + LANES / 16 }, 6, false>(pass, finish, beside);
             }
-            (false, ..=28) => forward_in_registers::<{ 32 / LANES }, 7, 2>(pass, finish),
-            (false, ..=32) => forward_in_registers::<{ 32 / LANES }, 8, 2>(pass, finish),
-            (false, ..=40) if LANES == 8 => forward_in_memory::<5, 3, 2, 2>(pass, finish),
-            (false, ..=48) if LANES == 8 => forward_in_memory::<6, 3, 3, 2>(pass, finish),
-            (false, ..=56) if LANES == 8 => forward_in_memory::<7, 4, 3, 2>(pass, finish),
-            (false, _) if LANES == 8 => forward_in_memory::<8, 4, 4, 2>(pass, finish),
-            (false, ..=48) => forward_in_memory::<3, 2, 1, 4>(pass, finish),
-            (false, _) => forward_in_memory::<4, 2, 2, 4>(pass, finish),
-            (true, ..=20) => back_in_registers::<{ 24 / LANES + LANES / 16 }, 5>(pass, finish),
-            (true, ..=24) => back_in_registers::<{ 24 / LANES + LANES / 16 }, 6>(pass, finish),
-            (true, ..=28) => back_in_registers::<{ 32 / LANES }, 7>(pass, finish),
-            (true, ..=32) => back_in_registers::<{ 32 / LANES }, 8>(pass, finish),
-            (true, ..=40) if LANES == 8 => back_in_memory::<5>(pass, finish),
-            (true, ..=48) if LANES == 8 => back_in_memory::<6>(pass, finish),
-            (true, ..=56) if LANES == 8 => back_in_memory::<7>(pass, finish),
-            (true, _) if LANES == 8 => back_in_memory::<8>(pass, finish),
-            (true, ..=48) => back_in_memory::<3>(pass, finish),
-            (true, _) => back_in_memory::<4>(pass, finish),
+            25..=28 => back_in_registers::<{ 32 / LANES }, 7, false>(pass, finish, beside),
+            29..=32 => back_in_registers::<{ 32 / LANES }, 8, false>(pass, finish, beside),
+            33..=40 if LANES == 8 => back_in_memory::<5>(pass, finish),
+            41..=48 if LANES == 8 => back_in_memory::<6>(pass, finish),
+            49..=56 if LANES == 8 => back_in_memory::<7>(pass, finish),
+            _ if LANES == 8 => back_in_memory::<8>(pass, finish),
+            33..=48 => back_in_memory::<3>(pass, finish),
+            _ => back_in_memory::<4>(pass, finish),
+        }
+    }
+    pass.sizes.hidden <= 16
+}
+
+/// What is summed beside the way back: `dw += h[t]ᵀ dz[t + 1]`.
+#[derive(Clone, Copy)]
+struct Beside {
+    /// `[T, S]`
+    h: Rows,
+    /// `[H, S]`
+    dw: RowsMut,
+}
+
+impl Beside {
+    /// Writes zeros.
+    ///
+    /// # Safety
+    /// `dw` has `hidden` rows.
+    unsafe fn clear(self, hidden: usize) {
+        for k in 0..hidden {
+            // SAFETY: row k is one of `hidden`, of S = stride values.
+            unsafe { self.dw.at(k).write_bytes(0, self.dw.stride) };
+        }
+    }
+
+    /// Adds the products of a step; the first overwrites what was there.
+    ///
+    /// # Safety
+    /// `h` has row t, `dw` has `hidden` rows, and S is N·LANES at least.
+    #[inline(always)]
+    unsafe fn add<const N: usize>(self, t: usize, dz: [Lanes; N], hidden: usize, is_first: bool) {
+        let values = self.h.at(t);
+        let mut dz = dz;
+        dz[N - 1] = first_lanes(hidden - (N - 1) * LANES, dz[N - 1]);
+        for k in 0..hidden {
+            // SAFETY: k is below `hidden` ≤ S, so a value of row t, and a row of `dw`.
+            unsafe {
+                let (value, sums) = (Lanes::splat(*values.add(k)), self.dw.at(k));
+                for (n, dz) in dz.into_iter().enumerate() {
+                    let sum = sums.add(n * LANES);
+                    let before = if is_first { Lanes::ZERO } else { load(sum) };
+                    store(sum, value.mul_add(dz, before));
+                }
+                if is_first && N * LANES < stride(N) {
+                    store(sums.add(N * LANES), Lanes::ZERO);
+                }
+            }
         }
     }
 }
@@ -138,38 +207,56 @@ fn order(pass: &Scan) -> impl Iterator<Item = (usize, Option<usize>)> + use<> {
 /// As [`super::scan`]; B is 1, N·LANES the first multiple of LANES from H on, and K·QUAD that of
 /// QUAD.
 #[inline(always)]
-pub(super) unsafe fn forward_in_registers<const N: usize, const K: usize, const SPLIT: usize>(
+unsafe fn forward_in_registers<const N: usize, const K: usize, const SPLIT: usize>(
     pass: Scan,
     finish: impl Finish,
 ) {
     let matrix = Matrix::<N>::new(pass.state_weights, pass.sizes.hidden);
     let mut last = [Lanes::ZERO; N];
     for (t, before) in order(&pass) {
+        let mut sums = [[Lanes::ZERO; N]; SPLIT];
         // SAFETY: t is below T, and S ≥ N·LANES; W has the rows of K quads, with those of zeros.
-        let units = unsafe {
-            let units = inputs::<N>(&pass, t);
+        // Row t of the state has S ≥ N·LANES values, and `state` is written by this pass alone.
+        unsafe {
+            sums[0] = inputs::<N>(&pass, t);
+            let state = last;
             if before.is_some() {
-                let mut sums = [[Lanes::ZERO; N]; SPLIT];
-                sums[0] = units;
-                add_quad::<N, K, SPLIT, 0>(&mut sums, last, &matrix);
-                add_quad::<N, K, SPLIT, 1>(&mut sums, last, &matrix);
-                add_quad::<N, K, SPLIT, 2>(&mut sums, last, &matrix);
-                add_quad::<N, K, SPLIT, 3>(&mut sums, last, &matrix);
-                add_quad::<N, K, SPLIT, 4>(&mut sums, last, &matrix);
-                add_quad::<N, K, SPLIT, 5>(&mut sums, last, &matrix);
-                add_quad::<N, K, SPLIT, 6>(&mut sums, last, &matrix);
-                add_quad::<N, K, SPLIT, 7>(&mut sums, last, &matrix);
-                each(|n| tree_sum(each::<SPLIT>(|s| sums[s][n])))
-            } else {
-                units
+                add_quad::<N, K, SPLIT, 0>(&mut sums, state, &matrix);
+                add_quad::<N, K, SPLIT, 1>(&mut sums, state, &matrix);
+                add_quad::<N, K, SPLIT, 2>(&mut sums, state, &matrix);
+                add_quad::<N, K, SPLIT, 3>(&mut sums, state, &matrix);
+                add_quad::<N, K, SPLIT, 4>(&mut sums, state, &matrix);
+                add_quad::<N, K, SPLIT, 5>(&mut sums, state, &matrix);
+                add_quad::<N, K, SPLIT, 6>(&mut sums, state, &matrix);
+                let values = match K {
+                    3 => spread::<N, 2>(state),
+                    4 => spread::<N, 3>(state),
+                    5 => spread::<N, 4>(state),
+                    6 => spread::<N, 5>(state),
+                    7 => spread::<N, 6>(state),
+                    _ => spread::<N, 7>(state),
+                };
+                for n in 0..N {
+                    for r in 0..QUAD {
+                        let sum = &mut sums[r % SPLIT][n];
+                        *sum = values[r].mul_add(load(matrix.last[r].add(n * LANES)), *sum);
+                    }
+                    sums[0][n] = tree_sum(each::<SPLIT>(|s| sums[s][n]));
+                    // Up to three vectors: the first is finished while the last are summed. The
+                    // registers do not hold more beside what the sigmoid needs.
+                    if N < 4 {
+                        let offset = t * stride(N) + n * LANES;
+                        last[n] = finish.of(offset, in_register(sums[0][n]));
+                        store(pass.state.add(offset), last[n]);
+                    }
+                }
+                if N < 4 {
+                    continue;
+                }
             }
-        };
-        for n in 0..N {
-            let offset = t * stride(N) + n * LANES;
-            // SAFETY: row t of the state has S ≥ N·LANES values, and `state` is written by this
-            // pass alone.
-            unsafe {
-                last[n] = finish.of(offset, units[n]);
+            for n in 0..N {
+                let offset = t * stride(N) + n * LANES;
+                last[n] = finish.of(offset, sums[0][n]);
                 store(pass.state.add(offset), last[n]);
             }
         }
@@ -186,9 +273,20 @@ unsafe fn add_quad<const N: usize, const K: usize, const SPLIT: usize, const Q: 
     state: [Lanes; N],
     matrix: &Matrix<N>,
 ) {
-    if Q >= K {
+    if Q + 1 >= K {
         return;
     }
+    for (r, value) in spread::<N, Q>(state).into_iter().enumerate() {
+        let row = matrix.row(Q, r, K);
+        let sums = &mut sums[(Q * QUAD + r) % SPLIT];
+        // SAFETY: a row of the matrix has N vectors.
+        *sums = each(|n| value.mul_add(unsafe { load(row.add(n * LANES)) }, sums[n]));
+    }
+}
+
+/// Each unit of quad `Q` in all lanes of a vector.
+#[inline(always)]
+fn spread<const N: usize, const Q: usize>(state: [Lanes; N]) -> [Lanes; QUAD] {
     let vector = state[Q / QUADS % N];
     let quad = in_register(match Q % QUADS {
         0 => spread_quad::<0>(vector),
@@ -196,18 +294,7 @@ unsafe fn add_quad<const N: usize, const K: usize, const SPLIT: usize, const Q: 
         2 => spread_quad::<2>(vector),
         _ => spread_quad::<3>(vector),
     });
-    let values = [
-        spread_lane::<0>(quad),
-        spread_lane::<1>(quad),
-        spread_lane::<2>(quad),
-        spread_lane::<3>(quad),
-    ];
-    for (r, value) in values.into_iter().enumerate() {
-        let row = matrix.row(Q, r, K);
-        let sums = &mut sums[r % SPLIT];
-        // SAFETY: a row of the matrix has N vectors.
-        *sums = each(|n| value.mul_add(unsafe { load(row.add(n * LANES)) }, sums[n]));
-    }
+    [spread_lane::<0>(quad), spread_lane::<1>(quad), spread_lane::<2>(quad), spread_lane::<3>(quad)]
 }
 
 /// Back, of units in `N` vectors and `K` quads.
@@ -218,40 +305,50 @@ unsafe fn add_quad<const N: usize, const K: usize, const SPLIT: usize, const Q: 
 /// # Safety
 /// As [`forward_in_registers`].
 #[inline(always)]
-pub(super) unsafe fn back_in_registers<const N: usize, const K: usize>(
+unsafe fn back_in_registers<const N: usize, const K: usize, const SUMS: bool>(
     pass: Scan,
     finish: impl Finish,
+    beside: Beside,
 ) {
+    let (steps, hidden) = (pass.sizes.steps, pass.sizes.hidden);
+    if SUMS && steps < 2 {
+        // SAFETY: the gradient has H rows.
+        unsafe { beside.clear(hidden) };
+    }
     let matrix = Matrix::<N>::new(pass.state_weights, pass.sizes.hidden);
     let mut last = [Lanes::ZERO; N];
     for (t, before) in order(&pass) {
         // SAFETY: t is below T, and S ≥ N·LANES; W has the rows of K quads, with those of zeros.
-        let units = unsafe {
-            let units = inputs::<N>(&pass, t);
+        let (units, inputs) = unsafe {
+            let inputs = inputs::<N>(&pass, t);
+            let mut sums = [Lanes::ZERO; N];
             if before.is_some() {
-                let mut sums = units;
                 set_dots::<N, K, 0>(&mut sums, last, &matrix);
                 set_dots::<N, K, 1>(&mut sums, last, &matrix);
                 set_dots::<N, K, 2>(&mut sums, last, &matrix);
                 set_dots::<N, K, 3>(&mut sums, last, &matrix);
-                sums
-            } else {
-                units
+                if !SUMS {
+                } else if t + 2 == steps {
+                    beside.add(t, last, hidden, true);
+                } else {
+                    beside.add(t, last, hidden, false);
+                }
             }
+            (sums, inputs)
         };
         for n in 0..N {
             let offset = t * stride(N) + n * LANES;
             // SAFETY: row t of the state has S ≥ N·LANES values, and `state` is written by this
             // pass alone.
             unsafe {
-                last[n] = finish.of(offset, units[n]);
+                last[n] = finish.of_two(offset, units[n], inputs[n]);
                 store(pass.state.add(offset), last[n]);
             }
         }
     }
 }
 
-/// Adds to vector `M` of the sums the products of its rows with `values`.
+/// Sets vector `M` of the sums to the products of its rows with `values`.
 ///
 /// # Safety
 /// `matrix` has K quads of rows.
@@ -271,7 +368,7 @@ unsafe fn set_dots<const N: usize, const K: usize, const M: usize>(
             (quad < K).then(|| matrix.row(quad, j % QUAD, K))
         })
     };
-    sums[M % N] += dots;
+    sums[M % N] = dots;
 }
 
 /// In lane j the product of `values` with row `row(j)`, or zero where there is none.
@@ -331,6 +428,7 @@ unsafe fn dot<const N: usize>(values: [Lanes; N], row: Option<*const f32>) -> La
     // SAFETY: the row has N vectors.
     let weight = |n: usize| unsafe { load(row.add(n * LANES)) };
     let mut sum = values[0] * weight(0);
+    #[allow(clippy::needless_range_loop)] // iterators would spill the values to memory
     for n in 1..N {
         sum = values[n].mul_add(weight(n), sum);
     }
@@ -348,12 +446,7 @@ unsafe fn dot<const N: usize>(values: [Lanes; N], row: Option<*const f32>) -> La
 /// As [`super::scan`]; the number of sequences is 1, N = A + B, and N·LANES is the first multiple of LANES
 /// from H on.
 #[inline(always)]
-pub(super) unsafe fn forward_in_memory<
-    const N: usize,
-    const A: usize,
-    const B: usize,
-    const SPLIT: usize,
->(
+unsafe fn forward_in_memory<const N: usize, const A: usize, const B: usize, const SPLIT: usize>(
     pass: Scan,
     finish: impl Finish,
 ) {
@@ -441,7 +534,7 @@ unsafe fn add_four<const C: usize, const SPLIT: usize>(
 /// # Safety
 /// As [`forward_in_memory`].
 #[inline(always)]
-pub(super) unsafe fn back_in_memory<const N: usize>(pass: Scan, finish: impl Finish) {
+unsafe fn back_in_memory<const N: usize>(pass: Scan, finish: impl Finish) {
     let weights = pass.state_weights;
     let row = |j: usize| if j < pass.sizes.hidden { weights.at(j) } else { ZEROS.as_ptr() };
     let last: [*const f32; LANES] = array::from_fn(|j| row((N - 1) * LANES + j));
@@ -464,12 +557,12 @@ pub(super) unsafe fn back_in_memory<const N: usize>(pass: Scan, finish: impl Fin
             for n in 0..N - 1 {
                 let sum = dots(values, |j| Some(rows.wrapping_add(j * stride(N))));
                 let offset = offset + n * LANES;
-                store(pass.state.add(offset), finish.of(offset, sum + one_input(&pass, t, n)));
+                store(pass.state.add(offset), finish.of_two(offset, sum, one_input(&pass, t, n)));
                 rows = rows.wrapping_add(LANES * stride(N));
             }
             let sum = dots(values, |j| Some(last[j]));
             let offset = offset + (N - 1) * LANES;
-            store(pass.state.add(offset), finish.of(offset, sum + one_input(&pass, t, N - 1)));
+            store(pass.state.add(offset), finish.of_two(offset, sum, one_input(&pass, t, N - 1)));
         }
     }
 }
