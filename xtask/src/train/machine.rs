@@ -25,7 +25,7 @@ use train::task::machine::{LENGTH, Machine, Words};
 /// The built-in machines: addition, subtraction and comparison (two digits at a time, lowest first);
 /// times-3 and times-5 (lowest first); division-by-3 (highest first); gray-encode and gray-decode;
 /// parity; counter-3 and counter-5; tomita-1 to tomita-7; brackets; lock; edge-detector; debouncer;
-/// and random-SEED, ten states drawn from a seed.
+/// and random-SEED, ten states drawn from a seed (random-SEED:STATES, 2 to 64).
 ///
 /// The defaults are a GRU of 16 units, Adam, and 96,000 words of 24 symbols: some seconds.
 #[derive(clap::Args)]
