@@ -15,6 +15,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// none is left behind then.
 const GRACE: Duration = Duration::from_millis(300);
 
+/// So long a launcher may run on when all that it has started has ended.
+const ALONE: Duration = Duration::from_secs(10);
+
 /// A program that runs, and all that it has started. Dropped, it is ended.
 pub struct Running {
     child: Child,
@@ -102,14 +105,24 @@ impl Running {
     /// before, these are, too, and have `time` for that: there may be work to keep. Asked again, this
     /// program ends at once, and the job when its processes do.
     ///
+    /// Its launcher may never end though all that it has started has: OpenMPI's, if a process is killed
+    /// while MPI starts. After [`ALONE`] without any it is ended, too, where that is known (on Linux).
+    ///
     /// # Errors
-    /// [`Stopped`] if they take longer; then they are ended.
+    /// [`Stopped`] if they take longer; then they are ended. If the launcher was ended.
     pub fn wait_for_job(mut self, time: Duration) -> anyhow::Result<ExitStatus> {
         let mut asked: Option<Instant> = None;
+        let mut alone = Alone::default();
         loop {
             if let Some(status) = self.child.try_wait()? {
                 self.is_over = true;
                 return Ok(status);
+            }
+            if alone.lasts(self.child.id()) >= ALONE {
+                anyhow::bail!(
+                    "all processes of the job have ended, and what started them has not: it was ended, \
+                     too"
+                );
             }
             match asked {
                 None if interrupt::asked() => {
@@ -122,6 +135,44 @@ impl Running {
             sleep(LOOK);
         }
     }
+}
+
+/// How long a launcher has been without the processes that it has started.
+#[derive(Default)]
+struct Alone {
+    /// Has it ever had one?
+    has_started: bool,
+    since: Option<Instant>,
+    looked: Option<Instant>,
+}
+
+impl Alone {
+    /// How long the launcher `id` has been so.
+    fn lasts(&mut self, id: u32) -> Duration {
+        const SELDOM: Duration = Duration::from_millis(500);
+        if self.looked.is_none_or(|looked| looked.elapsed() >= SELDOM) {
+            self.looked = Some(Instant::now());
+            let has_any = has_children(id);
+            self.has_started |= has_any;
+            match (self.has_started, has_any) {
+                (true, false) => self.since = self.since.or(self.looked),
+                _ => self.since = None,
+            }
+        }
+        self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+}
+
+/// Has the process `id` others that run? Where nobody can tell, no.
+fn has_children(id: u32) -> bool {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return false };
+    processes.flatten().any(|entry| {
+        // 7 (a name) S 1 …: the state and the parent stand behind the name, which may hold anything.
+        let status = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let mut words = status.rsplit(") ").next().unwrap_or_default().split(' ');
+        let (state, parent) = (words.next(), words.next());
+        state != Some("Z") && parent.is_some_and(|parent| parent.parse() == Ok(id))
+    })
 }
 
 impl Drop for Running {
@@ -170,5 +221,31 @@ mod group {
     pub fn end(child: &mut Child) {
         let _ = child.kill();
         let _ = child.wait();
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    fn job(script: &str) -> (anyhow::Result<ExitStatus>, Duration) {
+        let begin = Instant::now();
+        let job = start(Command::new("/bin/sh").args(["-c", script])).unwrap();
+        (job.wait_for_job(Duration::ZERO), begin.elapsed())
+    }
+
+    #[test]
+    fn a_launcher_that_outlives_all_that_it_has_started_is_ended() {
+        let (ended, took) = job("sleep 2 & exec sleep 1000");
+        let error = ended.unwrap_err().to_string();
+        assert!(error.contains("all processes of the job have ended"), "{error}");
+        assert!(took > ALONE && took < 3 * ALONE, "{took:?}");
+    }
+
+    #[test]
+    fn a_job_may_take_as_long_as_its_processes_do() {
+        let (ended, took) = job("sleep 12; exit 3");
+        assert_eq!(ended.unwrap().code(), Some(3));
+        assert!(took > ALONE, "{took:?}");
     }
 }

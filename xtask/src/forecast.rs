@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use train::atomic_file::{is_standard_output, try_output, write_output};
-use train::data_file::DataFile;
+use train::data_file::length;
 use train::run_folder::RunFolder;
 use train::task::Task;
 use train::task::series::{Goal, Said, Series, Table};
@@ -85,17 +85,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         try_output(&picture).context("keeping the picture")?;
     }
 
-    let (_, bytes) = DataFile::read(file)?;
     let said =
         Said { delimiter: Some(series.format().delimiter), decimal: Some(series.format().decimal) };
-    let progress = if has_picture {
-        Progress::new(bytes.len() as u64, "bytes read")
-    } else {
-        Progress::none()
-    };
-    let table = Table::read_watched(file, &bytes, said, &mut |done| progress.set(done));
+    let progress =
+        if has_picture { Progress::new(length(file)?, "bytes read") } else { Progress::none() };
+    let table = Table::open(file, said, &mut |done| progress.set(done));
     progress.finish();
-    let mut table = table?;
+    let (_, mut table) = table?;
     let refuse = |reason: String| train::Error::Data { path: file.clone(), reason };
     let window = series.window();
     if table.rows < window {
@@ -104,16 +100,16 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let rows = table.rows;
     let before: Vec<(f64, f64)> = {
-        let data = series.data_of(&table).map_err(refuse)?;
+        let data = series.data_of(file, &table)?;
         let from = rows.saturating_sub(ROWS_BEFORE.max(2 * horizon));
-        (from..rows).map(|row| (row as f64, data.truth()[row * count])).collect()
+        (from..rows).map(|row| (row as f64, data.truth(row * count))).collect()
     };
     let mut values = Vec::new();
     let mut times = Vec::new();
     while values.len() < steps * count {
         // The window, and a row before it for what is carried forward into it.
         table = table.last(window + 1);
-        let data = series.data_of(&table).map_err(refuse)?;
+        let data = series.data_of(file, &table)?;
         let next = series.forecasts(&data, &parameters, &[table.rows]);
         values.extend_from_slice(&next);
         times.extend(table.extend(&series, &next).map_err(refuse)?);

@@ -14,13 +14,13 @@ use crate::sanitizer::{Sanitizer, TARGET, cargo, check, finds, has_sources};
 use anyhow::{Context, bail};
 use std::process::{Command, ExitCode, Stdio};
 
-/// Look for data races: loom's model of Hogwild!'s pushes, and ThreadSanitizer over trainings
+/// Look for data races: loom's models of what threads share, and ThreadSanitizer over trainings
 ///
 /// Says what it ran. ThreadSanitizer needs `rustup component add rust-src`; where it cannot run,
 /// valgrind's DRD does, which sees less.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Only loom's model
+    /// Only loom's models
     #[arg(long)]
     loom: bool,
 }
@@ -31,9 +31,10 @@ pub struct Args {
 /// If a check fails or cannot be started.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     check(
-        "loom: every interleaving of pushes and a snapshot",
+        "loom: every interleaving of pushes and a snapshot, and of threads that exchange rows",
         cargo()
-            .args(["test", "--release", "--package", "train", "--test", "loom"])
+            .args(["test", "--release", "--package", "kernels", "--package", "train"])
+            .args(["--test", "loom"])
             .env("RUSTFLAGS", "-C target-cpu=native --cfg loom")
             .env("CARGO_TARGET_DIR", "target/loom"),
     )?;

@@ -10,16 +10,25 @@ use train::transport::Transport;
 /// How long other ranks are waited for where nobody says.
 pub const STALL: Duration = Duration::from_secs(60);
 
-/// What launchers tell how many processes there are: OpenMPI's `mpirun`, MPICH's and Slurm's.
+/// What launchers tell how many processes there are: OpenMPI's `mpirun`, MPICH's and Slurm's `srun`,
+/// which also starts what is no MPI.
 #[cfg(not(feature = "mpi"))]
-const SIZES: [&str; 2] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"];
+const SIZES: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", SLURM];
+
+/// Where `srun` tells it.
+const SLURM: &str = "SLURM_STEP_NUM_TASKS";
+
+/// The number in a variable of the environment.
+fn number_in(name: &str) -> Option<u32> {
+    std::env::var(name).ok()?.parse().ok()
+}
 
 /// What launchers tell a process of its number.
 const NUMBERS: [&str; 3] = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"];
 
 /// Is this process one that another says everything for? Known before MPI starts.
 pub fn is_silent() -> bool {
-    let number = NUMBERS.iter().find_map(|name| std::env::var(name).ok()?.parse::<u32>().ok());
+    let number = NUMBERS.iter().find_map(|name| number_in(name));
     number.is_some_and(|number| number > 0)
 }
 
@@ -58,7 +67,7 @@ pub fn tell(error: &str) {
 /// Without the feature `mpi`, there are no ranks.
 #[cfg(not(feature = "mpi"))]
 mod job {
-    use super::{Arc, Duration, ExitCode, SIZES, Transport};
+    use super::{Arc, Duration, ExitCode, SIZES, Transport, number_in};
     use crate::Usage;
 
     pub fn transport() -> Option<Arc<dyn Transport>> {
@@ -67,11 +76,11 @@ mod job {
 
     /// As many trainings side by side as there are ranks are nobody's wish.
     pub fn begin(_stall: Duration, _may: bool) -> anyhow::Result<()> {
-        let size = SIZES.iter().find_map(|name| std::env::var(name).ok()?.parse::<u32>().ok());
+        let size = SIZES.iter().find_map(|name| number_in(name));
         if size.is_none_or(|size| size < 2) {
             return Ok(());
         }
-        let reason = "MPI has started several of this program, and this build knows no MPI; build \
+        let reason = "MPI or srun has started several of this program, and this build knows no MPI; build \
                       it with `cargo build --release --package xtask --features mpi`, or start it by \
                       `cargo xtask cluster`";
         Err(Usage(reason.to_owned()).into())
@@ -88,13 +97,13 @@ mod job {
 
 #[cfg(feature = "mpi")]
 mod job {
-    use super::{Arc, Duration, ExitCode, Transport};
+    use super::{Arc, Duration, ExitCode, SLURM, Transport, number_in};
     use crate::{Usage, interrupt, paths};
     use anyhow::Context;
     use sha2::{Digest, Sha256};
     use std::sync::Mutex;
     use std::{env, fs, panic, thread};
-    use train::transport::{Mpi, Watch, compare};
+    use train::transport::{Differs, Mpi, Watch, compare};
 
     /// Taken out at the end: MPI must be finished before the process is.
     static MPI: Mutex<Option<Arc<Mpi>>> = Mutex::new(None);
@@ -109,6 +118,11 @@ mod job {
 
     pub fn begin(stall: Duration, may: bool) -> anyhow::Result<()> {
         if !Mpi::is_started() {
+            if number_in(SLURM).is_some_and(|tasks| tasks > 1) {
+                let reason = "srun has started several of this program without MPI; start them by `srun \
+                              --mpi=pmix` (--mpi=pmi2 for MPICH)";
+                return Err(Usage(reason.to_owned()).into());
+            }
             return Ok(());
         }
         interrupt::watch_as_rank()?;
@@ -142,9 +156,13 @@ mod job {
         let program = if itself.exists() { itself } else { &program };
         let program =
             fs::read(program).with_context(|| format!("cannot read {}", paths::shown(program)))?;
-        compare(mpi, "program (xtask)", &Sha256::digest(&program).into())?;
-        compare(mpi, "CPU", &Sha256::digest(cpu()).into())?;
-        Ok(())
+        Ok(compare_builds(mpi, &program, &cpu())?)
+    }
+
+    /// Are all ranks this `program`, on such a `cpu`?
+    fn compare_builds(transport: &dyn Transport, program: &[u8], cpu: &str) -> Result<(), Differs> {
+        compare(transport, "program (xtask)", &Sha256::digest(program).into())?;
+        compare(transport, "CPU", &Sha256::digest(cpu).into())
     }
 
     /// What a CPU has that the C library or the kernels may choose their arithmetic by.
@@ -179,6 +197,41 @@ mod job {
         match mpi() {
             Some(mpi) => format!("rank {rank} on {}", mpi.host()),
             None => format!("rank {rank}"),
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+        use train::transport::Threads;
+
+        #[test]
+        fn another_program_or_cpu_on_any_rank_is_named_on_all() {
+            let this = cpu();
+            let other = this.replace("(\"avx512f\", true)", "(\"avx512f\", false)") + " and more";
+            for odd in 1..4 {
+                for (program, cpu, what) in [
+                    (&b"program"[..], &*other, Some("CPU")),
+                    (b"another program", &*this, Some("program (xtask)")),
+                    (b"another program", &*other, Some("program (xtask)")),
+                    (b"program", &*this, None),
+                ] {
+                    let expected = what.map(|what| Differs { what: what.to_owned(), rank: odd });
+                    thread::scope(|scope| {
+                        for transport in Threads::new(4) {
+                            let (this, expected) = (&this, &expected);
+                            scope.spawn(move || {
+                                let found = if transport.rank() == odd {
+                                    compare_builds(&transport, program, cpu)
+                                } else {
+                                    compare_builds(&transport, b"program", this)
+                                };
+                                assert_eq!(found.err(), *expected);
+                            });
+                        }
+                    });
+                }
+            }
         }
     }
 }

@@ -21,6 +21,18 @@ fn a_build_without_mpi_that_mpi_starts_says_what_is_missing() {
     );
 }
 
+#[test]
+fn several_that_srun_has_started_without_mpi_say_what_is_missing() {
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["train", "--examples", "10"])
+        .env("SLURM_STEP_NUM_TASKS", "2")
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("srun"), "{error}");
+}
+
 #[cfg(feature = "mpi")]
 mod processes {
     use super::Command;
@@ -251,7 +263,7 @@ mod processes {
             };
             let job = ranks(folder.path(), 3, &line);
             let rank = generator.random_range(0..3);
-            // Not while MPI starts: OpenMPI 4.1's mpirun may then never end, though its ranks have.
+            // For while MPI starts, see below.
             let pause = Duration::from_millis(generator.random_range(1_000..2_500));
             let was_killed = signal("-KILL", job.process(rank, pause));
             let ended = job.wait();
@@ -272,6 +284,52 @@ mod processes {
             ranks(folder.path(), 3, "train --quiet --resume cut").wait().success();
             assert!(model(&folder, "cut") == whole);
         }
+    }
+
+    #[test]
+    fn a_rank_killed_while_mpi_starts_leaves_no_other_behind() {
+        if !has_mpirun() {
+            return;
+        }
+        let folder = temporary();
+        let line = LONG.replace("--examples 1000000", "--examples 1000000000");
+        let mut generator = Xoshiro256PlusPlus::seed_from_u64(41);
+        for _ in 0..4 {
+            let mut job = ranks(folder.path(), 3, &format!("{line} --out run --force --stall 5s"));
+            let rank = generator.random_range(0..3);
+            let pause = Duration::from_millis(generator.random_range(0..300));
+            signal("-KILL", job.process(rank, pause));
+            let start = Instant::now();
+            while !job.ranks().is_empty() {
+                assert!(start.elapsed() < Duration::from_secs(25), "{:?}", job.ranks());
+                sleep(Duration::from_millis(20));
+            }
+            // OpenMPI 4.1's mpirun may then never end; `cargo xtask cluster` ends it.
+            let ended = (0..500).find_map(|_| {
+                sleep(Duration::from_millis(20));
+                job.mpirun.try_wait().unwrap()
+            });
+            match ended {
+                Some(status) => assert!(!status.success()),
+                None => {
+                    job.mpirun.kill().unwrap();
+                    job.mpirun.wait().unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_rank_that_does_not_start_ends_the_job() {
+        if !has_mpirun() {
+            return;
+        }
+        let folder = temporary();
+        let options = ["-n", "1", XTASK, "train", "--quiet", "--stall", "2s", "--out", "run"];
+        let other = [":", "-n", "1", "sleep", "1000"];
+        let ended = job(folder.path(), &[&options[..], &other].concat()).wait();
+        let error = ended.failed_soon();
+        assert!(error.contains("MPI has not started within 2 s"), "{error}");
     }
 
     #[test]

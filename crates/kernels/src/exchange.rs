@@ -26,21 +26,37 @@
 //! instead of waiting for ever.
 //!
 //! Not for threads that come and go: all must take part in every turn.
+//!
+//! Under `--cfg loom` the atomics are those of the model checker `loom`, and a line is one of
+//! them; see `tests/loom.rs`.
 
 use crate::buffer::LINE;
 use crate::matrix::{MatMut, MatRef};
 use crate::prefetch;
+#[cfg(not(loom))]
 use crate::relaxed::Line;
+#[cfg(loom)]
+use loom::{
+    hint,
+    sync::atomic::{AtomicBool, AtomicUsize},
+    thread::yield_now,
+};
+#[cfg(loom)]
+use one_value::Line;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+#[cfg(not(loom))]
 use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::thread;
 use std::time::Duration;
-use std::{hint, thread};
+#[cfg(not(loom))]
+use std::{hint, thread::yield_now};
 
 /// Looks at a count that is waited for before the core is offered to others: a few microseconds,
-/// for where two threads have one core, each of these is waited for in vain in every step.
-const LOOKS: u32 = 200;
+/// for where two threads have one core, each of these is waited for in vain in every step. To
+/// loom every look but an offer of the core is another interleaving.
+const LOOKS: u32 = if cfg!(loom) { 0 } else { 200 };
 /// Offers of the core before sleeping: many, since one that nobody takes up is soon over.
-const OFFERS: u32 = 200;
+const OFFERS: u32 = if cfg!(loom) { u32::MAX } else { 200 };
 /// How long a thread sleeps at a time.
 const NAP: Duration = Duration::from_micros(50);
 
@@ -196,7 +212,7 @@ impl Seat<'_> {
     #[cold]
     fn wait_long(&self, looks: u32) {
         assert!(!self.exchange.has_failed.load(Relaxed), "another thread has panicked");
-        if looks < LOOKS + OFFERS { thread::yield_now() } else { thread::sleep(NAP) }
+        if looks - LOOKS < OFFERS { yield_now() } else { thread::sleep(NAP) }
     }
 }
 
@@ -204,6 +220,30 @@ impl Drop for Seat<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.exchange.has_failed.store(true, Relaxed);
+        }
+    }
+}
+
+/// What loom looks at instead of a line: the first of its values, for all of them.
+#[cfg(loom)]
+mod one_value {
+    use super::LINE;
+    use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    #[derive(Debug)]
+    pub struct Line(AtomicU32);
+
+    impl Line {
+        pub fn new([value, ..]: [f32; LINE]) -> Self {
+            Self(AtomicU32::new(value.to_bits()))
+        }
+
+        pub fn store(&self, [value, ..]: &[f32; LINE]) {
+            self.0.store(value.to_bits(), Relaxed);
+        }
+
+        pub fn copy_to(&self, target: &mut [f32; LINE]) {
+            *target = [f32::from_bits(self.0.load(Relaxed)); LINE];
         }
     }
 }

@@ -13,7 +13,7 @@
 //!    smallest is a single tile, called directly: work before and after the multiply-adds
 //!    is not hidden behind those of another tile.
 //! 3. Otherwise the first tile that reads a strip of B packs it into one panel, which stays
-//!    in L1 for the tiles below it.
+//!    in L1 for the tiles below it; where these are few (`DIRECT_ROWS`), all read it from L2.
 //! 4. A [`PackedMatrix`] has all its panels already, for many products.
 //! 5. Meanwhile the tiles of a strip prefetch the next strip into L2, each its share. Where
 //!    a strip has a single tile, which would wait for its own loads, none is fetched.
@@ -324,6 +324,9 @@ const WIDE: usize = 256;
 const FAR: usize = 1 << 18;
 /// Values of B above which its strips are packed: they do not fit into L1.
 const LARGE: usize = 1 << 13;
+/// The most rows of C whose tiles read such a B in place. A row of a wide strip is as many whole
+/// cache lines as L2 delivers during its multiply-adds; one of a narrow strip is a line or two.
+const DIRECT_ROWS: usize = if WIDTH == 4 { 32 } else { TILE_ROWS };
 /// Multiply-adds from which waking threads pays.
 const PARALLEL: usize = 1 << 23;
 /// Rows and columns of C that one task of the parallel form computes.
@@ -430,7 +433,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
         let (rows, columns, depth) = (self.c.rows(), self.c.columns(), self.a.columns());
         let b_lies_well = match self.b.0 {
             Source::Plain(b) => {
-                !b.is_transposed() && (rows <= TILE_ROWS || depth * columns <= LARGE)
+                !b.is_transposed() && (rows <= DIRECT_ROWS || depth * columns <= LARGE)
             }
             Source::Packed { .. } => true,
         };

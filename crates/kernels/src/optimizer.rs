@@ -85,7 +85,13 @@ pub struct Adam {
 /// If the slices differ in length.
 #[track_caller]
 pub fn sgd_step(rate: f32, change: Change, gradient: &[f32], parameters: &mut [f32]) {
-    let (rate, prepared) = (Lanes::splat(rate), change.prepare());
+    let (rate, scale) = (Lanes::splat(rate), Lanes::splat(change.scale));
+    // Of a network whose parameters are in L1, what there is no limit and no decay for would take
+    // longer than the memory.
+    if change.limit == f32::INFINITY && change.decay == 0.0 {
+        return pass(gradient, [], parameters, |g, [], p| (rate.mul_neg_add(g * scale, p), []));
+    }
+    let prepared = change.prepare();
     pass(gradient, [], parameters, |g, [], p| (rate.mul_neg_add(prepared(g, p), p), []));
 }
 

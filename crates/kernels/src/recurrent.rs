@@ -33,18 +33,19 @@
 //! Not for layers, gates or large matrices: above a few hundred units packed products are
 //! faster.
 
+mod shuffle;
+mod single;
 mod turn;
 
 use turn::scan_turned;
 
 use crate::activation::{sigmoid_chain_lanes, sigmoid_lanes};
 use crate::buffer::LINE;
-use crate::lanes::{LANES, Lanes, eights, from_eights, load, store, tree_sum};
+use crate::lanes::{LANES, Lanes, each, eights, from_eights, load, store, tree_sum};
 use crate::rows::{Rows, RowsMut};
 use crate::size;
 use crate::tail_mask::first_lanes;
 use crate::transpose::transpose;
-use std::array;
 use wide::f32x8;
 
 /// Rows of hidden units are padded to a multiple of this many values (64 bytes),
@@ -204,9 +205,9 @@ unsafe fn scan_forward(sizes: Sizes, weights: Weights<&[f32]>, x: &[f32], h: &mu
     // shapes that `Scan` names; `h` is borrowed exclusively.
     unsafe {
         if sizes.batch == 1 {
-            scan(pass, |_, z| sigmoid_chain_lanes(z));
+            scan(pass, StateInChain);
         } else {
-            scan(pass, |_, z| sigmoid_lanes(z));
+            scan(pass, State);
         }
     }
 }
@@ -240,7 +241,8 @@ pub fn backward(
     check("dw_rec", gradients.w_rec.len(), sizes.hidden, stride);
     check("dw_out", gradients.w_out.len(), sizes.outputs, stride);
 
-    if !is_turned(sizes) {
+    let needs_transposed = sizes.batch != 1 || sizes.hidden > single::MOST;
+    if needs_transposed {
         let from = Rows::of_slice(weights.w_rec, stride);
         let to = RowsMut::of_slice(scratch.w_rec_t, stride);
         // SAFETY: the checks above: `w_rec` and `w_rec_t` have H rows of S values, and S is
@@ -254,18 +256,13 @@ pub fn backward(
         input_weights: Rows::of_slice(weights.w_out, stride),
         state: scratch.dz.as_mut_ptr(),
         state_weights: Rows::of_slice(
-            if is_turned(sizes) { weights.w_rec } else { scratch.w_rec_t },
+            if needs_transposed { scratch.w_rec_t } else { weights.w_rec },
             stride,
         ),
         sizes,
         backwards: true,
     };
-    // h ⊙ (1 − h), the sigmoid's derivative from its output
-    let finish = |offset: usize, dh: Lanes| {
-        // SAFETY: `offset` is that of a vector in a row of `state`, and `h` has the same shape.
-        let h = unsafe { load(h_rows.start.add(offset)) };
-        dh * h.mul_neg_add(h, h)
-    };
+    let finish = Gradient { h: h_rows };
     // By the pointer that writes them: a slice borrowed now would not outlive the writes.
     let dz = Rows { start: pass.state, stride };
     let (rows, later) = (sizes.rows(), sizes.rows() - sizes.batch.min(sizes.rows()));
@@ -328,19 +325,63 @@ struct Scan {
     backwards: bool,
 }
 
-/// Runs a [`Scan`], in the way that suits the number of hidden units. `finish` gets the
-/// offset of a vector in `state`, and the vector.
+/// What a [`Scan`] makes of its sums. Functions of a trait, since a closure is not inlined
+/// everywhere, and a call would push the sums of the other vectors out of their registers.
+trait Finish: Copy {
+    /// The vector of `state` at `offset`, from its sum.
+    ///
+    /// # Safety
+    /// `offset` is that of a vector in a row of `state`.
+    unsafe fn of(self, offset: usize, sum: Lanes) -> Lanes;
+}
+
+/// The state, where each step waits for the one before.
+#[derive(Clone, Copy)]
+struct StateInChain;
+
+impl Finish for StateInChain {
+    #[inline(always)]
+    unsafe fn of(self, _: usize, z: Lanes) -> Lanes {
+        sigmoid_chain_lanes(z)
+    }
+}
+
+/// The state, where there are others to compute meanwhile.
+#[derive(Clone, Copy)]
+struct State;
+
+impl Finish for State {
+    #[inline(always)]
+    unsafe fn of(self, _: usize, z: Lanes) -> Lanes {
+        sigmoid_lanes(z)
+    }
+}
+
+/// The gradient before the sigmoid, whose derivative is that of its output: h ⊙ (1 − h).
+#[derive(Clone, Copy)]
+struct Gradient {
+    /// The states, of the shape of `state`.
+    h: Rows,
+}
+
+impl Finish for Gradient {
+    #[inline(always)]
+    unsafe fn of(self, offset: usize, dh: Lanes) -> Lanes {
+        // SAFETY: `offset` is that of a vector in a row of `state`, and `h` has the same shape.
+        let h = unsafe { load(self.h.start.add(offset)) };
+        dh * h.mul_neg_add(h, h)
+    }
+}
+
+/// Runs a [`Scan`], in the way that suits the number of hidden units.
 ///
 /// # Safety
 /// The arrays in `pass` have the shapes written there.
 #[inline(always)]
-unsafe fn scan(pass: Scan, finish: impl Fn(usize, Lanes) -> Lanes + Copy) {
+unsafe fn scan(pass: Scan, finish: impl Finish) {
     let Sizes { batch, hidden, .. } = pass.sizes;
-    // With 16 lanes, two vectors of units are faster as tiles.
-    let is_narrow = batch == 1 && LANES == 8;
     // SAFETY: the arrays in `pass` have the shapes of `Scan`, as asked above. Where B is 1,
-    // `scan_turned` is taken for H ≤ U ≤ 16, as S is 16 then, and `scan_rows` for H ≤ K and
-    // S = N·LANES = 32, as S is up to 32 units.
+    // `scan_turned` is taken for H ≤ U ≤ 16, as S is 16 then.
     unsafe {
         match hidden {
             1..=4 if batch == 1 => scan_turned::<1, 1, 4, 2>(pass, finish, |_, _| {}),
@@ -348,9 +389,7 @@ unsafe fn scan(pass: Scan, finish: impl Fn(usize, Lanes) -> Lanes + Copy) {
             9..=16 if batch == 1 => {
                 scan_turned::<{ 16 / LANES }, { LANES / 4 }, 16, 4>(pass, finish, |_, _| {});
             }
-            17..=20 if is_narrow => scan_rows::<{ 32 / LANES }, 20, 2>(pass, finish),
-            21..=24 if is_narrow => scan_rows::<{ 32 / LANES }, 24, 2>(pass, finish),
-            25..=32 if is_narrow => scan_rows::<{ 32 / LANES }, 32, 2>(pass, finish),
+            17..=64 if batch == 1 => single::scan(pass, finish),
             _ if batch == 0 => {} // of however many steps
             _ if hidden <= LANES => scan_tiles::<8, 1, 8>(pass, finish),
             _ if hidden <= 2 * LANES => scan_tiles::<4, 2, 4>(pass, finish),
@@ -364,77 +403,12 @@ const fn is_turned(sizes: Sizes) -> bool {
     sizes.batch == 1 && sizes.hidden <= 16
 }
 
-/// The time loop of a single sequence whose units fill `N` vectors, with W in L1: filled up with
-/// zeros to `K` rows, so that all its addresses are constants. The first four values of
-/// a state are taken from its register while the others are on their way through memory.
-///
-/// # Safety
-/// As [`scan`]; B is 1, `S = N·LANES` and `H ≤ K ≤ S`.
-#[inline(always)]
-unsafe fn scan_rows<const N: usize, const K: usize, const SPLIT: usize>(
-    pass: Scan,
-    finish: impl Fn(usize, Lanes) -> Lanes + Copy,
-) {
-    const IN_REGISTER: usize = 4;
-    let stride = const { N * LANES };
-    let Sizes { steps, hidden, .. } = pass.sizes;
-    let mut filled = [[Lanes::ZERO; N]; K];
-    let weights: *const f32 = if hidden == K {
-        pass.state_weights.start
-    } else {
-        for (k, row) in filled.iter_mut().enumerate().take(hidden) {
-            // SAFETY: W has H rows of S = N·LANES values.
-            *row = array::from_fn(|n| unsafe { load(pass.state_weights.at(k).add(n * LANES)) });
-        }
-        filled.as_ptr().cast()
-    };
-    let mut last = [Lanes::ZERO; N];
-    for step in 0..steps {
-        let t = if pass.backwards { steps - 1 - step } else { step };
-        // SAFETY: row t of the input has `inputs` values, and U as many rows of S = N·LANES.
-        let mut units: [Lanes; N] = array::from_fn(|n| unsafe { input_part(&pass, t, n) });
-        if step > 0 {
-            let before = if pass.backwards { t + 1 } else { t - 1 };
-            let state = pass.state.wrapping_add(before * stride);
-            let mut sums = [[Lanes::ZERO; N]; SPLIT];
-            sums[0] = units;
-            for k in 0..K {
-                let value = if k < IN_REGISTER {
-                    last[0].as_array()[k]
-                } else {
-                    // SAFETY: a row of the state has S ≥ K values.
-                    unsafe { *state.add(k) }
-                };
-                let value = Lanes::splat(value);
-                for (n, sum) in sums[k % SPLIT].iter_mut().enumerate() {
-                    // SAFETY: `weights` are K rows of N·LANES values.
-                    let weights = unsafe { load(weights.add(k * stride + n * LANES)) };
-                    *sum = value.mul_add(weights, *sum);
-                }
-            }
-            units = array::from_fn(|n| tree_sum(array::from_fn::<_, SPLIT, _>(|s| sums[s][n])));
-        }
-        for (n, last) in last.iter_mut().enumerate() {
-            let offset = t * stride + n * LANES;
-            *last = finish(offset, units[n]);
-            // SAFETY: row t of the state has S = N·LANES values, and `state` is written by this
-            // pass alone.
-            unsafe { store(pass.state.add(offset), *last) };
-        }
-    }
-}
-
 /// The backward pass of [`scan_turned`] for up to 8 units: the gradient of W_rec is summed
 /// step by step, while the chain waits. With 16 units the ports have no time for that.
 ///
 /// # Safety
 /// As [`scan_turned`]; `h` has T rows of S values, and `dw_rec` H rows of S values.
-unsafe fn scan_turned_back(
-    pass: Scan,
-    finish: impl Fn(usize, Lanes) -> Lanes + Copy,
-    h: Rows,
-    dw_rec: &mut [f32],
-) {
+unsafe fn scan_turned_back(pass: Scan, finish: impl Finish, h: Rows, dw_rec: &mut [f32]) {
     let stride = pass.state_weights.stride;
     dw_rec.fill(0.0);
     let sums = dw_rec.as_mut_ptr();
@@ -486,7 +460,7 @@ unsafe fn input_part(pass: &Scan, row: usize, n: usize) -> Lanes {
 #[inline(never)]
 unsafe fn scan_tiles<const R: usize, const N: usize, const SPLIT: usize>(
     pass: Scan,
-    finish: impl Fn(usize, Lanes) -> Lanes + Copy,
+    finish: impl Finish,
 ) {
     let Sizes { steps, batch, hidden, .. } = pass.sizes;
     let stride = pass.state_weights.stride;
@@ -524,7 +498,7 @@ unsafe fn column<const R: usize, const N: usize, const SPLIT: usize>(
     t: usize,
     first: usize,
     previous: Option<Rows>,
-    finish: impl Fn(usize, Lanes) -> Lanes + Copy,
+    finish: impl Finish,
 ) {
     let batch = pass.sizes.batch;
     let mut row = 0;
@@ -553,7 +527,7 @@ unsafe fn tile<const R: usize, const N: usize, const SPLIT: usize>(
     row: usize,
     first: usize,
     previous: Option<Rows>,
-    finish: impl Fn(usize, Lanes) -> Lanes,
+    finish: impl Finish,
 ) {
     let at = t * pass.sizes.batch + row;
     let mut sums = [[[Lanes::ZERO; N]; R]; SPLIT];
@@ -561,7 +535,9 @@ unsafe fn tile<const R: usize, const N: usize, const SPLIT: usize>(
     // and of the state; the N vectors from `first` on are within S; k and k + s are below H,
     // the rows of W; and nobody else writes to the state.
     unsafe {
-        sums[0] = array::from_fn(|r| array::from_fn(|n| input_part(pass, at + r, first + n)));
+        for (r, sums) in sums[0].iter_mut().enumerate() {
+            *sums = each(|n| input_part(pass, at + r, first + n));
+        }
         if let Some(previous) = previous {
             let state = previous.from(row);
             let weights = pass.state_weights.start.wrapping_add(first * LANES);
@@ -582,9 +558,9 @@ unsafe fn tile<const R: usize, const N: usize, const SPLIT: usize>(
         #[allow(clippy::needless_range_loop)] // iterators would spill the sums to memory
         for r in 0..R {
             for n in 0..N {
-                let sum = tree_sum(array::from_fn::<_, SPLIT, _>(|s| sums[s][r][n]));
+                let sum = tree_sum(each::<SPLIT>(|s| sums[s][r][n]));
                 let offset = (at + r) * pass.state_weights.stride + (first + n) * LANES;
-                store(pass.state.add(offset), finish(offset, sum));
+                store(pass.state.add(offset), finish.of(offset, sum));
             }
         }
     }
@@ -602,7 +578,7 @@ unsafe fn add_products<const R: usize, const N: usize>(
     k: usize,
 ) {
     // SAFETY: row k of the weights has N vectors, of which this is one.
-    let weights: [Lanes; N] = array::from_fn(|n| unsafe { load(weights.at(k).add(n * LANES)) });
+    let weights: [Lanes; N] = each(|n| unsafe { load(weights.at(k).add(n * LANES)) });
     for (r, sums) in sums.iter_mut().enumerate() {
         // SAFETY: r is below R, and the row has more than k values.
         let value = Lanes::splat(unsafe { *values.at(r).add(k) });
@@ -692,6 +668,9 @@ struct Columns {
 
 /// `sums[m, ·] = Σ_n left[n, m]·right[n, ·]` over `rows` rows n, with zero padding.
 ///
+/// What binds it are the multiply-adds: a tile of two vectors shares each value that is loaded,
+/// and its columns share both vectors.
+///
 /// # Safety
 /// `left` and `right` have `rows` rows, the latter of S values; `sums` is `[left.count, S]`.
 #[inline(always)]
@@ -699,70 +678,126 @@ unsafe fn outer_sums(rows: usize, left: Columns, right: Rows, hidden: usize, sum
     // With many rows, enough accumulators to hide the latency of the multiply-add; with
     // few, each row is added as soon as it has been computed.
     let split = rows >= 64;
+    let to = RowsMut::of_slice(sums, right.stride);
     // SAFETY: each tile takes no more columns than are left of `left.count`, from the one on
     // where the last ended; the arrays have the shapes asked for above.
     unsafe {
         let mut m = 0;
         while m < left.count {
             m += match left.count - m {
-                16.. if LANES == 16 => outer_tiles::<16, 1>(rows, left, m, right, hidden, sums),
-                8.. => outer_tiles::<8, 1>(rows, left, m, right, hidden, sums),
-                2.. if split => outer_tiles::<2, 4>(rows, left, m, right, hidden, sums),
-                2.. => outer_tiles::<2, 1>(rows, left, m, right, hidden, sums),
-                _ if split => outer_tiles::<1, 8>(rows, left, m, right, hidden, sums),
-                _ => outer_tiles::<1, 1>(rows, left, m, right, hidden, sums),
+                16.. if LANES == 16 && hidden <= LANES => {
+                    outer_rows::<16, 1, 1>(rows, left, m, right, hidden, to)
+                }
+                8.. if hidden <= LANES => outer_rows::<8, 1, 1>(rows, left, m, right, hidden, to),
+                8.. if LANES == 16 => outer_rows::<8, 2, 1>(rows, left, m, right, hidden, to),
+                4.. => outer_rows::<4, 2, 1>(rows, left, m, right, hidden, to),
+                2.. if split => outer_rows::<2, 2, 2>(rows, left, m, right, hidden, to),
+                2.. => outer_rows::<2, 2, 1>(rows, left, m, right, hidden, to),
+                _ if split => outer_rows::<1, 2, 4>(rows, left, m, right, hidden, to),
+                _ => outer_rows::<1, 2, 1>(rows, left, m, right, hidden, to),
             };
         }
     }
 }
 
-/// Rows m to m + `M` of [`outer_sums`], one vector of columns at a time, with the rows n
+/// Rows m to m + `M` of [`outer_sums`], `V` vectors of columns at a time, with the rows n
 /// distributed over `SPLIT` accumulators. Returns `M`.
 ///
 /// # Safety
 /// As [`outer_sums`], and `m + M ≤ left.count`.
-unsafe fn outer_tiles<const M: usize, const SPLIT: usize>(
+#[inline(always)]
+unsafe fn outer_rows<const M: usize, const V: usize, const SPLIT: usize>(
     rows: usize,
     left: Columns,
     m: usize,
     right: Rows,
     hidden: usize,
-    sums: &mut [f32],
+    sums: RowsMut,
 ) -> usize {
-    for column in (0..right.stride).step_by(LANES) {
-        let mut acc = [[Lanes::ZERO; M]; SPLIT];
-        if column < hidden {
-            // SAFETY: n is below `rows`, so both have this row; m + k is below `left.count`,
-            // and column + LANES at most S.
-            let add = |acc: &mut [Lanes; M], n: usize| unsafe {
-                let right = load(right.at(n).add(column));
-                for (k, acc) in acc.iter_mut().enumerate() {
-                    *acc = Lanes::splat(*left.rows.at(n).add(m + k)).mul_add(right, *acc);
-                }
-            };
-            // The last rows first: the backward pass has computed them first.
-            let mut n = rows;
-            while n >= SPLIT {
-                n -= SPLIT;
-                for (s, acc) in acc.iter_mut().enumerate() {
-                    add(acc, n + s);
-                }
-            }
-            while n > 0 {
-                n -= 1;
-                add(&mut acc[0], n);
+    let left = Rows { start: left.rows.start.wrapping_add(m), ..left.rows };
+    let sums = sums.from(m);
+    let mut column = 0;
+    // SAFETY: a tile begins at a vector that has a unit, and takes V vectors only where so many
+    // have one, else one; S holds them. Rows m to m + M of `sums` have S values.
+    unsafe {
+        while column < hidden {
+            if V > 1 && column + (V - 1) * LANES < hidden {
+                outer_tile::<M, V, SPLIT>(rows, left, right, column, hidden, sums);
+                column += V * LANES;
+            } else {
+                outer_tile::<M, 1, SPLIT>(rows, left, right, column, hidden, sums);
+                column += LANES;
             }
         }
-        #[allow(clippy::needless_range_loop)] // iterators would spill the sums to memory
-        for k in 0..M {
-            let mut sum = tree_sum(array::from_fn::<_, SPLIT, _>(|s| acc[s][k]));
-            if column + LANES > hidden {
-                sum = first_lanes(hidden.saturating_sub(column), sum);
+        while column < right.stride {
+            for k in 0..M {
+                store(sums.at(k).add(column), Lanes::ZERO);
             }
-            // SAFETY: m + k is below `left.count`, so `sums` has this row, of S ≥ column +
-            // LANES values.
-            unsafe { store(sums.as_mut_ptr().add((m + k) * right.stride + column), sum) };
+            column += LANES;
         }
     }
     M
+}
+
+/// `M` rows of [`outer_rows`] and `V` vectors from `column` on.
+///
+/// # Safety
+/// As [`outer_rows`]; column + V·LANES ≤ S.
+#[inline(never)]
+unsafe fn outer_tile<const M: usize, const V: usize, const SPLIT: usize>(
+    rows: usize,
+    left: Rows,
+    right: Rows,
+    column: usize,
+    hidden: usize,
+    sums: RowsMut,
+) {
+    let mut acc = [[[Lanes::ZERO; V]; M]; SPLIT];
+    // The last rows first: the backward pass has computed them first.
+    let mut n = rows;
+    // SAFETY: n + s and n are below `rows`, so both have this row; the columns are those asked
+    // for above.
+    unsafe {
+        while n >= SPLIT {
+            n -= SPLIT;
+            for (s, acc) in acc.iter_mut().enumerate() {
+                add_outer(acc, left.at(n + s), right.at(n + s).add(column));
+            }
+        }
+        while n > 0 {
+            n -= 1;
+            add_outer(&mut acc[0], left.at(n), right.at(n).add(column));
+        }
+    }
+    #[allow(clippy::needless_range_loop)] // iterators would spill the sums to memory
+    for k in 0..M {
+        for v in 0..V {
+            let column = column + v * LANES;
+            let mut sum = tree_sum(each::<SPLIT>(|s| acc[s][k][v]));
+            if column + LANES > hidden {
+                sum = first_lanes(hidden - column, sum);
+            }
+            // SAFETY: `sums` has M rows of S ≥ column + LANES values.
+            unsafe { store(sums.at(k).add(column), sum) };
+        }
+    }
+}
+
+/// `sums[k] += left[k]·right`, of M values and V vectors.
+///
+/// # Safety
+/// `left` has M values, `right` V vectors.
+#[inline(always)]
+unsafe fn add_outer<const M: usize, const V: usize>(
+    sums: &mut [[Lanes; V]; M],
+    left: *const f32,
+    right: *const f32,
+) {
+    // SAFETY: `right` has V vectors.
+    let right: [Lanes; V] = each(|v| unsafe { load(right.add(v * LANES)) });
+    for (k, sums) in sums.iter_mut().enumerate() {
+        // SAFETY: `left` has M values.
+        let value = Lanes::splat(unsafe { *left.add(k) });
+        *sums = each(|v| value.mul_add(right[v], sums[v]));
+    }
 }

@@ -56,7 +56,7 @@ fn forecasts(task: &Series, parameters: &Parameters, origins: &[usize]) -> Vec<O
     let of_origin = |(&row, forecast): (&usize, &[f64])| {
         let truth = |rows: std::ops::Range<usize>| -> Vec<Vec<Option<f32>>> {
             let column = |n: usize| {
-                let values = rows.clone().map(|row| data.truth()[row * count + n]);
+                let values = rows.clone().map(|row| data.truth(row * count + n));
                 values.map(|value| value.is_finite().then_some(value as f32)).collect()
             };
             (0..count).map(column).collect()

@@ -99,7 +99,8 @@ impl DataFile {
         kept.map_or(Ok(()), Err)
     }
 
-    fn must_be(&self, now: &Self) -> Result<(), Error> {
+    /// Is it as it was?
+    pub(crate) fn must_be(&self, now: &Self) -> Result<(), Error> {
         if now.sha256 == self.sha256 {
             return Ok(());
         }

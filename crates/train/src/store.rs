@@ -42,6 +42,22 @@ impl<V: Pod> Store<V> {
         self.len() == 0
     }
 
+    /// All of them, in memory from now on.
+    ///
+    /// # Panics
+    /// If their file cannot be read.
+    pub fn memory(&mut self) -> &mut Vec<V> {
+        if let Self::File(_, len) = self {
+            let mut all = vec![V::zeroed(); *len];
+            self.read(0, &mut all);
+            *self = Self::Memory(all);
+        }
+        match self {
+            Self::Memory(all) => all,
+            Self::File(..) => unreachable!("it was read"),
+        }
+    }
+
     /// Copies the values from `first` on to `values`.
     ///
     /// # Panics
@@ -62,6 +78,56 @@ impl<V: Pod> Store<V> {
                 });
             }
         }
+    }
+
+    /// The values at `places`; those of a file are read to `read`.
+    ///
+    /// # Panics
+    /// As [`Store::read`].
+    #[inline]
+    pub fn slice<'a>(&'a self, places: Range<usize>, read: &'a mut Vec<V>) -> &'a [V] {
+        match self {
+            Self::Memory(all) => &all[places],
+            Self::File(..) => {
+                read.resize(places.len(), V::zeroed());
+                self.read(places.start, read);
+                read
+            }
+        }
+    }
+
+    /// The value at `place`.
+    ///
+    /// # Panics
+    /// As [`Store::read`].
+    #[inline]
+    pub fn get(&self, place: usize) -> V {
+        match self {
+            Self::Memory(all) => all[place],
+            Self::File(..) => {
+                let mut value = [V::zeroed()];
+                self.read(place, &mut value);
+                value[0]
+            }
+        }
+    }
+
+    /// The values at `places`, read by and by.
+    ///
+    /// # Panics
+    /// While it goes, as [`Store::read`].
+    pub fn iter(&self, places: Range<usize>) -> impl Iterator<Item = V> + '_ {
+        let (mut block, mut next) = (Vec::new(), 0);
+        let mut left = places;
+        std::iter::from_fn(move || {
+            if next == block.len() {
+                block.resize(BLOCK.min(left.len()), V::zeroed());
+                self.read(left.start, &mut block);
+                (next, left.start) = (0, left.start + block.len());
+            }
+            next += 1;
+            block.get(next - 1).copied()
+        })
     }
 
     /// Calls `see` with each of `places`, counted from 0, and its value.
@@ -150,7 +216,8 @@ impl<V: Pod> Growing<V> {
         };
         file.write_all(bytemuck::cast_slice(&self.memory))?;
         self.written += self.memory.len();
-        self.memory = Vec::new();
+        self.memory.clear();
+        self.memory.shrink_to(BLOCK);
         Ok(())
     }
 }
@@ -195,7 +262,13 @@ mod tests {
             kept.each(start..end, |n, value| seen.push((n, value)));
             let expected: Vec<_> = all[start..end].iter().copied().enumerate().collect();
             prop_assert_eq!(seen, expected);
+            prop_assert!(kept.iter(start..end).eq(all[start..end].iter().copied()));
+            let mut read = vec![7; 3];
+            prop_assert_eq!(kept.slice(start..end, &mut read), &all[start..end]);
+            prop_assert!((start..end).all(|place| kept.get(place) == all[place]));
             prop_assert_eq!(&kept, &Store::Memory(all.clone()));
+            let mut again = store(&parts, in_memory);
+            prop_assert_eq!(again.memory(), &all);
             if let Some(last) = all.last() {
                 let mut other = all.clone();
                 other[all.len() - 1] = last ^ 1;

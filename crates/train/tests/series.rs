@@ -280,7 +280,7 @@ fn a_forecast_needs_no_more_of_a_table_than_its_window_and_the_row_before() {
         let text: String = text.split_inclusive('\n').take(rows + 1).collect();
         let whole = Table::read(Path::new("x"), text.as_bytes(), Said::default()).unwrap();
         let forecast = |table: &Table| {
-            let data = config.task.data_of(table).unwrap();
+            let data = config.task.data_of(Path::new("x"), table).unwrap();
             config.task.forecasts(&data, serial.parameters(), &[table.rows])
         };
         assert_eq!(forecast(&whole), forecast(&whole.last(9)), "{rows}");

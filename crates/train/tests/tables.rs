@@ -61,7 +61,7 @@ proptest! {
         let name = format!("b {delimiter} c");
         for (n, name) in ["a", &name, "d"].into_iter().enumerate() {
             let Column::Numbers(values) = table.column(name).unwrap() else { panic!("{text}") };
-            for (value, row) in values.iter().zip(&rows) {
+            for (value, row) in values.iter(0..rows.len()).zip(&rows) {
                 match row[n] {
                     Ok(written) => prop_assert_eq!(value.to_bits(), written.to_bits(), "{}", text),
                     Err(_) => prop_assert!(value.is_nan(), "{}", text),

@@ -16,17 +16,10 @@
 //!
 //! Back through time W is transposed, and its diagonals are those of W, turned.
 
-use super::{Scan, input_part};
+use super::shuffle::{QUAD, choose, shift, turn};
+use super::{Finish, Scan, input_part};
 use crate::lanes::{LANES, Lanes, each, in_register, load, store, tree_sum};
 use crate::rows::{Rows, ZEROS};
-#[cfg(target_feature = "avx")]
-use std::arch::x86_64;
-use std::array;
-#[cfg(target_feature = "avx")]
-use std::mem::transmute;
-
-/// Units in a quad.
-const QUAD: usize = 4;
 
 /// The diagonals of a matrix of `U` × `U` values, of turn (a, b) in place `a·QUAD + b`.
 type Diagonals<const N: usize, const U: usize> = [[Lanes; N]; U];
@@ -45,7 +38,7 @@ pub(super) unsafe fn scan_turned<
     const SPLIT: usize,
 >(
     pass: Scan,
-    finish: impl Fn(usize, Lanes) -> Lanes + Copy,
+    finish: impl Finish,
     mut beside: impl FnMut(usize, [Lanes; N]),
 ) {
     const { assert!(U == N * Q * QUAD && Q * QUAD <= LANES && (N == 1 || Q * QUAD == LANES)) };
@@ -69,14 +62,16 @@ pub(super) unsafe fn scan_turned<
             add_shifted::<N, Q, U, SPLIT, 2>(&mut sums, last, &diagonals);
             add_shifted::<N, Q, U, SPLIT, 3>(&mut sums, last, &diagonals);
             beside(if pass.backwards { t + 1 } else { t - 1 }, last);
-            units = each(|n| tree_sum(array::from_fn::<_, SPLIT, _>(|s| sums[s][n])));
+            units = each(|n| tree_sum(each::<SPLIT>(|s| sums[s][n])));
         }
         for (n, last) in last.iter_mut().enumerate() {
             let offset = t * stride + n * LANES;
-            *last = finish(offset, units[n]);
             // SAFETY: row t of the state has S ≥ N·LANES values, and `state` is written by this
             // pass alone.
-            unsafe { store(pass.state.add(offset), *last) };
+            unsafe {
+                *last = finish.of(offset, units[n]);
+                store(pass.state.add(offset), *last);
+            }
         }
     }
 }
@@ -206,147 +201,4 @@ fn transposed_shift<const N: usize, const Q: usize, const U: usize, const S: usi
         transposed[a * QUAD + 2] = each(|n| turn::<2>(two[n]));
         transposed[a * QUAD + 3] = each(|n| turn::<3>(three[n]));
     }
-}
-
-#[cfg(target_feature = "avx512f")]
-type Register = x86_64::__m512;
-#[cfg(all(target_feature = "avx", not(target_feature = "avx512f")))]
-type Register = x86_64::__m256;
-
-#[cfg(target_feature = "avx")]
-#[inline(always)]
-fn register(x: Lanes) -> Register {
-    // SAFETY: both are the same bytes, floats.
-    unsafe { transmute::<Lanes, Register>(x) }
-}
-
-#[cfg(target_feature = "avx")]
-#[inline(always)]
-fn lanes(x: Register) -> Lanes {
-    // SAFETY: both are the same bytes, floats.
-    unsafe { transmute::<Register, Lanes>(x) }
-}
-
-/// Lane j of `b` where `j & BIT` is set, else of `a`.
-#[inline(always)]
-fn choose<const BIT: usize>(a: Lanes, b: Lanes) -> Lanes {
-    const fn mask(bit: usize) -> i32 {
-        let (mut mask, mut lane) = (0, 0);
-        while lane < LANES {
-            if lane & bit != 0 {
-                mask |= 1 << lane;
-            }
-            lane += 1;
-        }
-        mask
-    }
-    #[cfg(target_feature = "avx512f")]
-    // SAFETY: the build has AVX-512F.
-    unsafe {
-        let mask = const { mask(BIT) as u16 };
-        lanes(x86_64::_mm512_mask_blend_ps(mask, register(a), register(b)))
-    }
-    #[cfg(all(target_feature = "avx", not(target_feature = "avx512f")))]
-    // SAFETY: the build has AVX.
-    unsafe {
-        let (a, b) = (register(a), register(b));
-        lanes(match BIT {
-            1 => x86_64::_mm256_blend_ps::<{ mask(1) }>(a, b),
-            2 => x86_64::_mm256_blend_ps::<{ mask(2) }>(a, b),
-            _ => x86_64::_mm256_blend_ps::<{ mask(4) }>(a, b),
-        })
-    }
-    #[cfg(not(target_feature = "avx"))]
-    {
-        let (a, b) = (a.to_array(), b.to_array());
-        let of = |lane: usize| if const { mask(BIT) } >> lane & 1 == 0 { a[lane] } else { b[lane] };
-        Lanes::new(array::from_fn(of))
-    }
-}
-
-/// The order of a shuffle of four that takes place i + BY to place i.
-const fn order(by: usize) -> i32 {
-    ((by % 4) | (((by + 1) % 4) << 2) | (((by + 2) % 4) << 4) | (((by + 3) % 4) << 6)) as i32
-}
-
-/// Lane r + B of each quad in the place of lane r.
-#[inline(always)]
-fn turn<const B: usize>(x: Lanes) -> Lanes {
-    if B == 0 {
-        return x;
-    }
-    #[cfg(target_feature = "avx512f")]
-    // SAFETY: the build has AVX-512F.
-    unsafe {
-        let x = register(x);
-        lanes(match B {
-            1 => x86_64::_mm512_permute_ps::<{ order(1) }>(x),
-            2 => x86_64::_mm512_permute_ps::<{ order(2) }>(x),
-            _ => x86_64::_mm512_permute_ps::<{ order(3) }>(x),
-        })
-    }
-    #[cfg(all(target_feature = "avx", not(target_feature = "avx512f")))]
-    // SAFETY: the build has AVX.
-    unsafe {
-        let x = register(x);
-        lanes(match B {
-            1 => x86_64::_mm256_permute_ps::<{ order(1) }>(x),
-            2 => x86_64::_mm256_permute_ps::<{ order(2) }>(x),
-            _ => x86_64::_mm256_permute_ps::<{ order(3) }>(x),
-        })
-    }
-    #[cfg(not(target_feature = "avx"))]
-    {
-        let x = x.to_array();
-        Lanes::new(array::from_fn(|lane| x[lane / QUAD * QUAD + (lane + B) % QUAD]))
-    }
-}
-
-/// Quad q + S of the `Q` in each vector, and of the next vector behind them, in the place of
-/// quad q.
-#[inline(always)]
-fn shift<const N: usize, const Q: usize, const S: usize>(x: [Lanes; N]) -> [Lanes; N] {
-    if S == 0 {
-        return x;
-    }
-    each(|n| {
-        let (own, next) = (x[n], x[(n + 1) % N]);
-        #[cfg(target_feature = "avx512f")]
-        // SAFETY: the build has AVX-512F.
-        unsafe {
-            if Q == 2 {
-                let own = register(own);
-                return lanes(x86_64::_mm512_shuffle_f32x4::<0b11_10_00_01>(own, own));
-            }
-            if N == 1 {
-                let own = register(own);
-                return lanes(match S {
-                    1 => x86_64::_mm512_shuffle_f32x4::<{ order(1) }>(own, own),
-                    2 => x86_64::_mm512_shuffle_f32x4::<{ order(2) }>(own, own),
-                    _ => x86_64::_mm512_shuffle_f32x4::<{ order(3) }>(own, own),
-                });
-            }
-            let integers = |x: Lanes| x86_64::_mm512_castps_si512(register(x));
-            let (own, next) = (integers(own), integers(next));
-            let turned = match S {
-                1 => x86_64::_mm512_alignr_epi32::<4>(next, own),
-                2 => x86_64::_mm512_alignr_epi32::<8>(next, own),
-                _ => x86_64::_mm512_alignr_epi32::<12>(next, own),
-            };
-            lanes(x86_64::_mm512_castsi512_ps(turned))
-        }
-        #[cfg(all(target_feature = "avx", not(target_feature = "avx512f")))]
-        // SAFETY: the build has AVX.
-        unsafe {
-            lanes(x86_64::_mm256_permute2f128_ps::<0x21>(register(own), register(next)))
-        }
-        #[cfg(not(target_feature = "avx"))]
-        {
-            let (own, next) = (own.to_array(), next.to_array());
-            Lanes::new(array::from_fn(|lane| {
-                let from = lane + S * QUAD;
-                if from < Q * QUAD { own[from] } else { next[(from - Q * QUAD) % LANES] }
-            }))
-        }
-    })
 }

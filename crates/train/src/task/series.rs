@@ -10,6 +10,10 @@
 //! measured on the training part alone. A missing value is shown as the one before it, with a mask
 //! beside it, and counts in no loss and no measure. Training windows are drawn at random from the
 //! training part; forecasts for a part may look back into the one before.
+//!
+//! A window may lie anywhere in the training part, so every rank of a cluster can reach all of it,
+//! but holds little: values stay in memory where they are few, and beyond that in a temporary file,
+//! of which only the windows that are drawn are read ([`Store`]).
 
 mod calendar;
 mod measures;
@@ -22,15 +26,16 @@ pub use calendar::Cycle;
 pub use measures::{Baseline, Measures, Tally};
 pub use parts::{Parts, Split};
 pub use score::{Confusion, SeriesScore};
-pub use table::{Column, Format, Said, Table};
+pub use table::{Column, Format, MISSING, Said, Table, Times};
 
 use super::{Source, Task};
 use crate::Error;
 use crate::batch::{Batch, Inputs, Targets};
 use crate::config::{Extent, NetworkConfig, RanksConfig, RunConfig, StrategyConfig};
-use crate::data_file::DataFile;
+use crate::data_file::{DataFile, PIECE};
 use crate::metrics::Totals;
 use crate::optimizer::{Clip, Moments, OptimizerConfig, Rule, Schedule};
+use crate::store::{Growing, IN_MEMORY, Store};
 use jiff::civil::DateTime;
 use model::loss::{Terms, softmax_cross_entropy};
 use model::{Cell, Head, HeadActivation, HeadSteps, Network, Parameters, Sequences};
@@ -41,9 +46,13 @@ use serde_json::json;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use table::MOST_WORDS;
 
 /// Windows that run side by side where nobody trains.
 const BLOCK: usize = 64;
+
+/// Windows whose forecasts are judged at a time: whole blocks.
+const JUDGED: usize = 64 * BLOCK;
 
 /// Windows that a validation looks at, at most: evenly spread over its part.
 const MOST_VALID: usize = 512;
@@ -148,27 +157,35 @@ impl PartialEq for Series {
 }
 
 /// A table as the network sees it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Data {
     /// `[rows, I]`
-    x: Vec<f32>,
+    x: Store<f32>,
     /// `[rows, targets]`, in the units of the file; NaN where missing.
-    truth: Vec<f64>,
+    truth: Store<f64>,
     /// The same, with the value before where one is missing: see [`carried`].
-    known: Vec<f64>,
-    /// `[rows]`, of a classification: none where it is missing; as many as there are classes where
-    /// the training part has no such label.
-    labels: Vec<Option<u32>>,
+    known: Store<f64>,
+    /// `[rows]`, of a classification: [`MISSING`] where it is missing; as many as there are classes
+    /// where the training part has no such label.
+    labels: Store<u32>,
     /// `[rows]`, where there is a column of times.
-    times: Vec<DateTime>,
+    times: Option<Times>,
     /// Where training windows end: their first row that is not shown.
-    origins: Vec<u32>,
+    origins: Store<u32>,
 }
 
 impl Data {
-    /// `[rows, targets]`, in the units of the file; NaN where missing.
-    pub fn truth(&self) -> &[f64] {
-        &self.truth
+    /// The value at `place` of `[rows, targets]`, in the units of the file; NaN where missing.
+    ///
+    /// # Panics
+    /// If there is no such place.
+    pub fn truth(&self, place: usize) -> f64 {
+        self.truth.get(place)
+    }
+
+    /// The label of a row, if it has one.
+    fn label(&self, row: usize) -> Option<u32> {
+        Some(self.labels.get(row)).filter(|&label| label != MISSING)
     }
 }
 
@@ -193,13 +210,28 @@ impl Series {
         reading: &Reading,
         watch: &mut dyn FnMut(u64),
     ) -> Result<Self, Error> {
-        let (file, bytes) = DataFile::read(path)?;
-        let table = Table::read_watched(path, &bytes, reading.said, watch)?;
-        drop(bytes);
-        Self::of(path, file, &table, reading)
+        Self::open_in(IN_MEMORY, path, reading, watch)
     }
 
-    fn of(path: &Path, file: DataFile, table: &Table, reading: &Reading) -> Result<Self, Error> {
+    /// [`Series::open_watched`]; no more than `room` bytes of the table stay in memory, and of what the
+    /// network sees.
+    fn open_in(
+        room: usize,
+        path: &Path,
+        reading: &Reading,
+        watch: &mut dyn FnMut(u64),
+    ) -> Result<Self, Error> {
+        let (file, table) = Table::open_in(room, path, reading.said, watch)?;
+        Self::of(room, path, file, table, reading)
+    }
+
+    fn of(
+        room: usize,
+        path: &Path,
+        file: DataFile,
+        table: Table,
+        reading: &Reading,
+    ) -> Result<Self, Error> {
         let refuse = |reason: String| Error::Data { path: path.to_owned(), reason };
         let task = |reason: String| Error::Task(reason);
         let &Reading { calendar, window, stride, season, .. } = reading;
@@ -233,7 +265,7 @@ impl Series {
         }
         let calendar = match &time {
             Some(name) if calendar != Some(false) => match table.column(name).map_err(refuse)? {
-                Column::Times(times) => Cycle::of(times, &parts.train),
+                Column::Times(times) => Cycle::of(|row| times.get(row), &parts.train),
                 _ => Vec::new(),
             },
             _ => Vec::new(),
@@ -263,7 +295,7 @@ impl Series {
             )));
         }
         let scaled = |name: &String| -> Result<Scaled, Error> {
-            let values = numbers(table, name).map_err(refuse)?;
+            let values = numbers(&table, name).map_err(refuse)?;
             Scaled::of(name, values, &parts.train).map_err(refuse)
         };
         let inputs: Vec<_> = names.iter().map(scaled).collect::<Result<_, _>>()?;
@@ -286,12 +318,12 @@ impl Series {
                             "the target {name:?} is given twice; give it once"
                         )));
                     }
-                    targets.push(target(table, name, &parts.train).map_err(refuse)?);
+                    targets.push(target(&table, name, &parts.train).map_err(refuse)?);
                 }
                 Goal::Forecast { targets, horizon: *horizon }
             }
             Asked::Class(column) => {
-                let classes = classes(table, column, &parts.train).map_err(refuse)?;
+                let classes = classes(&table, column, &parts.train).map_err(refuse)?;
                 Goal::Classify { column: column.clone(), classes }
             }
         };
@@ -316,11 +348,18 @@ impl Series {
             inputs,
             data: None,
         };
-        let mut data = series.data_of(table).map_err(refuse)?;
-        data.origins = series.training_origins(&data);
-        series.data = Some(Arc::new(data));
+        series.keep(room, path, table)?;
         series.check_lengths()?;
         Ok(series)
+    }
+
+    /// Keeps what the network sees of `table`.
+    fn keep(&mut self, room: usize, path: &Path, table: Table) -> Result<(), Error> {
+        let mut data = self.data_in(room, path, &table)?;
+        drop(table);
+        data.origins = self.training_origins(room, &data)?;
+        self.data = Some(Arc::new(data));
+        Ok(())
     }
 
     /// Are there windows in each part?
@@ -355,7 +394,7 @@ impl Series {
                 let count = targets.len();
                 let mut missing = (0..count).filter(|n| {
                     let mut values = self.origins(part).flat_map(|at| at..at + horizon);
-                    values.all(|row| data.truth[row * count + n].is_nan())
+                    values.all(|row| data.truth.get(row * count + n).is_nan())
                 });
                 let column = missing.next().map(|n| &targets[n].column);
                 (column, column.is_none())
@@ -363,7 +402,7 @@ impl Series {
             Goal::Classify { column, classes } => {
                 // The validation part chooses by losses, which only classes have.
                 let least = if name == "validate" { classes.len() as u32 } else { u32::MAX };
-                let is_there = |at: usize| data.labels[at - 1].is_some_and(|label| label < least);
+                let is_there = |at: usize| data.label(at - 1).is_some_and(|label| label < least);
                 (Some(column), origins.any(is_there))
             }
         };
@@ -377,63 +416,88 @@ impl Series {
         Ok(())
     }
 
-    /// The table as the network sees it.
+    /// `table`, read from `path`, as the network sees it.
     ///
     /// # Errors
-    /// Which column is missing or of another kind, as the rest of a sentence that begins with the
-    /// file's name.
-    pub fn data_of(&self, table: &Table) -> Result<Data, String> {
+    /// If a column is missing or of another kind, a value is out of all proportion, or there is no
+    /// room for temporary files.
+    pub fn data_of(&self, path: &Path, table: &Table) -> Result<Data, Error> {
+        self.data_in(IN_MEMORY, path, table)
+    }
+
+    /// [`Series::data_of`], with no more than `room` bytes in memory.
+    fn data_in(&self, room: usize, path: &Path, table: &Table) -> Result<Data, Error> {
+        let refuse = |reason: String| Error::Data { path: path.to_owned(), reason };
         let rows = table.rows;
-        let width = self.width();
-        let mut x = vec![0.0; rows * width];
-        let mut place = 0;
-        for input in &self.inputs {
-            let values = numbers(table, &input.column)?;
-            let rows = x.chunks_exact_mut(width).zip(carried(values, input.mean)).zip(values);
-            for (number, ((row, known), value)) in rows.enumerate() {
-                row[place] = input.scale(known, number)?;
-                if input.is_masked {
-                    row[place + 1] = f32::from(value.is_nan());
-                }
-            }
-            place += 1 + usize::from(input.is_masked);
-        }
+        let numbers = |name: &str| numbers(table, name).map_err(refuse);
         let times = match &self.time {
-            Some(name) => match table.column(name)? {
-                Column::Times(times) => &times[..],
+            Some(name) => match table.column(name).map_err(refuse)? {
+                Column::Times(times) => Some(times),
                 other => {
-                    return Err(format!("has {} in column {name:?}, and no times", other.kind()));
+                    let kind = other.kind();
+                    return Err(refuse(format!("has {kind} in column {name:?}, and no times")));
                 }
             },
-            None => &[],
+            None => None,
         };
-        for (row, time) in x.chunks_exact_mut(width).zip(times) {
-            for (place, cycle) in row[place..].chunks_exact_mut(2).zip(&self.calendar) {
-                place.copy_from_slice(&cycle.place(*time));
-            }
+        // Half for what is shown, and the rest for what is not.
+        let (half, eighth) = (room / 2, room / 8);
+        let mut x = Growing::new(half);
+        let mut inputs = Vec::new();
+        for input in &self.inputs {
+            let values = numbers(&input.column)?;
+            inputs.push((input, carried(values, input.mean), values.iter(0..rows)));
         }
-        let (mut truth, mut known, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+        let mut moments = times.into_iter().flat_map(Times::iter);
+        let mut shown = Vec::with_capacity(self.width());
+        for number in 0..rows {
+            shown.clear();
+            for (input, known, value) in &mut inputs {
+                let (Some(known), Some(value)) = (known.next(), value.next()) else { break };
+                shown.push(input.scale(known, number).map_err(refuse)?);
+                shown.extend(input.is_masked.then(|| f32::from(value.is_nan())));
+            }
+            if let Some(time) = moments.next() {
+                shown.extend(self.calendar.iter().flat_map(|cycle| cycle.place(time)));
+            }
+            x.extend(&shown)?;
+        }
+        let (mut truth, mut known) = (Growing::new(eighth), Growing::new(eighth));
+        let mut labels = Growing::new(eighth);
         match &self.goal {
             Goal::Forecast { targets, .. } => {
-                let count = targets.len();
-                (truth, known) = (vec![0.0; rows * count], vec![0.0; rows * count]);
-                for (n, target) in targets.iter().enumerate() {
-                    let values = numbers(table, &target.column)?;
-                    let both = values.iter().zip(carried(values, target.mean)).enumerate();
-                    for (row, (value, last)) in both {
-                        target.scale(last, row)?;
-                        (truth[row * count + n], known[row * count + n]) = (*value, last);
+                let mut columns = Vec::new();
+                for target in targets {
+                    let values = numbers(&target.column)?;
+                    columns.push((target, values.iter(0..rows), carried(values, target.mean)));
+                }
+                for row in 0..rows {
+                    for (target, values, carried) in &mut columns {
+                        let (Some(value), Some(last)) = (values.next(), carried.next()) else {
+                            break;
+                        };
+                        target.scale(last, row).map_err(refuse)?;
+                        truth.extend(&[value])?;
+                        known.extend(&[last])?;
                     }
                 }
             }
             Goal::Classify { column, classes } => {
                 let find = |label: &str| classes.iter().position(|class| class == label);
-                labels = label_texts(table, column)?
-                    .map(|label| Some(find(&label?).unwrap_or(classes.len()) as u32))
-                    .collect();
+                for label in label_texts(table, column).map_err(refuse)? {
+                    let class = label.map(|label| find(&label).unwrap_or(classes.len()) as u32);
+                    labels.extend(&[class.unwrap_or(MISSING)])?;
+                }
             }
         }
-        Ok(Data { x, truth, known, labels, times: times.to_vec(), origins: Vec::new() })
+        Ok(Data {
+            x: x.finish()?,
+            truth: truth.finish()?,
+            known: known.finish()?,
+            labels: labels.finish()?,
+            times: times.map(|times| times.copy(eighth)).transpose()?,
+            origins: Store::Memory(Vec::new()),
+        })
     }
 
     /// I of a row.
@@ -462,19 +526,42 @@ impl Series {
     }
 
     /// Where training windows end: those with something to answer, within the training part.
-    fn training_origins(&self, data: &Data) -> Vec<u32> {
+    fn training_origins(&self, room: usize, data: &Data) -> Result<Store<u32>, Error> {
         let Parts { train, .. } = &self.parts;
         let (first, ahead) = (train.start + self.window, self.ahead());
         let all = first..(train.end + 1).saturating_sub(ahead).max(first);
-        let answers = |&origin: &usize| match &self.goal {
-            Goal::Forecast { targets, horizon } => {
-                let count = targets.len();
-                let values = &data.truth[origin * count..(origin + horizon) * count];
-                values.iter().any(|value| !value.is_nan())
-            }
-            Goal::Classify { .. } => data.labels[origin - 1].is_some(),
+        let mut origins = Growing::new(room / 8);
+        let mut keep = |origin: usize| match u32::try_from(origin) {
+            Ok(origin) => origins.extend(&[origin]),
+            Err(_) => Ok(()),
         };
-        all.filter(answers).filter_map(|origin| u32::try_from(origin).ok()).collect()
+        match &self.goal {
+            Goal::Forecast { targets, horizon } => {
+                let (count, end) = (targets.len(), (all.end + horizon).min(train.end));
+                // A row with a value answers the windows that end at most a horizon before it.
+                let mut next = all.start;
+                let mut values = data.truth.iter(all.start.min(end) * count..end * count);
+                for row in all.start..end {
+                    let is_there = values.by_ref().take(count).filter(|v| !v.is_nan()).count() > 0;
+                    if is_there {
+                        next = next.max((row + 1).saturating_sub(*horizon));
+                        while next <= row && next < all.end {
+                            keep(next)?;
+                            next += 1;
+                        }
+                    }
+                }
+            }
+            Goal::Classify { .. } => {
+                if !all.is_empty() {
+                    let labels = data.labels.iter(all.start - 1..all.end - 1);
+                    for (origin, _) in all.zip(labels).filter(|&(_, label)| label != MISSING) {
+                        keep(origin)?;
+                    }
+                }
+            }
+        }
+        origins.finish()
     }
 
     /// A training that is likely to go well: an LSTM of 64 units, AdamW with a cosine schedule, at
@@ -554,8 +641,8 @@ impl Series {
     /// # Panics
     /// If this was read from a file and not prepared.
     pub fn time_of(&self, row: usize) -> Option<String> {
-        let time = self.data().times.get(row)?;
-        Some(time.strftime("%Y-%m-%d %H:%M").to_string())
+        let times = self.data().times.as_ref().filter(|times| row < times.len())?;
+        Some(times.get(row).strftime("%Y-%m-%d %H:%M").to_string())
     }
 
     /// W, the rows of a window.
@@ -593,9 +680,11 @@ impl Series {
         x: &mut [f32],
     ) {
         let width = self.width();
+        let mut window = Vec::new();
         for (n, origin) in origins.enumerate() {
-            for t in 0..self.window {
-                let row = &data.x[(origin - self.window + t) * width..][..width];
+            let first = (origin - self.window) * width;
+            let rows = data.x.slice(first..first + self.window * width, &mut window);
+            for (t, row) in rows.chunks_exact(width).enumerate() {
                 x[(t * batch + n) * width..][..width].copy_from_slice(row);
             }
         }
@@ -619,12 +708,11 @@ impl Series {
     fn write_answers(&self, data: &Data, origins: impl Iterator<Item = usize>, y: &mut [f32]) {
         let Goal::Forecast { targets, horizon } = &self.goal else { return };
         let count = targets.len();
+        let mut read = Vec::new();
         for (origin, y) in origins.zip(y.chunks_exact_mut(horizon * count)) {
-            for step in 0..*horizon {
-                for (n, target) in targets.iter().enumerate() {
-                    let truth = data.truth[(origin + step) * count + n];
-                    y[step * count + n] = ((truth - target.mean) / target.deviation) as f32;
-                }
+            let truth = data.truth.slice(origin * count..(origin + horizon) * count, &mut read);
+            for ((y, truth), target) in y.iter_mut().zip(truth).zip(targets.iter().cycle()) {
+                *y = ((truth - target.mean) / target.deviation) as f32;
             }
         }
     }
@@ -637,28 +725,29 @@ impl Series {
         };
         let (data, count) = (self.data(), targets.len());
         let origins: Vec<_> = self.origins(part).collect();
-        let forecasts = self.forecasts(data, parameters, &origins);
         let scales = self.mase_scales();
         let mut tally = Tally::new(&scales, *horizon);
         let mut others: Vec<_> = Baseline::of(self.season)
             .into_iter()
             .map(|(name, baseline)| (name, baseline, Tally::new(&scales, *horizon)))
             .collect();
-        let columns: Vec<Vec<f64>> = (0..count)
-            .map(|n| data.known.iter().skip(n).step_by(count).copied().collect())
-            .collect();
         let mut own = vec![0.0; horizon * count];
-        for (origin, forecast) in origins.iter().zip(forecasts.chunks(horizon * count)) {
-            let truth = &data.truth[origin * count..(origin + horizon) * count];
-            tally.add(forecast, truth);
-            for (_, baseline, tally) in &mut others {
-                for step in 0..*horizon {
-                    for (n, target) in targets.iter().enumerate() {
-                        let value = baseline.forecast(&columns[n], target.mean, *origin, step);
-                        own[step * count + n] = value.unwrap_or(f64::NAN);
+        let mut read = Vec::new();
+        for origins in origins.chunks(JUDGED) {
+            let forecasts = self.forecasts(data, parameters, origins);
+            for (origin, forecast) in origins.iter().zip(forecasts.chunks(horizon * count)) {
+                let truth = data.truth.slice(origin * count..(origin + horizon) * count, &mut read);
+                tally.add(forecast, truth);
+                for (_, baseline, tally) in &mut others {
+                    for step in 0..*horizon {
+                        for (n, target) in targets.iter().enumerate() {
+                            let known = |row: usize| data.known.get(row * count + n);
+                            let value = baseline.forecast(known, target.mean, *origin, step);
+                            own[step * count + n] = value.unwrap_or(f64::NAN);
+                        }
                     }
+                    tally.add(&own, truth);
                 }
-                tally.add(&own, truth);
             }
         }
         // One that reaches back behind the first row would be judged on other rows.
@@ -671,9 +760,13 @@ impl Series {
         let Goal::Forecast { targets, .. } = &self.goal else { return Vec::new() };
         let (data, count, train) = (self.data(), targets.len(), &self.parts.train);
         let scale = |n: usize| {
-            let at = |row: usize| data.truth[row * count + n];
-            let pairs =
-                (train.start + self.season..train.end).map(|row| at(row) - at(row - self.season));
+            let column = |rows: Range<usize>| {
+                let values = data.truth.iter(rows.start * count..rows.end * count);
+                values.skip(n).step_by(count)
+            };
+            let later = column(train.start + self.season..train.end);
+            let before = column(train.start..train.end - self.season);
+            let pairs = later.zip(before).map(|(later, before)| later - before);
             let (mut sum, mut pairs_there) = (0.0, 0.0);
             for difference in pairs.filter(|difference| !difference.is_nan()) {
                 (sum, pairs_there) = (sum + f64::abs(difference), pairs_there + 1.0);
@@ -705,7 +798,7 @@ impl Series {
         let mut rows = Vec::new();
         for (origin, forecast) in apart.iter().zip(forecasts.chunks(horizon * count)) {
             for step in 0..*horizon {
-                let truth = data.truth[(origin + step) * count];
+                let truth = data.truth.get((origin + step) * count);
                 rows.push((origin + step, truth, forecast[step * count]));
             }
         }
@@ -725,19 +818,19 @@ impl Series {
             panic!("a forecast has no classes");
         };
         let data = self.data();
-        let labelled = |&origin: &usize| data.labels[origin - 1].is_some();
+        let labelled = |&origin: &usize| data.label(origin - 1).is_some();
         let origins: Vec<_> = self.origins(part).filter(labelled).collect();
         let outputs = self.outputs(data, parameters, &origins);
         let mut frequencies = vec![0_usize; classes.len()];
-        for label in data.labels[self.parts.train.clone()].iter().flatten() {
-            frequencies[*label as usize] += 1;
+        for label in data.labels.iter(self.parts.train.clone()).filter(|&label| label != MISSING) {
+            frequencies[label as usize] += 1;
         }
         // Of equal ones the first.
         let usual = (0..classes.len()).rev().max_by_key(|&class| frequencies[class]).unwrap_or(0);
         let mut confusion = Confusion::new(classes.clone(), usual);
         for (origin, y) in origins.iter().zip(outputs.chunks(classes.len())) {
             let told = (0..y.len()).max_by(|&a, &b| y[a].total_cmp(&y[b]).then(b.cmp(&a)));
-            if let (Some(truth), Some(told)) = (data.labels[origin - 1], told) {
+            if let (Some(truth), Some(told)) = (data.label(origin - 1), told) {
                 confusion.add(truth as usize, told);
             }
         }
@@ -757,6 +850,7 @@ impl Table {
         for (name, column) in self.names.iter().zip(&mut self.columns) {
             match column {
                 Column::Numbers(all) => {
+                    let all = all.memory();
                     let target = targets.iter().position(|target| target.column == *name);
                     all.extend(
                         (0..*horizon).map(|step| {
@@ -764,16 +858,20 @@ impl Table {
                         }),
                     );
                 }
-                Column::Words(_, all) => all.extend((0..*horizon).map(|_| None)),
+                Column::Words(_, all) => all.memory().extend((0..*horizon).map(|_| MISSING)),
                 Column::Times(all) => {
-                    let [.., before, last] = all[..] else {
+                    let Some(place) = all.len().checked_sub(2) else {
                         return Err("has one time alone, which cannot be continued".to_owned());
                     };
+                    let (before, last) = (all.get(place), all.get(place + 1));
                     // As far apart as the last two.
                     let apart = before.duration_until(last);
                     let is_day = |time: &DateTime| time.time() == jiff::civil::Time::midnight();
-                    let format =
-                        if all.iter().all(is_day) { "%Y-%m-%d" } else { "%Y-%m-%d %H:%M:%S" };
+                    let format = if all.iter().all(|time| is_day(&time)) {
+                        "%Y-%m-%d"
+                    } else {
+                        "%Y-%m-%d %H:%M:%S"
+                    };
                     let mut time = last;
                     for _ in 0..*horizon {
                         time = time
@@ -821,9 +919,8 @@ pub const HUBER: f32 = 1.0;
 
 impl Scaled {
     /// A column of which the training part has nothing, or always the same, is not scaled.
-    fn of(name: &str, values: &[f64], train: &Range<usize>) -> Result<Self, String> {
-        let train = &values[train.clone()];
-        let there = || train.iter().filter(|value| !value.is_nan());
+    fn of(name: &str, values: &Store<f64>, train: &Range<usize>) -> Result<Self, String> {
+        let there = || values.iter(train.clone()).filter(|value| !value.is_nan());
         let count = there().count().max(1) as f64;
         let mut mean = there().sum::<f64>() / count;
         let variance = there().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
@@ -835,14 +932,14 @@ impl Scaled {
             ));
         }
         // Rounding makes a mean that is not quite the value.
-        if let Some(first) = there().next().filter(|first| there().all(|value| value == *first)) {
-            (mean, deviation) = (*first, 1.0);
+        if let Some(first) = there().next().filter(|&first| there().all(|value| value == first)) {
+            (mean, deviation) = (first, 1.0);
         }
         if deviation == 0.0 {
             deviation = 1.0;
         }
         // A mask that training never sees would only be noise later.
-        let is_masked = train.iter().any(|value| value.is_nan());
+        let is_masked = values.iter(train.clone()).any(f64::is_nan);
         Ok(Self { column: name.to_owned(), mean, deviation, is_masked })
     }
 
@@ -866,7 +963,7 @@ impl Scaled {
 }
 
 /// The column `name`, which must be of numbers.
-fn numbers<'a>(table: &'a Table, name: &str) -> Result<&'a [f64], String> {
+fn numbers<'a>(table: &'a Table, name: &str) -> Result<&'a Store<f64>, String> {
     match table.column(name)? {
         Column::Numbers(values) => Ok(values),
         other => Err(format!(
@@ -880,7 +977,7 @@ fn numbers<'a>(table: &'a Table, name: &str) -> Result<&'a [f64], String> {
 /// The column `name` as a target.
 fn target(table: &Table, name: &str, train: &Range<usize>) -> Result<Scaled, String> {
     let values = numbers(table, name)?;
-    let mut there = values[train.clone()].iter().filter(|value| !value.is_nan());
+    let mut there = values.iter(train.clone()).filter(|value| !value.is_nan());
     let Some(first) = there.next() else {
         return Err(format!("has no value in column {name:?} in the rows to train on"));
     };
@@ -899,10 +996,17 @@ fn label_texts<'a>(
 ) -> Result<Box<dyn Iterator<Item = Option<String>> + 'a>, String> {
     Ok(match table.column(name)? {
         Column::Numbers(values) => {
-            Box::new(values.iter().map(|value| (!value.is_nan()).then(|| value.to_string())))
+            let values = values.iter(0..table.rows);
+            Box::new(values.map(|value| (!value.is_nan()).then(|| value.to_string())))
+        }
+        Column::Words(words, _) if words.len() > MOST_WORDS => {
+            return Err(format!(
+                "has more than {MOST_WORDS} different labels in column {name:?}; is it one of labels?"
+            ));
         }
         Column::Words(words, all) => {
-            Box::new(all.iter().map(|word| word.map(|word| words[word as usize].clone())))
+            let all = all.iter(0..table.rows);
+            Box::new(all.map(|word| (word != MISSING).then(|| words[word as usize].clone())))
         }
         Column::Times(_) => return Err(format!("has times in column {name:?}, and no labels")),
     })
@@ -933,8 +1037,8 @@ fn classes(table: &Table, name: &str, train: &Range<usize>) -> Result<Vec<String
 }
 
 /// `values` with the one before where one is missing; `first` before there is any.
-fn carried(values: &[f64], first: f64) -> impl Iterator<Item = f64> {
-    values.iter().scan(first, |last, &value| {
+fn carried(values: &Store<f64>, first: f64) -> impl Iterator<Item = f64> + '_ {
+    values.iter(0..values.len()).scan(first, |last, value| {
         if !value.is_nan() {
             *last = value;
         }
@@ -961,16 +1065,17 @@ impl Task for Series {
     }
 
     fn prepare(&mut self) -> Result<(), Error> {
-        let path = &self.file.path;
-        let bytes = self.file.read_again()?;
+        let path = self.file.path.clone();
         let Format { delimiter, decimal } = self.format;
         let said = Said { delimiter: Some(delimiter), decimal: Some(decimal) };
-        let table = Table::read(path, &bytes, said)?;
-        let refuse = |reason: String| Error::Data { path: path.clone(), reason };
-        let mut data = self.data_of(&table).map_err(refuse)?;
-        data.origins = self.training_origins(&data);
-        self.data = Some(Arc::new(data));
-        Ok(())
+        let opened = Table::open(&path, said, &mut |_| ());
+        // A file that has changed says so, and not what is wrong with its new content.
+        if matches!(opened, Err(Error::Data { .. })) {
+            self.file.each_again(PIECE, |_| Ok(()))?;
+        }
+        let (file, table) = opened?;
+        self.file.must_be(&file)?;
+        self.keep(IN_MEMORY, &path, table)
     }
 
     fn draw(&self, source: Source<'_>, batch: &mut Batch) {
@@ -979,7 +1084,7 @@ impl Task for Series {
         batch.values((self.window, count), self.width(), 0);
         let len = data.origins.len() as u64;
         let origins: Vec<usize> = (0..count)
-            .map(|_| data.origins[(generator.next_u64() % len) as usize] as usize)
+            .map(|_| data.origins.get((generator.next_u64() % len) as usize) as usize)
             .collect();
         let Inputs::Values(x) = &mut batch.inputs else {
             unreachable!("they were just made values")
@@ -1147,7 +1252,7 @@ impl Series {
                 unreachable!("a batch of values, whose targets are values")
             }
             (Goal::Classify { .. }, _) => {
-                let label = |&origin: &usize| data.labels[origin - 1].unwrap_or(0);
+                let label = |&origin: &usize| data.label(origin - 1).unwrap_or(0);
                 batch.targets = Targets::Classes(origins.iter().map(label).collect());
             }
         }
@@ -1159,11 +1264,95 @@ impl Series {
         let labelled = |&origin: &usize| match &self.goal {
             Goal::Forecast { .. } => true,
             Goal::Classify { classes, .. } => {
-                data.labels[origin - 1].is_some_and(|label| (label as usize) < classes.len())
+                data.label(origin - 1).is_some_and(|label| (label as usize) < classes.len())
             }
         };
         let all: Vec<_> = self.origins(&self.parts.valid).filter(labelled).collect();
         let step = all.len().div_ceil(MOST_VALID).max(1);
         all.into_iter().step_by(step).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
+    fn is_in_a_file<V>(store: &Store<V>) -> bool {
+        matches!(store, Store::File(..))
+    }
+
+    fn drawn(task: &Series) -> Batch {
+        let mut batch = Batch::default();
+        let mut generator = Xoshiro256PlusPlus::seed_from_u64(1);
+        let progress =
+            crate::task::Progress { examples: 0, of: 20, batch: 20, worker: 0, workers: 1 };
+        let source = Source { generator: &mut generator, count: 20, progress };
+        task.draw(source, &mut batch);
+        batch
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_in_files_is_the_table_in_memory(
+            rows in prop::collection::vec((any::<Option<i16>>(), 0..50_u8, 0..3_u8), 120..700),
+            window in 1..9_usize, horizon in 1..6_usize, room in 0..3_000_usize, classify: bool,
+        ) {
+            let mut text = "day,a,b,kind\n".to_owned();
+            let first: DateTime = "2020-01-01T00:00:00".parse().unwrap();
+            for (n, (a, b, kind)) in rows.iter().enumerate() {
+                let day = first + jiff::SignedDuration::from_hours(24 * n as i64);
+                let a = a.map_or(String::new(), |a| a.to_string());
+                let kind = ["x", "y", ""][usize::from(*kind)];
+                text += &format!("{},{a},{b},{kind}\n", day.strftime("%Y-%m-%d"));
+            }
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("data.csv");
+            std::fs::write(&path, text).unwrap();
+            let asked = match classify {
+                true => Asked::Class("kind".to_owned()),
+                false => Asked::Forecast(vec!["b".to_owned(), "a".to_owned()], horizon),
+            };
+            let reading = Reading { window, season: 7, ..Reading::of(asked) };
+            let memory = Series::open(&path, &reading);
+            let files = Series::open_in(room, &path, &reading, &mut |_| ());
+            let (memory, files) = match (memory, files) {
+                (Ok(memory), Ok(files)) => (memory, files),
+                (memory, files) => {
+                    let told = [memory, files].map(|series| series.err().map(|e| e.to_string()));
+                    prop_assert_eq!(&told[0], &told[1]);
+                    return Ok(());
+                }
+            };
+            prop_assert_eq!(&files, &memory);
+            prop_assert!(is_in_a_file(&files.data().x) && !is_in_a_file(&memory.data().x));
+            let bits = |values: &Store<f64>| -> Vec<u64> {
+                values.iter(0..values.len()).map(f64::to_bits).collect()
+            };
+            let (own, other) = (files.data(), memory.data());
+            prop_assert_eq!(&own.x, &other.x);
+            prop_assert_eq!(bits(&own.truth), bits(&other.truth));
+            prop_assert_eq!(bits(&own.known), bits(&other.known));
+            prop_assert_eq!(&own.labels, &other.labels);
+            prop_assert_eq!(&own.times, &other.times);
+            prop_assert_eq!(&own.origins, &other.origins);
+            // As they would be found one by one.
+            let answers = |&origin: &usize| match classify {
+                true => other.label(origin - 1).is_some(),
+                false => (origin * 2..(origin + horizon) * 2).any(|at| !other.truth(at).is_nan()),
+            };
+            let Parts { train, .. } = &memory.parts;
+            let end = train.end + 1 - memory.ahead();
+            let expected: Vec<_> = (train.start + window..end).filter(answers).collect();
+            let origins = other.origins.iter(0..other.origins.len());
+            prop_assert_eq!(origins.map(|origin| origin as usize).collect::<Vec<_>>(), expected);
+            prop_assert_eq!(format!("{:?}", drawn(&files)), format!("{:?}", drawn(&memory)));
+            let (files, memory) = (files.training(), memory.training());
+            let parameters = Parameters::zeros(memory.network.config(&memory.task).unwrap());
+            let score = |task: &Series| format!("{:?}", task.evaluate(&parameters, 0));
+            prop_assert_eq!(score(&files.task), score(&memory.task));
+        }
     }
 }

@@ -14,7 +14,7 @@
 
 mod corpus;
 mod ngram;
-mod pieces;
+pub(super) mod pieces;
 mod sampler;
 mod vocabulary;
 

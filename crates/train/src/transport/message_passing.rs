@@ -8,7 +8,9 @@
 //! 2. A message may take any time, for its sender may be computing. But every rank sends a sign of
 //!    life to rank 0, and rank 0 to every rank, from a thread of its own; a rank that waits for one
 //!    whose signs do not come ends the job. Two others than rank 0 send no signs to each other.
-//! 3. Asked to end by a signal, a rank waits for the others a little longer and no more: who was
+//! 3. MPI's own start waits for all ranks, and cannot be asked how it goes: a thread beside it has the
+//!    same limit, and ends the process.
+//! 4. Asked to end by a signal, a rank waits for the others a little longer and no more: who was
 //!    killed does not come.
 
 use super::Transport;
@@ -21,6 +23,7 @@ use mpi::traits::{Communicator, CommunicatorCollectives, Destination, Source};
 use mpi::{Tag, Threading, initialize_with_threading};
 use std::env;
 use std::fmt;
+use std::process;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -78,10 +81,15 @@ impl Mpi {
 
     /// Starts MPI; `None` if it was started before in this process.
     ///
+    /// A rank that does not come to that within the limit of `watch` ends the process, with exit code
+    /// 1: there is nobody yet whom MPI would tell.
+    ///
     /// # Panics
     /// If this MPI cannot be called by several threads in turn, or a thread cannot be started.
     pub fn start(watch: Watch) -> Option<Self> {
+        let started = end_unless_started(watch);
         let (universe, threading) = initialize_with_threading(Threading::Serialized)?;
+        drop(started);
         assert!(threading >= Threading::Serialized, "an MPI that several threads may call in turn");
         let world = universe.world();
         let (rank, ranks) = (world.rank() as usize, world.size() as usize);
@@ -286,6 +294,24 @@ impl Mpi {
             });
         });
     }
+}
+
+/// Ends this process if what it returns is not dropped within the limit.
+fn end_unless_started(watch: Watch) -> Sender<()> {
+    let (started, is_started) = channel();
+    let wait = move || {
+        if is_started.recv_timeout(watch.stall) == Err(RecvTimeoutError::Timeout) {
+            let seconds = watch.stall.as_secs_f64();
+            (watch.lost)(&format!(
+                "MPI has not started within {seconds} s: another rank was ended meanwhile, or cannot be \
+                 reached; if it only is slow, give a longer --stall"
+            ));
+            process::exit(1);
+        }
+    };
+    let thread = thread::Builder::new().name("start of MPI".to_owned()).spawn(wait);
+    thread.expect("a thread");
+    started
 }
 
 /// Receives a message without content; from whom.

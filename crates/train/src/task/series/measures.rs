@@ -101,14 +101,20 @@ impl Baseline {
         all
     }
 
-    /// Of `values` `[rows]`, which have none missing: row `origin + step`, known only before
+    /// Of the values of all rows, none of them missing: row `origin + step`, known only before
     /// `origin`. None, if that is before the first row.
-    pub fn forecast(self, values: &[f64], mean: f64, origin: usize, step: usize) -> Option<f64> {
+    pub fn forecast(
+        self,
+        value: impl Fn(usize) -> f64,
+        mean: f64,
+        origin: usize,
+        step: usize,
+    ) -> Option<f64> {
         match self {
             Self::Mean => Some(mean),
             Self::Ago(span) => {
                 let back = span * (step / span + 1);
-                values.get((origin + step).checked_sub(back)?).copied()
+                Some(value((origin + step).checked_sub(back)?))
             }
         }
     }
@@ -140,12 +146,12 @@ mod tests {
 
     #[test]
     fn a_season_ago_is_never_behind_the_origin() {
-        let values: Vec<f64> = (0..20).map(f64::from).collect();
-        let seasonal = |step| Baseline::Ago(3).forecast(&values, 0.0, 10, step);
+        let value = |row: usize| row as f64;
+        let seasonal = |step| Baseline::Ago(3).forecast(value, 0.0, 10, step);
         let found: Vec<_> = (0..7).map(|step| seasonal(step).unwrap()).collect();
         assert_eq!(found, [7.0, 8.0, 9.0, 7.0, 8.0, 9.0, 7.0]);
-        assert_eq!(Baseline::Ago(1).forecast(&values, 0.0, 10, 5), Some(9.0));
-        assert_eq!(Baseline::Ago(11).forecast(&values, 0.0, 10, 0), None);
-        assert_eq!(Baseline::Mean.forecast(&values, 4.5, 10, 0), Some(4.5));
+        assert_eq!(Baseline::Ago(1).forecast(value, 0.0, 10, 5), Some(9.0));
+        assert_eq!(Baseline::Ago(11).forecast(value, 0.0, 10, 0), None);
+        assert_eq!(Baseline::Mean.forecast(value, 4.5, 10, 0), Some(4.5));
     }
 }

@@ -1,15 +1,22 @@
 //! A table from a CSV file: columns of numbers, of times and of words.
 //!
-//! The file is looked over twice: once for what it is (delimiter, decimal mark, what each column
-//! holds), and once for its values. How times are written is recognised in the first rows. No cell is kept as text, but for one of each kind of a
-//! column of words.
+//! The file is looked over three times, piece by piece: once for its digest, and whether it is UTF-8,
+//! once for what it is (delimiter, decimal mark, what each column holds), and once for its values,
+//! which stay in memory where they are few: see [`Store`]. How times are written is recognised in the
+//! first rows. No cell is kept as text, but for one of each kind of a column of words.
 
 use super::times::{self, Way};
 use crate::Error;
+use crate::data_file::{DataFile, PIECE, length};
+use crate::store::{self, IN_MEMORY, Store};
+use crate::task::text::pieces::Utf8;
 use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
-use jiff::civil::DateTime;
+use jiff::SignedDuration;
+use jiff::civil::{DateTime, date};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 /// How a file writes its cells.
@@ -32,15 +39,76 @@ pub struct Said {
 }
 
 /// A column of a table.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub enum Column {
     /// Numbers; NaN where the cell is empty or says that there is none.
-    Numbers(Vec<f64>),
+    Numbers(Store<f64>),
     /// Moments, as a clock on the wall says them.
-    Times(Vec<DateTime>),
-    /// Words: the different ones, in the order of their characters, and which stands where; none for
-    /// a cell that is empty or says that there is none.
-    Words(Vec<String>, Vec<Option<u32>>),
+    Times(Times),
+    /// Words: the different ones, in the order in which they come first, and which stands where;
+    /// [`MISSING`] for a cell that is empty or says that there is none. From [`MOST_WORDS`] on they
+    /// are all alike.
+    Words(Vec<String>, Store<u32>),
+}
+
+/// The number of a word that is not there.
+pub const MISSING: u32 = u32::MAX;
+
+/// The different words of a column that are told from each other.
+pub const MOST_WORDS: usize = 1 << 16;
+
+/// Moments, by row.
+#[derive(Debug, PartialEq)]
+pub struct Times(Store<i128>);
+
+impl Times {
+    /// Of row `row`.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn get(&self, row: usize) -> DateTime {
+        moment(self.0.get(row))
+    }
+
+    /// As many as there are rows.
+    pub fn iter(&self) -> impl Iterator<Item = DateTime> + '_ {
+        self.0.iter(0..self.0.len()).map(moment)
+    }
+
+    /// Another of the same, with so much `room` in memory.
+    pub(super) fn copy(&self, room: usize) -> Result<Self, Error> {
+        let mut all = store::Growing::new(room);
+        for time in self.0.iter(0..self.0.len()) {
+            all.extend(&[time])?;
+        }
+        all.finish().map(Self)
+    }
+
+    /// One more.
+    pub(super) fn push(&mut self, time: DateTime) {
+        self.0.memory().push(nanoseconds(time));
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Are there none?
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What times are counted from.
+const FIRST: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
+
+fn nanoseconds(time: DateTime) -> i128 {
+    FIRST.duration_until(time).as_nanos()
+}
+
+fn moment(nanoseconds: i128) -> DateTime {
+    FIRST + SignedDuration::from_nanos_i128(nanoseconds)
 }
 
 impl Column {
@@ -55,7 +123,7 @@ impl Column {
 }
 
 /// Columns of the same length, by name.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct Table {
     /// How the file writes its cells.
     pub format: Format,
@@ -77,46 +145,83 @@ const LOOK: usize = 1_000;
 const WATCH: usize = 1 << 12;
 
 impl Table {
+    /// Reads the CSV file `path`, and its digest. `watch` is told now and then how many of its bytes
+    /// are done with, in proportion to the work.
+    ///
+    /// # Errors
+    /// As [`DataFile::read`] and [`Table::read`]; or if the file changes while it is read.
+    pub fn open(
+        path: &Path,
+        said: Said,
+        watch: &mut dyn FnMut(u64),
+    ) -> Result<(DataFile, Self), Error> {
+        Self::open_in(IN_MEMORY, path, said, watch)
+    }
+
+    /// [`Table::open`]; no more than `room` bytes of the values stay in memory.
+    pub(super) fn open_in(
+        room: usize,
+        path: &Path,
+        said: Said,
+        watch: &mut dyn FnMut(u64),
+    ) -> Result<(DataFile, Self), Error> {
+        let state = || {
+            let metadata = fs::metadata(path).map_err(Error::file("read", path))?;
+            Ok::<_, Error>((metadata.len(), metadata.modified().ok()))
+        };
+        let bytes = length(path)?;
+        let before = state()?;
+        let mut lines = Lines::default();
+        let file = DataFile::each(path, PIECE, |piece| lines.see(path, piece))?;
+        lines.end(path)?;
+        let table = Self::of(path, Input::File(path), bytes, said, room, watch);
+        if state()? != before {
+            let reason = "changes while it is read; read it when it is whole".to_owned();
+            return Err(Error::Data { path: path.to_owned(), reason });
+        }
+        Ok((file, table?))
+    }
+
     /// Reads the CSV file whose `bytes` are given; `path` names it in errors.
     ///
     /// # Errors
     /// [`Error::Data`], with the line where it is in one: if the file is no UTF-8, has no header or
-    /// no rows, a name twice, rows of different lengths, or a number that is infinite.
+    /// no rows, a name twice, rows of different lengths, or a number that is infinite. If the values
+    /// find no room.
     pub fn read(path: &Path, bytes: &[u8], said: Said) -> Result<Self, Error> {
-        Self::read_watched(path, bytes, said, &mut |_| ())
+        let mut lines = Lines::default();
+        lines.see(path, bytes)?;
+        lines.end(path)?;
+        Self::of(path, Input::Bytes(bytes), bytes.len() as u64, said, IN_MEMORY, &mut |_| ())
     }
 
-    /// [`Table::read`]; `watch` is told now and then how many of the bytes are done with, in
-    /// proportion to the work.
-    ///
-    /// # Errors
-    /// As [`Table::read`].
-    pub fn read_watched(
+    /// Of an `input` that is UTF-8.
+    fn of(
         path: &Path,
-        bytes: &[u8],
+        input: Input<'_>,
+        length: u64,
         said: Said,
+        room: usize,
         watch: &mut dyn FnMut(u64),
     ) -> Result<Self, Error> {
         let refuse = |reason: String| Error::Data { path: path.to_owned(), reason };
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        if let Err(error) = std::str::from_utf8(bytes) {
-            let before = &bytes[..error.valid_up_to()];
-            let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
-            return Err(refuse(format!("is no UTF-8 in line {line}; convert it to UTF-8")));
-        }
-        let delimiter = said.delimiter.unwrap_or_else(|| delimiter(bytes));
-        let names = header(bytes, delimiter).map_err(refuse)?;
+        let open = || input.open().map_err(Error::file("read", path));
+        let delimiter = match said.delimiter {
+            Some(delimiter) => delimiter,
+            None => delimiter(open()?).map_err(Error::file("read", path))?,
+        };
+        let names = header(open()?, delimiter).map_err(refuse)?;
         let decimal = match said.decimal {
             Some(decimal) => decimal,
-            None => decimal_mark(bytes, delimiter),
+            None => decimal_mark(open()?, delimiter),
         };
         let format = Format { delimiter, decimal };
         let bad = |error: csv::Error| refuse(of_csv(&error, names.len()));
 
-        let ways = ways(bytes, delimiter, names.len());
+        let ways = ways(open()?, delimiter, names.len());
         let mut kinds: Vec<_> = ways.iter().map(|&way| Kind::new(way)).collect();
         let mut rows = 0;
-        each_row(bytes, format, |_, record| {
+        each_row(open()?, format, |_, record| {
             rows += 1;
             if rows % WATCH == 0 {
                 watch(record.position().map_or(0, csv::Position::byte) / 2);
@@ -126,29 +231,32 @@ impl Table {
             }
             Ok(())
         })
-        .map_err(|error| error.map(bad, refuse))?;
+        .map_err(|error| error.or(bad))?;
         if rows == 0 {
             return Err(refuse("has a header and no rows; name a file with data".to_owned()));
         }
 
-        let mut columns: Vec<_> = kinds.iter().map(|kind| Growing::new(kind, rows)).collect();
+        let room = room / names.len();
+        let mut columns: Vec<_> = kinds.iter().map(|kind| Growing::new(kind, room)).collect();
         let mut row = 0;
-        each_row(bytes, format, |line, record| {
+        each_row(open()?, format, |line, record| {
             row += 1;
             if row % WATCH == 0 {
-                let half = bytes.len() as u64 / 2;
-                watch(half + record.position().map_or(0, csv::Position::byte) / 2);
+                watch(length / 2 + record.position().map_or(0, csv::Position::byte) / 2);
             }
             for ((column, cell), name) in columns.iter_mut().zip(record).zip(&names) {
                 let refused = |what| {
-                    format!("{what} in line {line}, column {name:?}; numbers must be finite")
+                    let what = format!("{what} in line {line}, column {name:?}");
+                    refuse(format!("{what}; numbers must be finite"))
                 };
-                column.push(cell, decimal).map_err(refused)?;
+                column.push(cell, decimal, refused)?;
             }
             Ok(())
         })
-        .map_err(|error| error.map(bad, refuse))?;
-        let columns = columns.into_iter().map(Growing::finish).collect();
+        .map_err(|error| error.or(bad))?;
+        let columns = columns.into_iter().map(Growing::finish).collect::<Result<_, _>>()?;
+        // Of a file that has changed meanwhile, which its reader sees.
+        let rows = row;
         Ok(Self { format, names, columns, rows })
     }
 
@@ -168,17 +276,22 @@ impl Table {
     /// which would be carried forward to there.
     pub fn last(&self, rows: usize) -> Self {
         let first = self.rows.saturating_sub(rows);
+        let places = first..self.rows;
         let columns = self.columns.iter().map(|column| match column {
             Column::Numbers(all) => {
-                let mut last = all[first..].to_vec();
+                let mut last: Vec<f64> = all.iter(places.clone()).collect();
                 if let Some(value) = last.first_mut().filter(|value| value.is_nan()) {
-                    let known = all[..first].iter().rfind(|value| !value.is_nan());
-                    *value = known.copied().unwrap_or(f64::NAN);
+                    let mut before = (0..first).rev().map(|row| all.get(row));
+                    *value = before.find(|value| !value.is_nan()).unwrap_or(f64::NAN);
                 }
-                Column::Numbers(last)
+                Column::Numbers(Store::Memory(last))
             }
-            Column::Times(all) => Column::Times(all[first..].to_vec()),
-            Column::Words(words, all) => Column::Words(words.clone(), all[first..].to_vec()),
+            Column::Times(Times(all)) => {
+                Column::Times(Times(Store::Memory(all.iter(places.clone()).collect())))
+            }
+            Column::Words(words, all) => {
+                Column::Words(words.clone(), Store::Memory(all.iter(places.clone()).collect()))
+            }
         });
         Self {
             format: self.format,
@@ -189,15 +302,75 @@ impl Table {
     }
 }
 
-fn reader(bytes: &[u8], delimiter: char) -> Reader<&[u8]> {
+/// What a table is read from, again and again.
+#[derive(Clone, Copy)]
+enum Input<'a> {
+    Bytes(&'a [u8]),
+    File(&'a Path),
+}
+
+impl<'a> Input<'a> {
+    /// From its beginning, without a byte order mark.
+    fn open(self) -> io::Result<Box<dyn BufRead + 'a>> {
+        let mut all: Box<dyn BufRead> = match self {
+            Self::Bytes(bytes) => Box::new(bytes),
+            Self::File(path) => Box::new(BufReader::with_capacity(PIECE, File::open(path)?)),
+        };
+        let mut first = Vec::new();
+        all.by_ref().take(MARK.len() as u64).read_to_end(&mut first)?;
+        Ok(if first == MARK { all } else { Box::new(io::Cursor::new(first).chain(all)) })
+    }
+}
+
+/// The byte order mark of UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Whether a file that comes in pieces is UTF-8, line by line.
+#[derive(Default)]
+struct Lines {
+    utf8: Utf8,
+    /// Before the piece, and bytes before it.
+    lines: usize,
+    bytes: u64,
+}
+
+impl Lines {
+    fn see(&mut self, path: &Path, piece: &[u8]) -> Result<(), Error> {
+        let seen = self.utf8.see(piece).map_err(|error| self.refused(path, piece, &error));
+        self.lines += count_lines(piece);
+        self.bytes += piece.len() as u64;
+        seen
+    }
+
+    fn end(&self, path: &Path) -> Result<(), Error> {
+        self.utf8.end().map_err(|error| self.refused(path, &[], &error))
+    }
+
+    fn refused(&self, path: &Path, piece: &[u8], error: &Error) -> Error {
+        let before = match error {
+            Error::Utf8 { offset, .. } => offset.saturating_sub(self.bytes) as usize,
+            _ => 0,
+        };
+        let line = 1 + self.lines + count_lines(&piece[..before.min(piece.len())]);
+        let reason = format!("is no UTF-8 in line {line}; convert it to UTF-8");
+        Error::Data { path: path.to_owned(), reason }
+    }
+}
+
+fn count_lines(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|&&byte| byte == b'\n').count()
+}
+
+fn reader<R: Read>(input: R, delimiter: char) -> Reader<R> {
     let mut builder = ReaderBuilder::new();
     builder.delimiter(u8::try_from(delimiter).unwrap_or(b',')).has_headers(false);
-    builder.from_reader(bytes)
+    builder.buffer_capacity(PIECE).from_reader(input)
 }
 
 /// The candidate that the first line has most of.
-fn delimiter(bytes: &[u8]) -> char {
-    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+fn delimiter(mut input: impl BufRead) -> io::Result<char> {
+    let mut line = Vec::new();
+    input.read_until(b'\n', &mut line)?;
     let count = |candidate: char| {
         let mut is_quoted = false;
         let mut counts = |&&byte: &&u8| {
@@ -207,13 +380,14 @@ fn delimiter(bytes: &[u8]) -> char {
         line.iter().filter(|byte| counts(byte)).count()
     };
     // Of equal ones the first, and so a comma where there is none at all.
-    DELIMITERS.into_iter().rev().max_by_key(|&candidate| count(candidate)).unwrap_or(',')
+    let all = DELIMITERS.into_iter().rev();
+    Ok(all.max_by_key(|&candidate| count(candidate)).unwrap_or(','))
 }
 
 /// The names of the columns, in the first line.
-fn header(bytes: &[u8], delimiter: char) -> Result<Vec<String>, String> {
+fn header(input: impl Read, delimiter: char) -> Result<Vec<String>, String> {
     let mut first = ByteRecord::new();
-    let is_there = reader(bytes, delimiter).read_byte_record(&mut first);
+    let is_there = reader(input, delimiter).read_byte_record(&mut first);
     if !is_there.map_err(|error| of_csv(&error, 0))? {
         return Err("has no header; give its columns names in the first line".to_owned());
     }
@@ -239,11 +413,11 @@ fn header(bytes: &[u8], delimiter: char) -> Result<Vec<String>, String> {
 }
 
 /// `,`, if numbers are written with it and none with a point.
-fn decimal_mark(bytes: &[u8], delimiter: char) -> char {
+fn decimal_mark(input: impl Read, delimiter: char) -> char {
     if delimiter == ',' {
         return '.';
     }
-    let mut reader = reader(bytes, delimiter);
+    let mut reader = reader(input, delimiter);
     let (mut commas, mut points) = (0, 0);
     for record in reader.byte_records().skip(1).take(LOOK).flatten() {
         for cell in &record {
@@ -256,8 +430,8 @@ fn decimal_mark(bytes: &[u8], delimiter: char) -> char {
 }
 
 /// How each of `columns` columns writes its times, if that is what its first cells are.
-fn ways(bytes: &[u8], delimiter: char, columns: usize) -> Vec<Option<Way>> {
-    let mut reader = reader(bytes, delimiter);
+fn ways(input: impl Read, delimiter: char, columns: usize) -> Vec<Option<Way>> {
+    let mut reader = reader(input, delimiter);
     let first: Vec<_> = reader.byte_records().skip(1).take(LOOK).map_while(Result::ok).collect();
     let way = |column: usize| {
         let cells = first.iter().filter_map(|record| Some(text(record.get(column)?).trim()));
@@ -270,25 +444,25 @@ fn ways(bytes: &[u8], delimiter: char, columns: usize) -> Vec<Option<Way>> {
 /// What went wrong with a row.
 enum RowError {
     Csv(csv::Error),
-    Cell(String),
+    Other(Error),
 }
 
 impl RowError {
-    fn map(self, csv: impl Fn(csv::Error) -> Error, cell: impl Fn(String) -> Error) -> Error {
+    fn or(self, csv: impl Fn(csv::Error) -> Error) -> Error {
         match self {
             Self::Csv(error) => csv(error),
-            Self::Cell(reason) => cell(reason),
+            Self::Other(error) => error,
         }
     }
 }
 
 /// Calls `see` with the line and the cells of each row.
 fn each_row(
-    bytes: &[u8],
+    input: impl Read,
     format: Format,
-    mut see: impl FnMut(u64, &ByteRecord) -> Result<(), String>,
+    mut see: impl FnMut(u64, &ByteRecord) -> Result<(), Error>,
 ) -> Result<(), RowError> {
-    let mut reader = reader(bytes, format.delimiter);
+    let mut reader = reader(input, format.delimiter);
     let mut record = ByteRecord::new();
     let mut is_header = true;
     while reader.read_byte_record(&mut record).map_err(RowError::Csv)? {
@@ -296,7 +470,7 @@ fn each_row(
             continue;
         }
         let line = record.position().map_or(0, csv::Position::line);
-        see(line, &record).map_err(RowError::Cell)?;
+        see(line, &record).map_err(RowError::Other)?;
     }
     Ok(())
 }
@@ -365,67 +539,66 @@ impl Kind {
 
 /// A column that is being read.
 enum Growing {
-    Numbers(Vec<f64>),
-    Times(Way, Vec<DateTime>),
-    Words(HashMap<String, u32>, Vec<Option<u32>>),
+    Numbers(store::Growing<f64>),
+    Times(Way, store::Growing<i128>),
+    Words(HashMap<String, u32>, Vec<String>, store::Growing<u32>),
 }
 
 impl Growing {
-    fn new(kind: &Kind, rows: usize) -> Self {
+    /// Of a `kind`, with so much `room` in memory.
+    fn new(kind: &Kind, room: usize) -> Self {
         if kind.are_numbers {
-            Self::Numbers(Vec::with_capacity(rows)) // also where no cell says anything
+            Self::Numbers(store::Growing::new(room)) // also where no cell says anything
         } else if let Some(way) = kind.way {
-            Self::Times(way, Vec::with_capacity(rows))
+            Self::Times(way, store::Growing::new(room))
         } else {
-            Self::Words(HashMap::new(), Vec::with_capacity(rows))
+            Self::Words(HashMap::new(), Vec::new(), store::Growing::new(room))
         }
     }
 
-    fn push(&mut self, cell: &[u8], decimal: char) -> Result<(), String> {
+    /// One more cell; `refused` makes an error of what is wrong with it.
+    fn push(
+        &mut self,
+        cell: &[u8],
+        decimal: char,
+        refused: impl Fn(String) -> Error,
+    ) -> Result<(), Error> {
         let cell = text(cell).trim();
         let is_missing = is_missing(cell);
+        let holds = || refused(format!("holds {cell}"));
         match self {
-            Self::Numbers(all) if is_missing => all.push(f64::NAN),
+            Self::Numbers(all) if is_missing => all.extend(&[f64::NAN]),
             Self::Numbers(all) => {
-                let value = number(cell, decimal).unwrap_or(f64::NAN);
-                if !value.is_finite() {
-                    return Err(format!("holds {cell}"));
-                }
-                all.push(value);
+                let value = number(cell, decimal).filter(|value| value.is_finite());
+                all.extend(&[value.ok_or_else(holds)?])
             }
-            Self::Times(way, all) => all.extend(times::parse(way, cell)),
-            Self::Words(_, all) if is_missing => all.push(None),
-            Self::Words(numbers, all) => {
+            Self::Times(way, all) => {
+                let time = times::parse(way, cell).ok_or_else(holds)?;
+                all.extend(&[nanoseconds(time)])
+            }
+            Self::Words(_, _, all) if is_missing => all.extend(&[MISSING]),
+            Self::Words(numbers, words, all) => {
                 let number = match numbers.get(cell) {
                     Some(&number) => number,
+                    None if words.len() > MOST_WORDS => MOST_WORDS as u32,
                     None => {
-                        let next = numbers.len() as u32;
+                        let next = words.len() as u32;
                         numbers.insert(cell.to_owned(), next);
+                        words.push(cell.to_owned());
                         next
                     }
                 };
-                all.push(Some(number));
+                all.extend(&[number])
             }
         }
-        Ok(())
     }
 
-    fn finish(self) -> Column {
-        match self {
-            Self::Numbers(all) => Column::Numbers(all),
-            Self::Times(_, all) => Column::Times(all),
-            Self::Words(numbers, all) => {
-                let mut words: Vec<_> = numbers.into_iter().collect();
-                words.sort_unstable();
-                let mut order = vec![0; words.len()];
-                for (place, (_, number)) in words.iter().enumerate() {
-                    order[*number as usize] = place as u32;
-                }
-                let words = words.into_iter().map(|(word, _)| word).collect();
-                let all = all.into_iter().map(|number| Some(order[number? as usize])).collect();
-                Column::Words(words, all)
-            }
-        }
+    fn finish(self) -> Result<Column, Error> {
+        Ok(match self {
+            Self::Numbers(all) => Column::Numbers(all.finish()?),
+            Self::Times(_, all) => Column::Times(Times(all.finish()?)),
+            Self::Words(_, words, all) => Column::Words(words, all.finish()?),
+        })
     }
 }
 
@@ -442,9 +615,9 @@ mod tests {
         table.map_err(|error| error.to_string())
     }
 
-    fn numbers(column: &Column) -> &[f64] {
+    fn numbers(column: &Column) -> Vec<f64> {
         match column {
-            Column::Numbers(all) => all,
+            Column::Numbers(all) => all.iter(0..all.len()).collect(),
             other => panic!("{}", other.kind()),
         }
     }
@@ -458,8 +631,9 @@ mod tests {
         let load = numbers(table.column("load").unwrap());
         assert!(load[0] == 3.5 && load[1].is_nan() && load[2] == -1_000.0);
         let Column::Times(times) = table.column("hour").unwrap() else { panic!("times") };
-        assert_eq!((times[1].hour(), times[2].day()), (19, 16));
-        let kinds = Column::Words(vec!["a".into(), "b".into()], vec![Some(1), Some(0), None]);
+        assert_eq!((times.get(1).hour(), times.get(2).day()), (19, 16));
+        let kinds = Store::Memory(vec![0, 1, MISSING]);
+        let kinds = Column::Words(vec!["b".into(), "a".into()], kinds);
         assert_eq!(table.column("kind").unwrap(), &kinds);
     }
 
@@ -496,7 +670,7 @@ mod tests {
             read(&format!("t,a\n02/13/2010,1\n02/14/2010,2\n{cell},3\n")).unwrap().columns.remove(0)
         };
         let Column::Times(times) = table("02/15/2010") else { panic!("times") };
-        assert_eq!(times[2], "2010-02-15T00:00:00".parse().unwrap());
+        assert_eq!(times.get(2), "2010-02-15T00:00:00".parse().unwrap());
         assert_eq!(table("").kind(), "words");
         assert_eq!(table("later").kind(), "words");
         // beyond the rows that are recognised by
@@ -514,10 +688,11 @@ mod tests {
         assert_eq!((table.last(4).rows, table.last(9).rows), (4, 4));
         let last = table.last(2);
         let Column::Times(times) = &last.columns[0] else { panic!("times") };
-        assert_eq!((last.rows, times.len(), times[0].day()), (2, 2, 15));
+        assert_eq!((last.rows, times.len(), times.get(0).day()), (2, 2, 15));
         let (a, b) = (numbers(&last.columns[1]), numbers(&last.columns[2]));
         assert!(a[0] == 2.0 && a[1].is_nan() && b[0].is_nan() && b[1] == 5.0);
-        let words = Column::Words(vec!["x".into(), "y".into()], vec![Some(0), None]);
+        let words = Store::Memory(vec![0, MISSING]);
+        let words = Column::Words(vec!["x".into(), "y".into()], words);
         assert_eq!(last.columns[3], words);
     }
 
@@ -525,12 +700,41 @@ mod tests {
     fn the_reading_is_watched_from_its_beginning_to_its_end() {
         let text = format!("a\n{}", "1\n".repeat(3 * WATCH));
         let mut seen = Vec::new();
-        let table =
-            Table::read_watched(Path::new("x"), text.as_bytes(), Said::default(), &mut |done| {
-                seen.push(done);
-            });
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.csv");
+        fs::write(&path, &text).unwrap();
+        let table = Table::open(&path, Said::default(), &mut |done| seen.push(done));
         assert!(table.is_ok() && seen.len() == 6 && seen.is_sorted(), "{seen:?}");
         assert!(seen[5] > text.len() as u64 * 9 / 10 && seen[5] <= text.len() as u64, "{seen:?}");
+    }
+
+    #[test]
+    fn a_file_is_read_as_its_bytes_are_and_its_mark_read_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.csv");
+        for text in ["a;b\n1;x\n", "\u{feff}a;b\n1;x\n", "\u{feff}\"a\",b\n1,2\n", "a\n1\n"] {
+            fs::write(&path, text).unwrap();
+            let (file, table) = Table::open(&path, Said::default(), &mut |_| ()).unwrap();
+            assert_eq!(file, DataFile::read(&path).unwrap().0);
+            assert_eq!(table, read(text).unwrap());
+            assert_eq!(table.names[0], "a");
+        }
+        for bytes in [&b"a\n1\n\xff\n"[..], b"a\n1\n\xe2\x82", b"\xff"] {
+            fs::write(&path, bytes).unwrap();
+            let error = Table::open(&path, Said::default(), &mut |_| ()).unwrap_err().to_string();
+            assert!(error.contains("no UTF-8 in line"), "{error}");
+            assert_eq!(error.contains("line 3"), bytes.len() > 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn of_very_many_words_the_last_ones_are_all_alike() {
+        let mut text = "a\n".to_owned();
+        (0..MOST_WORDS + 3).for_each(|n| text.push_str(&format!("word {n}\n")));
+        let table = read(&text).unwrap();
+        let Column::Words(words, all) = &table.columns[0] else { panic!("words") };
+        assert_eq!((words.len(), all.get(7)), (MOST_WORDS + 1, 7));
+        assert_eq!(all.get(MOST_WORDS + 2), all.get(MOST_WORDS + 1));
     }
 
     #[test]

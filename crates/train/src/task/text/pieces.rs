@@ -105,7 +105,7 @@ impl Pieces {
 
 /// Whether a file that comes in pieces is UTF-8.
 #[derive(Debug, Default)]
-pub(super) struct Utf8 {
+pub(in crate::task) struct Utf8 {
     /// A character that has begun.
     rest: Vec<u8>,
     offset: u64,
