@@ -60,7 +60,7 @@ pub struct MachineArgs {
     #[arg(value_name = "NAME|FILE.toml")]
     machine: String,
 
-    /// T, the symbols of a word [default: 24, for a proof 12]
+    /// T, the symbols of a word [default: 24, for a proof 12, of ReLUs 16]
     #[arg(long, value_parser = whole::<usize>(1..=65_536), allow_negative_numbers = true)]
     length: Option<usize>,
 
@@ -118,7 +118,7 @@ pub fn run(args: &MachineArgs) -> anyhow::Result<ExitCode> {
     machine_of(&machine).map_err(|reason| {
         Usage(format!("--certifiable: the machine {} cannot be proved: {reason}", machine.name()))
     })?;
-    let words = Words::new(machine, args.length.unwrap_or(MachineIbp::STEPS))?;
+    let words = Words::new(machine, args.length.unwrap_or(MachineIbp::steps(cell)))?;
     let hidden = args.common.hidden.unwrap_or(MachineIbp::HIDDEN);
     let training = MachineIbp::training(words, cell, hidden, args.common.seed);
     start(&args.common, training, Ending { attempts: args.until_proved, ..PROVE })
