@@ -76,7 +76,7 @@ pub struct Args {
     study: bool,
 
     /// Study networks that learn these machines instead, parted by commas: names as `train machine`
-    /// has them, `random` for another one from each seed, `all` for all of these
+    /// has them, `random` for another one from each seed (`random:STATES`), `all` for all of these
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', value_parser = machines,
           requires = "study", conflicts_with_all = ["biases", "workers"])]
     machine: Vec<Machines>,

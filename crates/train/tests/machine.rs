@@ -173,11 +173,12 @@ fn a_random_machine_has_ten_different_states_and_is_the_same_for_the_same_seed()
         assert_eq!(*machine, Machine::random(10, seed as u64));
     }
     assert_ne!(machines[0], machines[1]);
-    assert!(
-        ["random-", "random-01", "random-x", "random"]
-            .iter()
-            .all(|name| { Machine::built_in(name).is_none() })
-    );
+    assert_eq!(built_in("random-3:20"), Machine::random(20, 3));
+    assert_eq!(built_in("random-3:64").name(), "random-3:64");
+    let none = ["random-", "random-01", "random-x", "random"];
+    for name in none.into_iter().chain(["random-1:10", "random-1:1", "random-1:65", "random-1:"]) {
+        assert!(Machine::built_in(name).is_none(), "{name}");
+    }
 }
 
 #[test]

@@ -25,7 +25,7 @@ use train::task::machine::{LENGTH, Machine, Words};
 /// The built-in machines: addition, subtraction and comparison (two digits at a time, lowest first);
 /// times-3 and times-5 (lowest first); division-by-3 (highest first); gray-encode and gray-decode;
 /// parity; counter-3 and counter-5; tomita-1 to tomita-7; brackets; lock; edge-detector; debouncer;
-/// and random-SEED, ten states drawn from a seed.
+/// and random-SEED, ten states drawn from a seed (random-SEED:STATES, 2 to 64).
 ///
 /// The defaults are a GRU of 16 units, Adam, and 96,000 words of 24 symbols: some seconds.
 #[derive(clap::Args)]
@@ -60,7 +60,7 @@ pub struct MachineArgs {
     #[arg(value_name = "NAME|FILE.toml")]
     machine: String,
 
-    /// T, the symbols of a word [default: 24, for a proof 12]
+    /// T, the symbols of a word [default: 24, for a proof 12, of ReLUs 16]
     #[arg(long, value_parser = whole::<usize>(1..=65_536), allow_negative_numbers = true)]
     length: Option<usize>,
 
@@ -118,7 +118,7 @@ pub fn run(args: &MachineArgs) -> anyhow::Result<ExitCode> {
     machine_of(&machine).map_err(|reason| {
         Usage(format!("--certifiable: the machine {} cannot be proved: {reason}", machine.name()))
     })?;
-    let words = Words::new(machine, args.length.unwrap_or(MachineIbp::STEPS))?;
+    let words = Words::new(machine, args.length.unwrap_or(MachineIbp::steps(cell)))?;
     let hidden = args.common.hidden.unwrap_or(MachineIbp::HIDDEN);
     let training = MachineIbp::training(words, cell, hidden, args.common.seed);
     start(&args.common, training, Ending { attempts: args.until_proved, ..PROVE })

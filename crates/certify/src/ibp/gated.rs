@@ -14,7 +14,8 @@
 //!
 //! An LSTM's cell is a sum that nothing bounds where f is 1, and a proof has to bound it. So
 //! `FORGET/2 · mean over T of Σ max(0, F − ¾)²` is added to the loss, F the upper bound of f: with
-//! f up to ¾, no |c| is above 4.
+//! f up to ¾, no |c| is above 4. The same for Z of a GRU: where z is 1, an interval never gets
+//! narrower, and in the few steps of a training that costs nothing yet.
 //!
 //! The backward pass is the chain rule from the last line up; which end of a gate was taken is seen
 //! again from the values that were kept.
@@ -29,7 +30,7 @@ use train::batch::{Batch, Inputs, Targets};
 use train::metrics::Totals;
 use train::pass::Pass;
 
-/// What it counts that a forget gate is above …
+/// What it counts that a gate that keeps (f, z) is above …
 const FORGET: f32 = 20.0;
 /// … this.
 const KEPT: f32 = 0.75;
@@ -369,6 +370,7 @@ impl<'a> Intervals<'a> {
     fn backward_row(&mut self, row: usize, n: usize) {
         let Sizes { steps, stride, gates, cell, .. } = self.sizes;
         let (now, at, count) = (row * stride, n * stride, gates / stride);
+        let pressed = |kept: f32| FORGET / steps as f32 * (kept - KEPT).max(0.0);
         for first in (0..stride).step_by(GROUP) {
             let place = row * gates + first * count;
             let [low, high] = self.gates.each_ref().map(|part| &part[place..][..count * GROUP]);
@@ -394,6 +396,7 @@ impl<'a> Intervals<'a> {
                         let inner = 2 * GROUP + l;
                         let m = [center[inner] - radius[inner], center[inner] + radius[inner]];
                         let (mut dh_before, mut dm, mut dargument) = ([0.0; 2], [0.0; 2], 0.0);
+                        dgates[1][1] = pressed(z[1]);
                         for end in 0..2 {
                             let taken = usize::from((h[end] < n[end]) == (end == 0));
                             let dn = dh[end] * (1.0 - z[taken]);
@@ -422,7 +425,7 @@ impl<'a> Intervals<'a> {
                         let [dc_center, dc_radius] =
                             self.dc.each_mut().map(|part| &mut part[at + first + l]);
                         let mut dc = dends([*dc_center, *dc_radius]);
-                        dgates[1][1] = FORGET / steps as f32 * (f[1] - KEPT).max(0.0);
+                        dgates[1][1] = pressed(f[1]);
                         for end in 0..2 {
                             let tanh = self.tanh[end][now + first + l];
                             let taken = usize::from((tanh >= 0.0) != (end == 0));
@@ -506,7 +509,7 @@ mod tests {
     }
 
     /// The forward pass again, in f64, from PyTorch's tensors in `w`, by all ends of all products: the
-    /// loss of the outputs, of what the states are asked, and of forget gates.
+    /// loss of the outputs, of what the states are asked, and of the gates that keep.
     fn losses(
         sizes: Sizes,
         batch: &Batch,
@@ -552,7 +555,7 @@ mod tests {
                             let n = plus([of_x(2 * hidden + j); 2], inner).map(f64::tanh);
                             let mean = |end: usize| z.map(|z| n[end] + z * (h[j][end] - n[end]));
                             let ([a, b], [c, d]) = (mean(0), mean(1));
-                            return [widened([a.min(b), c.max(d)]), [0.0; 2], [0.0; 2]];
+                            return [widened([a.min(b), c.max(d)]), [0.0; 2], z];
                         }
                         let [i, f, o] = [0, 1, 3].map(|gate| sum(gate).map(sigmoid));
                         let after = plus(product(f, c[j]), product(i, sum(2).map(f64::tanh)));

@@ -27,8 +27,10 @@ pub struct MachineIbp {
 }
 
 impl MachineIbp {
-    /// T of a training, where nothing else is asked.
+    /// T of a training, where nothing else is asked …
     pub const STEPS: usize = 12;
+    /// … and of a network of ReLUs, which is wrong behind longer words more easily: nothing saturates.
+    pub const STEPS_RELU: usize = 16;
     /// H, where nothing else is asked.
     pub const HIDDEN: usize = 32;
     /// The learning rate of Adam …
@@ -39,6 +41,14 @@ impl MachineIbp {
     /// These words.
     pub fn new(words: Words) -> Self {
         Self { epsilon: 0.02, state_weight: 1.0, words }
+    }
+
+    /// T of a training of networks of that cell.
+    pub fn steps(cell: Cell) -> usize {
+        match cell {
+            Cell::Elman(Nonlinearity::Relu) => Self::STEPS_RELU,
+            _ => Self::STEPS,
+        }
     }
 
     /// A whole certifiable training of `hidden` units: as many updates of Adam as of

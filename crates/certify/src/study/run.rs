@@ -85,7 +85,7 @@ pub fn train(kind: Kind, seed: u64) -> Result<Parameters, Error> {
                 trained(&RunConfig { network, strategy, run, ..training })
             }
             Recipe::Certifiable => {
-                let words = words(MachineIbp::STEPS)?;
+                let words = words(MachineIbp::steps(cell))?;
                 let training = MachineIbp::training(words, cell, hidden, seed);
                 let network = NetworkConfig { bias, ..training.network };
                 trained(&RunConfig { network, strategy, ..training })

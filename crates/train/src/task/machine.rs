@@ -14,6 +14,7 @@ pub use words::{LENGTH, Words};
 use definition::{Table, classes, reached};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use std::ops::RangeInclusive;
 
 /// A Mealy machine, minimised. Symbols, outputs and states are numbered from 0.
 #[derive(Clone, Debug)]
@@ -60,8 +61,10 @@ const FILES: [(&str, &str); 22] = [
     ("debouncer", include_str!("machine/built_in/debouncer.toml")),
 ];
 
-/// The machine of a name `random-7`, drawn from the seed 7.
+/// The machine of a name `random-7` is drawn from the seed 7; that of `random-7:20` has 20 states.
 const RANDOM: &str = "random-";
+/// The states of one whose name does not say how many.
+const STATES: usize = 10;
 
 impl Machine {
     /// The names of the built-in machines. `random-0` stands for all of `random-SEED`.
@@ -75,11 +78,22 @@ impl Machine {
         names
     };
 
-    /// The machine of that name; `random-SEED` is [`Machine::random`] of ten states.
+    /// The states of a machine that is drawn by its name. Most draws of many are thrown away: 64 take
+    /// a second, and each more a fifth more.
+    pub const DRAWN: RangeInclusive<usize> = 2..=64;
+
+    /// The machine of that name; `random-SEED` is [`Machine::random`] of ten states,
+    /// `random-SEED:STATES` of [`Machine::DRAWN`].
     pub fn built_in(name: &str) -> Option<Self> {
-        if let Some(seed) = name.strip_prefix(RANDOM) {
-            let seed: u64 = seed.parse().ok().filter(|number: &u64| number.to_string() == seed)?;
-            return Some(Self::random(10, seed));
+        if let Some(drawn) = name.strip_prefix(RANDOM) {
+            let (seed, states) = match drawn.split_once(':') {
+                Some((seed, states)) => (seed, states.parse().ok()?),
+                None => (drawn, STATES),
+            };
+            let seed = seed.parse().ok()?;
+            // Each has one name.
+            let is_one = Self::DRAWN.contains(&states) && random_name(states, seed) == name;
+            return is_one.then(|| Self::random(states, seed));
         }
         let (_, text) = FILES.iter().find(|(known, _)| *known == name)?;
         Some(Self::from_toml(text).expect("a test reads all of them"))
@@ -133,7 +147,7 @@ impl Machine {
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
         let two = || vec!["0".to_owned(), "1".to_owned()];
         let definition = Definition {
-            name: format!("{RANDOM}{seed}"),
+            name: random_name(states, seed),
             shown: None,
             inputs: two(),
             outputs: two(),
@@ -212,6 +226,13 @@ impl Machine {
     /// Its file, minimised.
     pub fn definition(&self) -> &Definition {
         &self.definition
+    }
+}
+
+fn random_name(states: usize, seed: u64) -> String {
+    match states {
+        STATES => format!("{RANDOM}{seed}"),
+        _ => format!("{RANDOM}{seed}:{states}"),
     }
 }
 
