@@ -1,8 +1,8 @@
 //! A leaf: a history, and the abstract state after it, a chain of segments.
 //!
 //! ```text
-//! axes      the principal axes of the sampled states, that of the largest variance first
-//!           (or the units: one box)
+//! axes      the direction that is remembered longest, and behind it the principal axes of the
+//!           sampled states (or the units: one box)
 //! segments  between neighbouring edges along the first axis, multiples of `length`
 //! bounds    low₀ ≤ a₀·h ≤ high₀,   lowᵢ ≤ (aᵢ − slopeᵢ·a₀)·h ≤ highᵢ for the other axes
 //! ```
@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// A bound is widened by this share of the range, and this much.
-const WIDEN: (f64, f64) = (0.02, 1e-4);
+const WIDEN: (f64, f64) = (0.002, 1e-5);
 /// At first, segments are halved until they are as short as they are thick, or as this.
 const LEAST_LENGTH: f64 = 0.05;
 /// A slope is fitted to so many sampled states on each side at least.

@@ -1,10 +1,11 @@
 //! Prove or refute: what becomes of a network.
 
 use crate::certificate::Certificate;
+use crate::counterexample::Counterexample;
 use crate::leaf::Leaf;
 use crate::machine::{self, Transitions};
 use crate::network::Net;
-use crate::refute::{Counterexample, Search};
+use crate::refute::Search;
 use crate::sample::Sample;
 use crate::search::{self, Plan, Question};
 use model::{Cell as ModelCell, Config, HeadActivation, Memory, Nonlinearity, Parameters};
@@ -144,7 +145,7 @@ pub fn certify(parameters: &Parameters, machine: &Machine, model: &[u8], budget:
             Err(_) => {}
         }
     }
-    refutation.refute_by_chains().map_or(Outcome::Unknown, Outcome::Refuted)
+    Outcome::Unknown
 }
 
 /// The proof that [`certify`] would find, and what the checker says to it, without looking for a

@@ -25,14 +25,18 @@
 //! 4. Some steps at a time: a single step may stretch a state along an axis and turn it; only
 //!    over several does a network that has learned to carry contract. Most sequences end
 //!    earlier: one step is enough where states forget fast.
-//! 5. An abstract state is as good as σ is linear on it. A unit that is nearly 0 or 1 may vary
+//! 5. Where states lie between two answers, small errors grow for many steps. Where an output may be
+//!    wrong, only what leads there is refined; states are widened by very little; and the first axis
+//!    is the direction that is remembered longest, so that errors across it do not add up.
+//! 6. An abstract state is as good as σ is linear on it. A unit that is nearly 0 or 1 may vary
 //!    widely at no cost, so leaves are refined by their linearisation error, not by how wide
 //!    their sums are.
 
-use crate::axes::principal_axes;
+use crate::axes::{axes_behind, principal_axes};
 use crate::histories::Histories;
 use crate::leaf::{self, Leaf, Ranges};
 use crate::machine::Transitions;
+use crate::memory::remembered;
 use crate::network::Net;
 use crate::sample::Sample;
 use crate::walk::Walk;
@@ -68,7 +72,7 @@ const fn boxes(k: usize) -> Plan {
 
 /// Chains of segments along principal axes.
 const CURVES: Plan =
-    Plan { axes: true, shortest: 2, longest: 60, thickness: 0.2, leaves: (200, 20_000), steps: 4 };
+    Plan { axes: true, shortest: 2, longest: 60, thickness: 0.2, leaves: (200, 20_000), steps: 6 };
 
 /// Why a plan found no certificate.
 #[derive(Clone, Debug)]
@@ -88,7 +92,7 @@ const ROUNDS: usize = 60;
 /// and so on: sequences are then long only from the states that need it.
 const FIRST_STEPS: usize = 2;
 /// One leaf of so many is refined for its linearisation error.
-const SHARE: usize = 8;
+const SHARE: usize = 32;
 
 /// What is searched: a network, a machine, sampled states, and by which plan.
 #[derive(Clone, Copy)]
@@ -294,13 +298,27 @@ fn make_leaves<'a>(question: Question<'a>, leaves: &mut Leaves) -> Tree<'a> {
     for ((_, word, before), Made { length, leaf }) in leaves {
         let leaf = leaf.get_or_insert_with(|| {
             let states = sample.after(net, *before, word);
-            let axes = plan.axes.then(|| principal_axes(&states));
+            let state = machine.follow(*before, word).expect("histories are legal");
+            let axes = plan.axes.then(|| axes(question, state, &states));
             Leaf::around((machine, net.domain), (*before, word), axes, *length, &states)
         });
         tree.histories.insert(*before, word, tree.leaves.len());
         tree.leaves.push(leaf.clone());
     }
     tree
+}
+
+/// The axes of a leaf around `states`, which belong to the machine's `state`: the direction that is
+/// remembered longest, and principal axes behind it; without such a direction principal axes.
+fn axes(question: Question<'_>, state: usize, states: &[Vec<f64>]) -> Vec<f64> {
+    let axes = principal_axes(states);
+    let along = |state: &[f64]| axes.iter().zip(state).map(|(a, s)| a * s).sum::<f64>();
+    let mut order: Vec<&[f64]> = states.iter().map(Vec::as_slice).collect();
+    order.sort_by(|a, b| along(a).total_cmp(&along(b)));
+    match remembered(question.net, question.machine, state, &order) {
+        Some(first) => axes_behind(&first, states),
+        None => axes,
+    }
 }
 
 /// Adds the leaves of the histories from the first step that are too short for the others.
@@ -370,7 +388,6 @@ fn fixpoint(tree: &mut Tree<'_>, walk: &mut Walk<'_>) -> Option<Vec<Obstacle>> {
             }
         }
         if !obstacles.is_empty() {
-            obstacles.extend(where_growth_began(&growing));
             return Some(obstacles);
         }
         if wanted.is_empty() {
