@@ -1,11 +1,12 @@
 //! Up to which length no word is answered wrongly, by abstract states.
 //!
 //! ```text
-//! hull of (n, q)   a box that holds the states of all words of n symbols that lead the machine to q
-//! for n = 1, 2, …  of all words of n symbols: the box after all but the last few symbols is led
-//!                  through these. Is the last answer right for all of it? If it may be wrong: the
-//!                  same for each symbol before, with that much less in the box, up to whole words
-//!                  what comes out is within the hulls of n
+//! reach (n, q, w)  an abstract state that holds the states after all words of n symbols that end
+//!                  in w, one or two symbols, before which the machine was in q
+//! for n = 1, 2, …  of all words of n symbols: what is reached before the last few is led through
+//!                  these. Is the last answer right for all of it? Where it may be wrong: the same
+//!                  for each symbol before, from what is reached before that, up to whole words.
+//!                  What comes out is what is reached by n
 //! ```
 //!
 //! A whole word that is left over begins at one state, and the network is asked. It is wrong there,
@@ -13,54 +14,83 @@
 
 use crate::abstract_state::{AbstractState, Sums};
 use crate::counterexample::Counterexample;
-use crate::refute::Search;
+use crate::leaf::{Leaf, Ranges};
+use crate::machine::Transitions;
+use crate::memory::axes;
+use crate::network::Net;
+use crate::sample::Sample;
+use std::collections::BTreeMap;
 
-/// A box: the least and the largest of each number of a state.
-type Hull = (Vec<f64>, Vec<f64>);
+/// The machine's state, and the last symbols since.
+type Key = (usize, Vec<u8>);
 
-/// For each length of a word and each state of the machine after it, a box that holds the hidden
-/// states; none where no word leads there.
-#[derive(Clone, Debug)]
-pub(crate) struct Hulls {
-    /// N
-    size: usize,
-    of: Vec<Vec<Option<Hull>>>,
+/// For each length of a word and each end of one, what holds the hidden states.
+#[derive(Clone)]
+pub(crate) struct Reach {
+    /// How many symbols of an end are told apart.
+    known: usize,
+    /// Of each end, a leaf that holds nothing.
+    empty: BTreeMap<Key, Leaf>,
+    of: Vec<BTreeMap<Key, Leaf>>,
 }
 
-/// How far the state of a run in f32 may be from that in f64 after a few steps, and a little more.
-const APART: f64 = 1e-4;
+/// More segments than this hold no curve.
+const MOST_SEGMENTS: usize = 400;
+/// The most ends that are told apart.
+const ENDS: usize = 64;
 
-impl Hulls {
-    /// Of the empty word alone.
-    pub fn new(states: usize, size: usize) -> Self {
-        let mut first = vec![None; states];
-        first[0] = Some((vec![0.0; size], vec![0.0; size]));
-        Self { size, of: vec![first] }
+impl Reach {
+    /// Of no word but the empty one, which ends in nothing.
+    pub fn new(net: &Net, machine: &Transitions, sample: &Sample) -> Self {
+        let mut ends: Vec<Key> = machine.reachable().map(|state| (state, Vec::new())).collect();
+        let mut known = 0;
+        while known < 2 && ends.len() * machine.width() <= ENDS {
+            known += 1;
+            ends = ends.iter().flat_map(|(state, word)| machine.earlier(*state, word)).collect();
+        }
+        let around = |(before, word): Key| {
+            let states = sample.after(net, before, &word);
+            let state = machine.follow(before, &word).expect("ends are legal");
+            let axes = Some(axes(net, machine, state, &states));
+            let about = (machine, net.domain);
+            let leaf = Leaf::around(about, (before, &word), axes, None, &states).emptied();
+            ((before, word), leaf)
+        };
+        let mut new = Self { known, of: Vec::new(), empty: ends.into_iter().map(around).collect() };
+        new.begin();
+        if known == 0 {
+            new.hold_point(machine, &[], &vec![0.0; net.hidden]);
+        }
+        new
     }
 
     /// Begins the next length.
     pub fn begin(&mut self) {
-        self.of.push(vec![None; self.of[0].len()]);
+        self.of.push(self.empty.clone());
     }
 
-    /// The longest words so far that lead to `state` may have ranges like these.
-    fn hold(&mut self, state: usize, range: impl Fn(usize) -> (f64, f64)) {
-        let last = self.of.last_mut().expect("the empty word is there");
-        let none = || (vec![f64::MAX; self.size], vec![f64::MIN; self.size]);
-        let (lows, highs) = last[state].get_or_insert_with(none);
-        for (n, (least, most)) in lows.iter_mut().zip(highs).enumerate() {
-            let (low, high) = range(n);
-            (*least, *most) = (least.min(low), most.max(high));
-        }
+    /// The longest words so far have `word` among them, which leads, but for rounding, to `hidden`.
+    pub fn hold_point(&mut self, machine: &Transitions, word: &[u8], hidden: &[f64]) {
+        let Some(first) = word.len().checked_sub(self.known) else { return };
+        let before = machine.follow(0, &word[..first]).expect("words are legal");
+        let key = (before, word[first..].to_vec());
+        self.last().get_mut(&key).expect("all ends are there").hold_point(hidden);
     }
 
-    /// One of the longest words so far leads to `state` and, but for rounding, to `hidden`.
-    pub fn hold_point(&mut self, state: usize, hidden: &[f64]) {
-        self.hold(state, |n| (hidden[n] - APART, hidden[n] + APART));
+    /// The longest words so far may have this end, and lead to what `reached` holds. Is that few
+    /// enough?
+    fn hold(&mut self, end: &Key, reached: &AbstractState) -> bool {
+        let leaf = self.last().get_mut(end).expect("all ends are there");
+        let mut missed: Vec<(i64, Ranges)> = Vec::new();
+        let mut ranges = vec![(0.0, 0.0); reached.center.len()];
+        let mut keep = |number, ranges: &Ranges| missed.push((number, ranges.clone()));
+        leaf.holds(reached, &mut ranges, Some(&mut keep));
+        missed.iter().for_each(|(number, ranges)| leaf.widen(*number, ranges, 0));
+        leaf.segments.len() <= MOST_SEGMENTS
     }
 
-    fn of(&self, length: usize, state: usize) -> Option<&Hull> {
-        self.of[length][state].as_ref()
+    fn last(&mut self) -> &mut BTreeMap<Key, Leaf> {
+        self.of.last_mut().expect("the empty word is there")
     }
 
     /// The longest words that are held.
@@ -70,11 +100,11 @@ impl Hulls {
 }
 
 /// No more steps of abstract states than this.
-const STEPS: u64 = 100_000;
+const STEPS: u64 = 150_000;
 /// Words are no longer than this.
-const LONGEST: usize = 48;
-/// As many last symbols are followed from the first as lead to no more than so many words.
-const WORDS: usize = 512;
+const LONGEST: usize = 64;
+/// As many last symbols are followed from the first as there are no more words of than so many.
+const WORDS: usize = 1 << 10;
 /// The margin that is enough, as the certificates have it.
 const LEAST: f64 = 2e-5;
 
@@ -88,94 +118,152 @@ enum Open {
 
 /// The steps of abstract states along a word, in place.
 struct Steps<'a> {
-    search: &'a Search<'a>,
-    /// `[LONGEST + 1]`
+    net: &'a Net,
+    machine: &'a Transitions,
+    /// Of each depth.
     states: Vec<AbstractState>,
     sums: Sums,
     left: u64,
 }
 
-impl Steps<'_> {
-    /// Leads the box through `word`: the margin of the last answer, and the machine's state then.
-    /// What comes out is in the place of the word's length.
-    fn along(&mut self, (low, high): &Hull, mut state: usize, word: &[u8]) -> (f64, usize) {
-        let net = self.search.net;
-        let first = &mut self.states[0];
-        first.columns = 0;
-        for n in 0..low.len() {
-            let (least, most) = net.domain.of(n);
-            let (low, high) = (low[n].max(least), high[n].min(most));
-            (first.low[n], first.high[n]) = (low, high);
-            (first.center[n], first.own[n]) = (0.5 * (low + high), 0.5 * (high - low));
-        }
-        let mut right = 0;
-        for (n, &symbol) in word.iter().enumerate() {
-            (state, right) = self.search.transitions.step(state, symbol).expect("it is legal");
-            net.sums(&self.states[n], 0.0, &mut self.sums);
-            net.activate(&self.sums, symbol, &mut self.states[n + 1]);
-        }
-        (net.margin(&self.states[word.len()], right), state)
+impl<'a> Steps<'a> {
+    /// Along words of up to `longest` symbols.
+    fn new((net, machine): (&'a Net, &'a Transitions), longest: usize) -> Self {
+        let states = vec![AbstractState::new(net.hidden, longest); longest + 1];
+        let sums = Sums::new(net.rows(), net.hidden, longest);
+        Self { net, machine, states, sums, left: STEPS }
     }
 
-    /// Shows that all answers to words one symbol longer than those of `hulls` are right, and adds
-    /// their hulls.
-    fn show(&mut self, hulls: &mut Hulls) -> Result<(), Open> {
-        let machine = self.search.transitions;
-        hulls.begin();
-        let length = hulls.longest();
-        let mut open: Vec<(usize, Vec<u8>)> =
-            machine.reachable().map(|state| (state, Vec::new())).collect();
-        while let Some((state, word)) = open.pop() {
-            let known = word.len();
-            let is_short =
-                known < length && machine.width().pow(known as u32 + 1) * machine.states <= WORDS;
-            if known == 0 || is_short {
-                open.extend(machine.earlier(state, &word));
+    /// Leads a segment of `leaf`, which is in the first place, through `word`: the margin of the
+    /// last answer. What comes out is in the place of the word's length.
+    fn along(&mut self, leaf: &Leaf, word: &[u8]) -> f64 {
+        let (mut state, mut right, mut error) = (leaf.after, 0, leaf.axes_error);
+        for (n, &symbol) in word.iter().enumerate() {
+            (state, right) = self.machine.step(state, symbol).expect("it is legal");
+            self.net.sums(&self.states[n], error, &mut self.sums);
+            self.net.activate(&self.sums, symbol, &mut self.states[n + 1]);
+            error = 0.0;
+        }
+        self.net.margin(&self.states[word.len()], right)
+    }
+
+    /// Shows that all answers to words one symbol longer than those of `reach` are right, and adds
+    /// what these reach.
+    fn show(&mut self, reach: &mut Reach) -> Result<(), Open> {
+        let (machine, end) = (self.machine, reach.known);
+        reach.begin();
+        let length = reach.longest();
+        let mut open: Vec<Key> = machine.reachable().map(|state| (state, Vec::new())).collect();
+        while let Some((before, word)) = open.pop() {
+            let is_few = machine.width().saturating_pow(word.len() as u32 + 1) <= WORDS;
+            if word.len() <= end || word.len() < length && is_few {
+                open.extend(machine.earlier(before, &word));
                 continue;
             }
-            let Some(hull) = hulls.of(length - known, state) else { continue };
-            let Some(left) = self.left.checked_sub(known as u64) else { return Err(Open::Steps) };
-            self.left = left;
-            let (margin, after) = self.along(hull, state, &word);
-            if margin > LEAST {
-                let out = &self.states[known];
-                hulls.hold(after, |n| out.range_of_unit(n));
-            } else if known == length {
-                return Err(Open::Word(word));
-            } else {
-                open.extend(machine.earlier(state, &word));
+            let (from, rest) = word.split_at(end);
+            let reached = &reach.of[length - rest.len()][&(before, from.to_vec())];
+            let leaf = reached.clone();
+            let last = machine.follow(before, &word[..rest.len()]).expect("words are legal");
+            let to = (last, word[rest.len()..].to_vec());
+            let mut is_right = true;
+            for segment in leaf.segments.values() {
+                self.left = self.left.checked_sub(rest.len() as u64).ok_or(Open::Steps)?;
+                leaf.write_state(segment, self.net.domain, &mut self.states[0]);
+                let margin = self.along(&leaf, rest);
+                // NaN is not above it either.
+                if margin > LEAST {
+                    if !reach.hold(&to, &self.states[rest.len()]) {
+                        return Err(Open::Steps);
+                    }
+                } else if word.len() == length {
+                    return Err(Open::Word(word));
+                } else {
+                    is_right = false;
+                    break;
+                }
+            }
+            if !is_right {
+                open.extend(machine.earlier(before, &word));
             }
         }
         Ok(())
     }
 }
 
-/// Of a counterexample, a shortest one or the same, and up to which length there is none; `hulls` are
-/// of words whose answers are all right.
+/// Of a counterexample, a shortest one or the same, and up to which length there is none. The answers
+/// to all words of `reach` are right; `confirmed` asks the network about a word.
 pub(crate) fn shortest(
-    search: &Search<'_>,
-    mut hulls: Hulls,
+    (net, machine): (&Net, &Transitions),
+    mut reach: Reach,
     found: Counterexample,
+    confirmed: impl Fn(&[u8]) -> Option<Counterexample>,
 ) -> Counterexample {
-    let mut steps = Steps {
-        search,
-        states: vec![AbstractState::new(search.net.hidden, LONGEST); LONGEST + 1],
-        sums: Sums::new(search.net.rows(), search.net.hidden, LONGEST),
-        left: STEPS,
-    };
-    let mut right_up_to = hulls.longest();
-    while right_up_to + 1 < found.word.len().min(LONGEST) {
-        match steps.show(&mut hulls) {
+    let longest = found.word.len().min(LONGEST);
+    let mut steps = Steps::new((net, machine), longest);
+    let mut right_up_to = reach.longest();
+    while right_up_to + 1 < longest {
+        match steps.show(&mut reach) {
             Ok(()) => right_up_to += 1,
             Err(Open::Word(word)) => {
                 // It is wrong at its last symbol, as no shorter word is wrong.
-                return match search.confirmed(&word) {
-                    Some(shorter) => Counterexample { right_up_to, ..shorter },
-                    None => Counterexample { right_up_to, ..found },
-                };
+                return Counterexample { right_up_to, ..confirmed(&word).unwrap_or(found) };
             }
             Err(Open::Steps) => break,
         }
     }
     Counterexample { right_up_to, ..found }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Sample;
+    use model::{Architecture, Config, Head, HeadActivation, HeadSteps, Nonlinearity, weights};
+    use rand::SeedableRng;
+    use rand_xoshiro::Xoshiro256PlusPlus;
+    use verify::{Cell, Machine};
+
+    #[test]
+    fn what_is_reached_holds_the_states_of_words_of_each_length() {
+        let file = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../verify/tests/fixtures/certified/two-units-with-biases.safetensors"
+        );
+        let architecture = Architecture {
+            head: Some(Head {
+                outputs: 1,
+                bias: true,
+                activation: HeadActivation::Sigmoid,
+                steps: HeadSteps::Every,
+            }),
+            ..Architecture::new(model::Cell::Elman(Nonlinearity::Sigmoid), 2, 2)
+        };
+        let config = Config::new(architecture).unwrap();
+        let parameters = weights::from_bytes(config, &std::fs::read(file).unwrap()).unwrap();
+        let machine = Transitions::new(&Machine::addition());
+        let net = Net::new(&parameters, Cell::Sigmoid, &Machine::addition());
+        let mut generator = Xoshiro256PlusPlus::seed_from_u64(0);
+        let sample = Sample::new(&net, &machine, 100, &mut generator);
+        let mut reach = Reach::new(&net, &machine, &sample);
+        let start = vec![0.0; net.hidden];
+        for length in 1..=3_u32 {
+            reach.begin();
+            for n in 0..4_usize.pow(length) {
+                let word: Vec<u8> = (0..length).map(|at| (n >> (2 * at) & 3) as u8).collect();
+                reach.hold_point(&machine, &word, &net.follow(&start, &word));
+            }
+        }
+        let mut steps = Steps::new((&net, &machine), 16);
+        for length in 4..=16 {
+            assert!(steps.show(&mut reach).is_ok(), "{length}");
+            let mix = machine.mix(&mut generator);
+            for _ in 0..100 {
+                let (word, _) = machine.random_word(length, &mix, &mut generator);
+                let held = reach.clone();
+                reach.hold_point(&machine, &word, &net.follow(&start, &word));
+                let same = held.of[length].iter().zip(&reach.of[length]).all(|(a, b)| a.1 == b.1);
+                assert!(same, "{word:?}");
+            }
+        }
+    }
 }

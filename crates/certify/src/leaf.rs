@@ -29,7 +29,7 @@ const NEAREST: usize = 6;
 const FIT: f64 = 0.9;
 
 /// One of the segments.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Segment {
     /// `[H, H]`, the directions of the bounds, by rows; none for those of the units.
     rows: Vec<f64>,
@@ -42,7 +42,7 @@ pub(crate) struct Segment {
 }
 
 /// A history and its abstract state.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Leaf {
     /// Whether the history goes back to the first step.
     pub from_start: bool,
@@ -239,6 +239,33 @@ impl Leaf {
         segment.high[0] = segment.high[0].min(edges.1);
     }
 
+    /// The same, and it holds nothing yet.
+    pub fn emptied(&self) -> Self {
+        Self { segments: BTreeMap::new(), ..self.clone() }
+    }
+
+    /// Widens a segment to hold a hidden state, and a little more.
+    pub fn hold_point(&mut self, hidden: &[f64]) {
+        let along = match &self.axes {
+            Some(axes) => axes.chunks_exact(hidden.len()).map(|axis| dot(axis, hidden)).collect(),
+            None => hidden.to_vec(),
+        };
+        let number = self.number(along[0]);
+        let slopes = match self.segments.get(&number) {
+            Some(segment) => segment.slopes.clone(),
+            None => self.slopes(number),
+        };
+        let across = |(value, slope): (&f64, &f64)| value - slope * along[0];
+        let ranges: Ranges = along.iter().zip(&slopes).map(across).map(|at| (at, at)).collect();
+        let holds = |segment: &Segment| {
+            let bounds = segment.low.iter().zip(&segment.high);
+            bounds.zip(&ranges).all(|((low, high), at)| *low <= at.0 && at.0 <= *high)
+        };
+        if !self.segments.get(&number).is_some_and(holds) {
+            self.widen(number, &ranges, 0);
+        }
+    }
+
     /// Whether the leaf holds all of `state`. If not, `missed`, where it is given, is called for
     /// every segment that would have to hold more.
     pub fn holds(
@@ -346,9 +373,12 @@ pub(crate) fn segment_length(states: &[Vec<f64>]) -> f64 {
     first_length(&coordinates(Some(&principal_axes(states)), states))
 }
 
+fn dot(axis: &[f64], state: &[f64]) -> f64 {
+    axis.iter().zip(state).map(|(a, s)| a * s).sum()
+}
+
 /// The coordinates of `states` along `axes`, in the order of the first.
 fn coordinates(axes: Option<&[f64]>, states: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let dot = |axis: &[f64], state: &[f64]| axis.iter().zip(state).map(|(a, s)| a * s).sum();
     let along = |state: &Vec<f64>| match axes {
         Some(axes) => axes.chunks_exact(state.len()).map(|axis| dot(axis, state)).collect(),
         None => state.clone(),

@@ -4,6 +4,7 @@
 //! Across that direction a set may be thick at no cost: it is forgotten. Along it errors of every step
 //! add up. So the first axis of a leaf is this one, and its segments lie along it.
 
+use crate::axes::{axes_behind, principal_axes};
 use crate::machine::Transitions;
 use crate::network::Net;
 
@@ -18,10 +19,28 @@ const ITERATIONS: usize = 20;
 /// The change of a number by which a derivative is taken.
 const CHANGE: f64 = 1e-5;
 
+/// Axes for `states`, which belong to the machine's `state`, as rows `[N, N]`: the direction that is
+/// remembered longest, and principal axes behind it; without such a direction principal axes.
+pub(crate) fn axes(
+    net: &Net,
+    machine: &Transitions,
+    state: usize,
+    states: &[Vec<f64>],
+) -> Vec<f64> {
+    let axes = principal_axes(states);
+    let along = |state: &[f64]| axes.iter().zip(state).map(|(a, s)| a * s).sum::<f64>();
+    let mut order: Vec<&[f64]> = states.iter().map(Vec::as_slice).collect();
+    order.sort_by(|a, b| along(a).total_cmp(&along(b)));
+    match remembered(net, machine, state, &order) {
+        Some(first) => axes_behind(&first, states),
+        None => axes,
+    }
+}
+
 /// Of all chains of one symbol behind some of `states`, which lie in their order along a curve and
 /// belong to the machine's `state`: the direction of the change that is largest afterwards, `[N]`;
 /// none if all are forgotten.
-pub(crate) fn remembered(
+fn remembered(
     net: &Net,
     machine: &Transitions,
     state: usize,

@@ -123,7 +123,7 @@ pub fn certify(parameters: &Parameters, machine: &Machine, model: &[u8], budget:
     let Asked { net, transitions, .. } = &asked;
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(0);
     let sample = Sample::new(net, transitions, search::SAMPLED, &mut generator);
-    let refutation = Search { parameters, net, machine, transitions };
+    let refutation = Search { parameters, net, machine, transitions, sample: &sample };
     let mut left = budget;
     for (n, plan) in search::PLANS.iter().enumerate() {
         if n == search::CHEAP
@@ -131,9 +131,10 @@ pub fn certify(parameters: &Parameters, machine: &Machine, model: &[u8], budget:
         {
             return Outcome::Refuted(found);
         }
-        match search::search(asked.question(&sample, plan), &mut left) {
+        let question = asked.question(&sample, plan);
+        match search::search(question, &mut left) {
             Ok(leaves) => {
-                if let Some((certificate, verified)) = asked.checked(plan.steps, &leaves) {
+                if let Some((certificate, verified)) = asked.checked(question.steps(), &leaves) {
                     return Outcome::Certified { certificate, verified };
                 }
             }
@@ -166,7 +167,8 @@ pub fn prove(
     let sample = Sample::new(&asked.net, &asked.transitions, search::SAMPLED, &mut generator);
     let mut left = budget;
     search::PLANS.iter().find_map(|plan| {
-        let leaves = search::search(asked.question(&sample, plan), &mut left).ok()?;
-        asked.checked(plan.steps, &leaves)
+        let question = asked.question(&sample, plan);
+        let leaves = search::search(question, &mut left).ok()?;
+        asked.checked(question.steps(), &leaves)
     })
 }

@@ -15,10 +15,11 @@
 //! as long as it stays wrong, and is a counterexample only if the network itself, run as users run
 //! it, answers it wrongly.
 
-use crate::bounded::{Hulls, shortest};
+use crate::bounded::{Reach, shortest};
 use crate::counterexample::{Counterexample, first_wrong};
 use crate::machine::Transitions;
 use crate::network::Net;
+use crate::sample::Sample;
 use model::Parameters;
 use rand::{Rng, RngExt};
 use std::collections::{HashSet, VecDeque};
@@ -46,6 +47,7 @@ pub(crate) struct Search<'a> {
     pub net: &'a Net,
     pub machine: &'a Machine,
     pub transitions: &'a Transitions,
+    pub sample: &'a Sample,
 }
 
 impl Search<'_> {
@@ -63,23 +65,26 @@ impl Search<'_> {
     }
 
     /// Tries all short words, the shortest first.
-    fn short_words(&self) -> Result<Hulls, Counterexample> {
+    fn short_words(&self) -> Result<Reach, Counterexample> {
         let mut states = vec![vec![0.0; self.net.hidden]; self.exhaustive() + 1];
-        let mut hulls = Hulls::new(self.transitions.states, self.net.hidden);
+        let mut reach = Reach::new(self.net, self.transitions, self.sample);
         for length in 1..=self.exhaustive() {
-            hulls.begin();
-            let found = self.all_words(&mut states, &mut Vec::new(), 0, length, &mut hulls);
+            reach.begin();
+            let found = self.all_words(&mut states, &mut Vec::new(), 0, length, &mut reach);
             if let Some(found) = found {
                 return Err(Counterexample { right_up_to: length - 1, ..found });
             }
         }
-        Ok(hulls)
+        Ok(reach)
     }
 
     /// A shorter one, if abstract states lead to one, and up to which length there is none.
     fn shortest(&self, found: Counterexample) -> Counterexample {
         match self.short_words() {
-            Ok(hulls) => shortest(self, hulls, found),
+            Ok(reach) => {
+                let about = (self.net, self.transitions);
+                shortest(about, reach, found, |word| self.confirmed(word))
+            }
             Err(found) => found,
         }
     }
@@ -168,7 +173,7 @@ impl Search<'_> {
     }
 
     /// The counterexample that `word` begins with, up to the first wrong answer.
-    pub fn confirmed(&self, word: &[u8]) -> Option<Counterexample> {
+    fn confirmed(&self, word: &[u8]) -> Option<Counterexample> {
         let mut word: Vec<usize> = word.iter().map(|&symbol| usize::from(symbol)).collect();
         let wrong = first_wrong(self.parameters, self.machine, &word)?;
         word.truncate(wrong + 1);
@@ -182,7 +187,7 @@ impl Search<'_> {
         word: &mut Vec<u8>,
         state: usize,
         length: usize,
-        hulls: &mut Hulls,
+        reach: &mut Reach,
     ) -> Option<Counterexample> {
         let depth = word.len();
         for symbol in self.transitions.all() {
@@ -191,10 +196,10 @@ impl Search<'_> {
             self.net.step(&before[depth], symbol, &mut after[0]);
             word.push(symbol);
             if depth + 1 == length {
-                hulls.hold_point(next, &after[0]);
+                reach.hold_point(self.transitions, word, &after[0]);
             }
             let found = if depth + 1 < length {
-                self.all_words(states, word, next, length, hulls)
+                self.all_words(states, word, next, length, reach)
             } else if self.net.margin_at(&after[0], output) < NEAR {
                 self.confirmed(word)
             } else {

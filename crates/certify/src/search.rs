@@ -32,11 +32,10 @@
 //!    widely at no cost, so leaves are refined by their linearisation error, not by how wide
 //!    their sums are.
 
-use crate::axes::{axes_behind, principal_axes};
 use crate::histories::Histories;
 use crate::leaf::{self, Leaf, Ranges};
 use crate::machine::Transitions;
-use crate::memory::remembered;
+use crate::memory::axes;
 use crate::network::Net;
 use crate::sample::Sample;
 use crate::walk::Walk;
@@ -106,7 +105,17 @@ pub(crate) struct Question<'a> {
 /// A plan that begins with more histories is none.
 const MOST_HISTORIES: usize = 1 << 15;
 
+/// `symbols^steps` of a certificate is no more than this.
+const MOST_WORDS: u64 = 1 << 24;
+
 impl Question<'_> {
+    /// Steps at a time, as many as a certificate may have for so many symbols.
+    pub fn steps(&self) -> usize {
+        let symbols = self.machine.width() as u64;
+        let may = |&n: &usize| symbols.checked_pow(n as u32).is_some_and(|n| n <= MOST_WORDS);
+        (1..=self.plan.steps).rev().find(may).unwrap_or(1)
+    }
+
     /// Are the histories that the plan begins with few enough?
     fn is_small(&self) -> bool {
         let symbols = self.machine.width().checked_pow(self.plan.shortest as u32);
@@ -159,7 +168,7 @@ pub(crate) fn search(question: Question<'_>, budget: &mut u64) -> Result<Vec<Lea
     if !question.is_small() {
         return Err(failure);
     }
-    let mut walk = Walk::new(net, machine, plan.steps, budget);
+    let mut walk = Walk::new(net, machine, question.steps(), budget);
     let mut leaves = close(first_leaves(question), question);
     loop {
         let mut tree = make_leaves(question, &mut leaves);
@@ -243,7 +252,8 @@ fn first_leaves(Question { net, machine, sample, plan }: Question<'_>) -> Leaves
 
 /// From each leaf, `steps` symbols must lead to a leaf whose history is then known: splits
 /// leaves until they do.
-fn close(mut leaves: Leaves, Question { machine, plan, .. }: Question<'_>) -> Leaves {
+fn close(mut leaves: Leaves, question: Question<'_>) -> Leaves {
+    let (machine, steps) = (question.machine, question.steps());
     loop {
         let mut histories = Histories::new(machine);
         for (n, (_, word, before)) in leaves.keys().enumerate() {
@@ -252,10 +262,10 @@ fn close(mut leaves: Leaves, Question { machine, plan, .. }: Question<'_>) -> Le
         // As many symbols as the longest history has are enough for any.
         let longest = leaves.keys().map(|key| key.0).max().unwrap_or(0);
         let open = |(known, word, before): &&Key| {
-            known + plan.steps < longest && {
+            known + steps < longest && {
                 let after = machine.follow(*before, word).expect("histories are legal");
                 let mut known = Known { histories: &histories, machine, before: *before };
-                !known.leads_to_leaves(&mut word.clone(), after, plan.steps)
+                !known.leads_to_leaves(&mut word.clone(), after, steps)
             }
         };
         let open: Vec<Key> = leaves.keys().filter(open).cloned().collect();
@@ -299,26 +309,13 @@ fn make_leaves<'a>(question: Question<'a>, leaves: &mut Leaves) -> Tree<'a> {
         let leaf = leaf.get_or_insert_with(|| {
             let states = sample.after(net, *before, word);
             let state = machine.follow(*before, word).expect("histories are legal");
-            let axes = plan.axes.then(|| axes(question, state, &states));
+            let axes = plan.axes.then(|| axes(net, machine, state, &states));
             Leaf::around((machine, net.domain), (*before, word), axes, *length, &states)
         });
         tree.histories.insert(*before, word, tree.leaves.len());
         tree.leaves.push(leaf.clone());
     }
     tree
-}
-
-/// The axes of a leaf around `states`, which belong to the machine's `state`: the direction that is
-/// remembered longest, and principal axes behind it; without such a direction principal axes.
-fn axes(question: Question<'_>, state: usize, states: &[Vec<f64>]) -> Vec<f64> {
-    let axes = principal_axes(states);
-    let along = |state: &[f64]| axes.iter().zip(state).map(|(a, s)| a * s).sum::<f64>();
-    let mut order: Vec<&[f64]> = states.iter().map(Vec::as_slice).collect();
-    order.sort_by(|a, b| along(a).total_cmp(&along(b)));
-    match remembered(question.net, question.machine, state, &order) {
-        Some(first) => axes_behind(&first, states),
-        None => axes,
-    }
 }
 
 /// Adds the leaves of the histories from the first step that are too short for the others.
