@@ -14,7 +14,7 @@
 
 use crate::abstract_state::{AbstractState, Sums};
 use crate::counterexample::Counterexample;
-use crate::leaf::{Leaf, Ranges};
+use crate::leaf::{Leaf, Ranges, Widening};
 use crate::machine::Transitions;
 use crate::memory::axes;
 use crate::network::Net;
@@ -36,6 +36,8 @@ pub(crate) struct Reach {
 
 /// More segments than this hold no curve.
 const MOST_SEGMENTS: usize = 400;
+/// A point is that of a run in f64: one in f32 is this near to it, too.
+const WIDENING: Widening = (0.002, 1e-5);
 /// The most ends that are told apart.
 const ENDS: usize = 64;
 
@@ -52,7 +54,7 @@ impl Reach {
             let states = sample.after(net, before, &word);
             let state = machine.follow(before, &word).expect("ends are legal");
             let axes = Some(axes(net, machine, state, &states));
-            let about = (machine, net.domain);
+            let about = (machine, net.domain, WIDENING);
             let leaf = Leaf::around(about, (before, &word), axes, None, &states).emptied();
             ((before, word), leaf)
         };

@@ -19,8 +19,8 @@ use crate::machine::Transitions;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// A bound is widened by this share of the range, and this much.
-const WIDEN: (f64, f64) = (0.002, 1e-5);
+/// By which share of the range a bound is widened, and how much besides.
+pub(crate) type Widening = (f64, f64);
 /// At first, segments are halved until they are as short as they are thick, or as this.
 const LEAST_LENGTH: f64 = 0.05;
 /// A slope is fitted to so many sampled states on each side at least.
@@ -54,6 +54,7 @@ pub(crate) struct Leaf {
     pub after: usize,
     /// The hidden states that there are.
     domain: Domain,
+    widening: Widening,
     /// `[H, H]`, a row an axis; the units without.
     axes: Option<Vec<f64>>,
     /// How far a unit of `AᵀA·h` may be from that of h: the axes are rounded.
@@ -76,9 +77,9 @@ pub(crate) type Ranges = Vec<(f64, f64)>;
 
 impl Segment {
     /// Holds `ranges` too, and a little more.
-    fn widen(&mut self, ranges: &[(f64, f64)]) {
+    fn widen(&mut self, ranges: &[(f64, f64)], (share, least): Widening) {
         for (j, &(low, high)) in ranges.iter().enumerate() {
-            let by = WIDEN.0 * (high - low).max(0.0) + WIDEN.1;
+            let by = share * (high - low).max(0.0) + least;
             if low < self.low[j] {
                 self.low[j] = low - by;
             }
@@ -108,6 +109,7 @@ impl Leaf {
             after: machine.follow(0, &word).expect("histories are legal"),
             word,
             domain: Domain::ALL,
+            widening: (0.0, 0.0),
             axes: None,
             axes_error: 0.0,
             length: f64::INFINITY,
@@ -120,7 +122,7 @@ impl Leaf {
     /// Around the sampled `states`, along `axes`: segments of this `length`, or of one that fits
     /// how thick they are.
     pub fn around(
-        (machine, domain): (&Transitions, Domain),
+        (machine, domain, widening): (&Transitions, Domain, Widening),
         (before, word): (usize, &[u8]),
         axes: Option<Vec<f64>>,
         length: Option<f64>,
@@ -140,6 +142,7 @@ impl Leaf {
             after: machine.follow(before, word).expect("histories are legal"),
             word: word.to_vec(),
             domain,
+            widening,
             axes,
             axes_error,
             length,
@@ -221,14 +224,14 @@ impl Leaf {
 
     /// Widens a segment to hold `ranges`, the successors of the leaf `by`.
     pub fn widen(&mut self, number: i64, ranges: &[(f64, f64)], by: usize) {
-        let (edges, is_box) = (self.edges(number), self.axes.is_none());
+        let (edges, is_box, widening) = (self.edges(number), self.axes.is_none(), self.widening);
         if !self.segments.contains_key(&number) {
             self.segments.insert(number, self.empty(number, ranges.len()));
         }
         let segment = self.segments.get_mut(&number).expect("just inserted");
         segment.grown = true;
         self.widened_by = by;
-        segment.widen(ranges);
+        segment.widen(ranges, widening);
         if is_box {
             for (n, (low, high)) in segment.low.iter_mut().zip(&mut segment.high).enumerate() {
                 let (least, most) = self.domain.of(n);

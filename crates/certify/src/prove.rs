@@ -30,8 +30,8 @@ pub enum Outcome {
     Unknown,
 }
 
-/// Abstract states propagated a step before a search is given up; some tens of seconds at
-/// H = 16.
+/// Abstract states that each plan of a search propagates a step before it is given up; some tens of
+/// seconds at H = 16.
 pub const BUDGET: u64 = 2_000_000;
 
 /// The cell of a network of which a proof for `machine` can be looked for: one layer,
@@ -113,7 +113,7 @@ impl<'a> Asked<'a> {
 }
 
 /// Looks for a proof, and for a counterexample, until one is found, or all plans are done,
-/// or `budget` (such as [`BUDGET`]) is spent. `model` is the file that holds `parameters`,
+/// or each has spent its `budget` (such as [`BUDGET`]). `model` is the file that holds `parameters`,
 /// which the certificate names by its digest.
 ///
 /// # Panics
@@ -124,7 +124,6 @@ pub fn certify(parameters: &Parameters, machine: &Machine, model: &[u8], budget:
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(0);
     let sample = Sample::new(net, transitions, search::SAMPLED, &mut generator);
     let refutation = Search { parameters, net, machine, transitions, sample: &sample };
-    let mut left = budget;
     for (n, plan) in search::PLANS.iter().enumerate() {
         if n == search::CHEAP
             && let Some(found) = refutation.refute(&mut generator)
@@ -132,6 +131,7 @@ pub fn certify(parameters: &Parameters, machine: &Machine, model: &[u8], budget:
             return Outcome::Refuted(found);
         }
         let question = asked.question(&sample, plan);
+        let mut left = budget;
         match search::search(question, &mut left) {
             Ok(leaves) => {
                 if let Some((certificate, verified)) = asked.checked(question.steps(), &leaves) {
@@ -165,9 +165,9 @@ pub fn prove(
     let asked = Asked::new(parameters, machine, model);
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(0);
     let sample = Sample::new(&asked.net, &asked.transitions, search::SAMPLED, &mut generator);
-    let mut left = budget;
     search::PLANS.iter().find_map(|plan| {
         let question = asked.question(&sample, plan);
+        let mut left = budget;
         let leaves = search::search(question, &mut left).ok()?;
         asked.checked(question.steps(), &leaves)
     })

@@ -32,8 +32,9 @@
 //!    widely at no cost, so leaves are refined by their linearisation error, not by how wide
 //!    their sums are.
 
+use crate::axes::principal_axes;
 use crate::histories::Histories;
-use crate::leaf::{self, Leaf, Ranges};
+use crate::leaf::{self, Leaf, Ranges, Widening};
 use crate::machine::Transitions;
 use crate::memory::axes;
 use crate::network::Net;
@@ -44,8 +45,8 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 /// How to search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Plan {
-    /// Along the principal axes, or else along the units.
-    pub axes: bool,
+    /// Along axes of the states, or else along the units.
+    pub axes: Option<First>,
     /// The least symbols of a history.
     pub shortest: usize,
     /// The most symbols of a history.
@@ -54,24 +55,58 @@ pub(crate) struct Plan {
     pub thickness: f64,
     /// The most leaves at first, and in the end.
     pub leaves: (usize, usize),
-    /// Steps at a time.
+    /// Steps at a time, at most.
     pub steps: usize,
+    /// By how much more than what arrives states are widened.
+    pub widening: Widening,
+    /// One leaf of so many is refined for its linearisation error.
+    pub share: usize,
+    /// Where an output may be wrong, are leaves refined where growth began, too?
+    pub everywhere: bool,
+}
+
+/// The first axis of a leaf.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum First {
+    /// That of the largest variance.
+    Principal,
+    /// That which is remembered longest.
+    Remembered,
 }
 
 /// The cheapest first.
-pub(crate) const PLANS: [Plan; 4] = [boxes(1), boxes(2), boxes(3), CURVES];
+pub(crate) const PLANS: [Plan; 5] = [boxes(1), boxes(2), boxes(3), FINE, CURVES];
 /// Sampled hidden states of each state of the machine.
 pub(crate) const SAMPLED: usize = 400;
 /// So many plans cost less than a search for a counterexample.
 pub(crate) const CHEAP: usize = 3;
 
 const fn boxes(k: usize) -> Plan {
-    Plan { axes: false, shortest: k, longest: k, thickness: 0.0, leaves: (0, 0), steps: 1 }
+    Plan { axes: None, shortest: k, longest: k, leaves: (0, 0), steps: 1, ..CURVES }
 }
 
-/// Chains of segments along principal axes.
-const CURVES: Plan =
-    Plan { axes: true, shortest: 2, longest: 60, thickness: 0.2, leaves: (200, 20_000), steps: 6 };
+/// Chains of segments along principal axes, refined everywhere.
+const CURVES: Plan = Plan {
+    axes: Some(First::Principal),
+    shortest: 2,
+    longest: 60,
+    thickness: 0.2,
+    leaves: (200, 20_000),
+    steps: 4,
+    widening: (0.02, 1e-4),
+    share: 8,
+    everywhere: true,
+};
+
+/// Along what is remembered longest, refined where an output may be wrong.
+const FINE: Plan = Plan {
+    axes: Some(First::Remembered),
+    steps: 6,
+    widening: (0.002, 1e-5),
+    share: 32,
+    everywhere: false,
+    ..CURVES
+};
 
 /// Why a plan found no certificate.
 #[derive(Clone, Debug)]
@@ -90,8 +125,6 @@ const ROUNDS: usize = 60;
 /// In the first round a state is propagated no further than this, in the next one step more,
 /// and so on: sequences are then long only from the states that need it.
 const FIRST_STEPS: usize = 2;
-/// One leaf of so many is refined for its linearisation error.
-const SHARE: usize = 32;
 
 /// What is searched: a network, a machine, sampled states, and by which plan.
 #[derive(Clone, Copy)]
@@ -173,11 +206,11 @@ pub(crate) fn search(question: Question<'_>, budget: &mut u64) -> Result<Vec<Lea
     loop {
         let mut tree = make_leaves(question, &mut leaves);
         add_starts(&mut tree, &mut walk);
-        let Some(obstacles) = fixpoint(&mut tree, &mut walk) else {
+        let Some(obstacles) = fixpoint(&mut tree, &mut walk, plan.everywhere) else {
             return Ok(tree.leaves);
         };
         failure.sequences.extend(obstacles.iter().filter_map(|(_, word)| word.clone()));
-        if !plan.axes || leaves.len() >= plan.leaves.1 || *walk.budget == 0 {
+        if plan.axes.is_none() || leaves.len() >= plan.leaves.1 || *walk.budget == 0 {
             return Err(failure);
         }
         let refined = to_refine(&tree, &mut walk, &obstacles, plan);
@@ -309,8 +342,17 @@ fn make_leaves<'a>(question: Question<'a>, leaves: &mut Leaves) -> Tree<'a> {
         let leaf = leaf.get_or_insert_with(|| {
             let states = sample.after(net, *before, word);
             let state = machine.follow(*before, word).expect("histories are legal");
-            let axes = plan.axes.then(|| axes(net, machine, state, &states));
-            Leaf::around((machine, net.domain), (*before, word), axes, *length, &states)
+            let axes = plan.axes.map(|first| match first {
+                First::Principal => principal_axes(&states),
+                First::Remembered => axes(net, machine, state, &states),
+            });
+            Leaf::around(
+                (machine, net.domain, plan.widening),
+                (*before, word),
+                axes,
+                *length,
+                &states,
+            )
         });
         tree.histories.insert(*before, word, tree.leaves.len());
         tree.leaves.push(leaf.clone());
@@ -349,7 +391,7 @@ type Obstacle = (usize, Option<Vec<u8>>);
 type Wanted = (usize, Ranges);
 
 /// Widens segments until all hold what arrives, or returns the leaves that keep them from it.
-fn fixpoint(tree: &mut Tree<'_>, walk: &mut Walk<'_>) -> Option<Vec<Obstacle>> {
+fn fixpoint(tree: &mut Tree<'_>, walk: &mut Walk<'_>, everywhere: bool) -> Option<Vec<Obstacle>> {
     let h = walk.net.hidden;
     let mut ranges = vec![(0.0, 0.0); h];
     // of each round, how many segments grew, and the leaves that grew or caused it
@@ -385,6 +427,9 @@ fn fixpoint(tree: &mut Tree<'_>, walk: &mut Walk<'_>) -> Option<Vec<Obstacle>> {
             }
         }
         if !obstacles.is_empty() {
+            if everywhere {
+                obstacles.extend(where_growth_began(&growing));
+            }
             return Some(obstacles);
         }
         if wanted.is_empty() {
@@ -442,6 +487,6 @@ fn to_refine(
         .map(|(n, leaf)| (walk.linearisation_error(leaf), n))
         .collect();
     errors.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    refined.extend(errors[..errors.len() / SHARE].iter().map(|&(_, n)| n));
+    refined.extend(errors[..errors.len() / plan.share].iter().map(|&(_, n)| n));
     refined.into_iter().filter(may).collect()
 }
