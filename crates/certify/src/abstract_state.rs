@@ -36,7 +36,7 @@ pub(crate) struct AbstractState {
 
 /// Of each of the N numbers of a state, h and of an LSTM then c, the least and the largest that
 /// there is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Domain {
     /// H
     pub units: usize,

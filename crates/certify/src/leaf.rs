@@ -1,8 +1,8 @@
 //! A leaf: a history, and the abstract state after it, a chain of segments.
 //!
 //! ```text
-//! axes      the principal axes of the sampled states, that of the largest variance first
-//!           (or the units: one box)
+//! axes      the direction that is remembered longest, and behind it the principal axes of the
+//!           sampled states (or the units: one box)
 //! segments  between neighbouring edges along the first axis, multiples of `length`
 //! bounds    low₀ ≤ a₀·h ≤ high₀,   lowᵢ ≤ (aᵢ − slopeᵢ·a₀)·h ≤ highᵢ for the other axes
 //! ```
@@ -19,8 +19,8 @@ use crate::machine::Transitions;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// A bound is widened by this share of the range, and this much.
-const WIDEN: (f64, f64) = (0.02, 1e-4);
+/// By which share of the range a bound is widened, and how much besides.
+pub(crate) type Widening = (f64, f64);
 /// At first, segments are halved until they are as short as they are thick, or as this.
 const LEAST_LENGTH: f64 = 0.05;
 /// A slope is fitted to so many sampled states on each side at least.
@@ -29,7 +29,7 @@ const NEAREST: usize = 6;
 const FIT: f64 = 0.9;
 
 /// One of the segments.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Segment {
     /// `[H, H]`, the directions of the bounds, by rows; none for those of the units.
     rows: Vec<f64>,
@@ -42,7 +42,7 @@ pub(crate) struct Segment {
 }
 
 /// A history and its abstract state.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Leaf {
     /// Whether the history goes back to the first step.
     pub from_start: bool,
@@ -54,6 +54,7 @@ pub(crate) struct Leaf {
     pub after: usize,
     /// The hidden states that there are.
     domain: Domain,
+    widening: Widening,
     /// `[H, H]`, a row an axis; the units without.
     axes: Option<Vec<f64>>,
     /// How far a unit of `AᵀA·h` may be from that of h: the axes are rounded.
@@ -76,9 +77,9 @@ pub(crate) type Ranges = Vec<(f64, f64)>;
 
 impl Segment {
     /// Holds `ranges` too, and a little more.
-    fn widen(&mut self, ranges: &[(f64, f64)]) {
+    fn widen(&mut self, ranges: &[(f64, f64)], (share, least): Widening) {
         for (j, &(low, high)) in ranges.iter().enumerate() {
-            let by = WIDEN.0 * (high - low).max(0.0) + WIDEN.1;
+            let by = share * (high - low).max(0.0) + least;
             if low < self.low[j] {
                 self.low[j] = low - by;
             }
@@ -108,6 +109,7 @@ impl Leaf {
             after: machine.follow(0, &word).expect("histories are legal"),
             word,
             domain: Domain::ALL,
+            widening: (0.0, 0.0),
             axes: None,
             axes_error: 0.0,
             length: f64::INFINITY,
@@ -120,7 +122,7 @@ impl Leaf {
     /// Around the sampled `states`, along `axes`: segments of this `length`, or of one that fits
     /// how thick they are.
     pub fn around(
-        (machine, domain): (&Transitions, Domain),
+        (machine, domain, widening): (&Transitions, Domain, Widening),
         (before, word): (usize, &[u8]),
         axes: Option<Vec<f64>>,
         length: Option<f64>,
@@ -140,6 +142,7 @@ impl Leaf {
             after: machine.follow(before, word).expect("histories are legal"),
             word: word.to_vec(),
             domain,
+            widening,
             axes,
             axes_error,
             length,
@@ -221,14 +224,14 @@ impl Leaf {
 
     /// Widens a segment to hold `ranges`, the successors of the leaf `by`.
     pub fn widen(&mut self, number: i64, ranges: &[(f64, f64)], by: usize) {
-        let (edges, is_box) = (self.edges(number), self.axes.is_none());
+        let (edges, is_box, widening) = (self.edges(number), self.axes.is_none(), self.widening);
         if !self.segments.contains_key(&number) {
             self.segments.insert(number, self.empty(number, ranges.len()));
         }
         let segment = self.segments.get_mut(&number).expect("just inserted");
         segment.grown = true;
         self.widened_by = by;
-        segment.widen(ranges);
+        segment.widen(ranges, widening);
         if is_box {
             for (n, (low, high)) in segment.low.iter_mut().zip(&mut segment.high).enumerate() {
                 let (least, most) = self.domain.of(n);
@@ -237,6 +240,33 @@ impl Leaf {
         }
         segment.low[0] = segment.low[0].max(edges.0);
         segment.high[0] = segment.high[0].min(edges.1);
+    }
+
+    /// The same, and it holds nothing yet.
+    pub fn emptied(&self) -> Self {
+        Self { segments: BTreeMap::new(), ..self.clone() }
+    }
+
+    /// Widens a segment to hold a hidden state, and a little more.
+    pub fn hold_point(&mut self, hidden: &[f64]) {
+        let along = match &self.axes {
+            Some(axes) => axes.chunks_exact(hidden.len()).map(|axis| dot(axis, hidden)).collect(),
+            None => hidden.to_vec(),
+        };
+        let number = self.number(along[0]);
+        let slopes = match self.segments.get(&number) {
+            Some(segment) => segment.slopes.clone(),
+            None => self.slopes(number),
+        };
+        let across = |(value, slope): (&f64, &f64)| value - slope * along[0];
+        let ranges: Ranges = along.iter().zip(&slopes).map(across).map(|at| (at, at)).collect();
+        let holds = |segment: &Segment| {
+            let bounds = segment.low.iter().zip(&segment.high);
+            bounds.zip(&ranges).all(|((low, high), at)| *low <= at.0 && at.0 <= *high)
+        };
+        if !self.segments.get(&number).is_some_and(holds) {
+            self.widen(number, &ranges, 0);
+        }
     }
 
     /// Whether the leaf holds all of `state`. If not, `missed`, where it is given, is called for
@@ -346,9 +376,12 @@ pub(crate) fn segment_length(states: &[Vec<f64>]) -> f64 {
     first_length(&coordinates(Some(&principal_axes(states)), states))
 }
 
+fn dot(axis: &[f64], state: &[f64]) -> f64 {
+    axis.iter().zip(state).map(|(a, s)| a * s).sum()
+}
+
 /// The coordinates of `states` along `axes`, in the order of the first.
 fn coordinates(axes: Option<&[f64]>, states: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let dot = |axis: &[f64], state: &[f64]| axis.iter().zip(state).map(|(a, s)| a * s).sum();
     let along = |state: &Vec<f64>| match axes {
         Some(axes) => axes.chunks_exact(state.len()).map(|axis| dot(axis, state)).collect(),
         None => state.clone(),

@@ -4,7 +4,9 @@
 mod abstract_state;
 mod agree;
 mod axes;
+mod bounded;
 mod certificate;
+mod counterexample;
 mod error;
 mod gated;
 mod histories;
@@ -12,6 +14,7 @@ pub mod ibp;
 mod lanes;
 mod leaf;
 mod machine;
+mod memory;
 mod network;
 mod picture;
 mod prove;
@@ -23,9 +26,9 @@ mod walk;
 
 pub use agree::agree;
 pub use certificate::{Certificate, Node, Piece};
+pub use counterexample::{Counterexample, answers_wrongly};
 pub use error::Error;
 pub use machine::machine_of;
 pub use picture::{Picture, picture};
 pub use prove::{BUDGET, Outcome, certify, provable, prove};
-pub use refute::{Counterexample, answers_wrongly};
 pub use verify::{Cell, Machine};

@@ -1,10 +1,11 @@
 //! Prove or refute: what becomes of a network.
 
 use crate::certificate::Certificate;
+use crate::counterexample::Counterexample;
 use crate::leaf::Leaf;
 use crate::machine::{self, Transitions};
 use crate::network::Net;
-use crate::refute::{Counterexample, Search};
+use crate::refute::Search;
 use crate::sample::Sample;
 use crate::search::{self, Plan, Question};
 use model::{Cell as ModelCell, Config, HeadActivation, Memory, Nonlinearity, Parameters};
@@ -29,8 +30,8 @@ pub enum Outcome {
     Unknown,
 }
 
-/// Abstract states propagated a step before a search is given up; some tens of seconds at
-/// H = 16.
+/// Abstract states that each plan of a search propagates a step before it is given up; some tens of
+/// seconds at H = 16.
 pub const BUDGET: u64 = 2_000_000;
 
 /// The cell of a network of which a proof for `machine` can be looked for: one layer,
@@ -112,7 +113,7 @@ impl<'a> Asked<'a> {
 }
 
 /// Looks for a proof, and for a counterexample, until one is found, or all plans are done,
-/// or `budget` (such as [`BUDGET`]) is spent. `model` is the file that holds `parameters`,
+/// or each has spent its `budget` (such as [`BUDGET`]). `model` is the file that holds `parameters`,
 /// which the certificate names by its digest.
 ///
 /// # Panics
@@ -122,17 +123,18 @@ pub fn certify(parameters: &Parameters, machine: &Machine, model: &[u8], budget:
     let Asked { net, transitions, .. } = &asked;
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(0);
     let sample = Sample::new(net, transitions, search::SAMPLED, &mut generator);
-    let refutation = Search { parameters, net, machine, transitions };
-    let mut left = budget;
+    let refutation = Search { parameters, net, machine, transitions, sample: &sample };
     for (n, plan) in search::PLANS.iter().enumerate() {
         if n == search::CHEAP
             && let Some(found) = refutation.refute(&mut generator)
         {
             return Outcome::Refuted(found);
         }
-        match search::search(asked.question(&sample, plan), &mut left) {
+        let question = asked.question(&sample, plan);
+        let mut left = budget;
+        match search::search(question, &mut left) {
             Ok(leaves) => {
-                if let Some((certificate, verified)) = asked.checked(plan.steps, &leaves) {
+                if let Some((certificate, verified)) = asked.checked(question.steps(), &leaves) {
                     return Outcome::Certified { certificate, verified };
                 }
             }
@@ -144,7 +146,7 @@ pub fn certify(parameters: &Parameters, machine: &Machine, model: &[u8], budget:
             Err(_) => {}
         }
     }
-    refutation.refute_by_chains().map_or(Outcome::Unknown, Outcome::Refuted)
+    Outcome::Unknown
 }
 
 /// The proof that [`certify`] would find, and what the checker says to it, without looking for a
@@ -163,9 +165,10 @@ pub fn prove(
     let asked = Asked::new(parameters, machine, model);
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(0);
     let sample = Sample::new(&asked.net, &asked.transitions, search::SAMPLED, &mut generator);
-    let mut left = budget;
     search::PLANS.iter().find_map(|plan| {
-        let leaves = search::search(asked.question(&sample, plan), &mut left).ok()?;
-        asked.checked(plan.steps, &leaves)
+        let question = asked.question(&sample, plan);
+        let mut left = budget;
+        let leaves = search::search(question, &mut left).ok()?;
+        asked.checked(question.steps(), &leaves)
     })
 }

@@ -1,12 +1,11 @@
-//! The search for a word that a network answers otherwise than a machine: of addition, two numbers
-//! that it adds wrongly.
+//! The search for a word that a network answers otherwise than a machine.
 //!
 //! ```text
 //! all words of up to 10 symbols (of four symbols), the shortest first
 //! long chains of symbols that forget nothing, alone and by turns; then mixes of all symbols
 //! backwards from the empty word, and from those where a proof failed: which symbol before
 //! brings the last output nearest to the edge? A beam search: the nearest few are extended again
-//! at last: chains behind every short word
+//! at last: chains behind all words, one of those that lead to the same place
 //! ```
 //!
 //! In a network that forgets, the effect of a symbol on an output shrinks with its distance, so
@@ -14,75 +13,17 @@
 //!
 //! The search runs in f64; what it finds wrong, or nearly, is cut at the wrong output, shortened
 //! as long as it stays wrong, and is a counterexample only if the network itself, run as users run
-//! it, answers it wrongly: of addition [`adder::add`], else [`answers_wrongly`].
+//! it, answers it wrongly.
 
+use crate::bounded::{Reach, shortest};
+use crate::counterexample::{Counterexample, first_wrong};
 use crate::machine::Transitions;
 use crate::network::Net;
-use model::{Parameters, Stream};
-use num_bigint::BigUint;
+use crate::sample::Sample;
+use model::Parameters;
 use rand::{Rng, RngExt};
-use train::task::adder;
+use std::collections::{HashSet, VecDeque};
 use verify::Machine;
-
-/// A word that a network answers otherwise than the machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counterexample {
-    /// The symbols, by number; the answer to the last of them is wrong, or, of an addition, a digit
-    /// of the sum of the two numbers that they spell.
-    pub word: Vec<usize>,
-    /// To all words of up to so many symbols all answers are right.
-    pub right_up_to: usize,
-}
-
-impl Counterexample {
-    /// Of an addition: the two numbers, whose pairs of digits the symbols are, lowest first.
-    pub fn operands(&self) -> [BigUint; 2] {
-        let number = |bit: usize| {
-            let mut number = BigUint::ZERO;
-            for (n, pair) in (0..).zip(&self.word) {
-                number.set_bit(n, pair >> bit & 1 == 1);
-            }
-            number
-        };
-        [number(1), number(0)]
-    }
-
-    /// How long it is: of an addition the binary digits of the longer operand, else the symbols.
-    pub fn length(&self, machine: &Machine) -> u64 {
-        if machine.is_addition() {
-            let [a, b] = self.operands();
-            return a.bits().max(b.bits());
-        }
-        self.word.len() as u64
-    }
-
-    /// Its symbols by their names, parted by spaces.
-    pub fn spell(&self, machine: &Machine) -> String {
-        machine.spell(&self.word)
-    }
-}
-
-/// Does the network, run symbol by symbol, answer the last symbol of `word` otherwise than the
-/// machine does? Not where a symbol is not legal.
-///
-/// # Panics
-/// If the network is not one for the machine, or a weight is not finite.
-pub fn answers_wrongly(parameters: &Parameters, machine: &Machine, word: &[usize]) -> bool {
-    let mut stream = Stream::new(parameters.clone()).expect("a network of finite weights");
-    let mut y = vec![0.0; machine.head_outputs()];
-    let (mut state, mut right) = (0, 0);
-    for &symbol in word {
-        let Some((next, output)) = machine.step(state, symbol) else { return false };
-        let x: Vec<f32> = machine.shown(symbol).iter().map(|&value| value as f32).collect();
-        stream.step(&x, &mut y).expect("as many inputs and outputs as the machine has");
-        (state, right) = (next, output);
-    }
-    let is_right = match &y[..] {
-        [y] => (*y > 0.5) == (right == 1),
-        _ => y.iter().enumerate().all(|(n, other)| n == right || *other < y[right]),
-    };
-    !word.is_empty() && !is_right
-}
 
 /// All words up to a length are tried, of which there are no more than this.
 const EXHAUSTIVE: usize = 1 << 20;
@@ -106,24 +47,46 @@ pub(crate) struct Search<'a> {
     pub net: &'a Net,
     pub machine: &'a Machine,
     pub transitions: &'a Transitions,
+    pub sample: &'a Sample,
 }
 
 impl Search<'_> {
-    /// Tries all short words and many long ones.
+    /// Tries all short words and many long ones. What it finds is as short as it can be shown.
     pub fn refute(&self, generator: &mut impl Rng) -> Option<Counterexample> {
-        let mut states = vec![vec![0.0; self.net.hidden]; self.exhaustive() + 1];
-        let mut right_up_to = 0;
-        for length in 1..=self.exhaustive() {
-            if let Some(found) = self.all_words(&mut states, &mut Vec::new(), 0, length) {
-                return Some(Counterexample { right_up_to, ..found });
-            }
-            right_up_to = length;
+        if let Err(found) = self.short_words() {
+            return Some(found);
         }
         let found = self
             .chains()
             .or_else(|| self.mixes(1_500, generator))
-            .or_else(|| self.backwards(12, 24, generator));
-        found.map(|found| Counterexample { right_up_to, ..found })
+            .or_else(|| self.backwards(12, 24, generator))
+            .or_else(|| self.chains_behind_places())?;
+        Some(self.shortest(found))
+    }
+
+    /// Tries all short words, the shortest first.
+    fn short_words(&self) -> Result<Reach, Counterexample> {
+        let mut states = vec![vec![0.0; self.net.hidden]; self.exhaustive() + 1];
+        let mut reach = Reach::new(self.net, self.transitions, self.sample);
+        for length in 1..=self.exhaustive() {
+            reach.begin();
+            let found = self.all_words(&mut states, &mut Vec::new(), 0, length, &mut reach);
+            if let Some(found) = found {
+                return Err(Counterexample { right_up_to: length - 1, ..found });
+            }
+        }
+        Ok(reach)
+    }
+
+    /// A shorter one, if abstract states lead to one, and up to which length there is none.
+    fn shortest(&self, found: Counterexample) -> Counterexample {
+        match self.short_words() {
+            Ok(reach) => {
+                let about = (self.net, self.transitions);
+                shortest(about, reach, found, |word| self.confirmed(word))
+            }
+            Err(found) => found,
+        }
     }
 
     /// Tries words that end with one of `failed`, on which a proof failed, and many more of
@@ -150,28 +113,57 @@ impl Search<'_> {
             .extend(&reached, ends.collect(), 30, 24)
             .or_else(|| self.mixes(200_000, generator))
             .or_else(|| self.backwards(30, 100, generator))?;
-        Some(Counterexample { right_up_to: self.exhaustive(), ..found })
+        Some(self.shortest(found))
     }
 
-    /// Tries a chain of each symbol behind every short word: the last that is tried.
-    pub fn refute_by_chains(&self) -> Option<Counterexample> {
-        const PREFIXES: usize = 1 << 12;
-        const CHAIN: usize = 100;
-        let (mut found, mut left) = (None, 12);
-        let mut words: Vec<Vec<u8>> = vec![Vec::new()];
-        while found.is_none() && left > 0 && words.len() * self.transitions.width() <= PREFIXES {
-            left -= 1;
-            let longer = words.iter().flat_map(|word| {
-                self.transitions.all().map(move |symbol| [&**word, &[symbol]].concat())
-            });
-            words = longer.filter(|word| self.transitions.follow(0, word).is_some()).collect();
-            found = words.iter().find_map(|word| {
-                self.transitions
-                    .all()
-                    .find_map(|symbol| self.try_word(&[&**word, &[symbol; CHAIN]].concat()))
-            });
+    /// Chains of each symbol behind words, of which those that lead to the same place count once: the
+    /// machine's state, and a cell of a grid. A network that stands between two answers leaves that
+    /// place after many steps only.
+    fn chains_behind_places(&self) -> Option<Counterexample> {
+        const CELLS: f64 = 64.0;
+        const PLACES: usize = 1 << 13;
+        const CHAIN: usize = 200;
+        const STILL: f64 = 1e-6;
+        let place = |hidden: &[f64], state: usize| {
+            let cells = hidden.iter().map(|value| (value * CELLS).round() as i16);
+            (state, cells.collect::<Vec<i16>>())
+        };
+        let start = vec![0.0; self.net.hidden];
+        let (mut next, mut further) = (start.clone(), start.clone());
+        let mut seen = HashSet::from([place(&start, 0)]);
+        let mut open = VecDeque::from([(start, 0, Vec::new())]);
+        let mut shortest: Option<Counterexample> = None;
+        while let Some((hidden, state, word)) = open.pop_front() {
+            for symbol in self.transitions.all() {
+                let Some((after, _)) = self.transitions.step(state, symbol) else { continue };
+                self.net.step(&hidden, symbol, &mut next);
+                if seen.len() < PLACES && seen.insert(place(&next, after)) {
+                    open.push_back((next.clone(), after, [&*word, &[symbol]].concat()));
+                }
+                let mut now = state;
+                next.copy_from_slice(&hidden);
+                let longest = shortest.as_ref().map_or(usize::MAX, |found| found.word.len() - 1);
+                for n in 1..=CHAIN.min(longest.saturating_sub(word.len())) {
+                    let Some((after, output)) = self.transitions.step(now, symbol) else { break };
+                    self.net.step(&next, symbol, &mut further);
+                    if self.net.margin_at(&further, output) < NEAR {
+                        let found = self.try_word(&[&*word, &vec![symbol; n]].concat());
+                        if found.is_some() {
+                            shortest = found;
+                            break;
+                        }
+                    }
+                    let moved = next.iter().zip(&further).map(|(a, b)| (a - b).abs());
+                    let is_still = now == after && moved.fold(0.0, f64::max) < STILL;
+                    std::mem::swap(&mut next, &mut further);
+                    now = after;
+                    if is_still {
+                        break;
+                    }
+                }
+            }
         }
-        found.map(|found| Counterexample { right_up_to: self.exhaustive(), ..found })
+        shortest
     }
 
     /// All words of up to so many symbols are tried.
@@ -180,19 +172,12 @@ impl Search<'_> {
         (1..=20).take_while(|&n| symbols.checked_pow(n).is_some_and(|n| n <= EXHAUSTIVE)).count()
     }
 
-    /// The counterexample that `word` is, if it is one: of an addition, if the network adds the
-    /// two numbers wrongly, with one more digit on top where leading zeros would be lost.
+    /// The counterexample that `word` begins with, up to the first wrong answer.
     fn confirmed(&self, word: &[u8]) -> Option<Counterexample> {
-        let word: Vec<usize> = word.iter().map(|&symbol| usize::from(symbol)).collect();
-        if !self.machine.is_addition() {
-            return answers_wrongly(self.parameters, self.machine, &word)
-                .then_some(Counterexample { word, right_up_to: 0 });
-        }
-        [&[][..], &[2]].into_iter().find_map(|top| {
-            let found = Counterexample { word: [&*word, top].concat(), right_up_to: 0 };
-            let [a, b] = found.operands();
-            (adder::add(self.parameters, &a, &b).wrong_bits() > 0).then_some(found)
-        })
+        let mut word: Vec<usize> = word.iter().map(|&symbol| usize::from(symbol)).collect();
+        let wrong = first_wrong(self.parameters, self.machine, &word)?;
+        word.truncate(wrong + 1);
+        Some(Counterexample { word, right_up_to: 0 })
     }
 
     /// Tries the last output of all words of `length` symbols that begin with `word`.
@@ -202,6 +187,7 @@ impl Search<'_> {
         word: &mut Vec<u8>,
         state: usize,
         length: usize,
+        reach: &mut Reach,
     ) -> Option<Counterexample> {
         let depth = word.len();
         for symbol in self.transitions.all() {
@@ -209,8 +195,11 @@ impl Search<'_> {
             let (before, after) = states.split_at_mut(depth + 1);
             self.net.step(&before[depth], symbol, &mut after[0]);
             word.push(symbol);
+            if depth + 1 == length {
+                reach.hold_point(self.transitions, word, &after[0]);
+            }
             let found = if depth + 1 < length {
-                self.all_words(states, word, next, length)
+                self.all_words(states, word, next, length, reach)
             } else if self.net.margin_at(&after[0], output) < NEAR {
                 self.confirmed(word)
             } else {
@@ -366,11 +355,15 @@ impl Search<'_> {
     fn shorten(&self, mut word: Vec<u8>, mut found: Counterexample) -> Counterexample {
         let mut length = word.len() / 2;
         while length > 0 {
+            length = length.min(word.len());
             let mut first = 0;
             while first + length <= word.len() {
                 let shorter = [&word[..first], &word[first + length..]].concat();
                 match self.confirmed(&shorter) {
-                    Some(shorter_found) => (word, found) = (shorter, shorter_found),
+                    Some(shorter) => {
+                        word = shorter.word.iter().map(|&symbol| symbol as u8).collect();
+                        found = shorter;
+                    }
                     None => first += 1,
                 }
             }

@@ -25,14 +25,18 @@
 //! 4. Some steps at a time: a single step may stretch a state along an axis and turn it; only
 //!    over several does a network that has learned to carry contract. Most sequences end
 //!    earlier: one step is enough where states forget fast.
-//! 5. An abstract state is as good as σ is linear on it. A unit that is nearly 0 or 1 may vary
+//! 5. Where states lie between two answers, small errors grow for many steps. Where an output may be
+//!    wrong, only what leads there is refined; states are widened by very little; and the first axis
+//!    is the direction that is remembered longest, so that errors across it do not add up.
+//! 6. An abstract state is as good as σ is linear on it. A unit that is nearly 0 or 1 may vary
 //!    widely at no cost, so leaves are refined by their linearisation error, not by how wide
 //!    their sums are.
 
 use crate::axes::principal_axes;
 use crate::histories::Histories;
-use crate::leaf::{self, Leaf, Ranges};
+use crate::leaf::{self, Leaf, Ranges, Widening};
 use crate::machine::Transitions;
+use crate::memory::axes;
 use crate::network::Net;
 use crate::sample::Sample;
 use crate::walk::Walk;
@@ -41,8 +45,8 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 /// How to search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Plan {
-    /// Along the principal axes, or else along the units.
-    pub axes: bool,
+    /// Along axes of the states, or else along the units.
+    pub axes: Option<First>,
     /// The least symbols of a history.
     pub shortest: usize,
     /// The most symbols of a history.
@@ -51,24 +55,58 @@ pub(crate) struct Plan {
     pub thickness: f64,
     /// The most leaves at first, and in the end.
     pub leaves: (usize, usize),
-    /// Steps at a time.
+    /// Steps at a time, at most.
     pub steps: usize,
+    /// By how much more than what arrives states are widened.
+    pub widening: Widening,
+    /// One leaf of so many is refined for its linearisation error.
+    pub share: usize,
+    /// Where an output may be wrong, are leaves refined where growth began, too?
+    pub everywhere: bool,
+}
+
+/// The first axis of a leaf.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum First {
+    /// That of the largest variance.
+    Principal,
+    /// That which is remembered longest.
+    Remembered,
 }
 
 /// The cheapest first.
-pub(crate) const PLANS: [Plan; 4] = [boxes(1), boxes(2), boxes(3), CURVES];
+pub(crate) const PLANS: [Plan; 5] = [boxes(1), boxes(2), boxes(3), FINE, CURVES];
 /// Sampled hidden states of each state of the machine.
 pub(crate) const SAMPLED: usize = 400;
 /// So many plans cost less than a search for a counterexample.
 pub(crate) const CHEAP: usize = 3;
 
 const fn boxes(k: usize) -> Plan {
-    Plan { axes: false, shortest: k, longest: k, thickness: 0.0, leaves: (0, 0), steps: 1 }
+    Plan { axes: None, shortest: k, longest: k, leaves: (0, 0), steps: 1, ..CURVES }
 }
 
-/// Chains of segments along principal axes.
-const CURVES: Plan =
-    Plan { axes: true, shortest: 2, longest: 60, thickness: 0.2, leaves: (200, 20_000), steps: 4 };
+/// Chains of segments along principal axes, refined everywhere.
+const CURVES: Plan = Plan {
+    axes: Some(First::Principal),
+    shortest: 2,
+    longest: 60,
+    thickness: 0.2,
+    leaves: (200, 20_000),
+    steps: 4,
+    widening: (0.02, 1e-4),
+    share: 8,
+    everywhere: true,
+};
+
+/// Along what is remembered longest, refined where an output may be wrong.
+const FINE: Plan = Plan {
+    axes: Some(First::Remembered),
+    steps: 6,
+    widening: (0.002, 1e-5),
+    share: 32,
+    everywhere: false,
+    ..CURVES
+};
 
 /// Why a plan found no certificate.
 #[derive(Clone, Debug)]
@@ -87,8 +125,6 @@ const ROUNDS: usize = 60;
 /// In the first round a state is propagated no further than this, in the next one step more,
 /// and so on: sequences are then long only from the states that need it.
 const FIRST_STEPS: usize = 2;
-/// One leaf of so many is refined for its linearisation error.
-const SHARE: usize = 8;
 
 /// What is searched: a network, a machine, sampled states, and by which plan.
 #[derive(Clone, Copy)]
@@ -102,7 +138,17 @@ pub(crate) struct Question<'a> {
 /// A plan that begins with more histories is none.
 const MOST_HISTORIES: usize = 1 << 15;
 
+/// `symbols^steps` of a certificate is no more than this.
+const MOST_WORDS: u64 = 1 << 24;
+
 impl Question<'_> {
+    /// Steps at a time, as many as a certificate may have for so many symbols.
+    pub fn steps(&self) -> usize {
+        let symbols = self.machine.width() as u64;
+        let may = |&n: &usize| symbols.checked_pow(n as u32).is_some_and(|n| n <= MOST_WORDS);
+        (1..=self.plan.steps).rev().find(may).unwrap_or(1)
+    }
+
     /// Are the histories that the plan begins with few enough?
     fn is_small(&self) -> bool {
         let symbols = self.machine.width().checked_pow(self.plan.shortest as u32);
@@ -155,16 +201,16 @@ pub(crate) fn search(question: Question<'_>, budget: &mut u64) -> Result<Vec<Lea
     if !question.is_small() {
         return Err(failure);
     }
-    let mut walk = Walk::new(net, machine, plan.steps, budget);
+    let mut walk = Walk::new(net, machine, question.steps(), budget);
     let mut leaves = close(first_leaves(question), question);
     loop {
         let mut tree = make_leaves(question, &mut leaves);
         add_starts(&mut tree, &mut walk);
-        let Some(obstacles) = fixpoint(&mut tree, &mut walk) else {
+        let Some(obstacles) = fixpoint(&mut tree, &mut walk, plan.everywhere) else {
             return Ok(tree.leaves);
         };
         failure.sequences.extend(obstacles.iter().filter_map(|(_, word)| word.clone()));
-        if !plan.axes || leaves.len() >= plan.leaves.1 || *walk.budget == 0 {
+        if plan.axes.is_none() || leaves.len() >= plan.leaves.1 || *walk.budget == 0 {
             return Err(failure);
         }
         let refined = to_refine(&tree, &mut walk, &obstacles, plan);
@@ -239,7 +285,8 @@ fn first_leaves(Question { net, machine, sample, plan }: Question<'_>) -> Leaves
 
 /// From each leaf, `steps` symbols must lead to a leaf whose history is then known: splits
 /// leaves until they do.
-fn close(mut leaves: Leaves, Question { machine, plan, .. }: Question<'_>) -> Leaves {
+fn close(mut leaves: Leaves, question: Question<'_>) -> Leaves {
+    let (machine, steps) = (question.machine, question.steps());
     loop {
         let mut histories = Histories::new(machine);
         for (n, (_, word, before)) in leaves.keys().enumerate() {
@@ -248,10 +295,10 @@ fn close(mut leaves: Leaves, Question { machine, plan, .. }: Question<'_>) -> Le
         // As many symbols as the longest history has are enough for any.
         let longest = leaves.keys().map(|key| key.0).max().unwrap_or(0);
         let open = |(known, word, before): &&Key| {
-            known + plan.steps < longest && {
+            known + steps < longest && {
                 let after = machine.follow(*before, word).expect("histories are legal");
                 let mut known = Known { histories: &histories, machine, before: *before };
-                !known.leads_to_leaves(&mut word.clone(), after, plan.steps)
+                !known.leads_to_leaves(&mut word.clone(), after, steps)
             }
         };
         let open: Vec<Key> = leaves.keys().filter(open).cloned().collect();
@@ -294,8 +341,18 @@ fn make_leaves<'a>(question: Question<'a>, leaves: &mut Leaves) -> Tree<'a> {
     for ((_, word, before), Made { length, leaf }) in leaves {
         let leaf = leaf.get_or_insert_with(|| {
             let states = sample.after(net, *before, word);
-            let axes = plan.axes.then(|| principal_axes(&states));
-            Leaf::around((machine, net.domain), (*before, word), axes, *length, &states)
+            let state = machine.follow(*before, word).expect("histories are legal");
+            let axes = plan.axes.map(|first| match first {
+                First::Principal => principal_axes(&states),
+                First::Remembered => axes(net, machine, state, &states),
+            });
+            Leaf::around(
+                (machine, net.domain, plan.widening),
+                (*before, word),
+                axes,
+                *length,
+                &states,
+            )
         });
         tree.histories.insert(*before, word, tree.leaves.len());
         tree.leaves.push(leaf.clone());
@@ -334,7 +391,7 @@ type Obstacle = (usize, Option<Vec<u8>>);
 type Wanted = (usize, Ranges);
 
 /// Widens segments until all hold what arrives, or returns the leaves that keep them from it.
-fn fixpoint(tree: &mut Tree<'_>, walk: &mut Walk<'_>) -> Option<Vec<Obstacle>> {
+fn fixpoint(tree: &mut Tree<'_>, walk: &mut Walk<'_>, everywhere: bool) -> Option<Vec<Obstacle>> {
     let h = walk.net.hidden;
     let mut ranges = vec![(0.0, 0.0); h];
     // of each round, how many segments grew, and the leaves that grew or caused it
@@ -370,7 +427,9 @@ fn fixpoint(tree: &mut Tree<'_>, walk: &mut Walk<'_>) -> Option<Vec<Obstacle>> {
             }
         }
         if !obstacles.is_empty() {
-            obstacles.extend(where_growth_began(&growing));
+            if everywhere {
+                obstacles.extend(where_growth_began(&growing));
+            }
             return Some(obstacles);
         }
         if wanted.is_empty() {
@@ -428,6 +487,6 @@ fn to_refine(
         .map(|(n, leaf)| (walk.linearisation_error(leaf), n))
         .collect();
     errors.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    refined.extend(errors[..errors.len() / SHARE].iter().map(|&(_, n)| n));
+    refined.extend(errors[..errors.len() / plan.share].iter().map(|&(_, n)| n));
     refined.into_iter().filter(may).collect()
 }

@@ -1,7 +1,9 @@
 //! Certificates: what is proved holds, what is not proved is refused.
 
 use certify::study::{Ending, Kind, Recipe, study, train};
-use certify::{BUDGET, Certificate, Machine, Outcome, Piece, certify, picture, prove};
+use certify::{
+    BUDGET, Certificate, Machine, Outcome, Piece, answers_wrongly, certify, picture, prove,
+};
 use model::{Config, Network, Parameters, weights};
 use num_bigint::BigUint;
 use proptest::prelude::*;
@@ -303,7 +305,25 @@ fn a_network_that_fails_is_refuted_by_two_numbers_that_anyone_can_try() {
         let bits = found.length(&Machine::addition());
         assert!(bits < 60, "{found:?}");
         assert!(found.right_up_to as u64 <= bits, "{found:?}");
+        assert!(found.right_up_to < found.word.len(), "{found:?}");
+        assert_eq!(found.is_shortest(), found.right_up_to + 1 == found.word.len());
     }
+}
+
+/// The lab's network of seed 41, as the build for AVX-512 trains it: 16 units without biases. Behind
+/// some words it stands between two answers, and leaves that place only after tens of symbols.
+#[test]
+fn a_network_that_is_wrong_only_after_a_long_chain_is_refuted() {
+    let file =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/wrong-after-a-chain.safetensors");
+    let (lab, model) = (Addition::lab(), std::fs::read(file).unwrap());
+    let parameters = weights::from_bytes(lab.network.config(&lab.task).unwrap(), &model).unwrap();
+    let outcome = certify(&parameters, &Machine::addition(), &model, 0);
+    let Outcome::Refuted(found) = outcome else { panic!("{outcome:?}") };
+    let [a, b] = found.operands();
+    assert!(adder::add(&parameters, &a, &b).wrong_bits() > 0, "{found:?}");
+    assert!(answers_wrongly(&parameters, &Machine::addition(), &found.word));
+    assert!(found.right_up_to >= 10 && found.word.len() < 64, "{found:?}");
 }
 
 #[test]

@@ -230,18 +230,20 @@ fn show_outcome(outcome: &Outcome, machine: &Machine) {
                 found.spell(machine)
             ));
             line(format!(
-                "It has {} symbols; all answers to words of up to {} are right.",
+                "It has {} symbols; all answers to words of up to {} are right{}.",
                 found.length(machine),
-                found.right_up_to
+                found.right_up_to,
+                so_shortest(found)
             ));
         }
         Outcome::Refuted(found) => {
             let [a, b] = found.operands();
             line(format!("Refuted: the network adds {} and {} wrongly.", short(&a), short(&b)));
             line(format!(
-                "They have {} binary digits; the lowest {} of any sum are right.",
+                "They have {} binary digits; the lowest {} of any sum are right{}.",
                 found.length(machine),
-                found.right_up_to
+                found.right_up_to,
+                so_shortest(found)
             ));
         }
         Outcome::Unknown if !machine.is_addition() => {
@@ -253,6 +255,11 @@ fn show_outcome(outcome: &Outcome, machine: &Machine) {
     }
 }
 
+/// What it means that all shorter ones are right, if they are known to be.
+fn so_shortest(found: &Counterexample) -> &'static str {
+    if found.is_shortest() { ", and no shorter one is wrong" } else { "" }
+}
+
 fn outcome_fields(outcome: &Outcome, machine: &Machine) -> Value {
     match outcome {
         Outcome::Certified { verified, .. } => fields(verified),
@@ -261,6 +268,7 @@ fn outcome_fields(outcome: &Outcome, machine: &Machine) -> Value {
             "word": found.spell(machine),
             "symbols": found.length(machine),
             "right_up_to": found.right_up_to,
+            "shortest": found.is_shortest(),
         }),
         Outcome::Refuted(found) => {
             let [a, b] = found.operands();
@@ -270,6 +278,7 @@ fn outcome_fields(outcome: &Outcome, machine: &Machine) -> Value {
                 "b": b.to_string(),
                 "bits": found.length(machine),
                 "right_up_to": found.right_up_to,
+            "shortest": found.is_shortest(),
             })
         }
         Outcome::Unknown => json!({ "outcome": "unknown" }),

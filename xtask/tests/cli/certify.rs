@@ -66,7 +66,10 @@ fn a_network_that_fails_is_refuted_with_exit_code_1() {
     let outcome = xtask_line(&folder, "certify --run run --json");
     let json = json_line(&outcome.stdout);
     assert_eq!((outcome.code, &json["outcome"]), (Some(1), &"counterexample".into()));
-    assert_keys(&json, &["outcome", "a", "b", "bits", "right_up_to", "report", "seconds"]);
+    assert_keys(
+        &json,
+        &["outcome", "a", "b", "bits", "right_up_to", "shortest", "report", "seconds"],
+    );
     assert!(!folder.path().join("run/certificate.json").exists());
 }
 
