@@ -46,7 +46,7 @@ pub enum Column {
     /// Moments, as a clock on the wall says them.
     Times(Times),
     /// Words: the different ones, in the order in which they come first, and which stands where;
-    /// [`MISSING`] for a cell that is empty or says that there is none. From [`MOST_WORDS`] on they
+    /// [`MISSING`] for a cell that is empty or says that there is none. From `MOST_WORDS` on they
     /// are all alike.
     Words(Vec<String>, Store<u32>),
 }
