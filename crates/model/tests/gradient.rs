@@ -50,15 +50,19 @@ struct Found {
 }
 
 /// The weights of a network that is not chaotic: of one that is, no two roundings agree
-/// for long. The lab's sigmoid bears wider ones than PyTorch's first weights.
+/// for long. The lab's sigmoid bears wider ones than PyTorch's first weights. A few units have
+/// narrower ones: near the ends of a sigmoid or a tanh f32 keeps few digits of its slope, and where
+/// that is so of all units, of the gradient, too.
 fn parameters(config: Config, generator: &mut Xoshiro256PlusPlus) -> Parameters {
-    let sigmoid = config.cell() == Cell::Elman(Nonlinearity::Sigmoid);
-    let (mut parameters, scale) = if sigmoid && config.layers() == 1 {
-        let scale = (4.0 / (config.hidden() as f32).sqrt()).min(1.0);
-        (Parameters::uniform(config, generator), scale)
-    } else {
-        (Parameters::initialised(config, generator), 1.5)
-    };
+    let (cell, few) = (config.cell(), config.hidden() <= 8);
+    let (mut parameters, scale) =
+        if cell == Cell::Elman(Nonlinearity::Sigmoid) && config.layers() == 1 {
+            let scale = (4.0 / (config.hidden() as f32).sqrt()).min(1.0);
+            (Parameters::uniform(config, generator), if few { 0.25 } else { scale })
+        } else {
+            let is_tanh = cell == Cell::Elman(Nonlinearity::Tanh);
+            (Parameters::initialised(config, generator), if few && is_tanh { 0.25 } else { 1.5 })
+        };
     parameters.arena_mut().iter_mut().for_each(|w| *w *= scale);
     parameters
 }
