@@ -53,15 +53,16 @@ pub(crate) struct Search<'a> {
 impl Search<'_> {
     /// Tries all short words and many long ones. What it finds is as short as it can be shown.
     pub fn refute(&self, generator: &mut impl Rng) -> Option<Counterexample> {
-        if let Err(found) = self.short_words() {
-            return Some(found);
-        }
+        let reach = match self.short_words() {
+            Ok(reach) => reach,
+            Err(found) => return Some(found),
+        };
         let found = self
             .chains()
             .or_else(|| self.mixes(1_500, generator))
             .or_else(|| self.backwards(12, 24, generator))
             .or_else(|| self.chains_behind_places())?;
-        Some(self.shortest(found))
+        Some(self.shortest(reach, found))
     }
 
     /// Tries all short words, the shortest first.
@@ -79,14 +80,8 @@ impl Search<'_> {
     }
 
     /// A shorter one, if abstract states lead to one, and up to which length there is none.
-    fn shortest(&self, found: Counterexample) -> Counterexample {
-        match self.short_words() {
-            Ok(reach) => {
-                let about = (self.net, self.transitions);
-                shortest(about, reach, found, |word| self.confirmed(word))
-            }
-            Err(found) => found,
-        }
+    fn shortest(&self, reach: Reach, found: Counterexample) -> Counterexample {
+        shortest((self.net, self.transitions), reach, found, |word| self.confirmed(word))
     }
 
     /// Tries words that end with one of `failed`, on which a proof failed, and many more of
@@ -113,7 +108,7 @@ impl Search<'_> {
             .extend(&reached, ends.collect(), 30, 24)
             .or_else(|| self.mixes(200_000, generator))
             .or_else(|| self.backwards(30, 100, generator))?;
-        Some(self.shortest(found))
+        Some(self.short_words().map_or_else(|found| found, |reach| self.shortest(reach, found)))
     }
 
     /// Chains of each symbol behind words, of which those that lead to the same place count once: the

@@ -41,6 +41,7 @@ use crate::network::Net;
 use crate::sample::Sample;
 use crate::walk::Walk;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
+use verify::MOST_SEQUENCES;
 
 /// How to search.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -138,14 +139,11 @@ pub(crate) struct Question<'a> {
 /// A plan that begins with more histories is none.
 const MOST_HISTORIES: usize = 1 << 15;
 
-/// `symbols^steps` of a certificate is no more than this.
-const MOST_WORDS: u64 = 1 << 24;
-
 impl Question<'_> {
     /// Steps at a time, as many as a certificate may have for so many symbols.
     pub fn steps(&self) -> usize {
-        let symbols = self.machine.width() as u64;
-        let may = |&n: &usize| symbols.checked_pow(n as u32).is_some_and(|n| n <= MOST_WORDS);
+        let symbols = self.machine.width();
+        let may = |&n: &usize| symbols.checked_pow(n as u32).is_some_and(|n| n <= MOST_SEQUENCES);
         (1..=self.plan.steps).rev().find(may).unwrap_or(1)
     }
 

@@ -426,7 +426,7 @@ unsafe fn scan(pass: Scan, finish: impl Finish) {
 }
 
 /// The backward pass of [`scan_turned`] for up to 8 units: the gradient of W_rec is summed
-/// step by step, while the chain waits. With 16 units the ports have no time for that.
+/// step by step, while the chain waits. With 16 units in one vector the ports have no time for that.
 ///
 /// # Safety
 /// As [`scan_turned`]; `h` has T rows of S values, and `dw_rec` H rows of S values.

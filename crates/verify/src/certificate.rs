@@ -19,8 +19,8 @@ pub const FORMAT: &str = "carry-certificate-4";
 const ADDITION_FORMAT: &str = "carry-certificate-3";
 /// With so many steps there are fewer than the 2·10⁵ generators of [`SLACK`].
 const MOST_STEPS: usize = 12;
-/// So many sequences are taken from a piece at most.
-const MOST_SEQUENCES: usize = 1 << 24;
+/// So many sequences are taken from a piece at most: symbols^steps.
+pub const MOST_SEQUENCES: usize = 1 << 24;
 
 /// The file.
 #[derive(Deserialize)]

@@ -15,7 +15,7 @@ mod work;
 
 pub use abstract_state::AbstractState;
 pub use cell::Cell;
-pub use certificate::FORMAT;
+pub use certificate::{FORMAT, MOST_SEQUENCES};
 pub use check::{Verified, check};
 pub use error::Error;
 pub use exact::check_exact;

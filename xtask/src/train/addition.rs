@@ -1,7 +1,8 @@
 //! `cargo xtask train` and `cargo xtask train addition`: the lab.
 
-use super::common::{Common, MOST_ATTEMPTS};
+use super::common::Common;
 use super::ending::Ending;
+use super::prove::Attempts;
 use super::start::start;
 use crate::numbers::whole;
 use certify::ibp::Ibp;
@@ -21,13 +22,8 @@ pub struct AdditionArgs {
     #[arg(long, conflicts_with_all = ["layers", "bidirectional", "dropout", "memory"])]
     certifiable: bool,
 
-    /// Train for a proof (--certifiable), look for it as `cargo xtask certify` does, and where there
-    /// is none train again from the next seed, so many networks at most; the folder keeps the last.
-    /// Exit code 0 with a proof, 1 without
-    #[arg(long, value_name = "ATTEMPTS", value_parser = whole::<u64>(1..=MOST_ATTEMPTS),
-          allow_negative_numbers = true,
-          conflicts_with_all = ["seeds", "layers", "bidirectional", "dropout", "memory"])]
-    until_proved: Option<u64>,
+    #[command(flatten)]
+    attempts: Attempts,
 
     #[command(flatten)]
     pub common: Common,
@@ -56,10 +52,10 @@ const SNAPSHOTS: u32 = 60;
 /// Trains.
 pub fn run(args: &AdditionArgs) -> anyhow::Result<ExitCode> {
     let common = &args.common;
-    if args.certifiable || args.until_proved.is_some() {
+    if args.certifiable || args.attempts.until_proved.is_some() {
         let task = Ibp::new(args.bits.unwrap_or(Ibp::BITS))?;
         let training = Ibp::training(common.hidden.unwrap_or(HIDDEN), common.bias, common.seed);
-        let ending = Ending { attempts: args.until_proved, ..PROVE };
+        let ending = Ending { attempts: args.attempts.until_proved, ..PROVE };
         return start(common, RunConfig { task, ..training }, ending);
     }
     let lab = Addition::lab();

@@ -12,9 +12,6 @@ use train::config::{Compress, MOST_BATCH, MOST_THREADS, NetworkConfig, OuterRule
 use train::job::{Every, OnDivergence, Options};
 use train::snapshots::MOST_SNAPSHOTS;
 
-/// The most networks that are trained until one is proved.
-pub const MOST_ATTEMPTS: u64 = 1_000;
-
 /// The options; what is left out is the task's affair.
 #[derive(clap::Args)]
 pub struct Common {

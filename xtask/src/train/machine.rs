@@ -1,7 +1,8 @@
 //! `cargo xtask train machine`: a network that does what a finite-state machine does.
 
-use super::common::{Common, MOST_ATTEMPTS};
+use super::common::Common;
 use super::ending::Ending;
+use super::prove::Attempts;
 use super::start::start;
 use crate::Usage;
 use crate::numbers::whole;
@@ -69,13 +70,8 @@ pub struct MachineArgs {
     #[arg(long, conflicts_with_all = ["layers", "bidirectional", "dropout", "memory"])]
     certifiable: bool,
 
-    /// Train for a proof (--certifiable), look for it as `cargo xtask certify` does, and where there
-    /// is none train again from the next seed, so many networks at most; the folder keeps the last.
-    /// Exit code 0 with a proof, 1 without
-    #[arg(long, value_name = "ATTEMPTS", value_parser = whole::<u64>(1..=MOST_ATTEMPTS),
-          allow_negative_numbers = true,
-          conflicts_with_all = ["seeds", "layers", "bidirectional", "dropout", "memory"])]
-    until_proved: Option<u64>,
+    #[command(flatten)]
+    attempts: Attempts,
 
     #[command(flatten)]
     pub common: Common,
@@ -110,7 +106,7 @@ pub fn run(args: &MachineArgs) -> anyhow::Result<ExitCode> {
         return Err(Usage(reason.to_owned()).into());
     }
     let machine = machine(&args.machine)?;
-    if !args.certifiable && args.until_proved.is_none() {
+    if !args.certifiable && args.attempts.until_proved.is_none() {
         let words = Words::new(machine, args.length.unwrap_or(LENGTH))?;
         return start(&args.common, words.training(), ENDING);
     }
@@ -121,7 +117,7 @@ pub fn run(args: &MachineArgs) -> anyhow::Result<ExitCode> {
     let words = Words::new(machine, args.length.unwrap_or(MachineIbp::steps(cell)))?;
     let hidden = args.common.hidden.unwrap_or(MachineIbp::HIDDEN);
     let training = MachineIbp::training(words, cell, hidden, args.common.seed);
-    start(&args.common, training, Ending { attempts: args.until_proved, ..PROVE })
+    start(&args.common, training, Ending { attempts: args.attempts.until_proved, ..PROVE })
 }
 
 /// The machine of that name, or in that file.

@@ -2,10 +2,26 @@
 
 use crate::certify::proof::search;
 use crate::interrupt;
+use crate::numbers::whole;
 use certify::BUDGET;
 use serde_json::Value;
 use std::process::ExitCode;
 use train::run_folder::RunFolder;
+
+/// The most networks that are trained until one is proved.
+const MOST: u64 = 1_000;
+
+/// The option, of each task whose networks can be proved.
+#[derive(clap::Args)]
+pub struct Attempts {
+    /// Train for a proof (--certifiable), look for it as `cargo xtask certify` does, and where there
+    /// is none train again from the next seed, so many networks at most; the folder keeps the last.
+    /// Exit code 0 with a proof, 1 without
+    #[arg(long, value_name = "ATTEMPTS", value_parser = whole::<u64>(1..=MOST),
+          allow_negative_numbers = true,
+          conflicts_with_all = ["seeds", "layers", "bidirectional", "dropout", "memory"])]
+    pub until_proved: Option<u64>,
+}
 
 /// What became of it.
 pub struct Attempt {

@@ -74,7 +74,8 @@ pub fn start<T: Task + 'static>(
         None => RunFolder::create_next(&runs::folder(!args.quiet))?,
     };
     let attempts = ending.attempts.unwrap_or(1);
-    for attempt in 1.. {
+    let mut attempt = 1;
+    loop {
         if ending.attempts.is_some() && !args.quiet {
             line(format!("Attempt {attempt} of {attempts}, seed {}", config.run.seed));
         }
@@ -86,8 +87,8 @@ pub fn start<T: Task + 'static>(
             return Ok(code);
         }
         config.run.seed = config.run.seed.wrapping_add(1);
+        attempt += 1;
     }
-    unreachable!("the last attempt ends it")
 }
 
 /// `snapshots`, or none where so many take more than a few megabytes.

@@ -26,6 +26,7 @@ use super::{GROUP, few};
 use crate::lanes::{LANES, Lanes, each, load, store, tree_sum};
 use crate::rows::{Rows, RowsMut};
 use std::array;
+use std::mem::MaybeUninit;
 
 /// One product: `values` `[rows, depth]` times `weights` `[depth, G·S]`.
 #[derive(Clone, Copy)]
@@ -123,13 +124,14 @@ unsafe fn of_few<const G: usize, const N: usize>(
     start: &impl Fn(usize, usize) -> [Lanes; G],
     finish: &mut impl FnMut(usize, usize, [Lanes; G]),
 ) {
-    let mut block = [[0.0_f32; COLUMNS]; few::MOST];
+    let mut block = [const { MaybeUninit::<[f32; COLUMNS]>::uninit() }; few::MOST];
     let z = RowsMut { start: block.as_mut_ptr().cast(), stride: COLUMNS };
     let most = const { COLUMNS / G / GROUP * GROUP };
     for first in (0..units).step_by(most) {
         let count = most.min(units - first);
         // SAFETY: `first + unit` is below `units`, and the gates of `count` units fit into a row of
-        // the block; the terms have all rows, and weights for these units.
+        // the block, whose values are written before they are read; the terms have all rows, and
+        // weights for these units.
         unsafe {
             for row in 0..rows {
                 for unit in (0..count).step_by(LANES) {

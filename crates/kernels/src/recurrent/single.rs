@@ -327,11 +327,11 @@ unsafe fn back_in_registers<const N: usize, const K: usize, const SUMS: bool>(
                 set_dots::<N, K, 1>(&mut sums, last, &matrix);
                 set_dots::<N, K, 2>(&mut sums, last, &matrix);
                 set_dots::<N, K, 3>(&mut sums, last, &matrix);
-                if !SUMS {
-                } else if t + 2 == steps {
-                    beside.add(t, last, hidden, true);
-                } else {
-                    beside.add(t, last, hidden, false);
+                // A constant in each call: so no step but the first asks.
+                match SUMS.then_some(t + 2 == steps) {
+                    Some(true) => beside.add(t, last, hidden, true),
+                    Some(false) => beside.add(t, last, hidden, false),
+                    None => {}
                 }
             }
             (sums, inputs)
