@@ -403,6 +403,18 @@ mod processes {
     }
 
     #[test]
+    fn a_proof_is_not_waited_for_on_several_ranks() {
+        if !has_mpirun() {
+            return;
+        }
+        let folder = temporary();
+        let line = "train machine parity --until-proved 2 --out run";
+        let error = ranks(folder.path(), 2, line).wait().failed_soon();
+        assert!(error.contains("--until-proved is of one process"), "{error}");
+        assert!(!folder.path().join("run").exists());
+    }
+
+    #[test]
     fn another_number_of_ranks_goes_on_and_says_whether_the_bits_differ() {
         if !has_mpirun() {
             return;

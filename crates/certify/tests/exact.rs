@@ -2,14 +2,14 @@
 //!
 //! `TRIALS` sets how many networks are trained.
 
-use certify::study::{Kind, Recipe, train};
-use certify::{BUDGET, Machine, Outcome, agree, certify};
+use certify::study::{Kind, Recipe, Studied, kinds_of, train};
+use certify::{BUDGET, Outcome, agree, certify};
 use model::weights;
 use std::time::{Duration, Instant};
-use verify::Verified;
+use verify::{Cell, Verified};
 
-/// The networks of the study, in turn: with boxes, and with chains of segments along axes.
-const KINDS: [(usize, bool, Recipe); 10] = [
+/// Networks that add, in turn: with boxes, and with chains of segments along axes.
+const ADDING: [(usize, bool, Recipe); 10] = [
     (2, true, Recipe::Certifiable),
     (3, false, Recipe::Certifiable),
     (4, true, Recipe::Certifiable),
@@ -23,13 +23,10 @@ const KINDS: [(usize, bool, Recipe); 10] = [
 ];
 
 /// What both modes say of a network, if there is a certificate, and how long they took.
-fn judged(
-    (hidden, bias, recipe): (usize, bool, Recipe),
-    seed: u64,
-) -> Option<(Result<[Verified; 2], String>, usize, Duration)> {
-    let parameters = train(Kind { hidden, bias, recipe, ..Kind::LAB }, seed).unwrap();
+fn judged(kind: Kind, seed: u64) -> Option<(Result<[Verified; 2], String>, usize, Duration)> {
+    let parameters = train(kind, seed).unwrap();
     let model = weights::to_bytes(&parameters);
-    let outcome = certify(&parameters, &Machine::addition(), &model, BUDGET / 10);
+    let outcome = certify(&parameters, &kind.machine(seed), &model, BUDGET / 10);
     let Outcome::Certified { certificate, verified } = outcome else { return None };
     let json = certificate.to_json();
     let start = Instant::now();
@@ -38,14 +35,13 @@ fn judged(
     Some((both, json.len(), start.elapsed()))
 }
 
-#[test]
-#[ignore = "minutes of training and search"]
-fn both_modes_agree_on_every_certificate_of_a_study() {
-    let trials = std::env::var("TRIALS").map_or(100, |trials| trials.parse().expect("a number"));
+/// Both modes on every certificate of `TRIALS` (or `trials`) networks, of `kinds` in turn.
+fn agreement(kinds: &[Kind], trials: usize) {
+    let trials = std::env::var("TRIALS").map_or(trials, |text| text.parse().expect("a number"));
     let (mut proved, mut curved, mut apart) = (0, 0, Vec::new());
     let (mut slowest, mut widest) = (Duration::ZERO, 0.0_f64);
     for trial in 0..trials {
-        let (kind, seed) = (KINDS[trial % KINDS.len()], (trial / KINDS.len()) as u64);
+        let (kind, seed) = (kinds[trial % kinds.len()], (trial / kinds.len()) as u64);
         let Some((both, bytes, took)) = judged(kind, seed) else { continue };
         proved += 1;
         match both {
@@ -69,4 +65,20 @@ fn both_modes_agree_on_every_certificate_of_a_study() {
     assert!(apart.is_empty(), "{apart:#?}");
     // the smallest are rarely proved
     assert!(3 * proved >= trials, "{proved} of {trials}");
+}
+
+#[test]
+#[ignore = "minutes of training and search"]
+fn both_modes_agree_on_every_certificate_of_a_study() {
+    let kind = |(hidden, bias, recipe)| Kind { hidden, bias, recipe, ..Kind::LAB };
+    agreement(&ADDING.map(kind), 100);
+}
+
+#[test]
+#[ignore = "minutes of training and search"]
+fn both_modes_agree_on_every_certificate_of_a_study_of_machines() {
+    let machines: Vec<_> = Studied::all().collect();
+    let cells = [Cell::Sigmoid, Cell::Tanh, Cell::Relu, Cell::Gru, Cell::Lstm];
+    let kinds = kinds_of(&machines, &cells, &[16], &[Recipe::Certifiable]);
+    agreement(&kinds, kinds.len());
 }

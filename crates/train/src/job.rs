@@ -31,6 +31,9 @@ use std::time::{Duration, Instant};
 
 /// One [`Job::advance`] takes about so long, if an update does not take longer.
 const CHUNK: Duration = Duration::from_millis(5);
+/// On several ranks: each begins with a word of rank 0 and ends with one of each other rank, and no
+/// rank goes on while these travel.
+const CHUNK_OF_RANKS: Duration = Duration::from_millis(200);
 
 /// A training whose mean loss grows beyond so many times its first one has diverged.
 const LOSS_BOUND: f64 = 10.0;
@@ -108,7 +111,7 @@ pub struct Job<T> {
     lost_snapshots: Option<Error>,
     /// The ranks of before and those of now, where they matter to the bits.
     dealt_anew: Option<(usize, usize)>,
-    /// Examples that take about [`CHUNK`].
+    /// Examples that take about [`CHUNK`], or [`CHUNK_OF_RANKS`].
     chunk: u64,
     /// The last state known to be good.
     good: Checkpoint,
@@ -313,9 +316,10 @@ impl<T: Task> Job<T> {
         self.at.examples += totals.examples;
         self.at.interval += totals;
         self.snapshots.take(self.at.examples, self.trainer.parameters());
-        if elapsed < CHUNK / 2 {
+        let aim = if config.ranks.count > 1 { CHUNK_OF_RANKS } else { CHUNK };
+        if elapsed < aim / 2 {
             self.chunk = self.chunk.saturating_mul(2).min(config.interval());
-        } else if elapsed > CHUNK * 2 {
+        } else if elapsed > aim * 2 {
             self.chunk = (self.chunk / 2).max(1);
         }
 
