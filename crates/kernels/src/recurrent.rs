@@ -477,6 +477,10 @@ unsafe fn input_part(pass: &Scan, row: usize, n: usize) -> Lanes {
 /// The time loop over tiles of `R` rows × `N` vectors, W read from memory; the sum
 /// over H of a single row is split over `SPLIT` accumulators.
 ///
+/// What binds it are the ports that multiply: for each unit R·N multiply-adds need R broadcasts and N
+/// loads of W, of 16 units at 8 lanes 8 and 6, 4 cycles and 3. Beside them stand the sigmoids, 9
+/// multiply-adds and products and a division for each vector, for which the next tile does not wait.
+///
 /// # Safety
 /// As [`scan`].
 #[inline(never)]
@@ -691,7 +695,9 @@ struct Columns {
 /// `sums[m, ·] = Σ_n left[n, m]·right[n, ·]` over `rows` rows n, with zero padding.
 ///
 /// What binds it are the multiply-adds: a tile of two vectors shares each value that is loaded,
-/// and its columns share both vectors.
+/// and its columns share both vectors. M·V of them need M broadcasts and V loads, 8 and 6 of 4 × 2. With
+/// few rows it is the way in and out of a tile instead: of one sequence of 8 steps each sum has 7
+/// multiply-adds, 28 cycles one after the other, a store, and the share of a call.
 ///
 /// # Safety
 /// `left` and `right` have `rows` rows, the latter of S values; `sums` is `[left.count, S]`.

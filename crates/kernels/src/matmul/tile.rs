@@ -397,6 +397,9 @@ unsafe fn tile<
             }
             panel = panel.wrapping_add(VECTORS * LANES);
         }
+        // What binds these: the ports that multiply, ROWS·VECTORS / 2 cycles, beside
+        // (ROWS + VECTORS) / 2 of loads: 6 and 4 of 6 × 2. The models of Zen 2 and Skylake in
+        // `llvm-mca` say so; that of Zen 3 says 12, as it takes a multiply-add for two cycles.
         for i in 0..ROWS {
             // SAFETY: row i is below ROWS and the step below the depth, so this is an element
             // of A.

@@ -199,9 +199,16 @@ fn order(pass: &Scan) -> impl Iterator<Item = (usize, Option<usize>)> + use<> {
 
 /// Forward, of units in `N` vectors and `K` quads, whose states stay in registers.
 ///
-/// What binds it is the chain of product and sigmoid; the product, the load of W for each
-/// multiply-add. The units are spread by shuffles, since a load of theirs would take the place of
-/// one of W, and come some twenty cycles after its store.
+/// What binds it is the chain of product and sigmoid. A step has N·4K multiply-adds, each with a load
+/// of W, 5K shuffles and 26 operations for each sigmoid. Of 16 units at 8 lanes that are 32, 20 and
+/// 52: 30 cycles for the ports that multiply, but a chain of some 85, namely a shuffle of 3 and one of 1,
+/// 16 cycles of multiply-adds and the last of 4, two additions, some waiting for a port, and the
+/// sigmoid's 40. Of 32 units there are 184 for these ports, 92 cycles of a chain of 155.
+///
+/// The units are spread by shuffles, since a load of theirs would take the place of one of W, and
+/// come some twenty cycles after its store. `llvm-mca -mcpu=skylake` tells the chain well (82 to 86
+/// cycles); its model of Zen 3 has the same length, but takes a multiply-add for two cycles, so
+/// that ports seem to bind where latency does; that of Zen 2 takes a shuffle across halves for many.
 ///
 /// # Safety
 /// As [`super::scan`]; B is 1, N·LANES the first multiple of LANES from H on, and K·QUAD that of
@@ -299,8 +306,14 @@ fn spread<const N: usize, const Q: usize>(state: [Lanes; N]) -> [Lanes; QUAD] {
 
 /// Back, of units in `N` vectors and `K` quads.
 ///
-/// What binds it is the load of W for each multiply-add, and once a step the latency of a row's
-/// sum, of the sums across lanes and of the derivative.
+/// What binds it is latency up to 16 units: of a row's sum, of the sums across lanes (an addition and
+/// a shuffle for each of log2 LANES levels) and of the derivative. A step has N·4K multiply-adds, and
+/// for each LANES rows LANES − 1 times an addition, a shuffle and a choice. Of 16 units at 8 lanes
+/// that are 32 and 42; with the gradient beside them 116 loads and stores, 39 cycles at three in
+/// each. A step takes 68 cycles, with the gradient or without, so none of these ports explains it.
+///
+/// From 17 units on it is the ports: of 32 at 8 lanes 128 multiply-adds and 84 others, all of which
+/// wait for the whole of the step before.
 ///
 /// # Safety
 /// As [`forward_in_registers`].
@@ -438,7 +451,9 @@ unsafe fn dot<const N: usize>(values: [Lanes; N], row: Option<*const f32>) -> La
 /// Forward, of units in `N` vectors, the states in memory: first the sums of `A` vectors, then of
 /// the other `B`.
 ///
-/// What binds it are the loads of W. The sigmoid of the first part is computed beside the
+/// What binds it are the loads of W, one for each multiply-add, and two broadcasts for each unit: of
+/// 64 units at 8 lanes 512 multiply-adds (256 cycles) and 640 loads (at most three in a cycle, of
+/// which two of 256 bits). The sigmoid of the first part is computed beside the
 /// product of the second, and that of the second beside the next step's product of the units of the
 /// first.
 ///
@@ -529,7 +544,9 @@ unsafe fn add_four<const C: usize, const SPLIT: usize>(
 
 /// Back, of units in `N` vectors, the sums of one after the other.
 ///
-/// What binds it is as in [`back_in_registers`].
+/// What binds it are the ports: of 64 units at 8 lanes 512 multiply-adds, each with a load of W, and
+/// 168 operations for the sums across lanes. At 8 lanes W and its gradient take 32 KiB, all of many an
+/// L1: then some of W comes from L2.
 ///
 /// # Safety
 /// As [`forward_in_memory`].

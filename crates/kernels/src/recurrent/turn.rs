@@ -28,6 +28,11 @@ type Diagonals<const N: usize, const U: usize> = [[Lanes; N]; U];
 /// split over `SPLIT` accumulators. `beside` gets the step before and its state, in each step
 /// but the first, once the product is on its way.
 ///
+/// What binds it is latency: a turn takes 1 cycle, or 3 and 1; U / SPLIT multiply-adds take 4 each,
+/// log2 SPLIT additions 3 each, and then the sigmoid 40, or the derivative's product 3. A step has N·U
+/// multiply-adds and U turns, of 8 units at 8 lanes 8 and 7: ports have little to do, so what
+/// `llvm-mca` says of them does not matter here.
+///
 /// # Safety
 /// As [`super::scan`]; B is 1, `H ≤ U`, and S is `N·LANES` at least.
 #[inline(always)]
