@@ -5,7 +5,9 @@
 //! long chains of symbols that forget nothing, alone and by turns; then mixes of all symbols
 //! backwards from the empty word, and from those where a proof failed: which symbol before
 //! brings the last output nearest to the edge? A beam search: the nearest few are extended again
-//! at last: chains behind all words, one of those that lead to the same place
+//! chains behind all words, one of those that lead to the same place
+//! at last: backwards from the ends of long chains of one symbol: what before them leaves the
+//! network longest between two answers?
 //! ```
 //!
 //! In a network that forgets, the effect of a symbol on an output shrinks with its distance, so
@@ -33,6 +35,13 @@ const NEAR: f64 = 1e-3;
 const MOST_ENDS: usize = 256;
 /// The most symbols that are taken into chains.
 const MOST_CHAINED: usize = 6;
+/// A chain by whose end words before it are judged: long enough to leave a saddle visibly, and not
+/// so long that all words but a few look the same.
+const CHAIN: usize = 24;
+/// How many times as long the chain is that is tried behind the best of them.
+const CHAINS: usize = 12;
+/// The most symbols and states of the machine from which chains are asked.
+const MOST_CHAIN_ENDS: usize = 24;
 
 /// A state of the network, and the word that leads to it.
 #[derive(Clone)]
@@ -61,7 +70,8 @@ impl Search<'_> {
             .chains()
             .or_else(|| self.mixes(1_500, generator))
             .or_else(|| self.backwards(12, 24, generator))
-            .or_else(|| self.chains_behind_places())?;
+            .or_else(|| self.chains_behind_places())
+            .or_else(|| self.before_chains(12, 24, generator))?;
         Some(self.shortest(reach, found))
     }
 
@@ -105,7 +115,7 @@ impl Search<'_> {
             states.clone().filter(legal).map(|state| (state, end.clone()))
         });
         let found = self
-            .extend(&reached, ends.collect(), 30, 24)
+            .extend(&reached, ends.collect(), &[], 30, 24)
             .or_else(|| self.mixes(200_000, generator))
             .or_else(|| self.backwards(30, 100, generator))?;
         Some(self.short_words().map_or_else(|found| found, |reach| self.shortest(reach, found)))
@@ -258,6 +268,35 @@ impl Search<'_> {
         kept: usize,
         generator: &mut impl Rng,
     ) -> Option<Counterexample> {
+        let reached = self.reach_randomly(count, generator);
+        let ends = self.transitions.reachable().map(|state| (state, vec![])).collect();
+        self.extend(&reached, ends, &[], 40, kept)
+    }
+
+    /// [`Search::backwards`] from the ends of long chains of each symbol that forgets nothing.
+    ///
+    /// Between the two places that a chain may lead to lies a saddle, which it leaves slowly. Words
+    /// that end beyond it by a hair's breadth are wrong only after a chain that is longer still, which
+    /// is tried behind the best.
+    fn before_chains(
+        &self,
+        count: usize,
+        kept: usize,
+        generator: &mut impl Rng,
+    ) -> Option<Counterexample> {
+        let reached = self.reach_randomly(count, generator);
+        let symbols = self.transitions.remembering().into_iter().take(MOST_CHAINED);
+        let ends =
+            symbols.flat_map(|symbol| self.transitions.reachable().map(move |end| (symbol, end)));
+        ends.take(MOST_CHAIN_ENDS).find_map(|(symbol, state)| {
+            let chain = [symbol; CHAIN];
+            self.transitions.follow(state, &chain)?;
+            self.extend(&reached, vec![(state, vec![])], &chain, 16, kept)
+        })
+    }
+
+    /// `count` random states of each state of the machine, and the start.
+    fn reach_randomly(&self, count: usize, generator: &mut impl Rng) -> Vec<Vec<Reached>> {
         let mut reached = vec![Vec::new(); self.transitions.states];
         reached[0].push(self.reach(Vec::new()));
         // Some states are seldom reached, or a few times only in all words.
@@ -272,16 +311,17 @@ impl Search<'_> {
                 reached[state].push(new);
             }
         }
-        let ends = self.transitions.reachable().map(|state| (state, vec![])).collect();
-        self.extend(&reached, ends, 40, kept)
+        reached
     }
 
     /// Extends `ends`, each after the state it names, backwards by up to `symbols` symbols; of each
-    /// length `kept` are kept.
+    /// length `kept` are kept, those that bring the output after `chain` behind them nearest to the
+    /// edge. Behind the best of them a chain of many times its length is tried.
     fn extend(
         &self,
         reached: &[Vec<Reached>],
         mut ends: Vec<(usize, Vec<u8>)>,
+        chain: &[u8],
         symbols: usize,
         kept: usize,
     ) -> Option<Counterexample> {
@@ -289,26 +329,37 @@ impl Search<'_> {
             let mut longer = Vec::new();
             for (before, end) in &ends {
                 for (before, end) in self.transitions.earlier(*before, end) {
+                    let word = [&*end, chain].concat();
                     let mut nearest = (f64::MAX, 0);
                     for (n, reached) in reached[before].iter().enumerate() {
-                        let margin = self.last_margin(&reached.hidden, before, &end);
+                        let margin = self.last_margin(&reached.hidden, before, &word);
                         if margin < nearest.0 {
                             nearest = (margin, n);
                         }
                     }
                     if nearest.0 < NEAR {
                         let first = &reached[before][nearest.1].word;
-                        let found = self.try_word(&[first.as_slice(), &end].concat());
+                        let found = self.try_word(&[first, &*word].concat());
                         if found.is_some() {
                             return found;
                         }
                     }
-                    longer.push((nearest.0, before, end));
+                    longer.push((nearest.0, before, end, nearest.1));
                 }
             }
             longer.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.2.cmp(&b.2)));
             longer.truncate(kept);
-            ends = longer.into_iter().map(|(_, before, end)| (before, end)).collect();
+            if let Some((margin, before, end, n)) = longer.first()
+                && !chain.is_empty()
+                && *margin < f64::MAX
+            {
+                let first = &reached[*before][*n].word;
+                let found = self.try_word(&[first, &**end, &chain.repeat(CHAINS)].concat());
+                if found.is_some() {
+                    return found;
+                }
+            }
+            ends = longer.into_iter().map(|(_, before, end, _)| (before, end)).collect();
         }
         None
     }

@@ -326,6 +326,22 @@ fn a_network_that_is_wrong_only_after_a_long_chain_is_refuted() {
     assert!(found.right_up_to >= 10 && found.word.len() < 64, "{found:?}");
 }
 
+/// The lab's network of seed 73, as the build for AVX-512 trains it: behind some words of ten symbols
+/// and more it stays close to a saddle while 10 follows 10, and is wrong after some sixty of them.
+#[test]
+fn a_network_that_stays_by_a_saddle_before_it_is_wrong_is_refuted() {
+    let file =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/wrong-behind-a-saddle.safetensors");
+    let (lab, model) = (Addition::lab(), std::fs::read(file).unwrap());
+    let parameters = weights::from_bytes(lab.network.config(&lab.task).unwrap(), &model).unwrap();
+    let outcome = certify(&parameters, &Machine::addition(), &model, 0);
+    let Outcome::Refuted(found) = outcome else { panic!("{outcome:?}") };
+    let [a, b] = found.operands();
+    assert!(adder::add(&parameters, &a, &b).wrong_bits() > 0, "{found:?}");
+    assert!(answers_wrongly(&parameters, &Machine::addition(), &found.word));
+    assert!(found.right_up_to >= 10 && found.word.len() < 128, "{found:?}");
+}
+
 #[test]
 fn certifiable_training_leads_to_proofs_with_boxes() {
     let kind = Kind { hidden: 8, bias: true, recipe: Recipe::Certifiable, ..LAB_KIND };
