@@ -117,7 +117,6 @@ pub fn measure() -> Links {
 /// the state in its registers.
 fn measure_product() -> f64 {
     const SPLIT: usize = 4;
-    const IN_REGISTER: usize = if VECTORS == 1 { 4 } else { 0 };
     // The sum of 16 equal values, times 1/16: the same values for ever.
     let weights: [Units; 16] = black_box([[Lanes::splat(1.0 / 16.0); VECTORS]; 16]);
     let mut memory = [Lanes::ZERO; VECTORS];
@@ -126,7 +125,7 @@ fn measure_product() -> f64 {
         store(&mut memory, units);
         let mut sums = [[Lanes::ZERO; SPLIT]; VECTORS];
         for (k, weights) in weights.iter().enumerate() {
-            let value = broadcast(if k < IN_REGISTER { &units } else { &memory }, k);
+            let value = broadcast(if VECTORS == 1 && k < 4 { &units } else { &memory }, k);
             for (sums, &weights) in sums.iter_mut().zip(weights) {
                 sums[k % SPLIT] = value.mul_add(weights, sums[k % SPLIT]);
             }
