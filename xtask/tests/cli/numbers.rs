@@ -257,7 +257,7 @@ fn is_long(option: &str, value: &str) -> bool {
         "--seeds" | "--epochs" => 1_000,
         _ => return false,
     };
-    value.parse::<u64>().is_ok_and(|value| value > most)
+    value.parse::<u64>().is_ok_and(|value| value >= most)
 }
 
 /// All that takes a value, as `--help` lists it: the command, and the option or argument.
