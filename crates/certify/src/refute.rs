@@ -71,7 +71,7 @@ impl Search<'_> {
             .or_else(|| self.mixes(1_500, generator))
             .or_else(|| self.backwards(12, 24, generator))
             .or_else(|| self.chains_behind_places())
-            .or_else(|| self.before_chains(12, 24, generator))?;
+            .or_else(|| self.before_chains(generator))?;
         Some(self.shortest(reach, found))
     }
 
@@ -278,20 +278,15 @@ impl Search<'_> {
     /// Between the two places that a chain may lead to lies a saddle, which it leaves slowly. Words
     /// that end beyond it by a hair's breadth are wrong only after a chain that is longer still, which
     /// is tried behind the best.
-    fn before_chains(
-        &self,
-        count: usize,
-        kept: usize,
-        generator: &mut impl Rng,
-    ) -> Option<Counterexample> {
-        let reached = self.reach_randomly(count, generator);
+    fn before_chains(&self, generator: &mut impl Rng) -> Option<Counterexample> {
+        let reached = self.reach_randomly(12, generator);
         let symbols = self.transitions.remembering().into_iter().take(MOST_CHAINED);
         let ends =
             symbols.flat_map(|symbol| self.transitions.reachable().map(move |end| (symbol, end)));
         ends.take(MOST_CHAIN_ENDS).find_map(|(symbol, state)| {
             let chain = [symbol; CHAIN];
             self.transitions.follow(state, &chain)?;
-            self.extend(&reached, vec![(state, vec![])], &chain, 16, kept)
+            self.extend(&reached, vec![(state, vec![])], &chain, 16, 24)
         })
     }
 

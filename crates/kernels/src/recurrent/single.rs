@@ -310,7 +310,7 @@ fn spread<const N: usize, const Q: usize>(state: [Lanes; N]) -> [Lanes; QUAD] {
 /// a shuffle for each of log2 LANES levels) and of the derivative. A step has N·4K multiply-adds, and
 /// for each LANES rows LANES − 1 times an addition, a shuffle and a choice. Of 16 units at 8 lanes
 /// that are 32 and 42; with the gradient beside them 116 loads and stores, 39 cycles at three in
-/// each. A step takes 68 cycles, with the gradient or without, so none of these ports explains it.
+/// each. A step takes longer than any of these counts, which is not explained yet.
 ///
 /// From 17 units on it is the ports: of 32 at 8 lanes 128 multiply-adds and 84 others, all of which
 /// wait for the whole of the step before.
