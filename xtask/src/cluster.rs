@@ -114,7 +114,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     command.arg(&program).args(&args.command);
     let words = [command.get_program()].into_iter().chain(command.get_args());
-    let words: Vec<_> = words.map(|word| paths::quoted(Path::new(word))).collect();
+    let words: Vec<_> = words.map(|word| paths::quoted_word(word.as_encoded_bytes())).collect();
     line(words.join(" "));
     let status =
         children::start(&mut command).context("cannot start mpirun")?.wait_for_job(LAST_WORDS)?;

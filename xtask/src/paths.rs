@@ -24,11 +24,17 @@ pub fn printable(text: &str) -> String {
 /// What a terminal cannot print or give back stands in `$'…'`, which bash, zsh and POSIX
 /// (since 2024) know.
 pub fn quoted(path: &Path) -> String {
-    let bytes = path.as_os_str().as_encoded_bytes();
-    let bytes = if bytes.starts_with(b"-") { [b"./", bytes].concat() } else { bytes.to_owned() };
-    match str::from_utf8(&bytes) {
+    match path.as_os_str().as_encoded_bytes() {
+        option @ [b'-', ..] => quoted_word(&[b"./", option].concat()),
+        bytes => quoted_word(bytes),
+    }
+}
+
+/// [`quoted`], of a word that may be an option.
+pub fn quoted_word(bytes: &[u8]) -> String {
+    match str::from_utf8(bytes) {
         Ok(text) if !text.contains(char::is_control) => {
-            shlex::try_quote(text).expect("a path holds no NUL").into_owned()
+            shlex::try_quote(text).expect("a word holds no NUL").into_owned()
         }
         _ => format!("$'{}'", bytes.escape_ascii()),
     }
@@ -76,5 +82,6 @@ mod tests {
         }
         assert_eq!(quoted(Path::new("runs/0001")), "runs/0001");
         assert_eq!(quoted(Path::new("-run")), "./-run");
+        assert_eq!(quoted_word(b"--bind-to"), "--bind-to");
     }
 }

@@ -39,13 +39,14 @@ mod turn;
 
 use turn::scan_turned;
 
-use crate::activation::{sigmoid_chain_lanes, sigmoid_lanes};
+use crate::activation::{sigmoid, sigmoid_chain_lanes};
 use crate::buffer::LINE;
 use crate::lanes::{LANES, Lanes, each, eights, from_eights, load, store, tree_sum};
 use crate::rows::{Rows, RowsMut};
 use crate::size;
 use crate::tail_mask::first_lanes;
 use crate::transpose::transpose;
+use std::slice;
 use wide::f32x8;
 
 /// Rows of hidden units are padded to a multiple of this many values (64 bytes),
@@ -355,6 +356,13 @@ trait Finish: Copy {
         // SAFETY: as asked above.
         unsafe { self.of(offset, sum + early) }
     }
+
+    /// What is left to do with all `count` rows of a step, of `vectors` vectors each.
+    ///
+    /// # Safety
+    /// The rows hold so many values, and nobody else has them.
+    #[inline(always)]
+    unsafe fn rest(self, _rows: RowsMut, _count: usize, _vectors: usize) {}
 }
 
 /// The state, where each step waits for the one before.
@@ -368,14 +376,27 @@ impl Finish for StateInChain {
     }
 }
 
-/// The state, where there are others to compute meanwhile.
+/// The state, where there are others to compute meanwhile: those of a step at once, with several
+/// vectors in flight. A tile's own would fill the scheduler, and keep the next tile waiting.
 #[derive(Clone, Copy)]
 struct State;
 
 impl Finish for State {
     #[inline(always)]
     unsafe fn of(self, _: usize, z: Lanes) -> Lanes {
-        sigmoid_lanes(z)
+        z
+    }
+
+    #[inline(always)]
+    unsafe fn rest(self, rows: RowsMut, count: usize, vectors: usize) {
+        let values = vectors * LANES;
+        // Rows without padding are one.
+        let (count, values) =
+            if values == rows.stride { (1, count * values) } else { (count, values) };
+        for row in 0..count {
+            // SAFETY: as asked above.
+            sigmoid(unsafe { slice::from_raw_parts_mut(rows.at(row), values) });
+        }
     }
 }
 
@@ -418,9 +439,7 @@ unsafe fn scan(pass: Scan, finish: impl Finish) {
             5..=8 if batch == 1 => scan_turned::<1, 2, 8, 4>(pass, finish, |_, _| {}),
             9..=single::MOST if batch == 1 => single::scan_forward(pass, finish),
             _ if batch == 0 => {} // of however many steps
-            _ if hidden <= LANES => scan_tiles::<8, 1, 8>(pass, finish),
-            _ if hidden <= 2 * LANES => scan_tiles::<4, 2, 4>(pass, finish),
-            _ => scan_tiles::<4, 4, 2>(pass, finish),
+            _ => scan_tiles(pass, finish),
         }
     }
 }
@@ -474,20 +493,18 @@ unsafe fn input_part(pass: &Scan, row: usize, n: usize) -> Lanes {
     sum
 }
 
-/// The time loop over tiles of `R` rows × `N` vectors, W read from memory; the sum
-/// over H of a single row is split over `SPLIT` accumulators.
+/// The time loop over tiles of some rows × vectors, W read from memory.
 ///
-/// What binds it are the ports that multiply: for each unit R·N multiply-adds need R broadcasts and N
-/// loads of W, of 16 units at 8 lanes 8 and 6, 4 cycles and 3. Beside them stand the sigmoids, 9
-/// multiply-adds and products and a division for each vector, for which the next tile does not wait.
+/// What binds it are the ports that multiply: for each unit a tile of R rows and N vectors has R·N
+/// multiply-adds, R broadcasts and N loads of W; of 4 × 2 8 and 6, 4 cycles and 3. A tile has 8 sums at
+/// least, two multiply-adds a cycle for 4 cycles, and no more than leave registers for the values and
+/// the weights: of 16 it has 12, of 32 it may have 16. Behind the tiles of a step stand its sigmoids, 9
+/// multiply-adds and products and a division for each vector.
 ///
 /// # Safety
 /// As [`scan`].
 #[inline(never)]
-unsafe fn scan_tiles<const R: usize, const N: usize, const SPLIT: usize>(
-    pass: Scan,
-    finish: impl Finish,
-) {
+unsafe fn scan_tiles(pass: Scan, finish: impl Finish) {
     let Sizes { steps, batch, hidden, .. } = pass.sizes;
     let stride = pass.state_weights.stride;
     let vectors = hidden.div_ceil(LANES);
@@ -498,23 +515,30 @@ unsafe fn scan_tiles<const R: usize, const N: usize, const SPLIT: usize>(
             .then(|| Rows { start: pass.state.wrapping_add(before * batch * stride), stride });
         let mut n = 0;
         while n < vectors {
-            // SAFETY: N vectors from n on, or one, are within the vectors of a row, which S
-            // holds; the arrays in `pass` have the shapes of `Scan`, and `before` is a step of
-            // it.
-            unsafe {
-                if vectors - n >= N {
-                    column::<R, N, SPLIT>(&pass, t, n, previous, finish);
-                    n += N;
-                } else {
-                    column::<8, 1, 8>(&pass, t, n, previous, finish);
-                    n += 1;
+            // SAFETY: so many vectors from n on are left of those of a row, which S holds; the
+            // arrays in `pass` have the shapes of `Scan`, and `before` is a step of it.
+            n += unsafe {
+                match vectors - n {
+                    1 => column::<8, 1, 8>(&pass, t, n, previous, finish),
+                    4.. if LANES == 16 || batch < 4 => {
+                        column::<4, 4, 2>(&pass, t, n, previous, finish)
+                    }
+                    3 | 5.. if LANES == 8 => column::<4, 3, 4>(&pass, t, n, previous, finish),
+                    _ => column::<4, 2, 4>(&pass, t, n, previous, finish),
                 }
-            }
+            };
+        }
+        // SAFETY: row t·B of the state and the B − 1 behind it, of S values, in which the vectors
+        // are; the tiles are done with them.
+        unsafe {
+            let rows = pass.state.add(t * batch * stride);
+            finish.rest(RowsMut { start: rows, stride }, batch, vectors);
         }
     }
 }
 
-/// One step of all B rows, `N` vectors of their columns from vector `first` on.
+/// One step of all B rows, `N` vectors of their columns from vector `first` on; in tiles of `R` rows, and
+/// of one, whose sum over H is split over `SPLIT` accumulators. Returns `N`.
 ///
 /// # Safety
 /// As [`scan`]; `(first + N)·LANES ≤ S`.
@@ -525,7 +549,7 @@ unsafe fn column<const R: usize, const N: usize, const SPLIT: usize>(
     first: usize,
     previous: Option<Rows>,
     finish: impl Finish,
-) {
+) -> usize {
     let batch = pass.sizes.batch;
     let mut row = 0;
     // SAFETY: R rows from `row` on, or one, are within B; the N vectors from `first` on are
@@ -540,6 +564,7 @@ unsafe fn column<const R: usize, const N: usize, const SPLIT: usize>(
             row += 1;
         }
     }
+    N
 }
 
 /// `R` rows × `N` vectors of one step, from row `row` and vector `first` on.
@@ -622,6 +647,23 @@ unsafe fn add_products<const R: usize, const N: usize>(
 /// # Safety
 /// `h` has T·B rows of S values, `w_out` O rows of S values, `y` T·B·O values.
 unsafe fn outputs(sizes: Sizes, h: Rows, w_out: Rows, y: &mut [f32]) {
+    let vectors = sizes.hidden.div_ceil(LANES);
+    // SAFETY: as asked above. A constant makes one or two vectors a row no loop.
+    unsafe {
+        match vectors {
+            1 => outputs_of(1, sizes, h, w_out, y),
+            2 => outputs_of(2, sizes, h, w_out, y),
+            _ => outputs_of(vectors, sizes, h, w_out, y),
+        }
+    }
+}
+
+/// [`outputs`] of units in so many vectors.
+///
+/// # Safety
+/// As [`outputs`]; H is in `vectors` vectors.
+#[inline(always)]
+unsafe fn outputs_of(vectors: usize, sizes: Sizes, h: Rows, w_out: Rows, y: &mut [f32]) {
     let (rows, outputs) = (sizes.rows(), sizes.outputs);
     for first in (0..rows).step_by(GROUP) {
         let count = GROUP.min(rows - first);
@@ -630,11 +672,11 @@ unsafe fn outputs(sizes: Sizes, h: Rows, w_out: Rows, y: &mut [f32]) {
             // below O, so it is one of `w_out`; all have S values.
             let sums = unsafe {
                 if count == GROUP {
-                    dots(sizes, h.from(first), w_out.at(output))
+                    dots(vectors, h.from(first), w_out.at(output))
                 } else {
                     let mut sums = [0.0; GROUP];
                     for (row, sum) in sums.iter_mut().enumerate().take(count) {
-                        *sum = dot(sizes, h.at(first + row), w_out.at(output)).reduce_add();
+                        *sum = dot(vectors, h.at(first + row), w_out.at(output)).reduce_add();
                     }
                     f32x8::new(sums)
                 }
@@ -658,27 +700,27 @@ const GROUP: usize = 8;
 /// The dot products of `weights` with [`GROUP`] rows.
 ///
 /// # Safety
-/// There are [`GROUP`] rows, and they and `weights` have S values.
+/// There are [`GROUP`] rows, and they and `weights` have so many vectors.
 #[inline(always)]
-unsafe fn dots(sizes: Sizes, rows: Rows, weights: *const f32) -> f32x8 {
+unsafe fn dots(vectors: usize, rows: Rows, weights: *const f32) -> f32x8 {
     let mut products = [f32x8::ZERO; GROUP];
     for (row, product) in products.iter_mut().enumerate() {
-        // SAFETY: `row` is below GROUP, and the row has S values, as have the weights.
-        let parts = eights(unsafe { dot(sizes, rows.at(row), weights) });
+        // SAFETY: `row` is below GROUP, and the row has the vectors, as have the weights.
+        let parts = eights(unsafe { dot(vectors, rows.at(row), weights) });
         *product = if LANES == 16 { parts[0] + parts[1 % parts.len()] } else { parts[0] };
     }
     tree_sum(f32x8::transpose(products))
 }
 
-/// The products of two rows of S values, summed to one vector.
+/// The products of two rows of `vectors` vectors, summed to one.
 ///
 /// # Safety
-/// Both have S values.
+/// Both have so many.
 #[inline(always)]
-unsafe fn dot(sizes: Sizes, row: *const f32, weights: *const f32) -> Lanes {
+unsafe fn dot(vectors: usize, row: *const f32, weights: *const f32) -> Lanes {
     let mut sum = Lanes::ZERO;
-    for n in 0..sizes.hidden.div_ceil(LANES) {
-        // SAFETY: a vector that begins below H ends at S or before, which both rows hold.
+    for n in 0..vectors {
+        // SAFETY: n is below `vectors`.
         let (h, w) = unsafe { (load(row.add(n * LANES)), load(weights.add(n * LANES))) };
         sum = h.mul_add(w, sum);
     }
