@@ -2,7 +2,8 @@
 # The page in a real browser: builds the program, then drives Chromium by node. Where node, npm or
 # a Chromium are missing it says that it skipped, and fails nobody.
 #
-# CARRY_CHROMIUM names the browser; the screenshots are in target/page-screenshots/.
+# CARRY_CHROMIUM names the browser; the screenshots are in target/page-screenshots/. With CARRY_IS_BUILT
+# the program is taken as `cargo test --workspace` has left it.
 set -euo pipefail
 cd "$(dirname "$0")/../../../.."
 
@@ -19,8 +20,10 @@ done
 [[ -n ${CARRY_CHROMIUM:-} ]] || skip "no chromium is installed"
 export CARRY_CHROMIUM
 
-cargo build --package xtask
-cargo build --package page --example gradients
+if [[ -z ${CARRY_IS_BUILT:-} ]]; then
+    cargo build --package xtask
+    cargo build --package page --example gradients
+fi
 target=${CARGO_TARGET_DIR:-target}
 CARRY_TARGET=$(cd "$target" && pwd)
 export CARRY_TARGET
