@@ -41,11 +41,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let out = args.out.unwrap_or_else(|| root.join("target/dist/carry"));
     let builds = out.join("builds");
     fs::create_dir_all(&builds).with_context(|| format!("cannot make {}", shown(&builds)))?;
+    let host = host()?;
     for cpu in CPUS {
-        let program = build(root, cpu, "xtask")?;
+        let program = build(root, &host, cpu, "xtask")?;
         install(&program, &builds.join(format!("carry-{cpu}")))?;
     }
-    install(&build(root, CPUS[0], "carry")?, &out.join("carry"))?;
+    install(&build(root, &host, CPUS[0], "carry")?, &out.join("carry"))?;
     for name in ["LICENSE-MIT", "LICENSE-APACHE"] {
         let text = fs::read(root.join(name)).with_context(|| format!("cannot read {name}"))?;
         write_whole(&out.join(name), &text)?;
@@ -54,13 +55,25 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The target that this compiler builds for by itself.
+fn host() -> anyhow::Result<String> {
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    let Output { stdout, .. } = children::output(rustc.arg("-vV"), None)?;
+    let host = stdout.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("`rustc -vV` names no host")?.to_owned())
+}
+
 /// Builds `program` for `cpu`; where it lies then.
-fn build(root: &Path, cpu: &str, program: &str) -> anyhow::Result<PathBuf> {
-    let target = root.join("target/dist/build").join(cpu);
+///
+/// The target is named even though it is this machine's: cargo then compiles build scripts and
+/// macros, which run here and now, without the flags for `cpu`.
+fn build(root: &Path, host: &str, cpu: &str, program: &str) -> anyhow::Result<PathBuf> {
+    let target = root.join("target/dist/build");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
-        .args(["build", "--quiet", "--release", "--package", "xtask", "--bin", program])
+        .args(["build", "--quiet", "--release", "--target", host])
+        .args(["--package", "xtask", "--bin", program])
         .args(["--config", "profile.release.strip=true"])
         .current_dir(root)
         .env("CARGO_TARGET_DIR", &target)
@@ -72,7 +85,7 @@ fn build(root: &Path, cpu: &str, program: &str) -> anyhow::Result<PathBuf> {
     if !status.is_some_and(|status| status.success()) {
         bail!("building {program} for {cpu} failed:\n{stderr}");
     }
-    Ok(target.join("release").join(program))
+    Ok(target.join(host).join("release").join(program))
 }
 
 /// Copies a program, whole or not at all.
