@@ -12,8 +12,9 @@
 //! 2. A product whose B fits into L1 is one sweep of tiles over A and B in place. The
 //!    smallest is a single tile, called directly: work before and after the multiply-adds
 //!    is not hidden behind those of another tile.
-//! 3. Otherwise the first tile that reads a strip of B packs it into one panel, which stays
+//! 3. Otherwise the first tile that reads a strip of B packs it into a panel, which stays
 //!    in L1 for the tiles below it; where these are few (`DIRECT_ROWS`), all read it from L2.
+//!    Further blocks of rows find the panels of a B that is not huge (`KEPT`).
 //! 4. A [`PackedMatrix`] has all its panels already, for many products.
 //! 5. Meanwhile the tiles of a strip prefetch the next strip into L2, each its share. Where
 //!    a strip has a single tile, which would wait for its own loads, none is fetched.
@@ -324,6 +325,9 @@ const WIDE: usize = 256;
 const FAR: usize = 1 << 18;
 /// Values of B above which its strips are packed: they do not fit into L1.
 const LARGE: usize = 1 << 13;
+/// The most values of B whose panels are kept for all rows of C. Else each block of rows packs them
+/// again.
+const KEPT: usize = 1 << 20;
 /// The most rows of C whose tiles read such a B in place. A row of a wide strip is as many whole
 /// cache lines as L2 delivers during its multiply-adds; one of a narrow strip is a line or two.
 const DIRECT_ROWS: usize = if WIDTH == 4 { 32 } else { TILE_ROWS };
@@ -332,6 +336,29 @@ const PARALLEL: usize = 1 << 23;
 /// Rows and columns of C that one task of the parallel form computes.
 const TASK_ROWS: usize = 96;
 const TASK_COLUMNS: usize = 512;
+
+/// Packed strips of B, from one step of the depth on.
+struct Panels<'a> {
+    /// Room for them; none if B is read in place.
+    values: &'a mut [f32],
+    /// Whether each strip has a place of its own, for the rows below.
+    keeps: bool,
+    /// Whether they are all there.
+    are_made: bool,
+}
+
+impl Panels<'_> {
+    /// None: B is read in place.
+    fn none() -> Self {
+        Self { values: &mut [], keeps: false, are_made: false }
+    }
+
+    /// Where the panel of the strip begins that starts at `column`.
+    #[inline(always)]
+    fn first(&self, column: usize, depth: usize) -> usize {
+        if self.keeps { column * depth } else { 0 }
+    }
+}
 
 /// A product whose sizes fit together.
 struct Product<'a, 'b, 'c, 'e> {
@@ -423,7 +450,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
         if whole.depth <= DEPTH && whole.rows <= ROWS && self.is_direct() {
             // SAFETY: these are the addresses of the whole product, from the first step of the
             // depth on; `Product::is_direct` says that B is read in place.
-            return unsafe { self.block(&whole, 0, &self.update(), &mut []) };
+            return unsafe { self.block(&whole, 0, &self.update(), Panels::none()) };
         }
         self.blocks(&whole);
     }
@@ -452,9 +479,14 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
         with_workspace(|workspace| {
             let blocks = whole.depth.div_ceil(DEPTH);
             let depth = whole.depth.div_ceil(blocks);
-            let panel = match self.b.0 {
+            let copies_a = self.copies_a();
+            let most = block_rows(copies_a, l2_bytes());
+            let rows = whole.rows.div_ceil(whole.rows.div_ceil(most));
+            let keeps = rows < whole.rows && depth * whole.columns <= KEPT;
+            let panels = match self.b.0 {
                 Source::Plain(_) if !self.is_direct() => {
-                    workspace.right.first(depth * WIDTH * LANES)
+                    let columns = if keeps { whole.columns } else { WIDTH * LANES };
+                    workspace.right.first(depth * columns.next_multiple_of(LANES))
                 }
                 _ => &mut [],
             };
@@ -465,9 +497,6 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                 let bias = if is_last { whole.bias } else { ptr::null() };
                 let a = whole.a.wrapping_add(p * whole.a_step);
                 let block = Addresses { depth, a, bias, ..*whole };
-                let copies_a = self.copies_a();
-                let most = block_rows(copies_a, l2_bytes());
-                let rows = whole.rows.div_ceil(whole.rows.div_ceil(most));
                 for row in (0..whole.rows).step_by(rows) {
                     let rows = rows.min(whole.rows - row);
                     let c = block.c.wrapping_add(row * block.c_row);
@@ -484,9 +513,13 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                         block.a = block.a.wrapping_add(row * block.a_row);
                     }
                     // SAFETY: the addresses are those of some rows of C and of the same rows of
-                    // A, or of a copy of these, from step p of the depth on; the panel is empty
-                    // or was made for this depth.
-                    unsafe { self.block(&block, p, &update, panel) };
+                    // A, or of a copy of these, from step p of the depth on; the panels are empty
+                    // or have room for this depth, and those that are kept were written by the
+                    // first rows.
+                    unsafe {
+                        let panels = Panels { values: panels, keeps, are_made: keeps && row > 0 };
+                        self.block(&block, p, &update, panels);
+                    }
                 }
             }
         });
@@ -495,10 +528,11 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
     /// The part of the product that starts at p of the depth.
     ///
     /// # Safety
-    /// The addresses are those of this product or a part of it, from p on. The
-    /// panel has room for a strip of that depth, or is empty if B is read in place.
+    /// The addresses are those of this product or a part of it, from p on. The panels have room
+    /// for a strip of that depth, or if they are kept for all strips, or are empty if B is read in
+    /// place; those that are made hold B from p on.
     #[inline(always)]
-    unsafe fn block(&self, at: &Addresses, p: usize, update: &Update, panel: &mut [f32]) {
+    unsafe fn block(&self, at: &Addresses, p: usize, update: &Update, panels: Panels<'_>) {
         let manner = |width| Manner { width, fetch: true };
         let is_transposed = matches!(self.b.0, Source::Plain(b) if b.is_transposed());
         let mut at = *at;
@@ -532,28 +566,48 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
             Source::Plain(b) if b.is_transposed() => {
                 let strip = |column: usize, vectors: usize| {
                     let columns = (at.columns - column).min(vectors * LANES);
-                    let panel = &mut panel[..at.depth * vectors * LANES];
-                    pack_panel(b.part(p, column, at.depth, columns), panel);
+                    let first = panels.first(column, at.depth);
+                    let panel = &mut panels.values[first..][..at.depth * vectors * LANES];
+                    if !panels.are_made {
+                        pack_panel(b.part(p, column, at.depth, columns), panel);
+                    }
                     Strip::new(panel.as_ptr(), vectors * LANES)
                 };
                 // SAFETY: A, C and the bias are valid at these addresses, as asked above, and
-                // each strip has just been packed.
+                // each strip has been packed, now or for the rows above.
+                unsafe { sweep(at, update, manner(WIDTH), strip) };
+            }
+            Source::Plain(_) if panels.are_made => {
+                let strip = |column: usize, vectors: usize| {
+                    let b = panels.values[panels.first(column, at.depth)..].as_ptr();
+                    let right = b.wrapping_add(vectors * LANES * at.depth);
+                    let next = if is_last(column, vectors) { ptr::null() } else { right };
+                    Strip { b, step: vectors * LANES, panel: ptr::null_mut(), next }
+                };
+                // SAFETY: A, C and the bias are valid at these addresses, as asked above, and
+                // the rows above have packed all strips.
                 unsafe { sweep(at, update, manner(WIDTH), strip) };
             }
             Source::Plain(b) => {
                 let step = b.matrix().stride();
-                let width = if panel.is_empty() { tile::width(at.rows) } else { WIDTH };
-                let panel = if panel.is_empty() { ptr::null_mut() } else { panel.as_mut_ptr() };
+                let in_place = panels.values.is_empty();
+                let width = if in_place { tile::width(at.rows) } else { WIDTH };
                 let b = b.as_ptr().wrapping_add(p * step);
                 let strip = |column: usize, vectors: usize| {
                     let b = b.wrapping_add(column);
                     let right = b.wrapping_add(vectors * LANES);
                     let next = if is_last(column, vectors) { ptr::null() } else { right };
+                    let first = panels.first(column, at.depth);
+                    let panel = if in_place {
+                        ptr::null_mut()
+                    } else {
+                        panels.values[first..].as_mut_ptr()
+                    };
                     Strip { b, step, panel, next }
                 };
                 // SAFETY: A, C and the bias are valid at these addresses, as asked above; B is
                 // a view with rows from p on and these columns, and the panel has room for so
-                // deep a strip of WIDTH vectors or is null.
+                // deep a strip of WIDTH vectors, or of those that are left, or is null.
                 unsafe { sweep(at, update, manner(width), strip) };
             }
         }
