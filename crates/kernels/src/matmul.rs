@@ -482,14 +482,14 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
             let copies_a = self.copies_a();
             let most = block_rows(copies_a, l2_bytes());
             let rows = whole.rows.div_ceil(whole.rows.div_ceil(most));
-            let keeps = rows < whole.rows && depth * whole.columns <= KEPT;
-            let panels = match self.b.0 {
-                Source::Plain(_) if !self.is_direct() => {
-                    let columns = if keeps { whole.columns } else { WIDTH * LANES };
-                    workspace.right.first(depth * columns.next_multiple_of(LANES))
-                }
-                _ => &mut [],
+            let packs = matches!(self.b.0, Source::Plain(_)) && !self.is_direct();
+            let keeps = packs && rows < whole.rows && depth * whole.columns <= KEPT;
+            let columns = match (packs, keeps) {
+                (false, _) => 0,
+                (true, false) => WIDTH * LANES,
+                (true, true) => whole.columns.next_multiple_of(LANES),
             };
+            let panels = workspace.right.first(depth * columns);
             for p in (0..whole.depth).step_by(depth) {
                 let depth = depth.min(whole.depth - p);
                 let is_last = p + depth == whole.depth;
@@ -579,7 +579,8 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
             }
             Source::Plain(_) if panels.are_made => {
                 let strip = |column: usize, vectors: usize| {
-                    let b = panels.values[panels.first(column, at.depth)..].as_ptr();
+                    let first = panels.first(column, at.depth);
+                    let b = panels.values[first..][..at.depth * vectors * LANES].as_ptr();
                     let right = b.wrapping_add(vectors * LANES * at.depth);
                     let next = if is_last(column, vectors) { ptr::null() } else { right };
                     Strip { b, step: vectors * LANES, panel: ptr::null_mut(), next }
@@ -601,7 +602,7 @@ impl<'a, 'b, 'c, 'e> Product<'a, 'b, 'c, 'e> {
                     let panel = if in_place {
                         ptr::null_mut()
                     } else {
-                        panels.values[first..].as_mut_ptr()
+                        panels.values[first..][..at.depth * vectors * LANES].as_mut_ptr()
                     };
                     Strip { b, step, panel, next }
                 };

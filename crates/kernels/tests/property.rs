@@ -268,7 +268,12 @@ fn edges_of_the_blocks() {
         Case { door: Door::Packed, alpha: -2.0, ..Case::new(rows, 300, 130) }.check_transposed();
     }
     Case { gaps: (0, 3, 0), ..Case::new(5, 40, 2100) }.check_transposed();
-    // More than one block of rows on every CPU: panels that are kept, and too many to keep.
+    // More than one block of rows on every CPU: a small B in place, panels that are kept, and too
+    // many to keep.
+    for (depth, columns) in [(1, 3), (8, 9), (20, 70), (300, 5), (300, 24)] {
+        Case { bias: true, ..Case::new(530, depth, columns) }.check_transposed();
+        Case { door: Door::Packed, ..Case::new(530, depth, columns) }.check_transposed();
+    }
     Case { beta: 1.0, ..Case::new(530, 257, 70) }.check_transposed();
     for transposed in [(false, false), (false, true)] {
         Case { transposed, ..Case::new(260, 256, 4110) }.check();
@@ -477,8 +482,10 @@ fn valgrind_products() {
     }
     Case { beta: 0.5, bias: true, ..Case::new(49, 257, 1041) }.check();
     Case { transposed: (true, true), gaps: (1, 1, 1), ..Case::new(20, 257, 19) }.check();
-    for transposed in [(false, false), (false, true)] {
-        Case { transposed, ..Case::new(260, 20, 430) }.check();
+    for columns in [5, 40, 430] {
+        for transposed in [(false, false), (false, true)] {
+            Case { transposed, ..Case::new(260, 20, columns) }.check();
+        }
     }
 }
 
